@@ -1,0 +1,141 @@
+//! What the engine holds whatever the policies are.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::*;
+use crate::cluster::NoCluster;
+use crate::policy::{Entry, Policy, Severity};
+use crate::scope::Scope;
+use crate::value::Arena;
+
+/// Does to a pod what its settings say.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Toy {
+    label: Option<String>,
+    count: bool,
+    deny_label: Option<String>,
+    undecided: bool,
+}
+
+impl Policy for Toy {
+    const ABOUT: About = About {
+        name: "toy",
+        title: "Toy",
+        summary: "Does what it is told.",
+        remediation: "Tell it otherwise.",
+        severity: Severity::Low,
+        scope: Scope::PODS_AND_WORKLOADS,
+        mutates: true,
+    };
+}
+
+impl Evaluate for Toy {
+    fn evaluate(
+        &self,
+        request: &Request<'_>,
+        cluster: &dyn Cluster,
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        let labels = request.object.at("metadata.labels");
+        if let Some(label) = &self.label {
+            verdict.set(labels.at("toy"), json!(label));
+        }
+        if self.count {
+            verdict.append(request.object.at("spec.list"), json!("again"));
+        }
+        if let Some(label) = &self.deny_label
+            && labels.at("toy").str()? == Some(label)
+        {
+            verdict.deny(labels.at("toy"), format!("must not be `{label}`"));
+        }
+        if self.undecided {
+            cluster.list("Namespace", None)?;
+        }
+        Ok(())
+    }
+}
+
+fn run(policies: &[&str], request: &str) -> (bool, String, String) {
+    let arena = Arena::new();
+    let policies: Vec<Configured> = policies
+        .iter()
+        .map(|settings| Configured {
+            about: &Toy::ABOUT,
+            policy: (Entry::of::<Toy>().configure)(settings).unwrap(),
+        })
+        .collect();
+    let root = Field::root(Value::from_json(request.as_bytes(), &arena).unwrap(), &arena);
+    let verdicts = admit(&policies, &Request::read(root).unwrap(), &NoCluster);
+    (verdicts.allowed(), verdicts.message(), serde_json::to_string(&verdicts.patch).unwrap())
+}
+
+const CREATE: &str = r#"{"uid":"u","kind":{"version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"name":"web"}}}"#;
+
+#[test]
+fn a_patch_is_judged_by_every_policy() {
+    let (allowed, message, _) = run(&[r#"{"deny_label":"x"}"#, r#"{"label":"x"}"#], CREATE);
+    assert!(!allowed);
+    assert_eq!(message, "toy: metadata.labels.toy: must not be `x`");
+}
+
+#[test]
+fn later_policies_see_earlier_patches() {
+    let (allowed, _, patch) = run(&[r#"{"label":"x"}"#, r#"{"label":"x"}"#], CREATE);
+    assert!(allowed);
+    assert_eq!(patch, r#"[{"op":"add","path":"/metadata/labels","value":{"toy":"x"}}]"#);
+}
+
+#[test]
+fn a_patch_that_would_be_made_again_is_refused() {
+    let (allowed, message, _) = run(&[r#"{"count":true}"#], CREATE);
+    assert!(!allowed);
+    assert!(message.contains("could not decide: the policy would patch its own patch again"), "{message}");
+}
+
+#[test]
+fn undecided_denies() {
+    let (allowed, message, _) = run(&[r#"{"undecided":true}"#], CREATE);
+    assert!(!allowed);
+    assert_eq!(
+        message,
+        "toy: could not decide: needs the cluster's Namespace objects, and no cluster was given"
+    );
+}
+
+#[test]
+fn there_is_nothing_to_patch_without_an_object() {
+    let request = r#"{"uid":"u","kind":{"version":"v1","kind":"Pod"},"operation":"CREATE","object":null}"#;
+    let (allowed, message, _) = run(&[r#"{"label":"x"}"#], request);
+    assert!(!allowed);
+    assert!(message.contains("there is no object to change"), "{message}");
+}
+
+#[test]
+fn what_is_being_deleted_is_not_denied_but_its_subresources_are_judged() {
+    let update = |sub: &str, old: &str| {
+        let request = format!(
+            r#"{{"uid":"u","kind":{{"version":"v1","kind":"Pod"}},"operation":"UPDATE","subResource":"{sub}",
+            "object":{{"metadata":{{"deletionTimestamp":"2026-01-01T00:00:00Z","labels":{{"toy":"x"}}}}}},"oldObject":{old}}}"#
+        );
+        run(&[r#"{"deny_label":"x"}"#], &request).0
+    };
+    let going = r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}"#;
+    assert!(update("", going));
+    assert!(!update("ephemeralcontainers", going));
+    assert!(!update("", r#"{"metadata":{}}"#), "only the old object can say that it is going");
+}
+
+#[test]
+fn settings_name_the_typo() {
+    let error = |settings| (Entry::of::<Toy>().configure)(settings).err().unwrap().to_string();
+    assert!(
+        error(r#"{"lable":"x"}"#)
+            .starts_with("settings of toy: unknown field `lable`, expected one of `label`")
+    );
+    assert!(error("[").contains("EOF while parsing"));
+    assert!((Entry::of::<Toy>().configure)("null").is_ok());
+    assert!((Entry::of::<Toy>().configure)("").is_ok());
+}

@@ -1,0 +1,205 @@
+//! An example that is a test: settings, cluster, request and object in one file, with the verdict they must give.
+
+use crate::admit::{Configured, Verdicts, admit};
+use crate::cluster::{NoCluster, Objects};
+use crate::field::{Field, FieldPath, Undecided};
+use crate::policy::{Entry, SettingsError};
+use crate::request::Request;
+use crate::value::{Arena, Member, Value};
+use crate::verdict::{Finding, Outcome};
+use crate::yaml::{self, YamlError};
+
+const KEYS: [&str; 6] = ["policy", "settings", "cluster", "request", "object", "verdict"];
+
+/// A case, decoded from its file.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// The comment at the top: why the case is there.
+    pub why: String,
+    /// The policy it names itself; most are found by their folder.
+    pub policy: Option<&'a str>,
+    /// The settings as JSON.
+    pub settings: String,
+    /// What else exists; `None` where the policy must do without a cluster.
+    pub cluster: Option<Vec<Value<'a>>>,
+    /// The whole AdmissionRequest that the case stands for, as every host is sent it.
+    pub request: Value<'a>,
+    /// The verdict that the file records, as YAML text.
+    pub recorded: Option<&'a str>,
+    /// The text before the verdict.
+    before_verdict: &'a str,
+}
+
+/// A case that cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    /// It is not YAML.
+    #[error("{position}: {0}", position = .0.position)]
+    Yaml(#[from] YamlError),
+    /// It is not a case.
+    #[error("not a case: {0}")]
+    Unreadable(#[from] Undecided),
+    /// Its settings are not the policy's.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Its name starts with none of the four words.
+    #[error("a case's file name starts with allow-, deny-, warn- or patch-")]
+    Name,
+}
+
+/// The outcome that a case's author claims, by the first word of the file's name.
+///
+/// # Errors
+/// [`CaseError::Name`].
+pub fn claim(file_stem: &str) -> Result<Outcome, CaseError> {
+    let word = file_stem.split('-').next().unwrap_or_default();
+    Outcome::parse(word).filter(|_| file_stem.len() > word.len()).ok_or(CaseError::Name)
+}
+
+impl<'a> Case<'a> {
+    /// Decodes a case from the text of its file.
+    ///
+    /// # Errors
+    /// [`CaseError`]: no YAML, an unknown key, no object.
+    pub fn decode(text: &'a str, arena: &'a Arena) -> Result<Self, CaseError> {
+        let nothing = || Undecided { field: FieldPath::default(), reason: "the file is empty".to_owned() };
+        let document = yaml::documents(text).into_iter().next().ok_or_else(nothing)?;
+        let root = Field::root(document.decode(arena)?.ok_or_else(nothing)?, arena);
+        for (key, field) in root.members()? {
+            if !KEYS.contains(&key) {
+                Err(field.undecided(format!("must not be set: a case has {}", KEYS.join(", "))))?;
+            }
+        }
+        let cluster = match root.at("cluster").is_set()? {
+            false => None,
+            true => Some(root.at("cluster").items()?.map(|o| value(o)).collect::<Result<_, _>>()?),
+        };
+        let (before_verdict, recorded) = split_verdict(text);
+        Ok(Case {
+            why: comment(text),
+            policy: root.at("policy").str()?,
+            settings: root.at("settings").value()?.map(Value::to_string).unwrap_or_default(),
+            cluster,
+            request: request(root, arena)?,
+            recorded,
+            before_verdict,
+        })
+    }
+
+    /// Runs the case natively by one policy.
+    ///
+    /// # Errors
+    /// Its settings are not that policy's, or its request cannot be read.
+    pub fn run(&self, entry: &Entry, arena: &'a Arena) -> Result<Verdicts<'a>, CaseError> {
+        let policy = (entry.configure)(&self.settings)?;
+        let request = Request::read(Field::root(self.request, arena))?;
+        let policies = [Configured { about: entry.about, policy }];
+        Ok(match &self.cluster {
+            None => admit(&policies, &request, &NoCluster),
+            Some(objects) => admit(&policies, &request, &Objects::new(objects.clone(), arena)),
+        })
+    }
+
+    /// The file's text with that verdict in the place of the one it has.
+    pub fn blessed(&self, verdict: &str) -> String {
+        format!("{}\n{verdict}", self.before_verdict.trim_end())
+    }
+}
+
+/// The verdict in the form in which a case records it.
+pub fn render(verdicts: &Verdicts<'_>) -> String {
+    let list = |key: &str, findings: Vec<&Finding>| {
+        let mut text = String::new();
+        for (i, finding) in findings.iter().enumerate() {
+            if i == 0 {
+                text.push_str(&format!("  {key}:\n"));
+            }
+            text.push_str(&format!("  - field: {}\n", quoted(&finding.field.to_string())));
+            text.push_str(&format!("    message: {}\n", quoted(&finding.message)));
+            if let Some(control) = finding.control {
+                text.push_str(&format!("    control: {control}\n"));
+            }
+        }
+        text
+    };
+    let mut text = list("deny", verdicts.rows.iter().flat_map(|row| &row.verdict.denials).collect());
+    text.push_str(&list("warn", verdicts.rows.iter().flat_map(|row| &row.verdict.warnings).collect()));
+    for (i, operation) in verdicts.patch.iter().enumerate() {
+        if i == 0 {
+            text.push_str("  patch:\n");
+        }
+        text.push_str(&format!("  - {}\n", serde_json::to_string(operation).unwrap_or_default()));
+    }
+    if text.is_empty() { "verdict: allow\n".to_owned() } else { format!("verdict:\n{text}") }
+}
+
+/// The outcome of all rows together.
+pub fn outcome(verdicts: &Verdicts<'_>) -> Outcome {
+    verdicts.rows.iter().map(|row| row.verdict.outcome()).max().unwrap_or(Outcome::Allow)
+}
+
+/// A JSON string is a YAML string, whatever is in it; what is plain in both stays unquoted.
+fn quoted(text: &str) -> String {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || " .[]/_-`(),".contains(c));
+    if plain { text.to_owned() } else { serde_json::to_string(text).unwrap_or_default() }
+}
+
+fn value<'a>(field: Field<'a>) -> Result<Value<'a>, Undecided> {
+    Ok(field.value()?.copied().unwrap_or(Value::Null))
+}
+
+/// The comment lines at the top of the file, as one paragraph.
+fn comment(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
+    lines.join(" ")
+}
+
+fn split_verdict(text: &str) -> (&str, Option<&str>) {
+    let at = if text.starts_with("verdict:") { Some(0) } else { text.find("\nverdict:").map(|at| at + 1) };
+    match at.and_then(|at| text.split_at_checked(at)) {
+        Some((before, verdict)) => (before, Some(verdict)),
+        None => (text, None),
+    }
+}
+
+/// The AdmissionRequest of the case: what `request` says, and what follows from the object for the rest.
+fn request<'a>(root: Field<'a>, arena: &'a Arena) -> Result<Value<'a>, CaseError> {
+    let given = root.at("request");
+    let object = root.at("object");
+    let old_object = given.at("oldObject");
+    let judged = if object.is_set()? { object } else { old_object };
+    let created = Request::create(judged.rerooted(), "default").map_err(|undecided| Undecided {
+        field: undecided.field.below(&judged.path()),
+        reason: undecided.reason,
+    })?;
+    let triple = |group, version, key, name| {
+        arena.object(&[
+            ("group", Value::String(group)),
+            ("version", Value::String(version)),
+            (key, Value::String(name)),
+        ])
+    };
+    let (kind, resource) = (created.kind, created.resource);
+    let defaults = [
+        ("uid", Value::String("00000000-0000-0000-0000-000000000000")),
+        ("kind", triple(kind.group, kind.version, "kind", kind.name)),
+        ("resource", triple(resource.group, resource.version, "resource", resource.name)),
+        ("name", Value::String(created.name)),
+        ("namespace", Value::String(created.namespace)),
+        ("operation", Value::String("CREATE")),
+        ("userInfo", arena.object(&[("username", Value::String("case"))])),
+        ("dryRun", Value::Bool(false)),
+    ];
+    let mut members: Vec<Member<'a>> = Vec::new();
+    for (key, field) in given.members()? {
+        members.push((key, value(field)?));
+    }
+    for default in defaults {
+        if !members.iter().any(|(key, _)| *key == default.0) {
+            members.push(default);
+        }
+    }
+    members.push(("object", value(object)?));
+    Ok(arena.object(&members))
+}

@@ -1,0 +1,394 @@
+//! A value and the way to it, so that a message cannot name another field than the one that was read.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::value::{Arena, Value};
+
+/// A place in an object: its value, if there is one, and its path.
+///
+/// Fields are `Copy` and walk down only. A `null` reads as not set, as it does in Kubernetes. Reading a value as
+/// what it is not gives [`Undecided`], never a default.
+#[derive(Clone, Copy)]
+pub struct Field<'a> {
+    arena: &'a Arena,
+    path: &'a Path<'a>,
+    found: Found<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Found<'a> {
+    Value(&'a Value<'a>),
+    Missing,
+    /// The way led into something that has no members or items: the path of that, and what it is.
+    Blocked(&'a Path<'a>, &'static str),
+}
+
+/// One step of the way, linked to the step before it.
+#[derive(Clone, Copy)]
+struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    /// One or more keys, joined by dots.
+    Keys(&'a str),
+    /// One key that may itself hold dots.
+    Key(&'a str),
+    Index(usize),
+}
+
+/// Why a policy could not decide: the field and what is the matter with it. Only [`crate::admit()`] says what
+/// follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// Where the matter lies.
+    pub field: FieldPath,
+    /// What is the matter: lower case, imperative.
+    pub reason: String,
+}
+
+impl fmt::Display for Undecided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.0.is_empty() {
+            return f.write_str(&self.reason);
+        }
+        write!(f, "{}: {}", self.field, self.reason)
+    }
+}
+
+impl std::error::Error for Undecided {}
+
+impl<'a> Field<'a> {
+    /// The root of a tree. Its path is empty.
+    pub fn root(value: Value<'a>, arena: &'a Arena) -> Self {
+        let path = arena.put(Path { parent: None, step: Step::Root });
+        Field { arena, path, found: Found::Value(arena.put(value)) }
+    }
+
+    /// A root that is not there, such as the object of a DELETE.
+    pub fn missing(arena: &'a Arena) -> Self {
+        Field { arena, path: arena.put(Path { parent: None, step: Step::Root }), found: Found::Missing }
+    }
+
+    /// The member reached by these keys, joined by dots: `field.at("securityContext.privileged")`.
+    #[must_use]
+    pub fn at(self, keys: &'a str) -> Self {
+        let mut found = self.found;
+        let mut walked = 0;
+        for key in keys.split('.') {
+            found = self.step_into(found, key, || keys.get(..walked).unwrap_or(keys).trim_end_matches('.'));
+            walked += key.len() + 1;
+        }
+        Field { found, ..self.step(Step::Keys(keys)) }
+    }
+
+    /// The member of that one key, which may hold dots: `annotations.key("prometheus.io/port")`.
+    #[must_use]
+    pub fn key(self, key: &'a str) -> Self {
+        Field { found: self.step_into(self.found, key, || ""), ..self.step(Step::Key(key)) }
+    }
+
+    /// The same value, but as the root of its own tree: paths start anew.
+    #[must_use]
+    pub fn rerooted(self) -> Self {
+        Field { path: self.arena.put(Path { parent: None, step: Step::Root }), ..self }
+    }
+
+    /// The same object with that `apiVersion` and `kind`, as a root: an item of a typed list goes without saying them.
+    ///
+    /// # Errors
+    /// There is no object here.
+    pub fn naming(self, api_version: &'a str, kind: &'a str) -> Result<Self, Undecided> {
+        let mut members = vec![("apiVersion", Value::String(api_version)), ("kind", Value::String(kind))];
+        match self.value()? {
+            Some(Value::Object(own)) => {
+                members.extend(own.iter().filter(|(key, _)| *key != "apiVersion" && *key != "kind"))
+            }
+            Some(other) => return Err(self.expected("an object", other)),
+            None => return Err(self.undecided("must be set")),
+        }
+        Ok(Field::root(self.arena.object(&members), self.arena))
+    }
+
+    fn step(self, step: Step<'a>) -> Self {
+        Field { path: self.arena.put(Path { parent: Some(self.path), step }), ..self }
+    }
+
+    fn step_into(self, found: Found<'a>, key: &str, walked: impl Fn() -> &'a str) -> Found<'a> {
+        match found {
+            Found::Value(Value::Null) => Found::Missing,
+            Found::Value(value @ Value::Object(_)) => value.get(key).map_or(Found::Missing, Found::Value),
+            Found::Value(other) => {
+                let keys = walked();
+                let blocked = if keys.is_empty() { self.path } else { self.step(Step::Keys(keys)).path };
+                Found::Blocked(blocked, other.describe())
+            }
+            stuck => stuck,
+        }
+    }
+
+    /// The value; `None` where it is missing or `null`.
+    ///
+    /// # Errors
+    /// The way led into something that is no object.
+    pub fn value(self) -> Result<Option<&'a Value<'a>>, Undecided> {
+        match self.found {
+            Found::Value(Value::Null) | Found::Missing => Ok(None),
+            Found::Value(value) => Ok(Some(value)),
+            Found::Blocked(path, is) => {
+                Err(Undecided { field: path.owned(), reason: format!("must be an object, is {is}") })
+            }
+        }
+    }
+
+    /// Whether there is a value other than `null`.
+    ///
+    /// # Errors
+    /// As [`Field::value`].
+    pub fn is_set(self) -> Result<bool, Undecided> {
+        Ok(self.value()?.is_some())
+    }
+
+    /// The boolean here, if there is one.
+    ///
+    /// # Errors
+    /// Anything else is here.
+    pub fn bool(self) -> Result<Option<bool>, Undecided> {
+        match self.value()? {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(other) => Err(self.expected("a boolean", other)),
+        }
+    }
+
+    /// Whether `true` stands here.
+    ///
+    /// # Errors
+    /// As [`Field::bool`].
+    pub fn is_true(self) -> Result<bool, Undecided> {
+        Ok(self.bool()? == Some(true))
+    }
+
+    /// The string here, if there is one.
+    ///
+    /// # Errors
+    /// Anything else is here.
+    pub fn str(self) -> Result<Option<&'a str>, Undecided> {
+        match self.value()? {
+            None => Ok(None),
+            Some(Value::String(value)) => Ok(Some(value)),
+            Some(other) => Err(self.expected("a string", other)),
+        }
+    }
+
+    /// The integer here, if there is one.
+    ///
+    /// # Errors
+    /// Anything else is here, or an integer that `i64` cannot hold.
+    pub fn int(self) -> Result<Option<i64>, Undecided> {
+        match self.value()? {
+            None => Ok(None),
+            Some(Value::Int(value)) => Ok(Some(*value)),
+            Some(other) => Err(self.expected("a 64-bit integer", other)),
+        }
+    }
+
+    /// The items of the list here; none where there is no list.
+    ///
+    /// # Errors
+    /// Anything but a list is here.
+    pub fn items(self) -> Result<impl ExactSizeIterator<Item = Field<'a>>, Undecided> {
+        let items: &'a [Value<'a>] = match self.value()? {
+            None => &[],
+            Some(Value::Array(items)) => items,
+            Some(other) => return Err(self.expected("a list", other)),
+        };
+        Ok(items
+            .iter()
+            .enumerate()
+            .map(move |(i, value)| Field { found: Found::Value(value), ..self.step(Step::Index(i)) }))
+    }
+
+    /// The members of the object here, with their keys; none where there is no object.
+    ///
+    /// # Errors
+    /// Anything but an object is here.
+    pub fn members(self) -> Result<impl ExactSizeIterator<Item = (&'a str, Field<'a>)>, Undecided> {
+        let members: &'a [crate::value::Member<'a>] = match self.value()? {
+            None => &[],
+            Some(Value::Object(members)) => members,
+            Some(other) => return Err(self.expected("an object", other)),
+        };
+        Ok(members.iter().map(move |(key, value)| {
+            (*key, Field { found: Found::Value(value), ..self.step(Step::Key(key)) })
+        }))
+    }
+
+    /// An [`Undecided`] about this field.
+    pub fn undecided(self, reason: impl Into<String>) -> Undecided {
+        Undecided { field: self.path(), reason: reason.into() }
+    }
+
+    fn expected(self, what: &str, is: &Value<'_>) -> Undecided {
+        self.undecided(format!("must be {what}, is {}", is.describe()))
+    }
+
+    /// The path, on its own.
+    pub fn path(self) -> FieldPath {
+        self.path.owned()
+    }
+
+    /// The arena that the tree lives in.
+    pub fn arena(self) -> &'a Arena {
+        self.arena
+    }
+}
+
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Field({})", self.path())
+    }
+}
+
+impl Path<'_> {
+    fn owned(&self) -> FieldPath {
+        let mut segments = Vec::new();
+        let mut next = Some(self);
+        while let Some(Path { parent, step }) = next {
+            match step {
+                Step::Root => {}
+                Step::Keys(keys) => segments.extend(keys.rsplit('.').map(|key| Segment::Key(key.to_owned()))),
+                Step::Key(key) => segments.push(Segment::Key((*key).to_owned())),
+                Step::Index(index) => segments.push(Segment::Index(*index)),
+            }
+            next = *parent;
+        }
+        segments.reverse();
+        FieldPath(segments)
+    }
+}
+
+/// A path on its own, as it stands in a [`crate::Finding`]. Ordered as a reader expects: by key, then by number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldPath(pub Vec<Segment>);
+
+/// One step of a [`FieldPath`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Segment {
+    /// An item of a list.
+    Index(usize),
+    /// A member of an object.
+    Key(String),
+}
+
+impl FieldPath {
+    /// The path as a JSON Pointer (RFC 6901).
+    pub fn pointer(&self) -> String {
+        self.0.iter().fold(String::new(), |pointer, segment| match segment {
+            Segment::Key(key) => pointer + "/" + &key.replace('~', "~0").replace('/', "~1"),
+            Segment::Index(index) => format!("{pointer}/{index}"),
+        })
+    }
+
+    /// This path, seen from where `prefix` starts.
+    #[must_use]
+    pub fn below(&self, prefix: &FieldPath) -> FieldPath {
+        FieldPath(prefix.0.iter().chain(&self.0).cloned().collect())
+    }
+}
+
+/// As Kubernetes writes paths: `spec.containers[0].image`, `metadata.annotations[prometheus.io/port]`.
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, segment) in self.0.iter().enumerate() {
+            match segment {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Key(key) if is_plain(key) && i == 0 => f.write_str(key)?,
+                Segment::Key(key) if is_plain(key) => write!(f, ".{key}")?,
+                Segment::Key(key) => write!(f, "[{}]", printable(key))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A user's text, fit for one line of a message: control characters, which could forge lines or colours, are
+/// replaced.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect())
+}
+
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str =
+        r#"{"metadata":{"annotations":{"a.b/c":"x"}},"spec":{"n":null,"s":"text","l":[{"k":true}]}}"#;
+
+    fn with_pod<T>(read: impl FnOnce(Field<'_>) -> T) -> T {
+        let arena = Arena::new();
+        read(Field::root(Value::from_json(POD.as_bytes(), &arena).unwrap(), &arena))
+    }
+
+    #[test]
+    fn knows_its_path() {
+        with_pod(|pod| {
+            let item = pod.at("spec.l").items().unwrap().next().unwrap();
+            assert_eq!(item.at("k").path().to_string(), "spec.l[0].k");
+            assert_eq!(item.at("k").path().pointer(), "/spec/l/0/k");
+            let annotation = pod.at("metadata.annotations").key("a.b/c");
+            assert_eq!(annotation.path().to_string(), "metadata.annotations[a.b/c]");
+            assert_eq!(annotation.path().pointer(), "/metadata/annotations/a.b~1c");
+            assert_eq!(annotation.str().unwrap(), Some("x"));
+            let missing = pod.at("spec").at("a").at("b.c").at("d").at("e");
+            assert_eq!(missing.path().to_string(), "spec.a.b.c.d.e");
+            assert_eq!(missing.value().unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn null_is_not_set() {
+        with_pod(|pod| {
+            assert!(!pod.at("spec.n").is_set().unwrap());
+            assert_eq!(pod.at("spec.n.deeper").bool().unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn what_is_not_as_expected_is_undecided() {
+        with_pod(|pod| {
+            let undecided = |result: Undecided| result.to_string();
+            assert_eq!(
+                undecided(pod.at("spec.s").bool().unwrap_err()),
+                "spec.s: must be a boolean, is a string"
+            );
+            assert_eq!(
+                undecided(pod.at("spec.s.t.u").bool().unwrap_err()),
+                "spec.s: must be an object, is a string"
+            );
+            assert_eq!(
+                undecided(pod.at("spec.s").at("t").items().err().unwrap()),
+                "spec.s: must be an object, is a string"
+            );
+            assert_eq!(
+                undecided(pod.at("spec.l").members().err().unwrap()),
+                "spec.l: must be an object, is a list"
+            );
+            assert_eq!(
+                undecided(pod.at("spec.l").key("x").str().unwrap_err()),
+                "spec.l: must be an object, is a list"
+            );
+        });
+    }
+}

@@ -1,0 +1,177 @@
+//! The pod in each kind that holds one, and the one loop over its three container lists.
+
+use std::collections::BTreeMap;
+
+use crate::field::{Field, Undecided};
+use crate::request::{Operation, Request};
+
+/// A pod, or the template of one: its metadata, its spec, and every container of its three lists.
+#[derive(Debug)]
+pub struct Pod<'a> {
+    /// `metadata` of the pod or of its template.
+    pub metadata: Field<'a>,
+    /// `spec` of the pod or of its template.
+    pub spec: Field<'a>,
+    /// All containers: `initContainers`, `containers`, `ephemeralContainers`, in that order.
+    pub containers: Vec<Container<'a>>,
+}
+
+/// One container of a pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Container<'a> {
+    /// Which list it stands in.
+    pub list: ContainerList,
+    /// The container.
+    pub field: Field<'a>,
+    /// Its `securityContext`, which most rules read.
+    pub security_context: Field<'a>,
+}
+
+/// The lists of containers that a pod has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerList {
+    /// `initContainers`, native sidecars among them.
+    Init,
+    /// `containers`.
+    Regular,
+    /// `ephemeralContainers`, as `kubectl debug` adds them.
+    Ephemeral,
+}
+
+const LISTS: [(ContainerList, &str); 3] = [
+    (ContainerList::Init, "initContainers"),
+    (ContainerList::Regular, "containers"),
+    (ContainerList::Ephemeral, "ephemeralContainers"),
+];
+
+impl<'a> Pod<'a> {
+    /// The pod that the request's object is or makes; `None` for a kind that may go without one and does
+    /// (a ReplicationController without template).
+    ///
+    /// # Errors
+    /// There is no object, no pod spec, no container, or a list of containers is none.
+    pub fn of(request: &Request<'a>) -> Result<Option<Self>, Undecided> {
+        Self::within(request.object, request.kind.name)
+    }
+
+    fn within(object: Field<'a>, kind: &str) -> Result<Option<Self>, Undecided> {
+        let Some(root) = template(object, kind)? else { return Ok(None) };
+        let spec = root.at("spec");
+        let mut containers = Vec::with_capacity(4);
+        for (list, key) in LISTS {
+            for field in spec.at(key).items()? {
+                containers.push(Container { list, field, security_context: field.at("securityContext") });
+            }
+        }
+        if !containers.iter().any(|container| container.list == ContainerList::Regular) {
+            return Err(spec.at("containers").undecided("must list at least one container"));
+        }
+        Ok(Some(Pod { metadata: root.at("metadata"), spec, containers }))
+    }
+
+    /// The annotations of the pod or of its template.
+    pub fn annotations(&self) -> Field<'a> {
+        self.metadata.at("annotations")
+    }
+
+    /// `spec.securityContext`.
+    pub fn security_context(&self) -> Field<'a> {
+        self.spec.at("securityContext")
+    }
+
+    /// The `securityContext` of the pod and then of each container.
+    pub fn security_contexts(&self) -> impl Iterator<Item = Field<'a>> {
+        std::iter::once(self.security_context())
+            .chain(self.containers.iter().map(|container| container.security_context))
+    }
+
+    /// Whether the pod says that it is for Windows nodes (`spec.os.name`).
+    ///
+    /// # Errors
+    /// `spec.os` is not as Kubernetes has it.
+    pub fn is_windows(&self) -> Result<bool, Undecided> {
+        Ok(self.spec.at("os.name").str()? == Some("windows"))
+    }
+
+    /// Whether the pod has a user namespace of its own (`hostUsers: false`).
+    ///
+    /// # Errors
+    /// `spec.hostUsers` is no boolean.
+    pub fn has_user_namespace(&self) -> Result<bool, Undecided> {
+        Ok(self.spec.at("hostUsers").bool()? == Some(false))
+    }
+}
+
+/// Where in that kind the pod is: the object itself, or the template it holds.
+fn template<'a>(object: Field<'a>, kind: &str) -> Result<Option<Field<'a>>, Undecided> {
+    if !object.is_set()? {
+        return Err(object.undecided("there is no object in the request"));
+    }
+    let template = match kind {
+        "PodTemplate" => object.at("template"),
+        "CronJob" => object.at("spec.jobTemplate.spec.template"),
+        "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "ReplicationController" | "StatefulSet" => {
+            object.at("spec.template")
+        }
+        _ => object,
+    };
+    Ok((kind != "ReplicationController" || template.is_set()?).then_some(template))
+}
+
+/// Whether the request can change what a rule about pods says, so that it has to be judged.
+///
+/// An UPDATE of a Pod counts if it changes the number of containers or init containers, an image, or adds an
+/// ephemeral container or changes one's image (pod-security-admission, `isSignificantPodUpdate`), so that labels,
+/// finalizers and status of a pod from before the policy can still be kept. An UPDATE of a workload counts if it
+/// changes the template. All else counts, and so does an UPDATE without the old object.
+///
+/// # Errors
+/// Either object is not as Kubernetes has it.
+pub fn is_significant(request: &Request<'_>) -> Result<bool, Undecided> {
+    if request.operation != Operation::Update || !request.old_object.is_set()? {
+        return Ok(true);
+    }
+    let (new, old, kind) = (request.object, request.old_object, request.kind.name);
+    if kind != "Pod" {
+        let (new, old) = (template(new, kind)?, template(old, kind)?);
+        return Ok(match (new, old) {
+            (Some(new), Some(old)) => new.value()? != old.value()?,
+            (new, old) => new.is_some() != old.is_some(),
+        });
+    }
+    let (new, old) = (new.at("spec"), old.at("spec"));
+    Ok(images_differ(new.at("containers"), old.at("containers"))?
+        || images_differ(new.at("initContainers"), old.at("initContainers"))?
+        || ephemeral_images_differ(new.at("ephemeralContainers"), old.at("ephemeralContainers"))?)
+}
+
+fn images_differ(new: Field<'_>, old: Field<'_>) -> Result<bool, Undecided> {
+    let (new, old) = (new.items()?, old.items()?);
+    if new.len() != old.len() {
+        return Ok(true);
+    }
+    for (new, old) in new.zip(old) {
+        if new.at("image").str()? != old.at("image").str()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Ephemeral containers are found by name: they are only ever added.
+fn ephemeral_images_differ(new: Field<'_>, old: Field<'_>) -> Result<bool, Undecided> {
+    let mut images = BTreeMap::new();
+    for container in old.items()? {
+        images.insert(text(container.at("name"))?, text(container.at("image"))?);
+    }
+    for container in new.items()? {
+        if images.get(text(container.at("name"))?) != Some(&text(container.at("image"))?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn text(field: Field<'_>) -> Result<&str, Undecided> {
+    Ok(field.str()?.unwrap_or_default())
+}

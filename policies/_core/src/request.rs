@@ -1,0 +1,164 @@
+//! What is asked: an AdmissionRequest, read where a policy or a host needs it and left as it is elsewhere.
+
+use crate::field::{Field, Undecided};
+use crate::scope;
+use crate::value::{Arena, Value};
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// An object is made; there is no old object.
+    Create,
+    /// An object is changed, by update, patch or apply.
+    Update,
+    /// An object goes; there is no new object.
+    Delete,
+    /// A connection to an object, such as `exec`; the object is that connection's options.
+    Connect,
+}
+
+impl Operation {
+    /// As AdmissionReview writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Create, Self::Update, Self::Delete, Self::Connect].into_iter().find(|op| op.as_str() == text)
+    }
+}
+
+/// Group, version and kind of an object, or group, version and plural name of a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupVersion<'a> {
+    /// `apps`; empty for the core group.
+    pub group: &'a str,
+    /// `v1`.
+    pub version: &'a str,
+    /// The kind (`Deployment`) or the resource (`deployments`).
+    pub name: &'a str,
+}
+
+/// One AdmissionRequest (admission.k8s.io/v1).
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Identifies this one call; echoed in the answer.
+    pub uid: &'a str,
+    /// The kind of `object`, after the conversion that `matchPolicy: Equivalent` may have asked for.
+    pub kind: GroupVersion<'a>,
+    /// The resource that is asked for, after the same conversion.
+    pub resource: GroupVersion<'a>,
+    /// `ephemeralcontainers`, `resize`, `status` …; empty for the object itself.
+    pub sub_resource: &'a str,
+    /// The object's name; empty when the API server is yet to generate one.
+    pub name: &'a str,
+    /// The namespace of the request; empty for what has none.
+    pub namespace: &'a str,
+    /// What is being done.
+    pub operation: Operation,
+    /// Whether nothing is to be kept.
+    pub dry_run: bool,
+    /// Who asks: `username`, `groups`, …
+    pub user_info: Field<'a>,
+    /// The new object; not set on DELETE. Paths start at the object.
+    pub object: Field<'a>,
+    /// The object as it was; set on UPDATE and DELETE. Paths start at the object.
+    pub old_object: Field<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads an AdmissionRequest.
+    ///
+    /// # Errors
+    /// What every request must have is missing or of another type: `uid`, `kind`, `operation`.
+    pub fn read(request: Field<'a>) -> Result<Self, Undecided> {
+        let text = |keys| Ok::<_, Undecided>(request.at(keys).str()?.unwrap_or_default());
+        let operation = required(request.at("operation"))?;
+        let kind = request.at("kind");
+        let resource = request.at("resource");
+        Ok(Request {
+            uid: required(request.at("uid"))?,
+            kind: GroupVersion { name: required(kind.at("kind"))?, ..group_version(kind)? },
+            resource: GroupVersion {
+                name: resource.at("resource").str()?.unwrap_or_default(),
+                ..group_version(resource)?
+            },
+            sub_resource: text("subResource")?,
+            name: text("name")?,
+            namespace: text("namespace")?,
+            operation: Operation::parse(operation).ok_or_else(|| {
+                request
+                    .at("operation")
+                    .undecided(format!("must be CREATE, UPDATE, DELETE or CONNECT, is `{operation}`"))
+            })?,
+            dry_run: request.at("dryRun").is_true()?,
+            user_info: request.at("userInfo").rerooted(),
+            object: request.at("object").rerooted(),
+            old_object: request.at("oldObject").rerooted(),
+        })
+    }
+
+    /// The request by which `object` would be made in `namespace`, unless it names its own.
+    ///
+    /// # Errors
+    /// The object has no `apiVersion` or no `kind`.
+    pub fn create(object: Field<'a>, namespace: &'a str) -> Result<Self, Undecided> {
+        let arena: &'a Arena = object.arena();
+        let api_version = required(object.at("apiVersion"))?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let kind = required(object.at("kind"))?;
+        let metadata = object.at("metadata");
+        let nothing = Field::missing(arena);
+        Ok(Request {
+            uid: "",
+            kind: GroupVersion { group, version, name: kind },
+            resource: GroupVersion { group, version, name: scope::plural(kind, arena) },
+            sub_resource: "",
+            name: metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default(),
+            namespace: metadata.at("namespace").str()?.unwrap_or(namespace),
+            operation: Operation::Create,
+            dry_run: false,
+            user_info: nothing,
+            object,
+            old_object: nothing,
+        })
+    }
+
+    /// The same request for another object, such as the one a patch has made.
+    #[must_use]
+    pub fn with_object(self, object: Value<'a>) -> Self {
+        Request { object: Field::root(object, self.object.arena()), ..self }
+    }
+
+    /// The object's name, or what the API server will generate one from.
+    ///
+    /// # Errors
+    /// `metadata` is not as Kubernetes has it.
+    pub fn display_name(&self) -> Result<&'a str, Undecided> {
+        if !self.name.is_empty() {
+            return Ok(self.name);
+        }
+        let metadata = self.object.at("metadata");
+        Ok(metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default())
+    }
+}
+
+fn group_version(field: Field<'_>) -> Result<GroupVersion<'_>, Undecided> {
+    Ok(GroupVersion {
+        group: field.at("group").str()?.unwrap_or_default(),
+        version: field.at("version").str()?.unwrap_or_default(),
+        name: "",
+    })
+}
+
+fn required(field: Field<'_>) -> Result<&str, Undecided> {
+    match field.str()? {
+        Some(text) if !text.is_empty() => Ok(text),
+        _ => Err(field.undecided("must be set")),
+    }
+}

@@ -1,0 +1,213 @@
+//! The wire: AdmissionReview (admission.k8s.io/v1) in and out. No other file knows it.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+
+use crate::admit::Verdicts;
+use crate::field::{Field, Undecided, printable};
+use crate::request::Request;
+use crate::value::{Arena, DecodeError, Value};
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// A decoded AdmissionReview.
+#[derive(Clone, Copy, Debug)]
+pub struct Review<'a> {
+    /// What it asks.
+    pub request: Request<'a>,
+}
+
+/// Bytes that are no AdmissionReview; the caller answers with an HTTP error, not with a verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// They are not JSON.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// They are JSON, but not a review, or one without what every review has.
+    #[error("not an AdmissionReview of {API_VERSION}: {0}")]
+    Unreadable(#[from] Undecided),
+}
+
+/// Which half of an answer a webhook may give: the API server refuses a patch from a validating one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// Denials and warnings.
+    Validate,
+    /// Denials, warnings and the patch.
+    Mutate,
+}
+
+impl<'a> Review<'a> {
+    /// Decodes a review.
+    ///
+    /// # Errors
+    /// [`ReviewError`], with the field that is the matter.
+    pub fn decode(text: &'a [u8], arena: &'a Arena) -> Result<Self, ReviewError> {
+        let root = Field::root(Value::from_json(text, arena)?, arena);
+        for (key, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+            let field = root.at(key);
+            let found = field.str()?.unwrap_or_default();
+            if found != expected {
+                Err(field.undecided(format!("must be `{expected}`, is `{}`", printable(found))))?;
+            }
+        }
+        let request = Request::read(root.at("request"))?;
+        Ok(Review { request })
+    }
+
+    /// Answers the review, as JSON.
+    ///
+    /// A denial carries the sentence for the user, and every field again in `status.details.causes`. Warnings are cut
+    /// to what reaches a client.
+    pub fn answer(&self, verdicts: &Verdicts<'_>, half: Half) -> String {
+        let patch = match half {
+            Half::Mutate if verdicts.allowed() && !verdicts.patch.is_empty() => {
+                serde_json::to_string(&verdicts.patch).ok().map(|text| BASE64_STANDARD.encode(text))
+            }
+            _ => None,
+        };
+        let answer = Answer {
+            api_version: API_VERSION,
+            kind: KIND,
+            response: Response {
+                uid: self.request.uid,
+                allowed: verdicts.allowed(),
+                status: (!verdicts.allowed()).then(|| self.status(verdicts)),
+                patch_type: patch.is_some().then_some("JSONPatch"),
+                patch,
+                warnings: fit(verdicts.warnings()),
+            },
+        };
+        // Nothing in it can fail to serialize; an empty body is an error to the API server, never an allow.
+        serde_json::to_string(&answer).unwrap_or_default()
+    }
+
+    fn status(&self, verdicts: &Verdicts<'_>) -> Status<'a> {
+        let causes = verdicts.rows.iter().flat_map(|row| {
+            row.verdict.denials.iter().map(|denial| Cause {
+                reason: denial.control.unwrap_or(row.about.name),
+                message: denial.message.clone(),
+                field: denial.field.to_string(),
+            })
+        });
+        Status {
+            status: "Failure",
+            message: verdicts.message(),
+            reason: "Forbidden",
+            code: 403,
+            details: Details {
+                name: self.request.display_name().unwrap_or_default(),
+                kind: self.request.kind.name,
+                causes: causes.collect(),
+            },
+        }
+    }
+}
+
+/// Cuts warnings to what the API server passes on: one line of at most 256 characters each, 4,096 in all; what is left
+/// out is counted in the last one.
+fn fit(warnings: Vec<String>) -> Vec<String> {
+    const EACH: usize = 256;
+    const ALL: usize = 4096;
+    let count = warnings.len();
+    let mut fitting = Vec::new();
+    let mut room = ALL - 64;
+    for warning in warnings {
+        let line: String = warning.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EACH).collect();
+        let length = line.chars().count();
+        if length > room {
+            break;
+        }
+        room -= length;
+        fitting.push(line);
+    }
+    if fitting.len() < count {
+        fitting.push(format!("pratique: {} more warnings were left out", count - fitting.len()));
+    }
+    fitting
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: &'static str,
+    message: String,
+    reason: &'static str,
+    code: u16,
+    details: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    kind: &'a str,
+    causes: Vec<Cause>,
+}
+
+#[derive(Serialize)]
+struct Cause {
+    reason: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    field: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode_error(text: &str) -> String {
+        let arena = Arena::new();
+        Review::decode(text.as_bytes(), &arena).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn says_what_is_the_matter() {
+        let review = |request: &str| {
+            decode_error(&format!(
+                r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{request}}}"#
+            ))
+        };
+        assert!(decode_error("").contains("not readable as JSON"));
+        assert!(decode_error("[]").contains("must be an object, is a list"));
+        assert!(decode_error(r#"{"apiVersion":"admission.k8s.io/v9"}"#).contains("apiVersion: must be"));
+        assert!(review("null").contains("request.operation: must be set"));
+        assert!(review(r#"{"operation":"CREATE"}"#).contains("request.uid: must be set"));
+        assert!(review(r#"{"operation":"PATCH","uid":"u","kind":{"kind":"Pod"}}"#).contains("is `PATCH`"));
+        assert!(review(r#"{"operation":"CREATE","uid":7}"#).contains("request.uid: must be a string"));
+    }
+
+    #[test]
+    fn warnings_fit_what_reaches_a_client() {
+        let many = fit((0..100).map(|i| format!("{i}\n{}", "é".repeat(300))).collect());
+        assert!(many.iter().all(|w| w.chars().count() <= 256 && !w.contains('\n')));
+        assert!(many.iter().map(|w| w.chars().count()).sum::<usize>() <= 4096);
+        assert_eq!(many.last().unwrap(), "pratique: 85 more warnings were left out");
+        assert_eq!(fit(vec!["one".to_owned()]), ["one"]);
+    }
+}

@@ -1,0 +1,122 @@
+//! Which requests a policy wants; webhook rules, Kubewarden metadata and documentation are rendered from it.
+
+use crate::request::{Operation, Request};
+use crate::value::Arena;
+
+/// The requests that a policy judges.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// On which operations.
+    pub operations: &'static [Operation],
+    /// On which resources.
+    pub resources: &'static [Resource],
+}
+
+/// One resource of a scope.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource {
+    /// `apps`; empty for the core group.
+    pub group: &'static str,
+    /// The version that webhook rules name. A request of another version is judged all the same.
+    pub version: &'static str,
+    /// `Deployment`.
+    pub kind: &'static str,
+    /// `deployments`.
+    pub plural: &'static str,
+    /// Which subresources are judged.
+    pub subresources: Subresources,
+}
+
+/// The subresources of a resource that a policy judges, beside the resource itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Subresources {
+    /// None: they carry other objects (`deployments/scale`) or no change of `spec` (`deployments/status`).
+    None,
+    /// Whatever is sent but these. An unknown one is judged, so that a newer API server fails safe
+    /// (pod-security-admission, `admission.go`). Webhook rules name the known ones.
+    AllBut {
+        /// What webhook rules ask for.
+        known: &'static [&'static str],
+        /// What is never judged.
+        ignored: &'static [&'static str],
+    },
+}
+
+impl Scope {
+    /// Pods, with their ephemeral containers and resizes, and the eight kinds that make pods.
+    pub const PODS_AND_WORKLOADS: Scope = Scope {
+        operations: &[Operation::Create, Operation::Update],
+        resources: &[
+            Resource {
+                group: "",
+                version: "v1",
+                kind: "Pod",
+                plural: "pods",
+                subresources: Subresources::AllBut {
+                    known: &["ephemeralcontainers", "resize"],
+                    ignored: &[
+                        "attach",
+                        "binding",
+                        "eviction",
+                        "exec",
+                        "log",
+                        "portforward",
+                        "proxy",
+                        "status",
+                    ],
+                },
+            },
+            Resource::workload("", "PodTemplate", "podtemplates"),
+            Resource::workload("", "ReplicationController", "replicationcontrollers"),
+            Resource::workload("apps", "DaemonSet", "daemonsets"),
+            Resource::workload("apps", "Deployment", "deployments"),
+            Resource::workload("apps", "ReplicaSet", "replicasets"),
+            Resource::workload("apps", "StatefulSet", "statefulsets"),
+            Resource::workload("batch", "CronJob", "cronjobs"),
+            Resource::workload("batch", "Job", "jobs"),
+        ],
+    };
+
+    /// Whether a policy of this scope judges that request.
+    ///
+    /// By kind or by resource, whichever matches: a request whose two names disagree is judged, and found wanting
+    /// by the policy that cannot read it.
+    pub fn takes(&self, request: &Request<'_>) -> bool {
+        self.operations.contains(&request.operation)
+            && self.resources.iter().any(|resource| resource.takes(request))
+    }
+}
+
+impl Resource {
+    const fn workload(group: &'static str, kind: &'static str, plural: &'static str) -> Self {
+        Resource { group, version: "v1", kind, plural, subresources: Subresources::None }
+    }
+
+    fn takes(&self, request: &Request<'_>) -> bool {
+        let (kind, resource) = (&request.kind, &request.resource);
+        let named = (kind.name == self.kind && kind.group == self.group)
+            || (resource.name == self.plural && resource.group == self.group);
+        named
+            && match self.subresources {
+                Subresources::None => request.sub_resource.is_empty(),
+                Subresources::AllBut { ignored, .. } => !ignored.contains(&request.sub_resource),
+            }
+    }
+
+    /// The names that webhook rules give it: `pods`, `pods/ephemeralcontainers`, `pods/resize`.
+    pub fn rule_names(&self) -> Vec<String> {
+        let known = match self.subresources {
+            Subresources::None => &[],
+            Subresources::AllBut { known, .. } => known,
+        };
+        std::iter::once(self.plural.to_owned())
+            .chain(known.iter().map(|sub| format!("{}/{sub}", self.plural)))
+            .collect()
+    }
+}
+
+/// The resource name of a kind that comes from a file, which names kinds only.
+pub(crate) fn plural<'a>(kind: &'a str, arena: &'a Arena) -> &'a str {
+    let known = Scope::PODS_AND_WORKLOADS.resources.iter().find(|resource| resource.kind == kind);
+    known.map_or_else(|| arena.text(&format!("{}s", kind.to_lowercase())), |resource| resource.plural)
+}

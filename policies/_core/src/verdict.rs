@@ -1,0 +1,125 @@
+//! What a policy says of a request: what it denies, what it warns of, what it changes.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::field::{Field, FieldPath, Undecided};
+use crate::patch::Edit;
+
+/// One thing that a policy found, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// Where; empty when it is the request as a whole.
+    pub field: FieldPath,
+    /// What: lower case, imperative, user values in backticks.
+    pub message: String,
+    /// Which part of the policy found it, where the policy has parts.
+    pub control: Option<&'static str>,
+}
+
+impl Finding {
+    /// The finding as one line: `spec.hostNetwork: must not be true (hostNamespaces)`.
+    pub fn sentence(&self) -> String {
+        let control = self.control.map(|control| format!(" ({control})")).unwrap_or_default();
+        if self.field.0.is_empty() {
+            return format!("{}{control}", self.message);
+        }
+        format!("{}: {}{control}", self.field, self.message)
+    }
+}
+
+/// What one policy says of one request. Starts as an allow, and can only be made worse. What is found is in the order of
+/// the fields, and never twice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// What is denied.
+    pub denials: BTreeSet<Finding>,
+    /// What is only warned of.
+    pub warnings: BTreeSet<Finding>,
+    /// What is changed, in the order in which the policy said so.
+    pub edits: Vec<Edit>,
+    /// Whether the policy could not decide, in which case `denials` says why.
+    pub undecided: bool,
+}
+
+/// A verdict in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Nothing was found.
+    Allow,
+    /// Something was warned of, nothing denied or changed.
+    Warn,
+    /// The object is changed, nothing denied.
+    Patch,
+    /// The request is denied.
+    Deny,
+}
+
+impl Outcome {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Allow => "allow",
+            Outcome::Warn => "warn",
+            Outcome::Patch => "patch",
+            Outcome::Deny => "deny",
+        }
+    }
+
+    /// The outcome of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Allow, Self::Warn, Self::Patch, Self::Deny]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+    }
+}
+
+impl Verdict {
+    /// Denies the request because of that field.
+    pub fn deny(&mut self, field: Field<'_>, message: impl Into<String>) {
+        self.denials.insert(Finding { field: field.path(), message: message.into(), control: None });
+    }
+
+    /// Denies the request because of that field, on behalf of one control of the policy.
+    pub fn deny_by(&mut self, control: &'static str, field: Field<'_>, message: impl Into<String>) {
+        self.denials.insert(Finding { field: field.path(), message: message.into(), control: Some(control) });
+    }
+
+    /// Warns of that field.
+    pub fn warn(&mut self, field: Field<'_>, message: impl Into<String>) {
+        self.warnings.insert(Finding { field: field.path(), message: message.into(), control: None });
+    }
+
+    /// Sets that field, and makes the objects on the way to it where they are missing.
+    pub fn set(&mut self, field: Field<'_>, value: serde_json::Value) {
+        self.edits.push(Edit::Set { path: field.path(), value });
+    }
+
+    /// Adds an item at the end of that list, and makes the list where it is missing.
+    pub fn append(&mut self, list: Field<'_>, value: serde_json::Value) {
+        self.edits.push(Edit::Append { path: list.path(), value });
+    }
+
+    /// The verdict in one word.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            _ if !self.denials.is_empty() => Outcome::Deny,
+            _ if !self.edits.is_empty() => Outcome::Patch,
+            _ if !self.warnings.is_empty() => Outcome::Warn,
+            _ => Outcome::Allow,
+        }
+    }
+
+    /// Turns the verdict into a denial that says why there is none.
+    pub(crate) fn could_not_decide(&mut self, undecided: Undecided) {
+        self.edits.clear();
+        self.undecided = true;
+        self.denials.insert(Finding {
+            field: undecided.field,
+            message: format!("could not decide: {}", undecided.reason),
+            control: None,
+        });
+    }
+}

@@ -1,0 +1,136 @@
+//! YAML as Kubernetes reads it, and hostile YAML.
+
+use super::*;
+
+fn decode(text: &str) -> Result<String, YamlError> {
+    let arena = Arena::new();
+    let documents = documents(text);
+    let mut all = Vec::new();
+    for document in documents {
+        all.push(document.decode(&arena)?.map_or("nothing".to_owned(), |value| value.to_string()));
+    }
+    Ok(all.join(" "))
+}
+
+fn fails(text: &str, position: &str, reason: &str) {
+    let error = decode(text).unwrap_err();
+    assert!(error.reason.contains(reason), "{error}");
+    assert_eq!(error.position.to_string(), position, "{error}");
+}
+
+#[test]
+fn scalars_mean_what_kubectl_makes_of_them() {
+    for (yaml, json) in [
+        ("yes", "true"),
+        ("Off", "false"),
+        ("y", "true"),
+        ("'yes'", "\"yes\""),
+        ("~", "null"),
+        ("", "null"),
+        ("0644", "420"),
+        ("0o17", "15"),
+        ("00", "0"),
+        ("0x1F", "31"),
+        ("0b11", "3"),
+        ("1_000", "1000"),
+        ("-12", "-12"),
+        ("-0x10", "-16"),
+        ("+7", "7"),
+        ("089", "89.0"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("1.5", "1.5"),
+        ("1e3", "1000.0"),
+        (".5", "0.5"),
+        ("1.2.3", "\"1.2.3\""),
+        ("100m", "\"100m\""),
+        ("0x", "\"0x\""),
+        ("2026-01-01", "\"2026-01-01\""),
+        ("!!str 7", "\"7\""),
+        ("!!int '7'", "7"),
+        ("nothing", "\"nothing\""),
+        ("NaN", "\"NaN\""),
+        ("v1", "\"v1\""),
+        ("'don''t'", "\"don't\""),
+        ("\"a\\nb\"", "\"a\\nb\""),
+        ("|-\n    a\n    b", "\"a\\nb\""),
+    ] {
+        assert_eq!(decode(&format!("k: {yaml}\n")).unwrap(), format!("{{\"k\":{json}}}"), "{yaml}");
+    }
+}
+
+#[test]
+fn streams_are_split_as_the_specification_says() {
+    assert_eq!(
+        decode("a: 1\n---\nb: 2\n--- {c: 3}\n---\n# nothing\n--- \nd: |\n  x\n  --- y\n").unwrap(),
+        "{\"a\":1} {\"b\":2} {\"c\":3} nothing {\"d\":\"x\\n--- y\\n\"}"
+    );
+    assert_eq!(decode("%YAML 1.2\n---\na: 1\n...\n%YAML 1.2\n---\nb: 1\n").unwrap(), "{\"a\":1} {\"b\":1}");
+    assert_eq!(decode("---\r\na: 1\r\n---\r\nb: 2\r\n").unwrap(), "{\"a\":1} {\"b\":2}");
+    assert_eq!(decode("\n# only\n").unwrap(), "nothing");
+    assert_eq!(decode("{\"a\":\t[1,\n\t2]}").unwrap(), "{\"a\":[1,2]}");
+}
+
+#[test]
+fn anchors_and_merges_are_followed() {
+    let text = "base: &b {x: 1, y: 2}\nk: {<<: *b, y: 3}\nl: *b\nm:\n  <<: [*b, {z: 4}]\n";
+    assert_eq!(
+        decode(text).unwrap(),
+        r#"{"base":{"x":1,"y":2},"k":{"y":3,"x":1},"l":{"x":1,"y":2},"m":{"x":1,"y":2,"z":4}}"#
+    );
+}
+
+#[test]
+fn hostile_text_is_refused_with_its_place() {
+    fails("a: 1\n---\nb: 1\nb: 2\n", "5:1", "key `b` stands twice");
+    fails("a:\n\tb: 1\n", "2:2", "tab");
+    fails("a: x\u{0}\nb: 1\n", "1:5", "control character 0x00");
+    fails("a: &a [*a]\n", "1:8", "within its own anchor");
+    fails("a: !Secret x\n", "1:4", "tag `!Secret`");
+    fails("? [a]\n: 1\n", "1:3", "a key must be a string");
+    fails("a: *b\n", "1:4", "unknown anchor");
+    assert!(decode(&"[".repeat(100_000)).unwrap_err().reason.contains("recursion limit"));
+    fails(&format!("a: {}\n", "{b: ".repeat(200)), "1:512", "more than 128 deep");
+    assert!(decode("a: [1\n").is_err());
+    assert!(decode("a: 'x\n").is_err());
+}
+
+#[test]
+fn anchors_that_explode_are_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for i in 1..12 {
+        let aliases = vec![format!("*a{}", i - 1); 10].join(", ");
+        text.push_str(&format!("a{i}: &a{i} [{aliases}]\n"));
+    }
+    let error = decode(&text).unwrap_err();
+    assert!(error.reason.contains("more than 2000000 values"), "{error}");
+}
+
+#[test]
+fn one_long_line_is_read() {
+    let text = format!("a: {}\n", "x".repeat(10_000_000));
+    assert_eq!(decode(&text).unwrap().len(), 10_000_000 + "{\"a\":\"\"}".len());
+    assert!(decode(&"{".repeat(10_000_000)).is_err());
+}
+
+#[test]
+fn fields_know_their_place() {
+    let text = "# x\n---\nspec:\n  containers:\n  - name: web\n    securityContext: {privileged: true}\n  é: {b: 1}\n";
+    let documents = documents(text);
+    let key = |key: &str| Segment::Key(key.to_owned());
+    let paths = [
+        FieldPath(vec![
+            key("spec"),
+            key("containers"),
+            Segment::Index(0),
+            key("securityContext"),
+            key("privileged"),
+        ]),
+        FieldPath(vec![key("spec"), key("containers"), Segment::Index(0)]),
+        FieldPath(vec![key("spec"), key("containers"), Segment::Index(0), key("missing"), key("deeper")]),
+        FieldPath(vec![key("spec"), key("é"), key("b")]),
+        FieldPath(vec![]),
+    ];
+    let positions = documents[0].positions(&paths.iter().collect::<Vec<_>>());
+    let found: Vec<String> = positions.iter().map(Position::to_string).collect();
+    assert_eq!(found, ["6:23", "5:5", "5:5", "7:7", "3:1"]);
+}

@@ -1,0 +1,38 @@
+//! AppArmor profiles.
+//!
+//! **Fields**: `securityContext.appArmorProfile.type` of the pod and of each container; every annotation
+//! `container.apparmor.security.beta.kubernetes.io/*`, whether such a container exists or not.
+//! **Allowed**: not set, `RuntimeDefault`, `Localhost`; in annotations: empty, `runtime/default`, `localhost/*`.
+
+use policy_core::pod::Pod;
+use policy_core::{Field, Undecided};
+
+use super::quote;
+use crate::control::Offences;
+
+const ANNOTATION_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    for security_context in pod.security_contexts() {
+        profile(security_context.at("appArmorProfile"), offences)?;
+    }
+    for (key, annotation) in pod.annotations().members()? {
+        let value = annotation.str()?.unwrap_or_default();
+        let allowed = matches!(value, "" | "runtime/default") || value.starts_with("localhost/");
+        if key.starts_with(ANNOTATION_PREFIX) && !allowed {
+            let message = format!("must be `runtime/default` or `localhost/…`, is {}", quote(value));
+            offences.add(annotation, message);
+        }
+    }
+    Ok(())
+}
+
+fn profile(profile: Field<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    let kind = profile.at("type");
+    if profile.is_set()? && !matches!(kind.str()?, Some("RuntimeDefault" | "Localhost")) {
+        let message =
+            format!("must be `RuntimeDefault` or `Localhost`, is {}", quote(kind.str()?.unwrap_or_default()));
+        offences.add(kind, message);
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Linux capabilities.
+//!
+//! **Fields**: `securityContext.capabilities.add` and `.drop` of each container.
+//! **Allowed** at baseline: to add what container runtimes give anyway; at restricted: to drop `ALL` and add at most
+//! `NET_BIND_SERVICE`. Names are compared as written: `all` and `CAP_CHOWN` are none. From v1.25 on restricted
+//! leaves Windows pods alone, which have no capabilities.
+
+use policy_core::Undecided;
+use policy_core::pod::Pod;
+
+use super::quote;
+use crate::control::Offences;
+
+const BASELINE: &[&str] = &[
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+const RESTRICTED: &[&str] = &["NET_BIND_SERVICE"];
+
+pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    added(pod, BASELINE, offences)
+}
+
+pub(crate) fn restricted_v1_22(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    for container in &pod.containers {
+        let drop = container.security_context.at("capabilities.drop");
+        let mut drops_all = false;
+        for capability in drop.items()? {
+            drops_all |= capability.str()? == Some("ALL");
+        }
+        if !drops_all {
+            offences.add(drop, "must include `ALL`");
+        }
+    }
+    added(pod, RESTRICTED, offences)
+}
+
+pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    if pod.is_windows()? { Ok(()) } else { restricted_v1_22(pod, offences) }
+}
+
+fn added(pod: &Pod<'_>, allowed: &[&str], offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    for container in &pod.containers {
+        for capability in container.security_context.at("capabilities.add").items()? {
+            let name = capability.str()?.unwrap_or_default();
+            if !allowed.contains(&name) {
+                let message = format!("must not add {}, only {}", quote(name), allowed.join(", "));
+                offences.add(capability, message);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Namespaces of the node.
+//!
+//! **Fields**: `spec.hostNetwork`, `spec.hostPID`, `spec.hostIPC`. **Allowed**: not set, `false`.
+
+use policy_core::Undecided;
+use policy_core::pod::Pod;
+
+use super::must_not_be_true;
+use crate::control::Offences;
+
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    for key in ["hostNetwork", "hostPID", "hostIPC"] {
+        must_not_be_true(pod.spec.at(key), offences)?;
+    }
+    Ok(())
+}

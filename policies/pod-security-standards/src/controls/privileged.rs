@@ -1,0 +1,16 @@
+//! Privileged containers.
+//!
+//! **Fields**: `securityContext.privileged` of each container. **Allowed**: not set, `false`.
+
+use policy_core::Undecided;
+use policy_core::pod::Pod;
+
+use super::must_not_be_true;
+use crate::control::Offences;
+
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+    for container in &pod.containers {
+        must_not_be_true(container.security_context.at("privileged"), offences)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Versions of the standards: minor versions of Kubernetes.
+
+use std::fmt;
+
+use policy_core::field::printable;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A version of the standards, by the minor version of Kubernetes that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^(latest|v1\.(0|[1-9][0-9]*))$"))]
+pub struct Version(u32);
+
+impl Version {
+    /// The first version.
+    pub const FIRST: Version = Version(0);
+    /// The newest version in which a control is known to change.
+    pub const LATEST: Version = Version(37);
+
+    /// Version `v1.<minor>`.
+    pub const fn v1(minor: u32) -> Self {
+        Version(minor)
+    }
+}
+
+impl Default for Version {
+    fn default() -> Self {
+        Self::LATEST
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = String;
+
+    /// Reads `latest` or `v1.<minor>` without leading zeros, as the labels of Pod Security Admission are read.
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "latest" {
+            return Ok(Self::LATEST);
+        }
+        let minor = text.strip_prefix("v1.").filter(|minor| {
+            minor.bytes().all(|byte| byte.is_ascii_digit()) && (*minor == "0" || !minor.starts_with('0'))
+        });
+        match minor {
+            // Digits that no u32 holds are a version newer than the newest.
+            Some(minor) if !minor.is_empty() => {
+                Ok(Version(minor.parse().unwrap_or(u32::MAX)).min(Self::LATEST))
+            }
+            _ => Err(format!("version: must be `latest` or like `v1.29`, is `{}`", printable(&text))),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v1.{}", self.0)
+    }
+}
