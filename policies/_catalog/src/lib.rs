@@ -1,0 +1,13 @@
+//! Which policies exist, and every file that is rendered from them.
+
+pub mod render;
+
+use policy_core::Entry;
+
+/// All policies, by name. A policy that is not in this list does not exist.
+pub const POLICIES: &[Entry] = &[Entry::of::<pod_security_standards::PodSecurityStandards>()];
+
+/// The policy of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    POLICIES.iter().find(|entry| entry.about.name == name)
+}

@@ -1,0 +1,151 @@
+//! What can be asked on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Judges Kubernetes manifests and admission requests by policies written in Rust.
+#[derive(Debug, Parser)]
+#[command(name = "pratique", version, max_term_width = 100)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Judge manifests as a cluster would when they are created.
+    ///
+    /// Exit code 0: all admitted. 1: something denied. 2: could not run, or could not read something.
+    Check(CheckArgs),
+    /// Run cases: examples of requests with the verdict they must give.
+    Test(TestArgs),
+    /// List the policies, or describe one.
+    Policies(PoliciesArgs),
+    /// Serve the policies as an admission webhook, over TLS.
+    Serve(ServeArgs),
+    /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
+    Demo(DemoArgs),
+}
+
+/// How a command ended that could run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All is well.
+    Well,
+    /// Something was denied, or a case failed.
+    Denied,
+    /// Something could not be read; the rest was judged.
+    Unreadable,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        ExitCode::from(match end {
+            End::Well => 0,
+            End::Denied => 1,
+            End::Unreadable => 2,
+        })
+    }
+}
+
+/// Which policies, with which settings.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Selection {
+    /// A file that lists policies and their settings; all policies with default settings, if not given
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this policy; may be given again
+    #[arg(long = "policy", value_name = "NAME")]
+    pub policies: Vec<String>,
+    /// Settings of a policy, as JSON, instead of what the file or the default says; may be given again
+    #[arg(long = "set", value_name = "NAME={json}")]
+    pub settings: Vec<String>,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Human,
+    /// For programs: one JSON object
+    Json,
+}
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Files, directories, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub selection: Selection,
+    /// The namespace of objects that name none
+    #[arg(long, value_name = "NS", default_value = "default")]
+    pub namespace: String,
+    /// The form of the report
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Arguments of `test`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TestArgs {
+    /// Case files, or directories that hold them in `<policy>/cases/`
+    #[arg(default_value = "policies", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The policy of cases that name none and lie in no `<policy>/cases/`
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<String>,
+    /// Write the verdicts into the files; a verdict that is not what a file's name says is still a failure
+    #[arg(long)]
+    pub bless: bool,
+}
+
+/// Arguments of `policies`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PoliciesArgs {
+    /// The policy to describe
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// The form of the list
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Arguments of `serve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub selection: Selection,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
+    pub listen: SocketAddr,
+    /// The certificate chain, PEM; without it one is made at start, for loopback addresses only
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// How long to go on accepting after SIGTERM, not ready any more, while endpoints are withdrawn
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    pub drain: u64,
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DemoArgs {
+    /// A file or a directory
+    #[arg(default_value = "manifests", value_name = "PATH")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub selection: Selection,
+}

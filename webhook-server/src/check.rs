@@ -1,0 +1,291 @@
+//! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use policy_core::yaml::{Document, Position, documents};
+use policy_core::{Arena, Configured, Field, FieldPath, Finding, NoCluster, Request, Undecided, admit};
+
+use crate::args::{CheckArgs, End};
+use crate::config;
+use crate::input::{self, Kustomizations, Source};
+use crate::report::{Found, ObjectName, Report, Row, SourcePosition};
+
+/// How many documents a thread takes at a time.
+const BATCH: usize = 32;
+/// After how long a progress bar appears.
+const LONG: Duration = Duration::from_millis(400);
+
+/// Runs the command.
+///
+/// # Errors
+/// It cannot start: bad arguments, bad settings, a path that does not exist.
+pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
+    let policies = config::select(&args.selection)?;
+    let places = input::places(&args.paths, Kustomizations::Build)?;
+    let mut report = Report::default();
+    for place in places {
+        match place.read() {
+            Ok(source) => check(&source, &policies, &args.namespace, &mut report),
+            Err(error) => report.errors.push(format!("{error:#}")),
+        }
+    }
+    report.print(args.output)?;
+    Ok(report.end())
+}
+
+/// Judges every object of a source, on all processors, and adds to the report in the source's order.
+pub fn check(source: &Source, policies: &[Configured], namespace: &str, report: &mut Report) {
+    let documents = documents(&source.text);
+    let batches: Vec<&[Document<'_>]> = documents.chunks(BATCH).collect();
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Report)>> = Mutex::new(Vec::with_capacity(batches.len()));
+    let progress = Progress::new(source.text.len() as u64);
+    let work = || {
+        let mut arena = Arena::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(batch) = batches.get(index) else { break };
+            let mut part = Report::default();
+            for (i, document) in batch.iter().enumerate() {
+                let at = At { source, document, number: index * BATCH + i + 1 };
+                judge_document(&at, policies, namespace, &arena, &mut part);
+                arena.reset();
+                progress.add(document.text.len() as u64);
+            }
+            if let Ok(mut done) = done.lock() {
+                done.push((index, part));
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(batches.len());
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    progress.finish();
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(index, _)| *index);
+    // A batch that is not there was lost to a panic: that must not look like an admission.
+    if done.len() != batches.len() {
+        report.errors.push(format!("{}: a part of it could not be judged", source.name));
+    }
+    for (_, part) in done {
+        report.extend(part);
+    }
+}
+
+/// A document and where it comes from.
+struct At<'s> {
+    source: &'s Source,
+    document: &'s Document<'s>,
+    number: usize,
+}
+
+fn judge_document<'a>(
+    at: &At<'a>,
+    policies: &[Configured],
+    namespace: &'a str,
+    arena: &'a Arena,
+    report: &mut Report,
+) {
+    let value = match at.document.decode(arena) {
+        Ok(Some(value)) => value,
+        Ok(None) => return,
+        Err(error) => {
+            report.errors.push(format!("{}:{}: {error}", at.source.name, error.position));
+            return;
+        }
+    };
+    let mut objects = Vec::new();
+    let unlisted = unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects);
+    let unreadable = |undecided: &Undecided, prefix: &FieldPath| {
+        let path = undecided.field.below(prefix);
+        let position = at.document.positions(&[&path]).first().copied();
+        let position = position.map(|position| position.to_string()).unwrap_or_default();
+        format!("{}:{position}: not a Kubernetes object: {undecided}", at.source.name)
+    };
+    if let Err(undecided) = unlisted {
+        report.errors.push(unreadable(&undecided, &FieldPath::default()));
+        return;
+    }
+    for (object, prefix) in objects {
+        match Request::create(object, namespace) {
+            Ok(request) => judge_object(at, policies, &request, &prefix, report),
+            Err(undecided) => report.errors.push(unreadable(&undecided, &prefix)),
+        }
+    }
+}
+
+/// The objects of a `List`, or the one object there is, each with its path in the document.
+pub(crate) fn unlist<'a>(
+    object: Field<'a>,
+    prefix: FieldPath,
+    of: Option<(&'a str, &'a str)>,
+    objects: &mut Vec<(Field<'a>, FieldPath)>,
+) -> Result<(), Undecided> {
+    let kind = object.at("kind").str()?;
+    let version = object.at("apiVersion").str()?;
+    let Some(item_kind) = kind.and_then(|kind| kind.strip_suffix("List")) else {
+        // The items of a PodList are Pods without saying so.
+        let object = match (kind, of) {
+            (None, Some((version, kind))) if !kind.is_empty() => object.naming(version, kind)?,
+            _ => object.rerooted(),
+        };
+        objects.push((object, prefix));
+        return Ok(());
+    };
+    let items = object.at("items");
+    if !items.is_set()? {
+        objects.push((object.rerooted(), prefix));
+        return Ok(());
+    }
+    for item in items.items()? {
+        let path = item.path().below(&prefix);
+        unlist(item.rerooted(), path, version.map(|version| (version, item_kind)), objects)?;
+    }
+    Ok(())
+}
+
+fn judge_object(
+    at: &At<'_>,
+    policies: &[Configured],
+    request: &Request<'_>,
+    prefix: &FieldPath,
+    report: &mut Report,
+) {
+    let verdicts = admit(policies, request, &NoCluster);
+    report.objects += 1;
+    let whole = FieldPath::default();
+    for row in &verdicts.rows {
+        let findings: Vec<&Finding> = row.verdict.denials.iter().chain(&row.verdict.warnings).collect();
+        let paths: Vec<FieldPath> = match findings.is_empty() {
+            true if prefix.0.is_empty() => Vec::new(),
+            true => vec![whole.below(prefix)],
+            false => findings.iter().map(|finding| finding.field.below(prefix)).collect(),
+        };
+        // Most rows have no finding and need no second look at the text.
+        let positions = match paths.is_empty() {
+            true => vec![at.document.start()],
+            false => at.document.positions(&paths.iter().collect::<Vec<_>>()),
+        };
+        let first = positions.first().copied().unwrap_or(at.document.start());
+        let mut found = findings.iter().zip(&positions).map(|(finding, position)| found(finding, *position));
+        let denials: Vec<Found> = found.by_ref().take(row.verdict.denials.len()).collect();
+        report.rows.push(Row {
+            policy: row.about.name,
+            remediation: row.about.remediation,
+            outcome: row.verdict.outcome(),
+            source: SourcePosition {
+                file: at.source.name.clone(),
+                line: first.line,
+                column: first.column,
+                document: at.number,
+            },
+            object: ObjectName::of(request),
+            denials,
+            warnings: found.collect(),
+            patch: if row.verdict.edits.is_empty() { Vec::new() } else { verdicts.patch.clone() },
+        });
+    }
+    report.count(&verdicts);
+}
+
+fn found(finding: &Finding, position: Position) -> Found {
+    Found {
+        field: finding.field.to_string(),
+        message: finding.message.clone(),
+        control: finding.control,
+        line: position.line,
+        column: position.column,
+    }
+}
+
+/// A progress bar on standard error, if that is a terminal and the work is long.
+struct Progress {
+    bar: ProgressBar,
+    since: Instant,
+}
+
+impl Progress {
+    fn new(length: u64) -> Self {
+        let bar =
+            if std::io::stderr().is_terminal() { ProgressBar::new(length) } else { ProgressBar::hidden() };
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}") {
+            bar.set_style(style);
+        }
+        Progress { bar, since: Instant::now() }
+    }
+
+    fn add(&self, bytes: u64) {
+        self.bar.inc(bytes);
+        let wanted = std::io::stderr().is_terminal() && self.since.elapsed() > LONG;
+        if wanted && self.bar.is_hidden() {
+            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Selection;
+
+    fn report(text: &str) -> Report {
+        let policies = config::select(&Selection::default()).unwrap();
+        let source = Source { name: "x.yaml".to_owned(), text: text.to_owned() };
+        let mut report = Report::default();
+        check(&source, &policies, "default", &mut report);
+        report
+    }
+
+    #[test]
+    fn lists_are_judged_item_by_item() {
+        let pod =
+            "metadata: {name: web}\n    spec: {containers: [{name: c, securityContext: {privileged: true}}]}";
+        let list =
+            |kind: &str, head: &str| format!("apiVersion: v1\nkind: {kind}\nitems:\n  - {head}{pod}\n");
+        for text in [list("List", "apiVersion: v1\n    kind: Pod\n    "), list("PodList", "")] {
+            let report = report(&text);
+            assert_eq!(report.errors, Vec::<String>::new());
+            let denial =
+                report.rows[0].denials.iter().find(|found| found.control == Some("privileged")).unwrap();
+            assert_eq!(denial.field, "spec.containers[0].securityContext.privileged");
+            let line = text.lines().position(|line| line.contains("privileged")).unwrap() + 1;
+            assert_eq!(denial.line, line);
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_an_error_with_its_place() {
+        let report = report("a: 1\n---\nkind: Pod\n---\n- x\n---\n# nothing\n");
+        assert_eq!(
+            report.errors,
+            [
+                "x.yaml:1:1: not a Kubernetes object: apiVersion: must be set",
+                "x.yaml:3:1: not a Kubernetes object: apiVersion: must be set",
+                "x.yaml:5:1: not a Kubernetes object: must be an object, is a list",
+            ]
+        );
+        assert_eq!(report.end(), End::Unreadable);
+    }
+
+    #[test]
+    fn order_is_the_files_whatever_the_threads_do() {
+        let text: String = (0..500)
+            .map(|i| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{i}}}\nspec: {{containers: [{{name: c}}]}}\n"))
+            .collect();
+        let names: Vec<String> = report(&text).rows.into_iter().map(|row| row.object.name).collect();
+        assert_eq!(names, (0..500).map(|i| format!("p{i}")).collect::<Vec<_>>());
+    }
+}

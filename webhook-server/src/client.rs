@@ -1,0 +1,71 @@
+//! The other end of the webhook: one TLS connection that sends reviews as an API server does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// A connection, kept alive.
+#[derive(Debug)]
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    /// Connects to a loopback address and shakes hands as a client of `localhost`.
+    ///
+    /// # Errors
+    /// The connection or the handshake fails.
+    pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| address.to_string())?;
+        stream.set_nodelay(true)?;
+        let stream = TlsConnector::from(tls).connect(ServerName::try_from("localhost")?, stream).await?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // It ends with the connection, and what goes wrong on it is seen by the request that waits.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Client { sender })
+    }
+
+    /// Posts JSON, and gives the status and body of the answer.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> anyhow::Result<(StatusCode, Bytes)> {
+        self.request("POST", path, body).await
+    }
+
+    /// Gets a page, such as `/readyz`.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub async fn get(&mut self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        self.request("GET", path, Bytes::new()).await
+    }
+
+    async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::new(body.into()))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+}

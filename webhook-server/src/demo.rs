@@ -1,0 +1,194 @@
+//! `pratique demo`: the whole way of an object through the webhook, as an API server would send it, on this machine.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use policy_core::field::printable;
+use policy_core::yaml::documents;
+use policy_core::{Arena, Field, FieldPath, Outcome, Request};
+use serde_json::{Value, json};
+
+use crate::args::{DemoArgs, End};
+use crate::check::unlist;
+use crate::client::Client;
+use crate::config;
+use crate::input::{self, Kustomizations};
+use crate::report::{ObjectName, style};
+use crate::serve::{Server, Webhook};
+use crate::tls::{self, Identity};
+
+/// An object on its way.
+struct Traveller {
+    file: String,
+    name: ObjectName,
+    resource: String,
+    object: Value,
+}
+
+/// What became of it.
+struct Arrival {
+    mutated: bool,
+    allowed: bool,
+    reasons: Vec<String>,
+    latency: Duration,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// It cannot start, or an object cannot be read.
+pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
+    let policies = config::select(&args.selection)?;
+    let names: Vec<&str> = policies.iter().map(|configured| configured.about.name).collect();
+    let travellers = read(args)?;
+    let identity = Identity::for_loopback(Ipv4Addr::LOCALHOST.into())?;
+    let trusted = tls::trusting(&identity.chain)?;
+    let config = identity.server()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let arrivals = runtime.block_on(async {
+        let server = Server::start(listener, config, Webhook::new(policies).router())?;
+        anstream::println!("webhook on https://{}, policies: {}\n", server.address, names.join(", "));
+        let mut client = Client::connect(server.address, trusted).await?;
+        let mut arrivals = Vec::with_capacity(travellers.len());
+        for (i, traveller) in travellers.iter().enumerate() {
+            arrivals.push(send(&mut client, i, traveller).await?);
+        }
+        drop(client);
+        server.stop().await?;
+        anyhow::Ok(arrivals)
+    })?;
+    print(&travellers, &arrivals)?;
+    Ok(if arrivals.iter().all(|arrival| arrival.allowed) { End::Well } else { End::Denied })
+}
+
+/// Reads the path; kustomizations are built if a tool for it is here, and their files taken as they are if not.
+fn read(args: &DemoArgs) -> anyhow::Result<Vec<Traveller>> {
+    let kustomizations = if input::can_build() { Kustomizations::Build } else { Kustomizations::TakeFiles };
+    if kustomizations == Kustomizations::TakeFiles {
+        anstream::eprintln!("pratique: neither kustomize nor kubectl is here; taking the files as they are");
+    }
+    let mut travellers = Vec::new();
+    for place in input::places(std::slice::from_ref(&args.path), kustomizations)? {
+        let source = place.read()?;
+        for document in documents(&source.text) {
+            let arena = Arena::new();
+            let failed = |reason: String| anyhow::anyhow!("{}:{}: {reason}", source.name, document.start());
+            let decoded = document
+                .decode(&arena)
+                .map_err(|error| anyhow::anyhow!("{}:{}: {error}", source.name, error.position))?;
+            let Some(value) = decoded else { continue };
+            let mut objects = Vec::new();
+            unlist(Field::root(value, &arena), FieldPath::default(), None, &mut objects)
+                .map_err(|undecided| failed(undecided.to_string()))?;
+            for (object, _) in objects {
+                let request =
+                    Request::create(object, "default").map_err(|undecided| failed(undecided.to_string()))?;
+                travellers.push(Traveller {
+                    file: source.name.clone(),
+                    name: ObjectName::of(&request),
+                    resource: request.resource.name.to_owned(),
+                    object: serde_json::to_value(object.value().ok().flatten())?,
+                });
+            }
+        }
+    }
+    Ok(travellers)
+}
+
+/// Sends an object to `/mutate`, and what comes of it to `/validate`.
+async fn send(client: &mut Client, number: usize, traveller: &Traveller) -> anyhow::Result<Arrival> {
+    let since = Instant::now();
+    let mut object = traveller.object.clone();
+    let mutate = ask(client, "/mutate?timeout=10s", &review(number, traveller, &object)).await?;
+    let mutated = match mutate.get("patch").and_then(Value::as_str) {
+        Some(patch) => {
+            let patch: json_patch::Patch = serde_json::from_slice(&BASE64_STANDARD.decode(patch)?)?;
+            json_patch::patch(&mut object, &patch)?;
+            true
+        }
+        None => false,
+    };
+    let validate = ask(client, "/validate?timeout=10s", &review(number, traveller, &object)).await?;
+    let latency = since.elapsed();
+    let mut reasons = Vec::new();
+    for answer in [&mutate, &validate] {
+        let causes = answer.pointer("/status/details/causes").and_then(Value::as_array);
+        let text =
+            |cause: &Value, key: &str| cause.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        for cause in causes.into_iter().flatten() {
+            let reason = format!("{}: {}", text(cause, "field"), text(cause, "message"));
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    let allowed = |answer: &Value| answer.get("allowed").and_then(Value::as_bool) == Some(true);
+    Ok(Arrival { mutated, allowed: allowed(&mutate) && allowed(&validate), reasons, latency })
+}
+
+async fn ask(client: &mut Client, path: &str, review: &Value) -> anyhow::Result<Value> {
+    let (status, body) = client.post(path, serde_json::to_vec(review)?).await?;
+    if !status.is_success() {
+        bail!("{path}: {status}: {}", String::from_utf8_lossy(&body));
+    }
+    let answer: Value = serde_json::from_slice(&body)?;
+    Ok(answer.get("response").cloned().unwrap_or_default())
+}
+
+/// The review that an API server would send when the object is created.
+fn review(number: usize, traveller: &Traveller, object: &Value) -> Value {
+    let name = &traveller.name;
+    let (group, version) = name.api_version.split_once('/').unwrap_or(("", &name.api_version));
+    let kind = json!({"group": group, "version": version, "kind": name.kind});
+    let resource = json!({"group": group, "version": version, "resource": traveller.resource});
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": format!("00000000-0000-4000-8000-{number:012}"),
+            "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
+            "name": name.name, "namespace": name.namespace, "operation": "CREATE",
+            "userInfo": {"username": "pratique-demo", "groups": ["system:authenticated"]},
+            "object": object, "oldObject": null, "dryRun": true,
+            "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+        }
+    })
+}
+
+fn print(travellers: &[Traveller], arrivals: &[Arrival]) -> std::io::Result<()> {
+    let mut out = anstream::stdout();
+    let width =
+        travellers.iter().map(|traveller| traveller.name.to_string().chars().count()).max().unwrap_or(6);
+    writeln!(out, "{:width$}  mutate     validate   latency  file", "object")?;
+    for (traveller, arrival) in travellers.iter().zip(arrivals) {
+        let outcome = if arrival.allowed { Outcome::Allow } else { Outcome::Deny };
+        let color = style(outcome);
+        let mutated = if arrival.mutated { "patched" } else { "unchanged" };
+        let latency = arrival.latency.as_secs_f64() * 1e3;
+        writeln!(
+            out,
+            "{:width$}  {mutated:9}  {color}{:8}{color:#}  {latency:6.2} ms  {}",
+            traveller.name.to_string(),
+            if arrival.allowed { "admitted" } else { "denied" },
+            printable(&traveller.file),
+        )?;
+        for reason in &arrival.reasons {
+            writeln!(out, "    {}", printable(reason))?;
+        }
+    }
+    let denied = arrivals.iter().filter(|arrival| !arrival.allowed).count();
+    let mut latencies: Vec<Duration> = arrivals.iter().map(|arrival| arrival.latency).collect();
+    latencies.sort();
+    let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default().as_secs_f64() * 1e3;
+    writeln!(
+        out,
+        "\n{} objects: {} admitted, {denied} denied; median latency of both calls together {median:.2} ms",
+        arrivals.len(),
+        arrivals.len() - denied,
+    )
+}

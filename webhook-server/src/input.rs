@@ -1,0 +1,158 @@
+//! Reads manifests: files, directories, kustomizations and standard input.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+/// A stream of YAML documents, and how reports name it.
+#[derive(Debug)]
+pub struct Source {
+    /// The file, `<standard input>`, or the directory that was built.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Where a [`Source`] comes from; read one at a time, so that a large tree is never in memory as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file.
+    File(PathBuf),
+    /// A directory with a kustomization.
+    Kustomization(PathBuf),
+    /// Standard input.
+    StandardInput,
+}
+
+/// What to do with a directory that has a kustomization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kustomizations {
+    /// Build it.
+    Build,
+    /// Take its files as they are.
+    TakeFiles,
+}
+
+const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// Finds all places under these paths, in order.
+///
+/// # Errors
+/// A path that does not exist or cannot be listed, or under which there is no manifest.
+pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for path in paths {
+        let before = places.len();
+        match path {
+            path if path.as_os_str() == "-" => places.push(Place::StandardInput),
+            path if path.is_dir() => walk(path, kustomizations, &mut places)?,
+            path => {
+                path.metadata().with_context(|| path.display().to_string())?;
+                places.push(Place::File(path.clone()));
+            }
+        }
+        if places.len() == before {
+            bail!("{}: no .yaml, .yml or .json file in it", path.display());
+        }
+    }
+    Ok(places)
+}
+
+fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(|| dir.display().to_string())?;
+    paths.sort();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_kustomization = |path: &PathBuf| KUSTOMIZATIONS.contains(&name(path).as_str());
+    if kustomizations == Kustomizations::Build && paths.iter().any(is_kustomization) {
+        places.push(Place::Kustomization(dir.to_owned()));
+        return Ok(());
+    }
+    for path in paths {
+        if name(&path).starts_with('.') || is_kustomization(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, kustomizations, places)?;
+        } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
+            places.push(Place::File(path));
+        }
+    }
+    Ok(())
+}
+
+impl Place {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It cannot be read, is not UTF-8, or the kustomization cannot be built.
+    pub fn read(&self) -> anyhow::Result<Source> {
+        let (name, text) = match self {
+            Place::File(path) => {
+                let name = path.display().to_string();
+                (name.clone(), read_file(path).context(name)?)
+            }
+            Place::Kustomization(dir) => {
+                let name = dir.display().to_string();
+                (format!("{name} (built)"), build(dir).context(name)?)
+            }
+            Place::StandardInput => {
+                let name = "<standard input>".to_owned();
+                let mut bytes = Vec::new();
+                std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
+                (name.clone(), text(bytes).context(name)?)
+            }
+        };
+        Ok(Source { name, text })
+    }
+}
+
+/// Reads a file as text, without the byte order mark that some editors put before it.
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8.
+pub fn read_file(path: &Path) -> anyhow::Result<String> {
+    text(std::fs::read(path)?)
+}
+
+fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
+        anyhow::anyhow!("line {line}: not UTF-8 (byte {valid}); save the file as UTF-8")
+    })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// Builds a kustomization with the first of the two tools that is there.
+fn build(dir: &Path) -> anyhow::Result<String> {
+    for (tool, arguments) in [("kustomize", ["build"]), ("kubectl", ["kustomize"])] {
+        match Command::new(tool).args(arguments).arg(dir).output() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).context(tool),
+            Ok(output) if !output.status.success() => {
+                bail!("{tool}: {}", String::from_utf8_lossy(&output.stderr).trim());
+            }
+            Ok(output) => return text(output.stdout),
+        }
+    }
+    bail!(
+        "it has a kustomization, and neither kustomize nor kubectl is on the PATH to build it; install one of them, \
+         or name the files to take as they are"
+    )
+}
+
+/// Whether a kustomization can be built here.
+pub fn can_build() -> bool {
+    ["kustomize", "kubectl"]
+        .iter()
+        .any(|tool| Command::new(tool).arg("version").arg("--client").output().is_ok())
+}

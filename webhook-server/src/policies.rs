@@ -1,0 +1,53 @@
+//! `pratique policies`: what there is to choose from.
+
+use std::io::Write as _;
+
+use policy_catalog::{POLICIES, render};
+use policy_core::Entry;
+use serde_json::json;
+
+use crate::args::{End, Output, PoliciesArgs};
+use crate::config;
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no such policy, or standard output is closed.
+pub fn run(args: &PoliciesArgs) -> anyhow::Result<End> {
+    let entries: Vec<&Entry> = match &args.name {
+        Some(name) => vec![config::find(name)?],
+        None => POLICIES.iter().collect(),
+    };
+    let mut out = anstream::stdout();
+    match (args.output, args.name.is_some()) {
+        (Output::Json, _) => {
+            let list: Vec<_> = entries.iter().map(|entry| describe(entry)).collect();
+            writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?;
+        }
+        (Output::Human, true) => {
+            for entry in entries {
+                write!(out, "{}", render::help(entry))?;
+            }
+        }
+        (Output::Human, false) => {
+            for entry in entries {
+                writeln!(out, "{}\n    {}", entry.about.name, entry.about.summary)?;
+            }
+        }
+    }
+    Ok(End::Well)
+}
+
+fn describe(entry: &Entry) -> serde_json::Value {
+    let about = entry.about;
+    json!({
+        "name": about.name,
+        "title": about.title,
+        "summary": about.summary,
+        "remediation": about.remediation,
+        "severity": about.severity.as_str(),
+        "mutates": about.mutates,
+        "resources": about.scope.resources.iter().flat_map(|resource| resource.rule_names()).collect::<Vec<_>>(),
+        "settings": (entry.schema)(),
+    })
+}

@@ -1,0 +1,221 @@
+//! What `check` and `demo` found, and the forms in which it is printed.
+
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use policy_core::field::printable;
+use policy_core::patch::Operation;
+use policy_core::{Outcome, Request, Verdicts, case};
+use serde::Serialize;
+
+use crate::args::{End, Output};
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// A row for every object and policy whose scope takes it.
+    pub rows: Vec<Row>,
+    /// What could not be read: `file:line:column: why`.
+    pub errors: Vec<String>,
+    /// How many objects were judged, also those that no policy takes.
+    pub objects: usize,
+    summary: [usize; 3],
+}
+
+/// One policy's verdict on one object.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// The policy.
+    pub policy: &'static str,
+    /// What to do about a denial.
+    #[serde(skip)]
+    pub remediation: &'static str,
+    /// The verdict in one word.
+    pub outcome: Outcome,
+    /// Where the first finding stands, or the object if there is none.
+    pub source: SourcePosition,
+    /// Which object.
+    pub object: ObjectName,
+    /// What is denied.
+    pub denials: Vec<Found>,
+    /// What is warned of.
+    pub warnings: Vec<Found>,
+    /// What would be changed.
+    pub patch: Vec<Operation>,
+}
+
+/// A place in a source; all count from 1.
+#[derive(Debug, Serialize)]
+pub struct SourcePosition {
+    /// As [`crate::input::Source`] names it.
+    pub file: String,
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+    /// The document of the stream.
+    pub document: usize,
+}
+
+/// The name of an object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "they are Kubernetes' own words")]
+pub struct ObjectName {
+    pub api_version: String,
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+/// A finding and where it stands.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    /// The path of the field in the object.
+    pub field: String,
+    /// What must be.
+    pub message: String,
+    /// Which part of the policy found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<&'static str>,
+    /// The line of the field, or of the nearest one around it that is written down.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl ObjectName {
+    /// The name of the request's object.
+    pub fn of(request: &Request<'_>) -> Self {
+        let kind = &request.kind;
+        let slash = if kind.group.is_empty() { "" } else { "/" };
+        ObjectName {
+            api_version: format!("{}{slash}{}", kind.group, kind.version),
+            kind: kind.name.to_owned(),
+            namespace: request.namespace.to_owned(),
+            name: request.display_name().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+/// `Deployment shop/web`.
+impl std::fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", printable(&self.kind), printable(&self.namespace), printable(&self.name))
+    }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    verdicts: &'a [Row],
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    objects: usize,
+    denied: usize,
+    warned: usize,
+    patched: usize,
+}
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const GREEN: Style = AnsiColor::Green.on_default();
+const DIM: Style = Style::new().dimmed();
+
+/// How an outcome is coloured on a terminal.
+pub(crate) fn style(outcome: Outcome) -> Style {
+    match outcome {
+        Outcome::Allow => GREEN,
+        Outcome::Warn | Outcome::Patch => YELLOW,
+        Outcome::Deny => RED,
+    }
+}
+
+impl Report {
+    /// Counts an object by the outcome of all its rows.
+    pub fn count(&mut self, verdicts: &Verdicts<'_>) {
+        let [denied, warned, patched] = &mut self.summary;
+        match case::outcome(verdicts) {
+            Outcome::Allow => {}
+            Outcome::Warn => *warned += 1,
+            Outcome::Patch => *patched += 1,
+            Outcome::Deny => *denied += 1,
+        }
+    }
+
+    /// Adds another report after this one.
+    pub fn extend(&mut self, other: Report) {
+        self.rows.extend(other.rows);
+        self.errors.extend(other.errors);
+        self.objects += other.objects;
+        for (sum, count) in self.summary.iter_mut().zip(other.summary) {
+            *sum += count;
+        }
+    }
+
+    /// How the command ends.
+    pub fn end(&self) -> End {
+        match self.summary {
+            _ if !self.errors.is_empty() => End::Unreadable,
+            [0, ..] => End::Well,
+            _ => End::Denied,
+        }
+    }
+
+    /// Prints verdicts on standard output and errors on standard error.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn print(&self, output: Output) -> std::io::Result<()> {
+        match output {
+            Output::Human => self.human()?,
+            Output::Json => {
+                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+                serde_json::to_writer(&mut out, &Json { verdicts: &self.rows, summary: self.summary() })?;
+                writeln!(out)?;
+                out.flush()?;
+            }
+        }
+        for error in &self.errors {
+            anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> Summary {
+        let [denied, warned, patched] = self.summary;
+        Summary { objects: self.objects, denied, warned, patched }
+    }
+
+    fn human(&self) -> std::io::Result<()> {
+        let mut out = std::io::BufWriter::new(anstream::stdout());
+        for row in self.rows.iter().filter(|row| row.outcome != Outcome::Allow) {
+            let color = style(row.outcome);
+            let word = row.outcome.as_str();
+            writeln!(out, "{color}{word}{color:#} {} {DIM}({}){DIM:#}", row.object, row.policy)?;
+            for found in row.denials.iter().chain(&row.warnings) {
+                let place = format!("{}:{}:{}", printable(&row.source.file), found.line, found.column);
+                let control =
+                    found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
+                let colon = if found.field.is_empty() { "" } else { ": " };
+                writeln!(out, "  {place}: {}{colon}{}{control}", found.field, found.message)?;
+            }
+            for operation in &row.patch {
+                writeln!(out, "  {} {} {}", operation.op, operation.path, operation.value)?;
+            }
+            if row.outcome == Outcome::Deny {
+                writeln!(out, "  {DIM}to fix: {}{DIM:#}", row.remediation)?;
+            }
+        }
+        let Summary { objects, denied, warned, patched } = self.summary();
+        let color = if denied > 0 { RED } else { GREEN };
+        let plural = if objects == 1 { "" } else { "s" };
+        writeln!(
+            out,
+            "{color}{objects} object{plural}: {denied} denied, {warned} warned, {patched} patched{color:#}"
+        )?;
+        out.flush()
+    }
+}
