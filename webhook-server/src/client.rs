@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -13,6 +15,15 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+/// Makes the changes of an answer's `patch` (JSON Patch, in Base64), as an API server does.
+///
+/// # Errors
+/// It is no patch, or does not apply.
+pub fn apply_patch(object: &mut serde_json::Value, patch: &str) -> anyhow::Result<()> {
+    let patch: json_patch::Patch = serde_json::from_slice(&BASE64_STANDARD.decode(patch)?)?;
+    Ok(json_patch::patch(object, &patch)?)
+}
 
 /// A connection, kept alive.
 #[derive(Debug)]

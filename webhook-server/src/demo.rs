@@ -5,8 +5,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use policy_core::field::printable;
 use policy_core::yaml::documents;
 use policy_core::{Arena, Field, FieldPath, Outcome, Request};
@@ -14,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::args::{DemoArgs, End};
 use crate::check::unlist;
-use crate::client::Client;
+use crate::client::{Client, apply_patch};
 use crate::config;
 use crate::input::{self, Kustomizations};
 use crate::report::{ObjectName, style};
@@ -107,8 +105,7 @@ async fn send(client: &mut Client, number: usize, traveller: &Traveller) -> anyh
     let mutate = ask(client, "/mutate?timeout=10s", &review(number, traveller, &object)).await?;
     let mutated = match mutate.get("patch").and_then(Value::as_str) {
         Some(patch) => {
-            let patch: json_patch::Patch = serde_json::from_slice(&BASE64_STANDARD.decode(patch)?)?;
-            json_patch::patch(&mut object, &patch)?;
+            apply_patch(&mut object, patch)?;
             true
         }
         None => false,

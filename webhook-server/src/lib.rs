@@ -15,3 +15,45 @@ pub mod policies;
 pub mod report;
 pub mod serve;
 pub mod tls;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+
+/// The whole command: reads the arguments, runs what they ask for, and says how it went in the exit code.
+///
+/// Apart from `main`, so that tests can run it in a process of their own without building the binary again.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to tell if the terminal is gone.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match args.command {
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => cases::run(&args),
+        Command::Policies(args) => policies::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match result {
+        Ok(end) => end.into(),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("pratique: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whoever read the output has read enough (`pratique policies | head`).
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let error: Option<&std::io::Error> = error.downcast_ref();
+    error.map(std::io::Error::kind) == Some(std::io::ErrorKind::BrokenPipe)
+}

@@ -98,10 +98,11 @@ impl ObjectName {
     }
 }
 
-/// `Deployment shop/web`.
+/// `Deployment shop/web`, or `Namespace shop` for what lives in no namespace.
 impl std::fmt::Display for ObjectName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}/{}", printable(&self.kind), printable(&self.namespace), printable(&self.name))
+        let slash = if self.namespace.is_empty() { "" } else { "/" };
+        write!(f, "{} {}{slash}{}", printable(&self.kind), printable(&self.namespace), printable(&self.name))
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum_server::Handle;
@@ -101,19 +101,26 @@ impl Webhook {
     /// Reads the review within the caller's deadline, judges it, and answers.
     async fn review(self, half: Half, policy: Option<usize>, request: Request) -> Result<Response, Refusal> {
         check_headers(request.headers())?;
+        let version = request.version();
         let timeout = timeout(request.uri().query());
         let answered = async {
             let body = read_body(request.into_body()).await?;
             if body.len() <= LARGE {
                 return self.answer(half, policy, &body);
             }
-            let judged = tokio::task::spawn_blocking(move || self.answer(half, policy, &body)).await;
+            let webhook = self.clone();
+            let judged = tokio::task::spawn_blocking(move || webhook.answer(half, policy, &body)).await;
             judged.unwrap_or_else(|_| Err(Refusal::panicked()))
         };
         let answer = tokio::time::timeout(timeout, answered).await.unwrap_or_else(|_| {
             Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("not answered within {timeout:?}")))
         })?;
-        Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
+        let mut response = ([(header::CONTENT_TYPE, "application/json")], answer).into_response();
+        if version <= Version::HTTP_11 && !self.0.ready.load(Ordering::Relaxed) {
+            // The caller closes the connection itself: were it closed from here, a request on its way would be lost.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 
     /// Decodes, judges and encodes: no waiting, no I/O. A panic is a bug, and an error to the API server.

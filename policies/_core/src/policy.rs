@@ -115,7 +115,12 @@ pub fn configure<P: Policy>(settings: &str) -> Result<P, SettingsError> {
 /// As [`configure`].
 pub fn configure_value<P: Policy>(settings: Value<'_>) -> Result<P, SettingsError> {
     let fail = |reason: String| SettingsError { policy: P::ABOUT.name, reason };
-    let settings = if settings.is_null() { Value::Object(&[]) } else { settings };
+    let settings = match settings {
+        Value::Null => Value::Object(&[]),
+        Value::Object(_) => settings,
+        // Serde would take a list for the fields in their order.
+        other => return Err(fail(format!("must be an object, is {}", other.describe()))),
+    };
     let policy = P::deserialize(settings).map_err(|error| fail(error.to_string()))?;
     policy.validate().map_err(fail)?;
     Ok(policy)

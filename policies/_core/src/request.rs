@@ -120,7 +120,10 @@ impl<'a> Request<'a> {
             resource: GroupVersion { group, version, name: scope::plural(kind, arena) },
             sub_resource: "",
             name: metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default(),
-            namespace: metadata.at("namespace").str()?.unwrap_or(namespace),
+            namespace: match kind {
+                kind if scope::is_cluster_scoped(kind) => "",
+                _ => metadata.at("namespace").str()?.unwrap_or(namespace),
+            },
             operation: Operation::Create,
             dry_run: false,
             user_info: nothing,

@@ -115,6 +115,44 @@ impl Resource {
     }
 }
 
+/// Kinds that live in no namespace, of Kubernetes and of what the manifests use. A file does not say so.
+const CLUSTER_SCOPED: &[&str] = &[
+    "APIService",
+    "CSIDriver",
+    "CertificateSigningRequest",
+    "ClusterAdmissionPolicy",
+    "ClusterAdmissionPolicyGroup",
+    "ClusterIssuer",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "DeviceClass",
+    "FlowSchema",
+    "GatewayClass",
+    "IngressClass",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "Node",
+    "PersistentVolume",
+    "PolicyServer",
+    "PriorityClass",
+    "PriorityLevelConfiguration",
+    "RuntimeClass",
+    "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+    "VolumeAttachment",
+    "VolumeAttributesClass",
+];
+
+/// Whether objects of that kind live in no namespace.
+pub(crate) fn is_cluster_scoped(kind: &str) -> bool {
+    CLUSTER_SCOPED.contains(&kind)
+}
+
 /// The resource name of a kind that comes from a file, which names kinds only.
 pub(crate) fn plural<'a>(kind: &'a str, arena: &'a Arena) -> &'a str {
     let known = Scope::PODS_AND_WORKLOADS.resources.iter().find(|resource| resource.kind == kind);

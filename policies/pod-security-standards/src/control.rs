@@ -3,7 +3,7 @@
 use policy_core::pod::Pod;
 use policy_core::{Field, Undecided, Verdict};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::controls::{
     app_armor, capabilities, host_namespaces, host_ports, host_probes, privilege_escalation, privileged,
@@ -12,7 +12,7 @@ use crate::controls::{
 use crate::version::Version;
 
 /// The levels of the standards; each holds what the one before it does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Denies nothing.
@@ -78,7 +78,7 @@ impl Control {
 macro_rules! control_ids {
     ($($(#[doc = $doc:literal])+ $id:ident = $name:literal,)+) => {
         /// The names of the controls, as upstream has them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
         pub enum ControlId {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $id,)+
         }

@@ -7,11 +7,13 @@ mod version;
 use policy_core::pod::{self, Pod};
 use policy_core::{About, Cluster, Evaluate, Policy, Request, Scope, Severity, Undecided, Verdict};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use control::{CONTROLS, Control, ControlId, Level};
 pub use version::Version;
 
+/// Holds pods, and the workloads that make them, to one level of the Pod Security Standards at one version.
+///
 /// ## What it denies
 ///
 /// A pod, or a workload whose template makes such pods, that the Pod Security Standards forbid at the chosen level:
@@ -36,7 +38,7 @@ pub use version::Version;
 ///   `allowPrivilegeEscalation`, `capabilities_restricted` and `seccompProfile_restricted` from v1.25 on, as upstream.
 /// - Of a volume with two sources, which no API server takes, both are judged; upstream looks at the first it knows.
 /// - A pod without containers, or a field of another type than Kubernetes has, is denied: it cannot be judged.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct PodSecurityStandards {
     /// The level to hold pods to.

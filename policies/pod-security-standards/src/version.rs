@@ -4,11 +4,11 @@ use std::fmt;
 
 use policy_core::field::printable;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A version of the standards, by the minor version of Kubernetes that it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("pattern" = r"^(latest|v1\.(0|[1-9][0-9]*))$"))]
 pub struct Version(u32);
 
@@ -48,6 +48,13 @@ impl TryFrom<String> for Version {
             }
             _ => Err(format!("version: must be `latest` or like `v1.29`, is `{}`", printable(&text))),
         }
+    }
+}
+
+impl From<Version> for String {
+    /// The newest version is `latest`, as the default of a setting is written.
+    fn from(version: Version) -> String {
+        if version == Version::LATEST { "latest".to_owned() } else { version.to_string() }
     }
 }
 

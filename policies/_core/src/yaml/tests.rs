@@ -1,6 +1,7 @@
 //! YAML as Kubernetes reads it, and hostile YAML.
 
 use super::*;
+use crate::field::Segment;
 
 fn decode(text: &str) -> Result<String, YamlError> {
     let arena = Arena::new();
@@ -81,7 +82,9 @@ fn anchors_and_merges_are_followed() {
 
 #[test]
 fn hostile_text_is_refused_with_its_place() {
-    fails("a: 1\n---\nb: 1\nb: 2\n", "5:1", "key `b` stands twice");
+    fails("a: 1\n---\nb: 1\nb: 2\n", "4:1", "key `b` stands twice");
+    let many: String = (0..100).map(|i| format!("k{}: 0\n", i % 99)).collect();
+    assert!(decode(&many).unwrap_err().reason.contains("key `k0` stands twice"));
     fails("a:\n\tb: 1\n", "2:2", "tab");
     fails("a: x\u{0}\nb: 1\n", "1:5", "control character 0x00");
     fails("a: &a [*a]\n", "1:8", "within its own anchor");

@@ -1,0 +1,199 @@
+//! Builds a document's value from the parser's events.
+
+use std::borrow::Cow;
+
+use saphyr_parser::{Event, ScalarStyle, Tag};
+
+use super::scalar;
+use crate::field::printable;
+use crate::value::{Arena, Member, Value, repeated_key};
+
+/// How deep values may lie within each other, as in JSON.
+const MAX_DEPTH: usize = 128;
+/// How many values a document may have once its aliases are followed.
+const MAX_VALUES: usize = 2_000_000;
+/// Up to how many members a mapping's keys are compared as they come.
+const SHORT: usize = 32;
+
+/// Builds the value from events, without recursion.
+pub(super) struct Builder<'a> {
+    arena: &'a Arena,
+    open: Vec<Open<'a>>,
+    items: Vec<Value<'a>>,
+    members: Vec<Member<'a>>,
+    anchors: Vec<(usize, Value<'a>, usize)>,
+    values: usize,
+    root: Option<Value<'a>>,
+}
+
+/// A list or mapping that is not yet complete.
+struct Open<'a> {
+    kind: Kind<'a>,
+    start: usize,
+    anchor: usize,
+    values_before: usize,
+}
+
+enum Kind<'a> {
+    List,
+    Mapping { key: Option<&'a str>, merges: Vec<Value<'a>> },
+}
+
+const MERGE: &str = "<<";
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(arena: &'a Arena) -> Self {
+        Builder {
+            arena,
+            open: Vec::new(),
+            items: Vec::new(),
+            members: Vec::new(),
+            anchors: Vec::new(),
+            values: 0,
+            root: None,
+        }
+    }
+
+    /// The document's value, once its last event was taken.
+    pub(super) fn root(&self) -> Option<Value<'a>> {
+        self.root
+    }
+
+    /// Takes the next event.
+    pub(super) fn take(&mut self, event: Event<'a>) -> Result<(), String> {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                if self.key_expected() {
+                    return self.key(text, style);
+                }
+                let value = scalar::value(text, style, tag.as_deref(), self.arena)?;
+                self.keep(anchor, value, 1);
+                self.place(value, 1)
+            }
+            Event::SequenceStart(anchor, tag) => self.open(Kind::List, anchor, tag.as_deref(), "seq"),
+            Event::MappingStart(anchor, tag) => {
+                self.open(Kind::Mapping { key: None, merges: Vec::new() }, anchor, tag.as_deref(), "map")
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(anchor) => {
+                let known = self.anchors.iter().rev().find(|(id, ..)| *id == anchor);
+                let Some(&(_, value, size)) = known else {
+                    return Err("an alias stands within its own anchor".to_owned());
+                };
+                self.place(value, size)
+            }
+            Event::DocumentStart(_) if self.root.is_some() => Err("a second document starts here".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn key_expected(&self) -> bool {
+        matches!(self.open.last(), Some(Open { kind: Kind::Mapping { key: None, .. }, .. }))
+    }
+
+    fn key(&mut self, text: Cow<'a, str>, style: ScalarStyle) -> Result<(), String> {
+        let text = scalar::borrow(text, self.arena);
+        if style == ScalarStyle::Plain && matches!(text, "~" | "null" | "Null" | "NULL") {
+            return Err("a key must be a string, is null".to_owned());
+        }
+        if let Some(Open { kind: Kind::Mapping { key, .. }, start, .. }) = self.open.last_mut() {
+            // Most mappings are short, and the second of two keys is where the reader must look; of the long ones all
+            // that is said is that there are two.
+            let own = self.members.get(*start..).unwrap_or_default();
+            if own.len() <= SHORT && own.iter().any(|(earlier, _)| *earlier == text) {
+                return Err(format!("key `{}` stands twice in one mapping", printable(text)));
+            }
+            *key = Some(text);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, kind: Kind<'a>, anchor: usize, tag: Option<&Tag>, name: &str) -> Result<(), String> {
+        if tag.is_some_and(|tag| !tag.is_yaml_core_schema() || tag.suffix != name) {
+            return Err("a tag that JSON has no value for".to_owned());
+        }
+        if self.key_expected() {
+            return Err("a key must be a string".to_owned());
+        }
+        if self.open.len() >= MAX_DEPTH {
+            return Err(format!("values lie more than {MAX_DEPTH} deep"));
+        }
+        let start = match kind {
+            Kind::List => self.items.len(),
+            Kind::Mapping { .. } => self.members.len(),
+        };
+        self.open.push(Open { kind, start, anchor, values_before: self.values });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let Some(Open { kind, start, anchor, values_before }) = self.open.pop() else {
+            return Err("an end without a start".to_owned());
+        };
+        let value = match kind {
+            Kind::List => {
+                let list = self.arena.list(self.items.get(start..).unwrap_or_default());
+                self.items.truncate(start);
+                list
+            }
+            Kind::Mapping { merges, .. } => {
+                let own = self.members.get(start..).unwrap_or_default();
+                if let Some(key) = (own.len() > SHORT).then(|| repeated_key(own)).flatten() {
+                    return Err(format!(
+                        "key `{}` stands twice in the mapping that ends here",
+                        printable(key)
+                    ));
+                }
+                self.merge(start, &merges);
+                let object = self.arena.object(self.members.get(start..).unwrap_or_default());
+                self.members.truncate(start);
+                object
+            }
+        };
+        let size = self.values - values_before + 1;
+        self.keep(anchor, value, size);
+        self.place(value, 1)
+    }
+
+    /// Adds the members of merged mappings (`<<`) that the mapping does not have itself.
+    fn merge(&mut self, start: usize, merges: &[Value<'a>]) {
+        for merged in merges {
+            let Value::Object(members) = merged else { continue };
+            for member in *members {
+                let own = self.members.get(start..).unwrap_or_default();
+                if !own.iter().any(|(key, _)| *key == member.0) {
+                    self.members.push(*member);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, anchor: usize, value: Value<'a>, size: usize) {
+        if anchor > 0 {
+            self.anchors.push((anchor, value, size));
+        }
+    }
+
+    fn place(&mut self, value: Value<'a>, size: usize) -> Result<(), String> {
+        self.values += size;
+        if self.values > MAX_VALUES {
+            return Err(format!("the document has more than {MAX_VALUES} values, aliases followed"));
+        }
+        match self.open.last_mut() {
+            None => self.root = Some(value),
+            Some(Open { kind: Kind::List, .. }) => self.items.push(value),
+            Some(Open { kind: Kind::Mapping { key, merges }, .. }) => match key.take() {
+                None => return Err("a key must be a string".to_owned()),
+                Some(MERGE) => match value {
+                    Value::Object(_) => merges.push(value),
+                    Value::Array(items) if items.iter().all(|item| matches!(item, Value::Object(_))) => {
+                        merges.extend_from_slice(items);
+                    }
+                    other => return Err(format!("`<<` must merge a mapping, is {}", other.describe())),
+                },
+                Some(key) => self.members.push((key, value)),
+            },
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Does every case give the verdict that it records, in every host?
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use conformance::cases::{self, CaseFile};
+use conformance::guest::{self, Guest};
+use conformance::hosts::{self, Answer};
+use conformance::ignored;
+use libtest_mimic::{Arguments, Failed, Trial};
+use policy_catalog::POLICIES;
+use policy_core::{Arena, Case, case};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for file in cases::all() {
+        trials.push(trial("native", &file, records));
+        trials.push(trial("http", &file, |file| same(file, hosts::http(file)?)));
+    }
+    match guest::available() {
+        // Built by the first trial that needs one would be built twice; listing the trials builds none.
+        Ok(()) if !arguments.list => trials.extend(in_wasm()),
+        Ok(()) => {}
+        Err(reason) => trials.push(ignored("wasm", &reason)),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(
+    host: &str,
+    file: &CaseFile,
+    run: impl FnOnce(&CaseFile) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let file = file.clone();
+    Trial::test(format!("{host}::{}::{}", file.entry.about.name, file.name), move || run(&file))
+}
+
+fn in_wasm() -> Vec<Trial> {
+    let mut guests = BTreeMap::new();
+    for entry in POLICIES {
+        let name = entry.about.name;
+        guests.insert(name, Guest::build(name).unwrap_or_else(|error| panic!("{name}: {error:#}")));
+    }
+    let mut trials: Vec<Trial> = cases::all()
+        .iter()
+        .map(|file| {
+            let guest = guests[file.entry.about.name].clone();
+            trial("wasm", file, move |file| same(file, hosts::wasm(&guest, file)?))
+        })
+        .collect();
+    for (name, guest) in guests {
+        trials.push(Trial::test(format!("wasm::{name}::protocol"), move || protocol(&guest)));
+        trials.push(Trial::test(format!("wasm::{name}::size"), move || size(name)));
+    }
+    trials
+}
+
+/// The verdict is the one that the file records, and the one that its name claims.
+fn records(file: &CaseFile) -> Result<(), Failed> {
+    let arena = Arena::new();
+    let case = Case::decode(&file.text, &arena)?;
+    let verdicts = case.run(file.entry, &arena)?;
+    let (claim, outcome) = (case::claim(&file.name)?, case::outcome(&verdicts));
+    if claim != outcome {
+        return Err(format!("its name says {}, the verdict is {}", claim.as_str(), outcome.as_str()).into());
+    }
+    let rendered = case::render(&verdicts);
+    if case.recorded != Some(rendered.as_str()) {
+        let recorded = case.recorded.unwrap_or("nothing\n");
+        return Err(format!("`just bless` if it is right: recorded {recorded}is {rendered}").into());
+    }
+    Ok(())
+}
+
+fn same(file: &CaseFile, answer: Answer) -> Result<(), Failed> {
+    let native = hosts::native(file)?;
+    if native != answer {
+        return Err(format!("the native answer is {native:#?}\nthis host's is {answer:#?}").into());
+    }
+    Ok(())
+}
+
+/// What `kwctl` calls before and beside `validate`.
+fn protocol(guest: &Guest) -> Result<(), Failed> {
+    let instance = guest.instance()?;
+    let call = |operation: &str, payload: &str| -> Result<String, Failed> {
+        Ok(String::from_utf8(instance.call(operation, payload.as_bytes())?)?)
+    };
+    assert_eq!(call("protocol_version", "")?, "\"v1\"");
+    for none in ["null", "{}"] {
+        assert_eq!(call("validate_settings", none)?, r#"{"valid":true,"message":null}"#);
+    }
+    let typo = call("validate_settings", r#"{"levle":"baseline"}"#)?;
+    assert!(typo.contains(r#""valid":false"#) && typo.contains("unknown field `levle`"), "{typo}");
+    for (payload, reason) in [
+        ("", "EOF"),
+        ("{}", "request.operation: must be set"),
+        (r#"{"request":{"uid":"u","operation":"CREATE","kind":{"kind":"Pod"}},"settings":[]}"#, "must be"),
+        (
+            r#"{"request":{"uid":"u","operation":"CREATE","kind":{"kind":"Pod"}},"settings":null}"#,
+            "no object",
+        ),
+    ] {
+        let answer = call("validate", payload)?;
+        assert!(answer.contains(r#""accepted":false"#) && answer.contains(reason), "{payload}: {answer}");
+    }
+    Ok(())
+}
+
+/// A guest is compiled by its host at every start, so its size is its start-up time.
+fn size(policy: &str) -> Result<(), Failed> {
+    const LIMIT: usize = 150_000;
+    let size = guest::module(policy)?.len();
+    if size > LIMIT {
+        return Err(format!("{policy}.wasm has {size} bytes, more than {LIMIT}").into());
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Are the policies, their folders and their cases what the design says they are?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use conformance::{cases, root};
+use policy_catalog::POLICIES;
+use policy_core::field::Segment;
+use policy_core::{Arena, Case, Outcome, case};
+use serde_json::Value;
+
+#[test]
+fn names_are_sorted_and_plain() {
+    let names: Vec<&str> = POLICIES.iter().map(|entry| entry.about.name).collect();
+    assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+    for name in names {
+        assert!(
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+            "{name}: lower case and dashes only"
+        );
+        assert!(!name.ends_with("-policy"), "{name}: every policy is one");
+    }
+}
+
+#[test]
+fn every_folder_is_a_policy_and_every_policy_a_folder() {
+    let folders: BTreeSet<String> = list(&root().join("policies"))
+        .into_iter()
+        .filter(|path| path.is_dir())
+        .map(|path| file_name(&path))
+        .filter(|name| !name.starts_with('_'))
+        .collect();
+    let names: BTreeSet<String> = POLICIES.iter().map(|entry| entry.about.name.to_owned()).collect();
+    assert_eq!(folders, names);
+}
+
+#[test]
+fn every_policy_is_described() {
+    for entry in POLICIES {
+        let about = entry.about;
+        let name = about.name;
+        for (what, text) in [("summary", about.summary), ("remediation", about.remediation)] {
+            assert!(text.ends_with('.') && text.len() > 20, "{name}: its {what} is a sentence: `{text}`");
+        }
+        assert!(!about.title.is_empty(), "{name}: it has a title");
+        let schema = (entry.schema)().to_value();
+        let docs = schema["description"].as_str().unwrap_or_default();
+        for section in ["## What it denies", "## Why"] {
+            let body = docs.split(section).nth(1).unwrap_or_default();
+            assert!(
+                body.trim().len() > 80,
+                "{name}: the doc comment of its settings has a section `{section}`"
+            );
+        }
+        assert_eq!(schema["additionalProperties"], Value::Bool(false), "{name}: deny_unknown_fields");
+        for (setting, property) in schema["properties"].as_object().into_iter().flatten() {
+            let docs = property["description"].as_str().unwrap_or_default();
+            assert!(docs.ends_with('.'), "{name}: setting `{setting}` is documented");
+        }
+    }
+}
+
+#[test]
+fn every_case_says_why() {
+    for file in cases::all() {
+        let arena = Arena::new();
+        let case =
+            Case::decode(&file.text, &arena).unwrap_or_else(|e| panic!("{}: {e}", file.path.display()));
+        assert!(case.why.ends_with('.'), "{}: starts with a comment, a sentence", file.path.display());
+        assert!(case.policy.is_none(), "{}: its folder says the policy", file.path.display());
+    }
+}
+
+/// What a policy's cases show of it.
+#[derive(Default)]
+struct Shown {
+    outcomes: BTreeSet<Outcome>,
+    kinds: BTreeMap<Outcome, BTreeSet<String>>,
+    /// For each control, in which container lists a case has it deny something.
+    lists: BTreeMap<String, BTreeSet<String>>,
+}
+
+fn shown(entry: &'static policy_core::Entry) -> Shown {
+    let mut shown = Shown::default();
+    for file in cases::of(entry) {
+        let arena = Arena::new();
+        let case = Case::decode(&file.text, &arena).expect("it is decoded elsewhere");
+        let verdicts = case.run(entry, &arena).expect("it is run elsewhere");
+        let outcome = case::outcome(&verdicts);
+        shown.outcomes.insert(outcome);
+        let kind = case.request.get("kind").and_then(|kind| kind.get("kind")).map(ToString::to_string);
+        shown.kinds.entry(outcome).or_default().insert(kind.unwrap_or_default().trim_matches('"').to_owned());
+        for denial in verdicts.rows.iter().flat_map(|row| &row.verdict.denials) {
+            let list = denial.field.0.iter().find_map(|segment| match segment {
+                Segment::Key(key) if key.to_lowercase().ends_with("containers") => Some(key.clone()),
+                _ => None,
+            });
+            if let (Some(control), Some(list)) = (denial.control, list) {
+                shown.lists.entry(control.to_owned()).or_default().insert(list);
+            }
+        }
+    }
+    shown
+}
+
+#[test]
+fn every_policy_is_shown_to_allow_and_to_deny_or_patch() {
+    for entry in POLICIES {
+        let outcomes = shown(entry).outcomes;
+        assert!(outcomes.contains(&Outcome::Allow), "{}: needs an allow case", entry.about.name);
+        let acts = outcomes.contains(&Outcome::Deny) || outcomes.contains(&Outcome::Patch);
+        assert!(acts, "{}: needs a deny or a patch case", entry.about.name);
+    }
+}
+
+#[test]
+fn every_kind_of_a_scope_is_shown() {
+    for entry in POLICIES {
+        let shown = shown(entry);
+        for resource in entry.about.scope.resources {
+            for outcome in [Outcome::Allow, if entry.about.mutates { Outcome::Patch } else { Outcome::Deny }]
+            {
+                let kinds = shown.kinds.get(&outcome).cloned().unwrap_or_default();
+                let (name, kind) = (entry.about.name, resource.kind);
+                assert!(kinds.contains(kind), "{name}: needs a {} case of a {kind}", outcome.as_str());
+            }
+        }
+    }
+}
+
+/// A control that reads containers reads all three lists: the fault that rivals are known for.
+#[test]
+fn every_control_that_reads_containers_is_shown_in_all_three_lists() {
+    for entry in POLICIES {
+        for (control, lists) in shown(entry).lists {
+            for list in ["initContainers", "containers", "ephemeralContainers"] {
+                assert!(
+                    lists.contains(list),
+                    "{}: needs a case in which {control} denies {list}",
+                    entry.about.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_control_of_the_pod_security_standards_is_shown_to_deny() {
+    let denied: BTreeSet<String> = POLICIES
+        .iter()
+        .flat_map(|entry| cases::of(entry).into_iter().map(move |file| (entry, file)))
+        .flat_map(|(entry, file)| {
+            let arena = Arena::new();
+            let case = Case::decode(&file.text, &arena).expect("it is decoded elsewhere");
+            let verdicts = case.run(entry, &arena).expect("it is run elsewhere");
+            let denials = verdicts.rows.iter().flat_map(|row| &row.verdict.denials);
+            denials.filter_map(|denial| denial.control.map(str::to_owned)).collect::<Vec<_>>()
+        })
+        .collect();
+    let entry = policy_catalog::find("pod-security-standards").expect("it is in the catalog");
+    let schema = (entry.schema)().to_value();
+    let ids = schema["$defs"]["ControlId"]["oneOf"].as_array().expect("controls are an enumeration").clone();
+    assert_eq!(ids.len(), 19);
+    for id in ids {
+        let id = id["const"].as_str().expect("a control has a name");
+        assert!(denied.contains(id), "no case in which {id} denies");
+    }
+}
+
+#[test]
+fn every_source_file_opens_with_a_sentence_and_stays_short() {
+    const LONGEST: usize = 400;
+    let mut sources = Vec::new();
+    for folder in ["policies", "webhook-server", "tests"] {
+        walk(&root().join(folder), &mut sources);
+    }
+    assert!(sources.len() > 40, "the walk finds the sources");
+    for path in sources {
+        let text = std::fs::read_to_string(&path).expect("a source can be read");
+        assert!(text.starts_with("//! "), "{}: opens with a //! sentence", path.display());
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST, "{}: {lines} lines; split it by what a reader looks for", path.display());
+    }
+}
+
+fn walk(folder: &Path, sources: &mut Vec<PathBuf>) {
+    for path in list(folder) {
+        if path.is_dir() && file_name(&path) != "target" {
+            walk(&path, sources);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            sources.push(path);
+        }
+    }
+}
+
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
+    paths.sort();
+    paths
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

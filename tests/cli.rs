@@ -1,0 +1,418 @@
+//! Does the command line keep its contract: what it prints, where, and with which exit code?
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{ExitCode, Output, Stdio};
+
+use conformance::process::{self, pratique};
+use conformance::root;
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+fn main() -> ExitCode {
+    let trial = |name: &str, run: fn() -> Result<(), Failed>| Trial::test(name, run);
+    process::main(|| {
+        vec![
+            trial("json_is_the_contract", json_is_the_contract),
+            trial("exit_codes", exit_codes),
+            trial("every_finding_has_its_place", every_finding_has_its_place),
+            trial("settings_that_are_wrong_are_named", settings_that_are_wrong_are_named),
+            trial("a_config_file_chooses_policies", a_config_file_chooses_policies),
+            trial("standard_input_is_read", standard_input_is_read),
+            trial("hostile_files_are_refused_with_their_place", hostile_files_are_refused_with_their_place),
+            trial("colour_is_for_terminals_that_want_it", colour_is_for_terminals_that_want_it),
+            trial("kustomizations_are_built_or_refused", kustomizations_are_built_or_refused),
+            trial("cases_of_users_are_run_and_blessed", cases_of_users_are_run_and_blessed),
+            trial("policies_are_described", policies_are_described),
+            trial("the_demo_does_its_job", the_demo_does_its_job),
+            trial("a_large_file_is_reported_in_order", a_large_file_is_reported_in_order),
+        ]
+    })
+}
+
+/// A folder of the test's own, gone when it ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder can be made");
+        Folder(path)
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder can be made");
+        std::fs::write(&path, text).expect("a file can be written");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+const PRIVILEGED: &str = "apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  namespace: shop
+spec:
+  containers:
+  - name: web
+    image: nginx
+    securityContext:
+      privileged: true
+";
+
+fn run(arguments: &[&str]) -> Output {
+    pratique().args(arguments).current_dir(root()).output().expect("the command starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+fn expect(output: &Output, code: i32) -> Result<(), Failed> {
+    if output.status.code() == Some(code) {
+        return Ok(());
+    }
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    Err(format!("exit {:?}, not {code}\nstdout: {out}\nstderr: {err}", output.status.code()).into())
+}
+
+const BASELINE: &[&str] = &[
+    "--policy",
+    "pod-security-standards",
+    "--set",
+    r#"pod-security-standards={"level":"baseline","version":"v1.29"}"#,
+];
+
+fn check_baseline(more: &[&str]) -> Output {
+    run(&[&["check"], BASELINE, more].concat())
+}
+
+fn json_is_the_contract() -> Result<(), Failed> {
+    let folder = Folder::new("json");
+    let file = folder.file("x.yaml", PRIVILEGED);
+    let file = file.to_str().ok_or("a path is UTF-8")?;
+    let output = check_baseline(&["--output", "json", file]);
+    expect(&output, 1)?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let wanted = json!({
+        "verdicts": [{
+            "policy": "pod-security-standards",
+            "outcome": "deny",
+            "source": {"file": file, "line": 11, "column": 7, "document": 1},
+            "object": {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web"},
+            "denials": [{
+                "field": "spec.containers[0].securityContext.privileged",
+                "message": "must not be true",
+                "control": "privileged",
+                "line": 11,
+                "column": 7,
+            }],
+            "warnings": [],
+            "patch": [],
+        }],
+        "summary": {"objects": 1, "denied": 1, "warned": 0, "patched": 0},
+    });
+    if report != wanted {
+        return Err(format!("{report:#}").into());
+    }
+    let output = check_baseline(&["--output", "json", "manifests/apps/shop/web/deployment.yaml"]);
+    expect(&output, 0)?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(report["verdicts"][0]["outcome"], "allow");
+    assert_eq!(report["verdicts"][0]["source"]["line"], 1);
+    assert_eq!(report["summary"], json!({"objects": 1, "denied": 0, "warned": 0, "patched": 0}));
+    Ok(())
+}
+
+fn exit_codes() -> Result<(), Failed> {
+    let folder = Folder::new("codes");
+    let good = folder.file("good.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n");
+    let bad = folder.file("bad.yaml", PRIVILEGED);
+    let broken = folder.file("broken.yaml", "a: [\n");
+    let path = |path: &PathBuf| path.to_str().expect("a path is UTF-8").to_owned();
+    expect(&run(&["check", &path(&good)]), 0)?;
+    expect(&run(&["check", &path(&good), &path(&bad)]), 1)?;
+    expect(&run(&["check", &path(&broken), &path(&bad)]), 2)?;
+    for wrong in [
+        &["check"][..],
+        &["check", "no-such-file.yaml"],
+        &["check", "--policy", "nope", "manifests"],
+        &["check", "--config", "no-such-config.yaml", "manifests"],
+        &["nope"],
+        &["test", "no-such-folder"],
+        &["policies", "nope"],
+        &["serve", "--tls-cert", "x"],
+        &["serve", "--listen", "0.0.0.0:0"],
+        &["serve", "--tls-cert", "no.pem", "--tls-key", "no.pem"],
+    ] {
+        let output = run(wrong);
+        expect(&output, 2)?;
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{wrong:?}: said on standard error");
+    }
+    for help in [&["--help"][..], &["check", "--help"], &["--version"]] {
+        expect(&run(help), 0)?;
+    }
+    Ok(())
+}
+
+fn every_finding_has_its_place() -> Result<(), Failed> {
+    let folder = Folder::new("places");
+    let two = format!(
+        "# a comment\n{PRIVILEGED}---\n{}",
+        PRIVILEGED.replace("privileged", "# hidden\n      privileged")
+    );
+    let file = folder.file("two.yaml", two);
+    let output = check_baseline(&[file.to_str().ok_or("a path is UTF-8")?]);
+    expect(&output, 1)?;
+    let out = text(&output.stdout);
+    for place in ["two.yaml:12:7: spec.containers[0]", "two.yaml:25:7: spec.containers[0]"] {
+        assert!(out.contains(place), "{place} in {out}");
+    }
+    assert!(out.contains("deny Pod shop/web"), "{out}");
+    assert!(out.ends_with("2 objects: 2 denied, 0 warned, 0 patched\n"), "{out}");
+    Ok(())
+}
+
+fn settings_that_are_wrong_are_named() -> Result<(), Failed> {
+    for (set, reason) in [
+        (r#"pod-security-standards={"levle":"baseline"}"#, "unknown field `levle`, expected one of `level`"),
+        (r#"pod-security-standards={"level":"strict"}"#, "unknown variant `strict`"),
+        (r#"pod-security-standards={"level":7}"#, "must be"),
+        (r#"pod-security-standards={"version":"1.29"}"#, "must be `latest` or like `v1.29`, is `1.29`"),
+        ("pod-security-standards={", "EOF"),
+        ("pod-security-standards=[]", "must be an object, is a list"),
+        ("pod-security-standards", "must be NAME={json}"),
+        ("nope={}", "there is no policy `nope`; there are: pod-security-standards"),
+    ] {
+        let output = run(&["check", "--set", set, "manifests"]);
+        expect(&output, 2)?;
+        let err = text(&output.stderr);
+        assert!(err.contains(reason), "{set}: {err}");
+    }
+    Ok(())
+}
+
+fn a_config_file_chooses_policies() -> Result<(), Failed> {
+    let folder = Folder::new("config");
+    let bad = folder.file("bad.yaml", PRIVILEGED);
+    let bad = bad.to_str().ok_or("a path is UTF-8")?;
+    let with = |config: &str| {
+        let config = folder.file("policies.yaml", config);
+        run(&["check", "--config", config.to_str().expect("a path is UTF-8"), bad])
+    };
+    expect(&with("policies:\n- name: pod-security-standards\n  settings: { level: privileged }\n"), 0)?;
+    expect(&with("policies:\n- name: pod-security-standards\n"), 1)?;
+    for (config, reason) in [
+        ("policies:\n- name: nope\n", "there is no policy `nope`"),
+        ("policies:\n- name: pod-security-standards\n  setings: {}\n", "line 1: unknown field `setings`"),
+        ("policies:\n- name: pod-security-standards\n- name: pod-security-standards\n", "listed twice"),
+        ("polices: []\n", "unknown field `polices`"),
+        ("policies: []\npolicies: []\n", "2:"),
+        ("", "must be one YAML document"),
+        ("policies:\n- name: pod-security-standards\n  settings: { levle: x }\n", "unknown field `levle`"),
+    ] {
+        let output = with(config);
+        expect(&output, 2)?;
+        let err = text(&output.stderr);
+        assert!(err.contains(reason), "{config}: {err}");
+    }
+    Ok(())
+}
+
+fn standard_input_is_read() -> Result<(), Failed> {
+    let mut child = pratique()
+        .args(["check", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().ok_or("it has a standard input")?.write_all(PRIVILEGED.as_bytes())?;
+    let output = child.wait_with_output()?;
+    expect(&output, 1)?;
+    assert!(
+        text(&output.stdout).contains("<standard input>:11:7: spec.containers[0].securityContext.privileged")
+    );
+    Ok(())
+}
+
+fn hostile_files_are_refused_with_their_place() -> Result<(), Failed> {
+    let folder = Folder::new("hostile");
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for i in 1..12 {
+        bomb.push_str(&format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(", ")));
+    }
+    let long = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {}}}\n", "x".repeat(10_000_000));
+    let cases: [(&str, Vec<u8>, &str); 12] = [
+        ("tab", b"a:\n\tb: 1\n".to_vec(), "tab.yaml:2:2: not readable as YAML: tabs disallowed"),
+        ("twice", b"a: 1\na: 2\n".to_vec(), "key `a` stands twice"),
+        ("bomb", bomb.into_bytes(), "more than 2000000 values"),
+        ("deep", "[".repeat(1_000_000).into_bytes(), "recursion limit"),
+        (
+            "nul",
+            b"apiVersion: v1\nkind: ConfigMap\n\0kind: Pod\n".to_vec(),
+            "nul.yaml:3:1: not readable as YAML: control character 0x00",
+        ),
+        ("latin1", b"a: caf\xe9\n".to_vec(), "line 1: not UTF-8"),
+        ("utf16", b"\xff\xfea\0:\0".to_vec(), "not UTF-8"),
+        (
+            "values",
+            b"replicas: 3\n".to_vec(),
+            "values.yaml:1:1: not a Kubernetes object: apiVersion: must be set",
+        ),
+        (
+            "kind",
+            b"apiVersion: v1\nkind: [Pod]\n".to_vec(),
+            "kind.yaml:2:1: not a Kubernetes object: kind: must be a string, is a list",
+        ),
+        ("tag", b"apiVersion: v1\nkind: !Kind Pod\n".to_vec(), "tag `!Kind`"),
+        (
+            "escape",
+            b"apiVersion: v1\nkind: \"\\u001b[31mPod\"\nmetadata: 7\n".to_vec(),
+            "metadata: must be an object",
+        ),
+        ("open", b"a: \"x\n".to_vec(), "open.yaml:"),
+    ];
+    for (name, bytes, reason) in cases {
+        let file = folder.file(&format!("{name}.yaml"), bytes);
+        let output = run(&["check", file.to_str().ok_or("a path is UTF-8")?]);
+        expect(&output, 2)?;
+        let err = text(&output.stderr);
+        assert!(err.contains(reason), "{name}: {err}");
+        assert!(!err.contains('\u{1b}'), "{name}: no escape reaches the terminal");
+    }
+    for (name, bytes, code) in [
+        ("long", long.into_bytes(), 1),
+        ("bom", format!("\u{feff}{PRIVILEGED}").into_bytes(), 1),
+        ("crlf", PRIVILEGED.replace('\n', "\r\n").into_bytes(), 1),
+        ("empty", Vec::new(), 0),
+        ("comments", b"# nothing\n---\n# here\n".to_vec(), 0),
+    ] {
+        let file = folder.file(&format!("{name}.yaml"), bytes);
+        let output = run(&["check", file.to_str().ok_or("a path is UTF-8")?]);
+        expect(&output, code).map_err(|_| format!("{name}: {output:.200?}"))?;
+    }
+    Ok(())
+}
+
+fn colour_is_for_terminals_that_want_it() -> Result<(), Failed> {
+    let folder = Folder::new("colour");
+    let file = folder.file("x.yaml", PRIVILEGED);
+    let check = |variable: Option<&str>| {
+        let mut command = pratique();
+        command.arg("check").arg(&file);
+        if let Some(variable) = variable {
+            command.env(variable, "1");
+        }
+        text(&command.output().expect("the command starts").stdout)
+    };
+    assert!(!check(None).contains('\u{1b}'), "a pipe is no terminal");
+    assert!(check(Some("CLICOLOR_FORCE")).contains('\u{1b}'));
+    assert!(!check(Some("NO_COLOR")).contains('\u{1b}'));
+    Ok(())
+}
+
+fn kustomizations_are_built_or_refused() -> Result<(), Failed> {
+    let folder = Folder::new("kustomize");
+    folder.file("app/kustomization.yaml", "resources: [x.yaml]\n");
+    folder.file("app/x.yaml", PRIVILEGED);
+    // A stand-in that says what it was asked, so that the test needs neither tool.
+    let tool = folder.file("bin/kustomize", format!("#!/bin/sh\necho \"# $@\"\ncat <<'E'\n{PRIVILEGED}E\n"));
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let check = |path: &str| {
+        pratique()
+            .args(["check", "app"])
+            .current_dir(&folder.0)
+            .env("PATH", path)
+            .output()
+            .expect("it starts")
+    };
+    let bin = folder.0.join("bin");
+    let output = check(&format!("{}:/bin:/usr/bin", bin.display()));
+    expect(&output, 1)?;
+    assert!(
+        text(&output.stdout).contains("app (built):12:7: spec.containers[0]"),
+        "{}",
+        text(&output.stdout)
+    );
+    let output = check("/nowhere");
+    expect(&output, 2)?;
+    assert!(
+        text(&output.stderr).contains("neither kustomize nor kubectl is on the PATH"),
+        "{}",
+        text(&output.stderr)
+    );
+    Ok(())
+}
+
+fn cases_of_users_are_run_and_blessed() -> Result<(), Failed> {
+    let folder = Folder::new("cases");
+    let case = "# Ours.\nsettings: { level: baseline }\nobject:\n  apiVersion: v1\n  kind: Pod\n  spec: { hostPID: true, containers: [{ name: a }] }\n";
+    let deny = folder.file("deny-host-pid.yaml", case);
+    let path = folder.0.to_str().ok_or("a path is UTF-8")?.to_owned();
+    let test =
+        |more: &[&str]| run(&[&["test", path.as_str(), "--policy", "pod-security-standards"], more].concat());
+    expect(&test(&[]), 1)?;
+    expect(&test(&["--bless"]), 0)?;
+    expect(&test(&[]), 0)?;
+    let blessed = std::fs::read_to_string(&deny)?;
+    assert!(blessed.starts_with(case) && blessed.contains("- field: spec.hostPID\n"), "{blessed}");
+    std::fs::write(&deny, blessed.replace("must not be true", "may be true"))?;
+    expect(&test(&[]), 1)?;
+    folder.file("allow-host-pid.yaml", case);
+    let output = test(&["--bless"]);
+    expect(&output, 1)?;
+    assert!(text(&output.stdout).contains("the file's name says allow, the verdict is deny"), "{output:?}");
+    expect(&run(&["test", "policies"]), 0)?;
+    Ok(())
+}
+
+fn policies_are_described() -> Result<(), Failed> {
+    let output = run(&["policies"]);
+    expect(&output, 0)?;
+    assert!(text(&output.stdout).contains("pod-security-standards"));
+    let output = run(&["policies", "pod-security-standards"]);
+    assert!(text(&output.stdout).contains("exemptControls (default [])"), "{}", text(&output.stdout));
+    let output = run(&["policies", "--output", "json"]);
+    let list: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(list[0]["settings"]["properties"]["level"]["default"], "restricted");
+    Ok(())
+}
+
+fn the_demo_does_its_job() -> Result<(), Failed> {
+    let output = run(&["demo"]);
+    expect(&output, 0)?;
+    let out = text(&output.stdout);
+    assert!(out.contains("Deployment shop/web") && out.contains("0 denied"), "{out}");
+    let folder = Folder::new("demo");
+    let file = folder.file("x.yaml", PRIVILEGED);
+    let output = run(&["demo", file.to_str().ok_or("a path is UTF-8")?]);
+    expect(&output, 1)?;
+    let out = text(&output.stdout);
+    assert!(out.contains("spec.containers[0].securityContext.privileged: must not be true"), "{out}");
+    Ok(())
+}
+
+fn a_large_file_is_reported_in_order() -> Result<(), Failed> {
+    let folder = Folder::new("large");
+    let documents: String = (0..20_000)
+        .map(|i| format!("---\n{}", PRIVILEGED.replace("name: web", &format!("name: web-{i}"))))
+        .collect();
+    let file = folder.file("large.yaml", &documents);
+    let output = check_baseline(&["--output", "json", file.to_str().ok_or("a path is UTF-8")?]);
+    expect(&output, 1)?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(report["summary"]["denied"], 20_000);
+    let rows = report["verdicts"].as_array().ok_or("verdicts are a list")?;
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!(row["source"]["document"], i + 1);
+        assert_eq!(row["source"]["line"], 12 * i + 12);
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Do all of upstream's fixtures get upstream's verdict, natively and in Wasm?
+//!
+//! The fixtures are those of kubernetes/pod-security-admission, taken from the folder `PSS_FIXTURES`, or from
+//! `../shared/pss` beside the repository. The directory says the verdict, the file's name the control that gives it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use conformance::guest::{self, Guest};
+use conformance::{hosts, ignored, root};
+use libtest_mimic::{Arguments, Failed, Trial};
+use policy_core::yaml::documents;
+use policy_core::{Arena, Configured, Field, NoCluster, Request, admit};
+
+const POLICY: &str = "pod-security-standards";
+const COUNT: usize = 4537;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let folder = std::env::var_os("PSS_FIXTURES").map_or_else(|| root().join("../shared/pss"), PathBuf::from);
+    let trials = if folder.is_dir() { trials(&folder, &arguments) } else { vec![absent(&folder)] };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn absent(folder: &Path) -> Trial {
+    let reason = format!(
+        "{COUNT} fixtures skipped: {} is not there; set PSS_FIXTURES to test/testdata of pod-security-admission",
+        folder.display()
+    );
+    ignored("fixtures", &reason)
+}
+
+/// The fixtures of one level and version.
+#[derive(Clone)]
+struct Group {
+    level: String,
+    version: String,
+    fixtures: Vec<Fixture>,
+}
+
+#[derive(Clone)]
+struct Fixture {
+    path: PathBuf,
+    passes: bool,
+}
+
+fn trials(folder: &Path, arguments: &Arguments) -> Vec<Trial> {
+    let groups = groups(folder);
+    let count: usize = groups.iter().map(|group| group.fixtures.len()).sum();
+    let mut trials = vec![Trial::test("fixtures::count", move || {
+        if count == COUNT { Ok(()) } else { Err(format!("{count} fixtures, not {COUNT}").into()) }
+    })];
+    for group in &groups {
+        let (name, group) = (group.name("native"), group.clone());
+        trials.push(Trial::test(name, move || group.run(native)));
+    }
+    match guest::available() {
+        Ok(()) if arguments.list => {}
+        Ok(()) => {
+            let guest = Guest::build(POLICY).unwrap_or_else(|error| panic!("{error:#}"));
+            for group in groups {
+                let guest = guest.clone();
+                trials.push(Trial::test(group.name("wasm"), move || {
+                    let instance = guest.instance()?;
+                    group.run(|settings, pod| {
+                        let answer = hosts::ask(&instance, settings, &request_json(pod)?)?;
+                        Ok((answer.accepted, answer.message.unwrap_or_default()))
+                    })
+                }));
+            }
+        }
+        Err(reason) => trials.push(ignored("wasm", &reason)),
+    }
+    trials
+}
+
+fn groups(folder: &Path) -> Vec<Group> {
+    let list = |path: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
+        paths.sort();
+        paths
+    };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut groups = Vec::new();
+    for level in ["baseline", "restricted"] {
+        for version in list(&folder.join(level)) {
+            let mut fixtures = Vec::new();
+            for (verdict, passes) in [("pass", true), ("fail", false)] {
+                fixtures
+                    .extend(list(&version.join(verdict)).into_iter().map(|path| Fixture { path, passes }));
+            }
+            groups.push(Group { level: level.to_owned(), version: name(&version), fixtures });
+        }
+    }
+    groups
+}
+
+impl Group {
+    fn name(&self, host: &str) -> String {
+        format!("{host}::{}::{} ({} fixtures)", self.level, self.version, self.fixtures.len())
+    }
+
+    /// Judges every fixture: the verdict is its directory's, and a denial names the control of the file's name.
+    fn run(&self, judge: impl Fn(&str, &str) -> anyhow::Result<(bool, String)>) -> Result<(), Failed> {
+        let settings = format!(r#"{{"level":"{}","version":"{}"}}"#, self.level, self.version);
+        for Fixture { path, passes } in &self.fixtures {
+            let pod = std::fs::read_to_string(path)?;
+            let (accepted, message) = judge(&settings, &pod)?;
+            if accepted != *passes {
+                return Err(format!("{}: accepted {accepted}: {message}", path.display()).into());
+            }
+            let control = control(path);
+            if !accepted
+                && !message.to_lowercase().contains(&format!("({control})"))
+                && !twin_fires(&control, &message)
+            {
+                return Err(format!("{}: not denied by {control}: {message}", path.display()).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `hostports0.yaml` is about `hostports`.
+fn control(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    stem.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+}
+
+/// At restricted, fixtures of an overridden baseline control are denied by the control that overrides it.
+fn twin_fires(control: &str, message: &str) -> bool {
+    let twin = match control {
+        "capabilities_baseline" => "capabilities_restricted",
+        "hostpathvolumes" => "restrictedVolumes",
+        "procmount" => "procMount_restricted",
+        "seccompprofile_baseline" => "seccompProfile_restricted",
+        _ => return false,
+    };
+    message.contains(&format!("({twin})"))
+}
+
+fn with_request<T>(pod: &str, run: impl FnOnce(&Request<'_>) -> T) -> anyhow::Result<T> {
+    let arena = Arena::new();
+    let documents = documents(pod);
+    let value = documents[0].decode(&arena)?.expect("a fixture is a pod");
+    Ok(run(&Request::create(Field::root(value, &arena), "default")?))
+}
+
+fn native(settings: &str, pod: &str) -> anyhow::Result<(bool, String)> {
+    let entry = policy_catalog::find(POLICY).expect("the policy is in the catalog");
+    let policies = [Configured { about: entry.about, policy: (entry.configure)(settings)? }];
+    with_request(pod, |request| {
+        let verdicts = admit(&policies, request, &NoCluster);
+        (verdicts.allowed(), verdicts.message())
+    })
+}
+
+fn request_json(pod: &str) -> anyhow::Result<String> {
+    with_request(pod, |request| {
+        let object = request.object.value().expect("a fixture is an object").map(ToString::to_string);
+        format!(
+            r#"{{"uid":"u","kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","object":{}}}"#,
+            object.unwrap_or_default()
+        )
+    })
+}

@@ -1,0 +1,281 @@
+//! Does the webhook process behave: at start, under load, at the end, and towards those who do it harm?
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use conformance::process::{self, pratique};
+use libtest_mimic::{Failed, Trial};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::json;
+use webhook_server::client::Client;
+use webhook_server::tls;
+
+fn main() -> ExitCode {
+    let trial = |name: &str, run: fn() -> Result<(), Failed>| Trial::test(name, run);
+    process::main(|| {
+        vec![
+            trial("requests_in_flight_are_answered_on_sigterm", requests_in_flight_are_answered_on_sigterm),
+            trial("readiness_flips_before_the_end", readiness_flips_before_the_end),
+            trial("certificates_are_read_from_files", certificates_are_read_from_files),
+            trial("a_wrong_key_stops_the_start", a_wrong_key_stops_the_start),
+            trial("fresh_connections_do_not_stall", fresh_connections_do_not_stall),
+            trial("half_open_connections_hold_nobody_up", half_open_connections_hold_nobody_up),
+            trial("http_2_is_negotiated", http_2_is_negotiated),
+        ]
+    })
+}
+
+/// A webhook in a process of its own, with a certificate that the test made.
+struct Webhook {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    address: SocketAddr,
+    trusted: Arc<rustls::ClientConfig>,
+    folder: PathBuf,
+}
+
+fn certificate(folder: &PathBuf) -> Result<(PathBuf, PathBuf), Failed> {
+    std::fs::create_dir_all(folder)?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (cert, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+    std::fs::write(&cert, made.cert.pem())?;
+    std::fs::write(&key, made.signing_key.serialize_pem())?;
+    Ok((cert, key))
+}
+
+impl Webhook {
+    fn start(name: &str, more: &[&str]) -> Result<Self, Failed> {
+        let folder = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
+        let (cert, key) = certificate(&folder)?;
+        let mut child = pratique()
+            .args(["serve", "--listen", "127.0.0.1:0", "--tls-cert"])
+            .arg(&cert)
+            .arg("--tls-key")
+            .arg(&key)
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stderr = BufReader::new(child.stderr.take().ok_or("it has a standard error")?);
+        let mut line = String::new();
+        stderr.read_line(&mut line)?;
+        let address = line.trim().rsplit_once("https://").ok_or_else(|| line.clone())?.1.parse()?;
+        let trusted = tls::trusting(&[CertificateDer::from_pem_file(&cert)?])?;
+        Ok(Webhook { child, stderr, address, trusted, folder })
+    }
+
+    fn terminate(&self) -> Result<(), Failed> {
+        let status = std::process::Command::new("kill").arg(self.child.id().to_string()).status()?;
+        if status.success() { Ok(()) } else { Err("kill failed".into()) }
+    }
+
+    async fn client(&self) -> anyhow::Result<Client> {
+        Client::connect(self.address, self.trusted.clone()).await
+    }
+
+    /// Waits for the end, and gives the rest of what it said.
+    fn end(mut self) -> Result<String, Failed> {
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said)?;
+        let status = self.child.wait()?;
+        if status.success() { Ok(said) } else { Err(format!("{status}: {said}").into()) }
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+fn review() -> String {
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "operation": "CREATE", "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "object": {"spec": {"hostNetwork": true, "containers": [{"name": "web"}]}}}})
+    .to_string()
+}
+
+/// Eight clients ask without a pause while the process is told to end. Every request that was sent is answered; a client
+/// whose connection was closed after an answer opens another, until it hears that the endpoint is withdrawn, half way
+/// through the draining.
+fn requests_in_flight_are_answered_on_sigterm() -> Result<(), Failed> {
+    let webhook = Webhook::start("sigterm", &["--drain", "1"])?;
+    let (answered, failed, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let counts = Arc::new((answered, failed, stop));
+    let runtime = runtime()?;
+    let clients: Vec<_> = runtime.block_on(async {
+        let mut tasks = Vec::new();
+        for _ in 0..8 {
+            let mut client = webhook.client().await?;
+            let (counts, address, trusted) = (counts.clone(), webhook.address, webhook.trusted.clone());
+            tasks.push(tokio::spawn(async move {
+                while !counts.2.load(Ordering::SeqCst) {
+                    match client.post("/validate?timeout=10s", review()).await {
+                        Ok((status, _)) if status.is_success() => counts.0.fetch_add(1, Ordering::SeqCst),
+                        Ok(_) => counts.1.fetch_add(1, Ordering::SeqCst),
+                        Err(error) if closed_before_it_was_sent(&error) => {
+                            let Ok(another) = Client::connect(address, trusted.clone()).await else { break };
+                            client = another;
+                            0
+                        }
+                        Err(_) => counts.1.fetch_add(1, Ordering::SeqCst),
+                    };
+                }
+            }));
+        }
+        anyhow::Ok(tasks)
+    })?;
+    std::thread::sleep(Duration::from_millis(300));
+    let before = counts.0.load(Ordering::SeqCst);
+    webhook.terminate()?;
+    std::thread::sleep(Duration::from_millis(500));
+    let draining = counts.0.load(Ordering::SeqCst);
+    counts.2.store(true, Ordering::SeqCst);
+    let said = webhook.end()?;
+    runtime.block_on(async {
+        for client in clients {
+            client.await?;
+        }
+        anyhow::Ok(())
+    })?;
+    assert!(said.contains("shutting down, no longer ready"), "{said}");
+    assert!(before > 0 && draining > before, "it answers before and while it drains: {before}, {draining}");
+    assert_eq!(counts.1.load(Ordering::SeqCst), 0, "no request is lost");
+    Ok(())
+}
+
+fn closed_before_it_was_sent(error: &anyhow::Error) -> bool {
+    let error: Option<&hyper::Error> = error.downcast_ref();
+    error.is_some_and(|error| error.is_canceled() || error.is_closed())
+}
+
+fn readiness_flips_before_the_end() -> Result<(), Failed> {
+    let webhook = Webhook::start("ready", &["--drain", "2"])?;
+    runtime()?.block_on(async {
+        let mut client = webhook.client().await?;
+        assert_eq!(client.get("/readyz").await?.0, 200);
+        webhook.terminate().map_err(|_| anyhow::anyhow!("kill"))?;
+        let since = Instant::now();
+        while client.get("/readyz").await?.0 == 200 {
+            assert!(since.elapsed() < Duration::from_secs(1), "not ready soon after SIGTERM");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (status, answer) = webhook.client().await?.post("/validate", review()).await?;
+        assert_eq!(status, 200, "new connections are served while it drains");
+        assert!(answer.starts_with(b"{"));
+        anyhow::Ok(())
+    })?;
+    // A second signal cuts the draining short.
+    webhook.terminate()?;
+    webhook.end().map(drop)
+}
+
+fn certificates_are_read_from_files() -> Result<(), Failed> {
+    let webhook = Webhook::start("files", &[])?;
+    runtime()?.block_on(async {
+        assert_eq!(webhook.client().await?.get("/healthz").await?.0, 200);
+        let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let trusted = tls::trusting(&[stranger.cert.der().clone()])?;
+        assert!(
+            Client::connect(webhook.address, trusted).await.is_err(),
+            "it serves the certificate it was given"
+        );
+        anyhow::Ok(())
+    })?;
+    Ok(())
+}
+
+fn a_wrong_key_stops_the_start() -> Result<(), Failed> {
+    let folder = std::env::temp_dir().join(format!("pratique-{}-wrong", std::process::id()));
+    let (cert, _) = certificate(&folder.join("a"))?;
+    let (_, key) = certificate(&folder.join("b"))?;
+    let empty = folder.join("empty.pem");
+    std::fs::write(&empty, "")?;
+    for (cert, key, reason) in [
+        (&cert, &key, "do not belong together"),
+        (&empty, &key, "no PEM certificate in it"),
+        (&cert, &empty, "certificate: "),
+    ] {
+        let output = pratique()
+            .args(["serve", "--listen", "127.0.0.1:0", "--tls-cert"])
+            .arg(cert)
+            .arg("--tls-key")
+            .arg(key)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// With Nagle's algorithm a fifth of all fresh connections take 40 ms longer. Counted against each other within one
+/// run, since how fast the machine is does not matter here.
+fn fresh_connections_do_not_stall() -> Result<(), Failed> {
+    let webhook = Webhook::start("nagle", &[])?;
+    let mut times = runtime()?.block_on(async {
+        let mut times = Vec::new();
+        for _ in 0..60 {
+            let since = Instant::now();
+            webhook.client().await?.post("/validate", review()).await?;
+            times.push(since.elapsed());
+        }
+        anyhow::Ok(times)
+    })?;
+    times.sort();
+    let (median, p90) = (times[30], times[54]);
+    assert!(p90 < median + Duration::from_millis(35), "median {median:?}, p90 {p90:?}");
+    Ok(())
+}
+
+/// Connections that never shake hands, or never finish their headers, leave the others alone.
+fn half_open_connections_hold_nobody_up() -> Result<(), Failed> {
+    let webhook = Webhook::start("slow", &[])?;
+    let mut silent = Vec::new();
+    for i in 0..200 {
+        let mut stream = TcpStream::connect(webhook.address)?;
+        if i % 2 == 0 {
+            stream.write_all(&[0x16, 0x03, 0x01])?;
+        }
+        silent.push(stream);
+    }
+    let status = runtime()?
+        .block_on(async { anyhow::Ok(webhook.client().await?.post("/validate", review()).await?.0) })?;
+    assert_eq!(status, 200);
+    let mut plain = TcpStream::connect(webhook.address)?;
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")?;
+    let mut answer = Vec::new();
+    plain.read_to_end(&mut answer)?;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "nothing is served without TLS");
+    Ok(())
+}
+
+fn http_2_is_negotiated() -> Result<(), Failed> {
+    let webhook = Webhook::start("h2", &[])?;
+    let negotiated = |protocols: &[&[u8]]| -> anyhow::Result<Option<Vec<u8>>> {
+        let mut config = (*webhook.trusted).clone();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let mut connection = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into()?)?;
+        let mut stream = TcpStream::connect(webhook.address)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(connection.alpn_protocol().map(<[u8]>::to_vec))
+    };
+    assert_eq!(negotiated(&[b"h2", b"http/1.1"])?.as_deref(), Some(&b"h2"[..]));
+    assert_eq!(negotiated(&[b"http/1.1"])?.as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(negotiated(&[])?, None);
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! Finds the cases of all policies.
+
+use std::path::PathBuf;
+
+use policy_catalog::POLICIES;
+use policy_core::Entry;
+
+use crate::root;
+
+/// The file of a case.
+#[derive(Clone, Debug)]
+pub struct CaseFile {
+    /// Its policy.
+    pub entry: &'static Entry,
+    /// The file's name without `.yaml`.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// All cases of a policy, by name.
+pub fn of(entry: &'static Entry) -> Vec<CaseFile> {
+    let folder = root().join("policies").join(entry.about.name).join("cases");
+    let mut files: Vec<CaseFile> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|file| {
+            let path = file.expect("the folder can be listed").path();
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            CaseFile { entry, name, path, text }
+        })
+        .collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    files
+}
+
+/// All cases of all policies.
+pub fn all() -> Vec<CaseFile> {
+    POLICIES.iter().flat_map(of).collect()
+}

@@ -1,0 +1,77 @@
+//! Builds a policy as a guest, and calls it as policy-server does: over waPC, in wasmtime.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, bail};
+use wapc::WapcHost;
+use wasmtime_provider::{WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
+
+use crate::root;
+
+const TARGET: &str = "wasm32-wasip1";
+
+/// A compiled guest, from which instances are made.
+#[derive(Clone)]
+pub struct Guest(WasmtimeEngineProviderPre);
+
+/// The module of a policy, built if it has to be, and where it is.
+///
+/// # Errors
+/// It does not build.
+pub fn module(policy: &str) -> anyhow::Result<Vec<u8>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output =
+        Command::new(cargo).current_dir(root()).args(["guest", "-p", policy]).output().context("cargo")?;
+    if !output.status.success() {
+        bail!("cargo guest -p {policy}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    let file = target.join(TARGET).join("guest").join(policy.replace('-', "_")).with_extension("wasm");
+    std::fs::read(&file).with_context(|| file.display().to_string())
+}
+
+/// Makes sure that guests can be built: adds the Rust target, saying so, if it is missing.
+///
+/// # Errors
+/// It is missing and cannot be added; the reason and the command to run.
+pub fn available() -> Result<(), String> {
+    static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
+    AVAILABLE.get_or_init(add_target).clone()
+}
+
+fn add_target() -> Result<(), String> {
+    let how = format!("run `rustup target add {TARGET}`");
+    let rustup = |arguments: &[&str]| Command::new("rustup").current_dir(root()).args(arguments).output();
+    let installed =
+        rustup(&["target", "list", "--installed"]).map_err(|error| format!("rustup: {error}; {how}"))?;
+    if String::from_utf8_lossy(&installed.stdout).lines().any(|line| line == TARGET) {
+        return Ok(());
+    }
+    println!("adding the Rust target {TARGET}: rustup target add {TARGET}");
+    let added = rustup(&["target", "add", TARGET]).map_err(|error| format!("rustup: {error}; {how}"))?;
+    let said = String::from_utf8_lossy(&added.stderr).trim().replace('\n', " ");
+    if added.status.success() { Ok(()) } else { Err(format!("{said}; {how}")) }
+}
+
+impl Guest {
+    /// Builds and compiles the guest of a policy.
+    ///
+    /// # Errors
+    /// It does not build, or is no module that wasmtime takes.
+    pub fn build(policy: &str) -> anyhow::Result<Self> {
+        let module = module(policy)?;
+        Ok(Guest(WasmtimeEngineProviderBuilder::new().module_bytes(&module).build_pre()?))
+    }
+
+    /// An instance, without any host capability.
+    ///
+    /// # Errors
+    /// It cannot be instantiated.
+    pub fn instance(&self) -> anyhow::Result<WapcHost> {
+        let no_capabilities = |_, _: &str, namespace: &str, operation: &str, _: &[u8]| {
+            Err(format!("unexpected host call {namespace}/{operation}").into())
+        };
+        Ok(WapcHost::new(Box::new(self.0.rehydrate(None)?), Some(Box::new(no_capabilities)))?)
+    }
+}

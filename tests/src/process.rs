@@ -1,0 +1,26 @@
+//! The `pratique` command in a process of its own, without building its binary again: the test runs itself.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Trial};
+
+const AS_PRATIQUE: &str = "--as-pratique";
+
+/// The `main` of a test that runs the command: its trials, or the command if it is asked for that.
+pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == AS_PRATIQUE) {
+        let arguments =
+            arguments.into_iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, argument)| argument);
+        return webhook_server::run(arguments);
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials()).exit_code()
+}
+
+/// The command, to be given arguments.
+pub fn pratique() -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a test knows where it is"));
+    command.arg(AS_PRATIQUE).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command
+}

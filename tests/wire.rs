@@ -1,0 +1,236 @@
+//! Are the webhook's answers what an API server takes, and its refusals what a person can use?
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use policy_catalog::POLICIES;
+use policy_core::Configured;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use webhook_server::serve::{BODY_LIMIT, Webhook};
+
+fn webhook() -> Webhook {
+    let configured = POLICIES.iter().map(|entry| Configured {
+        about: entry.about,
+        policy: (entry.configure)("").expect("every policy has defaults"),
+    });
+    Webhook::new(configured.collect())
+}
+
+async fn send(request: Request<Body>) -> (StatusCode, String) {
+    let response = webhook().router().oneshot(request).await.expect("a router always answers");
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX).await.expect("an answer has a body");
+    (status, String::from_utf8(body.to_vec()).expect("an answer is UTF-8"))
+}
+
+async fn post(path: &str, body: impl Into<Body>) -> (StatusCode, String) {
+    let request = Request::post(path).header("content-type", "application/json; charset=utf-8");
+    send(request.body(body.into()).expect("a request")).await
+}
+
+fn review(request: Value) -> Value {
+    let mut all = json!({
+        "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "resource": {"group": "", "version": "v1", "resource": "pods"},
+        "namespace": "shop", "operation": "CREATE", "userInfo": {"username": "someone"},
+    });
+    for (key, value) in request.as_object().into_iter().flatten() {
+        all[key] = value.clone();
+    }
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": all})
+}
+
+async fn answer(path: &str, request: Value) -> Value {
+    let (status, body) = post(path, review(request).to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
+    assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(answer["kind"], "AdmissionReview");
+    assert_eq!(answer["response"]["uid"], "705ab4f5-6393-11e8-b7cc-42010a800002");
+    answer["response"].clone()
+}
+
+fn privileged() -> Value {
+    json!({"metadata": {"generateName": "web-"}, "spec": {"containers": [
+        {"name": "web", "securityContext": {"privileged": true}}
+    ]}})
+}
+
+#[tokio::test]
+async fn a_denial_says_what_and_where() {
+    for path in ["/validate", "/mutate", "/validate/pod-security-standards", "/mutate/pod-security-standards"]
+    {
+        let response = answer(path, json!({"object": privileged()})).await;
+        assert_eq!(response["allowed"], false);
+        assert_eq!(response["status"]["code"], 403);
+        assert_eq!(response["status"]["reason"], "Forbidden");
+        assert_eq!(response["status"]["status"], "Failure");
+        assert_eq!(response["status"]["details"]["kind"], "Pod");
+        assert_eq!(response["status"]["details"]["name"], "web-");
+        let message = response["status"]["message"].as_str().expect("a message");
+        assert!(message.starts_with("pod-security-standards: spec.containers[0]."), "{message}");
+        assert!(message.contains("securityContext.privileged: must not be true (privileged)"), "{message}");
+        let causes = response["status"]["details"]["causes"].as_array().expect("causes");
+        let cause = json!({"reason": "privileged", "message": "must not be true",
+            "field": "spec.containers[0].securityContext.privileged"});
+        assert!(causes.contains(&cause), "{causes:?}");
+        assert_eq!(causes.len(), 5);
+        for key in ["patch", "patchType"] {
+            assert!(response.get(key).is_none(), "nothing was changed, so there is no {key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_allow_is_short() {
+    let object = json!({"spec": {
+        "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "web", "securityContext": {
+            "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}});
+    let response = answer("/validate", json!({"object": object, "dryRun": true})).await;
+    assert_eq!(response, json!({"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": true}));
+}
+
+#[tokio::test]
+async fn operations_without_a_new_object_are_answered() {
+    for request in [
+        json!({"operation": "DELETE", "object": null, "oldObject": privileged()}),
+        json!({"operation": "CONNECT", "subResource": "exec", "kind": {"version": "v1", "kind": "PodExecOptions"},
+            "object": {"command": ["sh"]}}),
+    ] {
+        assert_eq!(answer("/mutate", request.clone()).await["allowed"], true, "{request}");
+        assert_eq!(answer("/validate", request.clone()).await["allowed"], true, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn an_ephemeral_container_is_judged() {
+    let mut old = privileged();
+    old["spec"]["containers"][0]["securityContext"] = json!({"privileged": false});
+    let mut new = old.clone();
+    new["spec"]["ephemeralContainers"] = json!([{"name": "debug", "securityContext": {"privileged": true}}]);
+    let request =
+        json!({"operation": "UPDATE", "subResource": "ephemeralcontainers", "object": new, "oldObject": old});
+    let response = answer("/validate", request).await;
+    let message = response["status"]["message"].as_str().expect("it is denied");
+    assert!(message.contains("spec.ephemeralContainers[0].securityContext.privileged: must not be true"));
+}
+
+#[tokio::test]
+async fn what_no_object_could_be_is_denied() {
+    for object in
+        [json!(null), json!("text"), json!([]), json!({"spec": 7}), json!({"spec": {"containers": "oops"}})]
+    {
+        let response = answer("/validate", json!({"object": object})).await;
+        let message = response["status"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(message.contains("could not decide: "), "{object}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_review_is_a_bad_request() {
+    for (body, reason) in [
+        ("", "not readable as JSON"),
+        ("null", "apiVersion: must be `admission.k8s.io/v1`"),
+        ("{}", "apiVersion: must be `admission.k8s.io/v1`"),
+        (
+            r#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}"#,
+            "is `admission.k8s.io/v1beta1`",
+        ),
+        (
+            r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#,
+            "request.operation: must be set",
+        ),
+        (r#"{"a":1,"a":2}"#, "key `a` stands twice"),
+        ("\u{feff}{}", "not readable as JSON"),
+    ] {
+        let (status, answer) = post("/validate", body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(answer.contains(reason), "{body}: {answer}");
+    }
+    let (status, answer) = post("/validate", &b"{\"a\":\"\xff\"}"[..]).await;
+    assert_eq!(
+        (status, answer.as_str()),
+        (StatusCode::BAD_REQUEST, "not readable as JSON: no UTF-8 at byte 6\n")
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_not_read() {
+    for content_type in ["text/plain", "application/yaml", "", "application/jsonx"] {
+        let request = Request::post("/validate").header("content-type", content_type);
+        let (status, answer) = send(request.body("{}".into()).expect("a request")).await;
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
+        assert!(answer.contains("must be application/json"), "{answer}");
+    }
+    let (status, _) = send(Request::post("/validate").body("{}".into()).expect("a request")).await;
+    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
+async fn reviews_are_read_up_to_the_limit() {
+    let padded = |size: usize| {
+        let mut object = privileged();
+        object["metadata"]["annotations"] = json!({"padding": ""});
+        let least = review(json!({"object": object})).to_string().len();
+        object["metadata"]["annotations"]["padding"] = "x".repeat(size - least).into();
+        review(json!({"object": object})).to_string()
+    };
+    let (status, answer) = post("/validate", padded(BODY_LIMIT)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(answer.contains("must not be true"), "a large review is judged like a small one");
+    let (status, _) = post("/validate", padded(BODY_LIMIT + 1)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let announced = Request::post("/validate")
+        .header("content-type", "application/json")
+        .header("content-length", (BODY_LIMIT + 1).to_string());
+    // A body that never comes shows that it is not waited for.
+    let never = Body::from_stream(Never);
+    let (status, answer) = send(announced.body(never).expect("a request")).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.contains("larger than 7340032 bytes"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up_at_the_callers_deadline() {
+    let request = Request::post("/validate?timeout=50ms").header("content-type", "application/json");
+    let (status, answer) = send(request.body(Body::from_stream(Never)).expect("a request")).await;
+    assert_eq!((status, answer.as_str()), (StatusCode::GATEWAY_TIMEOUT, "not answered within 50ms\n"));
+}
+
+#[tokio::test]
+async fn other_routes_are_refused() {
+    let (status, answer) = post("/validate/no-such-policy", "{}").await;
+    assert_eq!((status, answer.as_str()), (StatusCode::NOT_FOUND, "no policy `no-such-policy` is served\n"));
+    assert_eq!(post("/", "{}").await.0, StatusCode::NOT_FOUND);
+    let get = Request::get("/validate").body(Body::empty()).expect("a request");
+    assert_eq!(send(get).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn readiness_flips_and_health_does_not() {
+    let webhook = webhook();
+    let get = async |path: &str| {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        webhook.router().oneshot(request).await.expect("a router always answers").status()
+    };
+    assert_eq!(get("/readyz").await, StatusCode::OK);
+    webhook.set_ready(false);
+    assert_eq!(get("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(get("/healthz").await, StatusCode::OK);
+}
+
+/// A body of which nothing ever comes.
+struct Never;
+
+impl futures_core::Stream for Never {
+    type Item = Result<bytes::Bytes, std::io::Error>;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Pending
+    }
+}
