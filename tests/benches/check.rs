@@ -1,2 +1,120 @@
-//! x
-fn main() {}
+//! What `pratique check` costs on 10 MB of YAML: the whole process, and where the time goes.
+
+#[path = "input/manifests.rs"]
+mod input;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use conformance::process::release_binary;
+use policy_catalog::POLICIES;
+use policy_core::{Arena, Configured, Field, NoCluster, Request, admit, yaml};
+
+const RUNS: usize = 7;
+
+fn main() {
+    let text = input::manifests();
+    let megabytes = text.len() as f64 / 1e6;
+    println!(
+        "check: {megabytes:.1} MB of YAML, 5,000 Deployments, 500 of them denied; medians of {RUNS} runs\n"
+    );
+
+    let parser = median(|| {
+        let mut events = 0usize;
+        for event in saphyr_parser::Parser::new_from_str(&text) {
+            event.expect("it is YAML");
+            events += 1;
+        }
+        assert!(events > 100_000, "it is parsed");
+    });
+    let split = median(|| assert_eq!(yaml::documents(&text).len(), 5000));
+    let documents = yaml::documents(&text);
+    let mut arena = Arena::new();
+    let decode = median(|| {
+        for document in &documents {
+            document.decode(&arena).expect("it is YAML");
+            arena.reset();
+        }
+    });
+    let configure = |entry: &policy_core::Entry| Configured {
+        about: entry.about,
+        policy: (entry.configure)("").expect("every policy has defaults"),
+    };
+    let policies: Vec<Configured> = POLICIES.iter().map(configure).collect();
+    let judge = median(|| {
+        let mut denied = 0;
+        for document in &documents {
+            let value = document.decode(&arena).expect("it is YAML").expect("it is not empty");
+            let request = Request::create(Field::root(value, &arena), "default").expect("it is an object");
+            let verdicts = admit(&policies, &request, &NoCluster);
+            denied += usize::from(!verdicts.allowed());
+            arena.reset();
+        }
+        assert_eq!(denied, 500);
+    });
+    let rate = |time: Duration| megabytes / time.as_secs_f64();
+    let row = |what: &str, time: Duration| println!("{what:44} {:7.1} ms  {:6.0} MB/s", ms(time), rate(time));
+    println!("on one thread, in this process");
+    row("saphyr-parser alone, events dropped", parser);
+    row("split into documents", split);
+    row("decode (split text, parse, build the tree)", decode);
+    row("decode and judge", judge);
+    println!("  the parser's share of that: {:.0} %", 100.0 * parser.as_secs_f64() / judge.as_secs_f64());
+
+    let file = std::env::temp_dir().join(format!("pratique-bench-{}.yaml", std::process::id()));
+    std::fs::write(&file, &text).expect("a file can be written");
+    let binary = release_binary();
+    println!("\nthe whole process, all processors, positions included");
+    for output in ["human", "json"] {
+        let mut peak = 0;
+        let time = median(|| {
+            let mut child = Command::new(&binary)
+                .args(["check", "--output", output])
+                .arg(&file)
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("it starts");
+            let status = loop {
+                peak = peak.max(memory(child.id(), "VmHWM:").unwrap_or_default());
+                match child.try_wait().expect("it can be waited for") {
+                    Some(status) => break status,
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                }
+            };
+            assert_eq!(status.code(), Some(1), "500 are denied");
+        });
+        let share = parser.as_secs_f64() / time.as_secs_f64();
+        println!(
+            "{:44} {:7.1} ms  {:6.0} MB/s  peak {:.0} MB  {share:.2} times the speed of the parser alone on one thread",
+            format!("pratique check --output {output}"),
+            ms(time),
+            rate(time),
+            peak as f64 / 1024.0,
+        );
+    }
+    drop(std::fs::remove_file(&file));
+}
+
+fn median(mut run: impl FnMut()) -> Duration {
+    run();
+    let mut times: Vec<Duration> = (0..RUNS)
+        .map(|_| {
+            let since = Instant::now();
+            run();
+            since.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[RUNS / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A line of `/proc/PID/status`, in KiB.
+fn memory(pid: u32, line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|text| text.strip_prefix(line))?;
+    value.split_whitespace().next()?.parse().ok()
+}

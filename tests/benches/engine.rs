@@ -1,2 +1,88 @@
-//! x
-fn main() {}
+//! What a verdict costs: decode, judge and encode a review of 8 KB, natively and in a guest.
+
+#[path = "input/review.rs"]
+mod input;
+
+use std::hint::black_box;
+
+use conformance::guest::{self, Guest};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use policy_catalog::POLICIES;
+use policy_core::review::Half;
+use policy_core::{Arena, Configured, NoCluster, Review, Value, admit};
+use serde::de::IgnoredAny;
+
+fn configured() -> Vec<Configured> {
+    let configure = |entry: &policy_core::Entry| Configured {
+        about: entry.about,
+        policy: (entry.configure)("").expect("every policy has defaults"),
+    };
+    POLICIES.iter().map(configure).collect()
+}
+
+/// The floor under any decoder, what we decode into, and what others decode into.
+fn decode(criterion: &mut Criterion) {
+    let review = input::review();
+    let bytes = review.as_bytes();
+    let mut group = criterion.benchmark_group("decode 8 KB");
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("scan only (serde IgnoredAny)", |b| {
+        b.iter(|| serde_json::from_slice::<IgnoredAny>(black_box(bytes)).expect("it is JSON"));
+    });
+    let mut arena = Arena::new();
+    group.bench_function("policy_core::Value", |b| {
+        b.iter(|| {
+            black_box(Value::from_json(black_box(bytes), &arena).expect("it is JSON"));
+            arena.reset();
+        });
+    });
+    group.bench_function("serde_json::Value", |b| {
+        b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(bytes)).expect("it is JSON"));
+    });
+    group.finish();
+}
+
+fn admission(criterion: &mut Criterion) {
+    let review = input::review();
+    let policies = configured();
+    let mut group = criterion.benchmark_group("admission 8 KB");
+    let decoding = Arena::new();
+    let decoded = Review::decode(review.as_bytes(), &decoding).expect("it is a review");
+    group.bench_function("judge", |b| b.iter(|| admit(black_box(&policies), &decoded.request, &NoCluster)));
+    let mut arena = Arena::new();
+    group.bench_function("decode, judge, encode", |b| {
+        b.iter(|| {
+            let review = Review::decode(black_box(review.as_bytes()), &arena).expect("it is a review");
+            let verdicts = admit(&policies, &review.request, &NoCluster);
+            assert!(verdicts.allowed(), "the pod is compliant");
+            black_box(review.answer(&verdicts, Half::Validate));
+            arena.reset();
+        });
+    });
+    group.finish();
+}
+
+/// Called through waPC, with one instance for all calls and with one for each, as policy-server does.
+fn guest(criterion: &mut Criterion) {
+    guest::available().expect("the Rust target for guests");
+    let review: serde_json::Value = serde_json::from_str(&input::review()).expect("it is JSON");
+    let payload = format!(r#"{{"request":{},"settings":{{}}}}"#, review["request"]);
+    let mut group = criterion.benchmark_group("guest 8 KB");
+    for entry in POLICIES {
+        let name = entry.about.name;
+        let guest = Guest::build(name).expect("it builds");
+        let instance = guest.instance().expect("it starts");
+        let call = |instance: &wapc::WapcHost| {
+            let answer = instance.call("validate", payload.as_bytes()).expect("it answers");
+            assert!(answer.starts_with(br#"{"accepted":true"#), "the pod is compliant");
+        };
+        group.bench_function(name, |b| b.iter(|| call(&instance)));
+        group.bench_function(format!("{name}, a fresh instance each"), |b| {
+            b.iter(|| call(&guest.instance().expect("it starts")));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, admission, guest);
+criterion_main!(benches);

@@ -24,3 +24,19 @@ pub fn pratique() -> Command {
     command.arg(AS_PRATIQUE).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command
 }
+
+/// The release binary, for benchmarks of whole processes.
+///
+/// # Panics
+/// It is not built; the message names the command.
+pub fn release_binary() -> std::path::PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), Into::into);
+    let binary = target.join("release").join("pratique");
+    assert!(
+        binary.is_file(),
+        "{}: not there; run `cargo build --release` first, as `just bench` does",
+        binary.display()
+    );
+    binary
+}

@@ -63,7 +63,7 @@ pub enum Value<'a> {
     Int(i64),
     /// A whole number above `i64::MAX`.
     Uint(u64),
-    /// Any other number. A whole number beyond 64 bits is one too, and is no integer to [`crate::Field::int`].
+    /// Any other number, to within a unit in the last place. A whole number beyond 64 bits is one too, and is no integer to [`crate::Field::int`].
     Float(f64),
     /// A string.
     String(&'a str),

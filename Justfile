@@ -1,0 +1,60 @@
+# Every command of the project, one line each; `just` lists them.
+
+[private]
+default:
+    @just --list --unsorted
+
+# what CI runs
+check: fmt lint deny purity test
+    cargo run --release --quiet -- demo
+
+# formatting
+fmt:
+    cargo fmt --all --check
+
+# clippy, without a warning
+lint:
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+# licences, advisories and layers of the dependencies (cargo install cargo-deny)
+deny:
+    cargo deny --log-level error check bans licenses sources
+
+# the policies build where there is no operating system
+purity:
+    rustup target add wasm32-unknown-unknown
+    cargo build -p policy-catalog --target wasm32-unknown-unknown --quiet
+
+# all tests, or those whose name contains FILTER
+test *FILTER:
+    cargo test {{FILTER}}
+
+# write the verdicts of cases and every generated file; read the diff
+bless:
+    cargo run --quiet -- test --bless policies
+    BLESS=1 cargo test --quiet -p conformance --test generated
+    cargo test --quiet -p conformance --test cases --test catalog
+
+# a new policy, which fails the catalog test until it is filled in
+new-policy NAME:
+    cargo run --quiet -p conformance --example new-policy -- {{NAME}}
+
+# target/wasm/<policy>.wasm of every policy, for kwctl and policy-server
+wasm:
+    rustup target add wasm32-wasip1
+    mkdir -p target/wasm
+    for policy in policies/[!_]*/; do name=$(basename $policy); cargo guest -p $name && cp target/wasm32-wasip1/guest/$(echo $name | tr - _).wasm target/wasm/$name.wasm; done
+    ls -l target/wasm
+
+# the webhook on loopback
+serve *ARGS:
+    cargo run --release --quiet -- serve {{ARGS}}
+
+# engine, server and check, against bare servers and bare parsers in the same run
+bench *FILTER:
+    cargo build --release --quiet --bin pratique
+    cargo bench -p conformance --quiet {{FILTER}}
+
+# coverage-guided fuzzing, SECONDS for each target (cargo install cargo-fuzz; nightly Rust)
+fuzz SECONDS="60":
+    cd tests/fuzz && for target in review yaml; do cargo +nightly fuzz run --fuzz-dir . $target -- -max_total_time={{SECONDS}} -max_len=8192; done

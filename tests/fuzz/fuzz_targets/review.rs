@@ -1,0 +1,28 @@
+//! Any bytes sent to the webhook give an error or a valid answer: the decoder, `admit` and the encoder.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use policy_catalog::POLICIES;
+use policy_core::review::Half;
+use policy_core::{Arena, Configured, NoCluster, Review, admit};
+
+static CONFIGURED: LazyLock<Vec<Configured>> = LazyLock::new(|| {
+    let configure = |entry: &policy_core::Entry| Configured {
+        about: entry.about,
+        policy: (entry.configure)("").expect("every policy has defaults"),
+    };
+    POLICIES.iter().map(configure).collect()
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let arena = Arena::new();
+    let Ok(review) = Review::decode(bytes, &arena) else { return };
+    let verdicts = admit(&CONFIGURED, &review.request, &NoCluster);
+    let answer = review.answer(&verdicts, Half::Mutate);
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer is JSON");
+    assert_eq!(answer["response"]["uid"], review.request.uid);
+    assert_eq!(answer["response"]["allowed"], verdicts.allowed());
+    assert_eq!(answer["response"]["status"]["message"].is_string(), !verdicts.allowed());
+});

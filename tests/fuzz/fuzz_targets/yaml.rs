@@ -1,0 +1,15 @@
+//! Any text given to `check` gives an error or documents, and every document has positions.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use policy_core::field::Segment;
+use policy_core::{Arena, FieldPath, yaml};
+
+fuzz_target!(|text: &str| {
+    let path = FieldPath(vec![Segment::Key("a".to_owned()), Segment::Index(0)]);
+    for document in yaml::documents(text) {
+        let arena = Arena::new();
+        drop(document.decode(&arena));
+        assert_eq!(document.positions(&[&path]).len(), 1);
+    }
+});
