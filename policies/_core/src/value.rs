@@ -178,10 +178,12 @@ pub(crate) fn repeated_key<'a>(members: &[Member<'a>]) -> Option<&'a str> {
         let mut keys = BTreeMap::new();
         return members.iter().find_map(|(key, _)| keys.insert(*key, *key));
     }
-    members
-        .iter()
-        .enumerate()
-        .find_map(|(i, (key, _))| members.iter().take(i).any(|(earlier, _)| earlier == key).then_some(*key))
+    // Lengths and first bytes tell almost all keys apart, before two texts are compared.
+    let shape = |key: &str| (key.len(), key.as_bytes().first().copied());
+    members.iter().enumerate().find_map(|(i, (key, _))| {
+        let same = |earlier: &str| shape(earlier) == shape(key) && earlier == *key;
+        members.iter().take(i).any(|(earlier, _)| same(earlier)).then_some(*key)
+    })
 }
 
 /// Where members and items wait until their object or list is complete; one pair for the whole tree.
