@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use conformance::{cases, root};
 use policy_catalog::POLICIES;
-use policy_core::field::Segment;
+use policy_core::path::Segment;
 use policy_core::{Arena, Case, Outcome, case};
 use serde_json::Value;
 
@@ -169,7 +169,7 @@ fn every_control_of_the_pod_security_standards_is_shown_to_deny() {
 
 #[test]
 fn every_source_file_opens_with_a_sentence_and_stays_short() {
-    const LONGEST: usize = 400;
+    const LONGEST: usize = 300;
     let mut sources = Vec::new();
     for folder in ["policies", "webhook-server", "tests"] {
         walk(&root().join(folder), &mut sources);
@@ -178,8 +178,14 @@ fn every_source_file_opens_with_a_sentence_and_stays_short() {
     for path in sources {
         let text = std::fs::read_to_string(&path).expect("a source can be read");
         assert!(text.starts_with("//! "), "{}: opens with a //! sentence", path.display());
-        let lines = text.lines().count();
-        assert!(lines <= LONGEST, "{}: {lines} lines; split it by what a reader looks for", path.display());
+        // Tests are read one at a time; what they test is read as a whole.
+        let is_test = path.starts_with(root().join("tests")) || file_name(&path) == "tests.rs";
+        let lines = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().lines().count();
+        assert!(
+            is_test || lines <= LONGEST,
+            "{}: {lines} lines; split it by what a reader looks for",
+            path.display()
+        );
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use policy_catalog::POLICIES;
-use policy_core::field::Segment;
 use policy_core::patch::{self, Edit};
+use policy_core::path::Segment;
 use policy_core::review::Half;
 use policy_core::{Arena, Configured, FieldPath, NoCluster, Review, Value, admit, yaml};
 use proptest::collection::{btree_map, vec};

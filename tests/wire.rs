@@ -6,7 +6,7 @@ use policy_catalog::POLICIES;
 use policy_core::Configured;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use webhook_server::serve::{BODY_LIMIT, Webhook};
+use webhook_server::webhook::{BODY_LIMIT, Webhook};
 
 fn webhook() -> Webhook {
     let configured = POLICIES.iter().map(|entry| Configured {

@@ -6,8 +6,9 @@ use anyhow::{Context as _, ensure};
 use policy_core::{Arena, Case, Configured, Verdicts};
 use serde_json::{Value, json};
 use webhook_server::client::Client;
-use webhook_server::serve::{Server, Webhook};
+use webhook_server::serve::Server;
 use webhook_server::tls::{self, Identity};
+use webhook_server::webhook::Webhook;
 
 use crate::cases::CaseFile;
 use crate::guest::Guest;

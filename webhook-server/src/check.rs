@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use policy_core::yaml::{Document, Position, documents};
 use policy_core::{Arena, Configured, Field, FieldPath, Finding, NoCluster, Request, Undecided, admit};
 
@@ -209,25 +209,26 @@ fn found(finding: &Finding, position: Position) -> Found {
 /// A progress bar on standard error, if that is a terminal and the work is long.
 struct Progress {
     bar: ProgressBar,
+    wanted: bool,
     since: Instant,
 }
 
 impl Progress {
     fn new(length: u64) -> Self {
-        let bar =
-            if std::io::stderr().is_terminal() { ProgressBar::new(length) } else { ProgressBar::hidden() };
-        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}") {
             bar.set_style(style);
         }
-        Progress { bar, since: Instant::now() }
+        Progress { bar, wanted: std::io::stderr().is_terminal(), since: Instant::now() }
     }
 
     fn add(&self, bytes: u64) {
+        if !self.wanted {
+            return;
+        }
         self.bar.inc(bytes);
-        let wanted = std::io::stderr().is_terminal() && self.since.elapsed() > LONG;
-        if wanted && self.bar.is_hidden() {
-            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+        if self.bar.is_hidden() && self.since.elapsed() > LONG {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use policy_core::field::printable;
+use policy_core::path::printable;
 use policy_core::yaml::documents;
 use policy_core::{Arena, Field, FieldPath, Outcome, Request};
 use serde_json::{Value, json};
@@ -16,8 +16,9 @@ use crate::client::{Client, apply_patch};
 use crate::config;
 use crate::input::{self, Kustomizations};
 use crate::report::{ObjectName, style};
-use crate::serve::{Server, Webhook};
+use crate::serve::Server;
 use crate::tls::{self, Identity};
+use crate::webhook::Webhook;
 
 /// An object on its way.
 struct Traveller {

@@ -2,7 +2,7 @@
 //!
 //! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are
 //! asked; `input` reads manifests; `check`, `cases`, `policies` and `demo` are one command each, with `report` for what
-//! they print; `serve` and `tls` are the webhook, `client` its counterpart for `demo` and the tests.
+//! they print; `webhook` answers reviews, `serve` and `tls` put it on the network, `client` its counterpart for `demo` and the tests.
 
 pub mod args;
 pub mod cases;
@@ -15,6 +15,7 @@ pub mod policies;
 pub mod report;
 pub mod serve;
 pub mod tls;
+pub mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

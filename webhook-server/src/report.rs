@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use policy_core::field::printable;
 use policy_core::patch::Operation;
+use policy_core::path::printable;
 use policy_core::{Outcome, Request, Verdicts, case};
 use serde::Serialize;
 

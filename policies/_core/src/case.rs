@@ -2,7 +2,8 @@
 
 use crate::admit::{Configured, Verdicts, admit};
 use crate::cluster::{NoCluster, Objects};
-use crate::field::{Field, FieldPath, Undecided};
+use crate::field::{Field, Undecided};
+use crate::path::FieldPath;
 use crate::policy::{Entry, SettingsError};
 use crate::request::Request;
 use crate::value::{Arena, Member, Value};

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Files are in the order of that flow: [`review`] (the wire), [`request`] (what is asked), [`scope`] (which
-//! requests a policy wants), [`policy`] (settings and `evaluate`), [`cluster`] (what else exists), [`field`] (a
-//! value and its path), [`verdict`] (deny, warn, patch), [`admit`] (the one place that merges them), [`case`] (an
+//! requests a policy wants), [`policy`] (settings and `evaluate`), [`cluster`] (what else exists), [`field`] and [`path`]
+//! (a value and the way to it), [`verdict`] (deny, warn, patch), [`admit`] (the one place that merges them), [`case`] (an
 //! example that is a test). Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and
 //! [`settings`] (a policy's own struct, read from it).
 //!
@@ -21,6 +21,7 @@ pub mod field;
 #[cfg(target_os = "wasi")]
 pub mod guest;
 pub mod patch;
+pub mod path;
 pub mod pod;
 pub mod policy;
 pub mod request;
@@ -34,7 +35,8 @@ pub mod yaml;
 pub use admit::{Configured, Verdicts, admit};
 pub use case::Case;
 pub use cluster::{Cluster, NoCluster, Objects};
-pub use field::{Field, FieldPath, Undecided};
+pub use field::{Field, Undecided};
+pub use path::FieldPath;
 pub use policy::{About, Entry, Evaluate, Policy, SettingsError, Severity};
 pub use request::{Operation, Request};
 pub use review::Review;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::field::{FieldPath, Segment};
+use crate::path::{FieldPath, Segment};
 use crate::value::{Arena, Member, Value};
 
 /// What a policy wants changed, by the path of the field.

@@ -5,7 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
 use crate::admit::Verdicts;
-use crate::field::{Field, Undecided, printable};
+use crate::field::{Field, Undecided};
+use crate::path::printable;
 use crate::request::Request;
 use crate::value::{Arena, DecodeError, Value};
 

@@ -10,7 +10,7 @@ use bumpalo::Bump;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::field::printable;
+use crate::path::printable;
 
 /// Holds everything that is decoded for one request. Reset and reused by hosts that serve many.
 #[derive(Debug, Default)]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::field::{Field, FieldPath, Undecided};
+use crate::field::{Field, Undecided};
 use crate::patch::Edit;
+use crate::path::FieldPath;
 
 /// One thing that a policy found, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use saphyr_parser::{Event, Marker, Parser, Span};
 
 use self::build::Builder;
 use self::marks::Marks;
-use crate::field::FieldPath;
+use crate::path::FieldPath;
 use crate::value::{Arena, Value};
 
 /// A place in a text; both count from 1, columns in characters.

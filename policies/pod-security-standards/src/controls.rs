@@ -15,7 +15,7 @@ pub(crate) mod sysctls;
 pub(crate) mod volumes;
 pub(crate) mod windows_host_process;
 
-use policy_core::field::printable;
+use policy_core::path::printable;
 use policy_core::{Field, Undecided};
 
 use crate::control::Offences;

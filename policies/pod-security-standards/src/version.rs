@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use policy_core::field::printable;
+use policy_core::path::printable;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use policy_core::field::Segment;
+use policy_core::path::Segment;
 use policy_core::{Arena, FieldPath, yaml};
 
 fuzz_target!(|text: &str| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
 use super::scalar;
-use crate::field::printable;
+use crate::path::printable;
 use crate::value::{Arena, Member, Value, repeated_key};
 
 /// How deep values may lie within each other, as in JSON.

@@ -3,7 +3,7 @@
 use saphyr_parser::Event;
 
 use super::Position;
-use crate::field::Segment;
+use crate::path::Segment;
 
 /// Where the keys and items of one document stand.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use saphyr_parser::{ScalarStyle, Tag};
 
-use crate::field::printable;
+use crate::path::printable;
 use crate::value::{Arena, Value};
 
 /// The text, borrowed from the document if it stands there as it is.

@@ -1,7 +1,7 @@
 //! YAML as Kubernetes reads it, and hostile YAML.
 
 use super::*;
-use crate::field::Segment;
+use crate::path::Segment;
 
 fn decode(text: &str) -> Result<String, YamlError> {
     let arena = Arena::new();
