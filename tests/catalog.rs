@@ -45,7 +45,8 @@ fn every_policy_is_described() {
         assert!(!about.title.is_empty(), "{name}: it has a title");
         let schema = (entry.schema)().to_value();
         let docs = schema["description"].as_str().unwrap_or_default();
-        for section in ["## What it denies", "## Why"] {
+        let what = if about.mutates { "## What it changes" } else { "## What it denies" };
+        for section in [what, "## Why"] {
             let body = docs.split(section).nth(1).unwrap_or_default();
             assert!(
                 body.trim().len() > 80,
@@ -90,12 +91,15 @@ fn shown(entry: &'static policy_core::Entry) -> Shown {
         shown.outcomes.insert(outcome);
         let kind = case.request.get("kind").and_then(|kind| kind.get("kind")).map(ToString::to_string);
         shown.kinds.entry(outcome).or_default().insert(kind.unwrap_or_default().trim_matches('"').to_owned());
-        for denial in verdicts.rows.iter().flat_map(|row| &row.verdict.denials) {
+        // What a policy could not decide says nothing of what it reads.
+        let decided = verdicts.rows.iter().filter(|row| !row.verdict.undecided);
+        for denial in decided.flat_map(|row| &row.verdict.denials) {
             let list = denial.field.0.iter().find_map(|segment| match segment {
                 Segment::Key(key) if key.to_lowercase().ends_with("containers") => Some(key.clone()),
                 _ => None,
             });
-            if let (Some(control), Some(list)) = (denial.control, list) {
+            if let Some(list) = list {
+                let control = denial.control.unwrap_or(entry.about.name);
                 shown.lists.entry(control.to_owned()).or_default().insert(list);
             }
         }

@@ -211,12 +211,19 @@ fn a_config_file_chooses_policies() -> Result<(), Failed> {
     expect(&with("policies:\n- name: pod-security-standards\n"), 1)?;
     for (config, reason) in [
         ("policies:\n- name: nope\n", "there is no policy `nope`"),
-        ("policies:\n- name: pod-security-standards\n  setings: {}\n", "line 1: unknown field `setings`"),
+        (
+            "policies:\n- name: pod-security-standards\n  setings: {}\n",
+            "policies.yaml: 2:3: unknown field `setings`",
+        ),
         ("policies:\n- name: pod-security-standards\n- name: pod-security-standards\n", "listed twice"),
-        ("polices: []\n", "unknown field `polices`"),
+        ("polices: []\n", "policies.yaml: 1:1: unknown field `polices`"),
+        ("policies: []\n", "no policy is listed"),
         ("policies: []\npolicies: []\n", "2:"),
         ("", "must be one YAML document"),
-        ("policies:\n- name: pod-security-standards\n  settings: { levle: x }\n", "unknown field `levle`"),
+        (
+            "policies:\n- name: pod-security-standards\n  settings: { levle: x }\n",
+            "3:3: settings of pod-security-standards: unknown field `levle`",
+        ),
     ] {
         let output = with(config);
         expect(&output, 2)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use conformance::root;
-use policy_core::{Arena, Field, yaml};
+use policy_core::{Arena, Field, Objects, yaml};
 use webhook_server::args::Selection;
 use webhook_server::check::check;
 use webhook_server::config;
@@ -18,7 +18,7 @@ fn every_manifest_is_admitted() {
     let mut report = Report::default();
     for place in files() {
         let source = Place::File(place).read().expect("a manifest can be read");
-        check(&source, &policies, "default", &mut report);
+        check(&source, &policies, &Objects::default(), "default", &mut report);
     }
     assert_eq!(report.errors, Vec::<String>::new());
     assert!(report.objects >= 7, "the manifests are found");

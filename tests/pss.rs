@@ -10,7 +10,7 @@ use conformance::guest::{self, Guest};
 use conformance::{hosts, ignored, root};
 use libtest_mimic::{Arguments, Failed, Trial};
 use policy_core::yaml::documents;
-use policy_core::{Arena, Configured, Field, NoCluster, Request, admit};
+use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, admit};
 
 const POLICY: &str = "pod-security-standards";
 const COUNT: usize = 4537;
@@ -151,7 +151,7 @@ fn native(settings: &str, pod: &str) -> anyhow::Result<(bool, String)> {
     let entry = policy_catalog::find(POLICY).expect("the policy is in the catalog");
     let policies = [Configured { about: entry.about, policy: (entry.configure)(settings)? }];
     with_request(pod, |request| {
-        let verdicts = admit(&policies, request, &NoCluster);
+        let verdicts = admit(&policies, request, &NoCluster, Half::Mutate);
         (verdicts.allowed(), verdicts.message())
     })
 }

@@ -3,7 +3,7 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use policy_catalog::POLICIES;
-use policy_core::Configured;
+use policy_core::{Cluster, Configured, Evaluate, Undecided, Verdict};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use webhook_server::webhook::{BODY_LIMIT, Webhook};
@@ -197,6 +197,51 @@ async fn a_body_that_does_not_come_is_given_up_at_the_callers_deadline() {
     let request = Request::post("/validate?timeout=50ms").header("content-type", "application/json");
     let (status, answer) = send(request.body(Body::from_stream(Never)).expect("a request")).await;
     assert_eq!((status, answer.as_str()), (StatusCode::GATEWAY_TIMEOUT, "not answered within 50ms\n"));
+}
+
+/// A bug in a policy costs one request its answer, and nothing else.
+#[tokio::test]
+async fn a_panic_is_contained() {
+    struct Bug;
+    impl Evaluate for Bug {
+        fn evaluate(
+            &self,
+            request: &policy_core::Request<'_>,
+            _: &dyn Cluster,
+            _: &mut Verdict,
+        ) -> Result<(), Undecided> {
+            assert!(request.namespace != "shop", "a bug");
+            Ok(())
+        }
+    }
+    let webhook = Webhook::new(vec![Configured { about: POLICIES[0].about, policy: Box::new(Bug) }]);
+    for large in [0, 200_000] {
+        let mut object = privileged();
+        object["metadata"]["annotations"] = json!({"padding": "x".repeat(large)});
+        let review = |namespace: &str| review(json!({"object": object, "namespace": namespace})).to_string();
+        for (namespace, status) in [("shop", StatusCode::INTERNAL_SERVER_ERROR), ("other", StatusCode::OK)] {
+            let request = Request::post("/validate").header("content-type", "application/json");
+            let request = request.body(Body::from(review(namespace))).expect("a request");
+            let response = webhook.router().oneshot(request).await.expect("a router always answers");
+            assert_eq!(response.status(), status, "{namespace}");
+        }
+    }
+}
+
+/// As many offences as a request can hold are answered in an answer that is smaller than the request.
+#[tokio::test]
+async fn an_answer_stays_smaller_than_a_hostile_request() {
+    let containers = vec![json!({}); 900_000];
+    let sysctl = "x".repeat(2_900_000);
+    for spec in [
+        json!({"containers": containers}),
+        json!({"containers": [{}], "securityContext": {"sysctls": [{"name": sysctl}]}}),
+        json!({"containers": [{}], "volumes": vec![json!({"x": 1}); 300_000]}),
+    ] {
+        let response = answer("/validate", json!({"object": {"spec": spec}})).await;
+        assert_eq!(response["allowed"], false);
+        assert!(response.to_string().len() < 500_000, "{}", response.to_string().len());
+    }
 }
 
 #[tokio::test]

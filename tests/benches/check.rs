@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use conformance::process::release_binary;
 use policy_catalog::POLICIES;
-use policy_core::{Arena, Configured, Field, NoCluster, Request, admit, yaml};
+use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, admit, yaml};
 
 const RUNS: usize = 7;
 
@@ -46,7 +46,7 @@ fn main() {
         for document in &documents {
             let value = document.decode(&arena).expect("it is YAML").expect("it is not empty");
             let request = Request::create(Field::root(value, &arena), "default").expect("it is an object");
-            let verdicts = admit(&policies, &request, &NoCluster);
+            let verdicts = admit(&policies, &request, &NoCluster, Half::Mutate);
             denied += usize::from(!verdicts.allowed());
             arena.reset();
         }

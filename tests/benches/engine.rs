@@ -8,8 +8,7 @@ use std::hint::black_box;
 use conformance::guest::{self, Guest};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use policy_catalog::POLICIES;
-use policy_core::review::Half;
-use policy_core::{Arena, Configured, NoCluster, Review, Value, admit};
+use policy_core::{Arena, Configured, Half, NoCluster, Review, Value, admit};
 use serde::de::IgnoredAny;
 
 fn configured() -> Vec<Configured> {
@@ -48,12 +47,14 @@ fn admission(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("admission 8 KB");
     let decoding = Arena::new();
     let decoded = Review::decode(review.as_bytes(), &decoding).expect("it is a review");
-    group.bench_function("judge", |b| b.iter(|| admit(black_box(&policies), &decoded.request, &NoCluster)));
+    group.bench_function("judge", |b| {
+        b.iter(|| admit(black_box(&policies), &decoded.request, &NoCluster, Half::Mutate))
+    });
     let mut arena = Arena::new();
     group.bench_function("decode, judge, encode", |b| {
         b.iter(|| {
             let review = Review::decode(black_box(review.as_bytes()), &arena).expect("it is a review");
-            let verdicts = admit(&policies, &review.request, &NoCluster);
+            let verdicts = admit(&policies, &review.request, &NoCluster, Half::Mutate);
             assert!(verdicts.allowed(), "the pod is compliant");
             black_box(review.answer(&verdicts, Half::Validate));
             arena.reset();

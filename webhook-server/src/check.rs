@@ -1,17 +1,21 @@
 //! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
 
+use std::cell::OnceCell;
 use std::io::IsTerminal as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use policy_core::yaml::{Document, Position, documents};
-use policy_core::{Arena, Configured, Field, FieldPath, Finding, NoCluster, Request, Undecided, admit};
+use policy_core::yaml::{Document, Places, Position, documents};
+use policy_core::{
+    Arena, Configured, Field, FieldPath, Finding, Half, Objects, Read, Request, Undecided, admit,
+};
 
 use crate::args::{CheckArgs, End};
 use crate::config;
-use crate::input::{self, Kustomizations, Source};
+use crate::input::{self, Kustomizations, Place, Source};
 use crate::report::{Found, ObjectName, Report, Row, SourcePosition};
 
 /// How many documents a thread takes at a time.
@@ -27,18 +31,58 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
     let policies = config::select(&args.selection)?;
     let places = input::places(&args.paths, Kustomizations::Build)?;
     let mut report = Report::default();
-    for place in places {
-        match place.read() {
-            Ok(source) => check(&source, &policies, &args.namespace, &mut report),
-            Err(error) => report.errors.push(format!("{error:#}")),
+    let reads: Vec<Read> = policies.iter().flat_map(|configured| configured.about.reads).copied().collect();
+    let mut read =
+        |place: &Place| place.read().map_err(|error| report.errors.push(format!("{error:#}"))).ok();
+    if reads.is_empty() {
+        // One source at a time is in memory.
+        let mut all = Report::default();
+        for place in &places {
+            if let Some(source) = read(place) {
+                check(&source, &policies, &Objects::default(), &args.namespace, &mut all);
+            }
+        }
+        report.extend(all);
+    } else {
+        let sources: Vec<Source> = places.iter().filter_map(read).collect();
+        let arena = Arena::new();
+        let cluster = cluster(&sources, &reads, &arena);
+        for source in &sources {
+            check(source, &policies, &cluster, &args.namespace, &mut report);
         }
     }
     report.print(args.output)?;
     Ok(report.end())
 }
 
+/// The objects of these sources that policies look at, as the cluster. What cannot be read is said when it is judged.
+fn cluster<'a>(sources: &'a [Source], reads: &[Read], arena: &'a Arena) -> Objects<'a> {
+    let mut kept = Vec::new();
+    for document in sources.iter().flat_map(|source| documents(&source.text)) {
+        let Ok(Some(value)) = document.decode(arena) else { continue };
+        let mut objects = Vec::new();
+        if unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects).is_err() {
+            continue;
+        }
+        for (object, _) in objects {
+            let Ok(request) = Request::create(object, "default") else { continue };
+            let wanted = |read: &Read| read.group == request.kind.group && read.kind == request.kind.name;
+            if let (true, Ok(Some(value))) = (reads.iter().any(wanted), object.value()) {
+                kept.push(*value);
+            }
+        }
+    }
+    Objects::new(kept)
+}
+
 /// Judges every object of a source, on all processors, and adds to the report in the source's order.
-pub fn check(source: &Source, policies: &[Configured], namespace: &str, report: &mut Report) {
+pub fn check(
+    source: &Source,
+    policies: &[Configured],
+    cluster: &Objects<'_>,
+    namespace: &str,
+    report: &mut Report,
+) {
     let documents = documents(&source.text);
     let batches: Vec<&[Document<'_>]> = documents.chunks(BATCH).collect();
     let next = AtomicUsize::new(0);
@@ -51,8 +95,13 @@ pub fn check(source: &Source, policies: &[Configured], namespace: &str, report: 
             let Some(batch) = batches.get(index) else { break };
             let mut part = Report::default();
             for (i, document) in batch.iter().enumerate() {
-                let at = At { source, document, number: index * BATCH + i + 1 };
-                judge_document(&at, policies, namespace, &arena, &mut part);
+                let at = At { source, document, number: index * BATCH + i + 1, places: OnceCell::new() };
+                let judge =
+                    AssertUnwindSafe(|| judge_document(&at, policies, cluster, namespace, &arena, &mut part));
+                if catch_unwind(judge).is_err() {
+                    let reason = "a bug in pratique: it could not be judged";
+                    part.errors.push(format!("{}:{}: {reason}", source.name, document.start()));
+                }
                 arena.reset();
                 progress.add(document.text.len() as u64);
             }
@@ -71,10 +120,6 @@ pub fn check(source: &Source, policies: &[Configured], namespace: &str, report: 
     progress.finish();
     let mut done = done.into_inner().unwrap_or_default();
     done.sort_by_key(|(index, _)| *index);
-    // A batch that is not there was lost to a panic: that must not look like an admission.
-    if done.len() != batches.len() {
-        report.errors.push(format!("{}: a part of it could not be judged", source.name));
-    }
     for (_, part) in done {
         report.extend(part);
     }
@@ -85,11 +130,25 @@ struct At<'s> {
     source: &'s Source,
     document: &'s Document<'s>,
     number: usize,
+    /// Where its fields stand: most documents have no finding, and need no second look at their text.
+    places: OnceCell<Places>,
+}
+
+impl At<'_> {
+    fn place(&self, path: &FieldPath) -> Position {
+        self.places.get_or_init(|| self.document.places()).of(path)
+    }
+
+    fn unreadable(&self, undecided: &Undecided, prefix: &FieldPath) -> String {
+        let position = self.place(&undecided.field.below(prefix));
+        format!("{}:{position}: not a Kubernetes object: {undecided}", self.source.name)
+    }
 }
 
 fn judge_document<'a>(
     at: &At<'a>,
     policies: &[Configured],
+    cluster: &'a Objects<'_>,
     namespace: &'a str,
     arena: &'a Arena,
     report: &mut Report,
@@ -104,20 +163,14 @@ fn judge_document<'a>(
     };
     let mut objects = Vec::new();
     let unlisted = unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects);
-    let unreadable = |undecided: &Undecided, prefix: &FieldPath| {
-        let path = undecided.field.below(prefix);
-        let position = at.document.positions(&[&path]).first().copied();
-        let position = position.map(|position| position.to_string()).unwrap_or_default();
-        format!("{}:{position}: not a Kubernetes object: {undecided}", at.source.name)
-    };
     if let Err(undecided) = unlisted {
-        report.errors.push(unreadable(&undecided, &FieldPath::default()));
+        report.errors.push(at.unreadable(&undecided, &FieldPath::default()));
         return;
     }
     for (object, prefix) in objects {
         match Request::create(object, namespace) {
-            Ok(request) => judge_object(at, policies, &request, &prefix, report),
-            Err(undecided) => report.errors.push(unreadable(&undecided, &prefix)),
+            Ok(request) => judge_object(at, policies, cluster, &request, &prefix, report),
+            Err(undecided) => report.errors.push(at.unreadable(&undecided, &prefix)),
         }
     }
 }
@@ -155,55 +208,53 @@ pub(crate) fn unlist<'a>(
 fn judge_object(
     at: &At<'_>,
     policies: &[Configured],
+    cluster: &Objects<'_>,
     request: &Request<'_>,
     prefix: &FieldPath,
     report: &mut Report,
 ) {
-    let verdicts = admit(policies, request, &NoCluster);
-    report.objects += 1;
-    let whole = FieldPath::default();
-    for row in &verdicts.rows {
-        let findings: Vec<&Finding> = row.verdict.denials.iter().chain(&row.verdict.warnings).collect();
-        let paths: Vec<FieldPath> = match findings.is_empty() {
-            true if prefix.0.is_empty() => Vec::new(),
-            true => vec![whole.below(prefix)],
-            false => findings.iter().map(|finding| finding.field.below(prefix)).collect(),
+    let verdicts = admit(policies, request, cluster, Half::Mutate);
+    report.count(&verdicts);
+    let start = if prefix.0.is_empty() { at.document.start() } else { at.place(prefix) };
+    if verdicts.rows.is_empty() && has_pod_template(request) {
+        let name = ObjectName::of(request);
+        report
+            .notes
+            .push(format!("{}:{start}: {name}: no policy judges the pods that it makes", at.source.name));
+    }
+    for row in verdicts.rows {
+        let found = |finding: &Finding| {
+            let Position { line, column } = at.place(&finding.field.below(prefix));
+            Found {
+                field: finding.field.to_string(),
+                message: finding.message.clone(),
+                control: finding.control,
+                line,
+                column,
+            }
         };
-        // Most rows have no finding and need no second look at the text.
-        let positions = match paths.is_empty() {
-            true => vec![at.document.start()],
-            false => at.document.positions(&paths.iter().collect::<Vec<_>>()),
-        };
-        let first = positions.first().copied().unwrap_or(at.document.start());
-        let mut found = findings.iter().zip(&positions).map(|(finding, position)| found(finding, *position));
-        let denials: Vec<Found> = found.by_ref().take(row.verdict.denials.len()).collect();
+        let denials: Vec<Found> = row.verdict.denials.iter().map(found).collect();
+        let warnings: Vec<Found> = row.verdict.warnings.iter().map(found).collect();
+        let first = denials.first().or(warnings.first()).map(|found| (found.line, found.column));
+        let (line, column) = first.unwrap_or((start.line, start.column));
         report.rows.push(Row {
             policy: row.about.name,
             remediation: row.about.remediation,
             outcome: row.verdict.outcome(),
-            source: SourcePosition {
-                file: at.source.name.clone(),
-                line: first.line,
-                column: first.column,
-                document: at.number,
-            },
+            source: SourcePosition { file: at.source.name.clone(), line, column, document: at.number },
             object: ObjectName::of(request),
             denials,
-            warnings: found.collect(),
+            warnings,
+            left_out: row.verdict.left_out,
             patch: if row.verdict.edits.is_empty() { Vec::new() } else { verdicts.patch.clone() },
         });
     }
-    report.count(&verdicts);
 }
 
-fn found(finding: &Finding, position: Position) -> Found {
-    Found {
-        field: finding.field.to_string(),
-        message: finding.message.clone(),
-        control: finding.control,
-        line: position.line,
-        column: position.column,
-    }
+/// Whether an object of a kind that no policy takes makes pods all the same, as those of many operators do.
+fn has_pod_template(request: &Request<'_>) -> bool {
+    let template = request.object.at("spec.template.spec.containers");
+    template.is_set().unwrap_or(true)
 }
 
 /// A progress bar on standard error, if that is a terminal and the work is long.
@@ -246,7 +297,7 @@ mod tests {
         let policies = config::select(&Selection::default()).unwrap();
         let source = Source { name: "x.yaml".to_owned(), text: text.to_owned() };
         let mut report = Report::default();
-        check(&source, &policies, "default", &mut report);
+        check(&source, &policies, &Objects::default(), "default", &mut report);
         report
     }
 

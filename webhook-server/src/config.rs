@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use policy_catalog::POLICIES;
-use policy_core::{Arena, Configured, Entry, Field, yaml};
+use policy_core::{Arena, Configured, Entry, Field, Value, yaml};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::args::Selection;
 use crate::input;
@@ -14,7 +15,8 @@ use crate::input;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    policies: Vec<ConfiguredPolicy>,
+    #[expect(dead_code, reason = "read one by one, so that an error has its line")]
+    policies: Vec<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +55,9 @@ pub fn select(selection: &Selection) -> anyhow::Result<Vec<Configured>> {
         };
         settings.clone_into(current);
     }
+    if wanted.is_empty() {
+        bail!("no policy is listed, so that everything would be admitted");
+    }
     let configure = |(entry, settings): &(&'static Entry, String)| {
         Ok(Configured { about: entry.about, policy: (entry.configure)(settings)? })
     };
@@ -79,18 +84,22 @@ fn from_file(path: &Path) -> anyhow::Result<Vec<(&'static Entry, String)>> {
         .decode(&arena)
         .map_err(|error| anyhow::anyhow!("{}: {error}", error.position))?
         .context("the file is empty")?;
-    let config = Config::deserialize(value).map_err(|error| {
-        let at = Field::root(value, &arena).at("policies").path();
-        let line = document.positions(&[&at]).first().map_or(1, |position| position.line);
-        anyhow::anyhow!("line {line}: {error}")
-    })?;
+    let places = document.places();
+    let root = Field::root(value, &arena);
+    let at = |field: Field<'_>| places.of(&field.path());
+    Config::deserialize(value).map_err(|error| anyhow::anyhow!("{}: {error}", at(root)))?;
     let mut wanted: Vec<(&'static Entry, String)> = Vec::new();
-    for policy in config.policies {
-        let entry = find(&policy.name)?;
+    for item in root.at("policies").items()? {
+        let policy = item.value()?.copied().unwrap_or(Value::Null);
+        let policy = ConfiguredPolicy::deserialize(policy)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", at(item)))?;
+        let entry = find(&policy.name).with_context(|| at(item.at("name")).to_string())?;
         if wanted.iter().any(|(wanted, _)| wanted.about.name == entry.about.name) {
-            bail!("policy `{}` is listed twice", policy.name);
+            bail!("{}: policy `{}` is listed twice", at(item), policy.name);
         }
-        wanted.push((entry, policy.settings.to_string()));
+        let settings = policy.settings.to_string();
+        (entry.configure)(&settings).with_context(|| at(item.at("settings")).to_string())?;
+        wanted.push((entry, settings));
     }
     wanted.sort_by_key(|(entry, _)| entry.about.name);
     Ok(wanted)

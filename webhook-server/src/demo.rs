@@ -118,8 +118,11 @@ async fn send(client: &mut Client, number: usize, traveller: &Traveller) -> anyh
         let causes = answer.pointer("/status/details/causes").and_then(Value::as_array);
         let text =
             |cause: &Value, key: &str| cause.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        for cause in causes.into_iter().flatten() {
-            let reason = format!("{}: {}", text(cause, "field"), text(cause, "message"));
+        let causes = causes.into_iter().flatten();
+        let denials = causes.map(|cause| format!("{}: {}", text(cause, "field"), text(cause, "message")));
+        let warnings = answer.get("warnings").and_then(Value::as_array).into_iter().flatten();
+        let warnings = warnings.filter_map(|warning| Some(format!("warning: {}", warning.as_str()?)));
+        for reason in denials.chain(warnings) {
             if !reasons.contains(&reason) {
                 reasons.push(reason);
             }

@@ -17,6 +17,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What could not be read: `file:line:column: why`.
     pub errors: Vec<String>,
+    /// What a reader should know beside the verdicts.
+    pub notes: Vec<String>,
     /// How many objects were judged, also those that no policy takes.
     pub objects: usize,
     summary: [usize; 3],
@@ -40,6 +42,9 @@ pub struct Row {
     pub denials: Vec<Found>,
     /// What is warned of.
     pub warnings: Vec<Found>,
+    /// How many more findings there were.
+    #[serde(rename = "leftOut", skip_serializing_if = "is_zero")]
+    pub left_out: usize,
     /// What would be changed.
     pub patch: Vec<Operation>,
 }
@@ -106,6 +111,10 @@ impl std::fmt::Display for ObjectName {
     }
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 #[derive(Serialize)]
 struct Json<'a> {
     verdicts: &'a [Row],
@@ -137,6 +146,7 @@ pub(crate) fn style(outcome: Outcome) -> Style {
 impl Report {
     /// Counts an object by the outcome of all its rows.
     pub fn count(&mut self, verdicts: &Verdicts<'_>) {
+        self.objects += 1;
         let [denied, warned, patched] = &mut self.summary;
         match case::outcome(verdicts) {
             Outcome::Allow => {}
@@ -150,6 +160,7 @@ impl Report {
     pub fn extend(&mut self, other: Report) {
         self.rows.extend(other.rows);
         self.errors.extend(other.errors);
+        self.notes.extend(other.notes);
         self.objects += other.objects;
         for (sum, count) in self.summary.iter_mut().zip(other.summary) {
             *sum += count;
@@ -179,6 +190,9 @@ impl Report {
                 out.flush()?;
             }
         }
+        for note in &self.notes {
+            anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
+        }
         for error in &self.errors {
             anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
         }
@@ -202,6 +216,9 @@ impl Report {
                     found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
                 let colon = if found.field.is_empty() { "" } else { ": " };
                 writeln!(out, "  {place}: {}{colon}{}{control}", found.field, found.message)?;
+            }
+            if row.left_out > 0 {
+                writeln!(out, "  and {} more", row.left_out)?;
             }
             for operation in &row.patch {
                 writeln!(out, "  {} {} {}", operation.op, operation.path, operation.value)?;

@@ -17,8 +17,9 @@ use crate::config;
 use crate::tls::Identity;
 use crate::webhook::Webhook;
 
-/// How long what is in flight may take after the last request was accepted.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long what is in flight may take after the last request was accepted. With the draining before it, it fits the
+/// 30 seconds that Kubernetes grants a pod.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// A webhook that is being served.
 pub struct Server {

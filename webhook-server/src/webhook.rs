@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use policy_core::review::{Half, ReviewError};
-use policy_core::{Arena, Configured, NoCluster, Review, admit};
+use policy_core::review::ReviewError;
+use policy_core::{Arena, Configured, Half, NoCluster, Review, admit};
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
@@ -119,7 +119,7 @@ impl Webhook {
         let judged = catch_unwind(AssertUnwindSafe(|| {
             with_arena(|arena| {
                 let review = Review::decode(body, arena)?;
-                Ok(review.answer(&admit(policies, &review.request, &NoCluster), half))
+                Ok(review.answer(&admit(policies, &review.request, &NoCluster, half), half))
             })
         }));
         let answer = judged.map_err(|_| Refusal::panicked())?;

@@ -8,6 +8,15 @@ use crate::request::{self, Request};
 use crate::value::Value;
 use crate::verdict::Verdict;
 
+/// Which half of admission is asked: an API server calls webhooks for one and then for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The object may still be changed: what the policies change is made, and the result judged.
+    Mutate,
+    /// The object is what it will be: it is judged as it is, and nothing is changed.
+    Validate,
+}
+
 /// A policy with its settings, as a host runs it.
 pub struct Configured {
     /// What is said about it.
@@ -53,6 +62,9 @@ impl Verdicts<'_> {
             message.push_str(": ");
             let sentences: Vec<String> = row.verdict.denials.iter().map(|denial| denial.sentence()).collect();
             message.push_str(&sentences.join("; "));
+            if row.verdict.left_out > 0 {
+                message.push_str(&format!("; and {} more", row.verdict.left_out));
+            }
         }
         message
     }
@@ -72,8 +84,13 @@ impl Verdicts<'_> {
 ///
 /// A policy sees what those before it have changed. If anything was changed, all are asked again about the result:
 /// a patch that another policy denies is denied, and so is one that its own policy would make twice.
-/// An [`Undecided`] denies; this is the only place that says so. What is being deleted is never denied.
-pub fn admit<'a>(policies: &[Configured], request: &Request<'a>, cluster: &dyn Cluster) -> Verdicts<'a> {
+/// An [`Undecided`] denies; this is the only place that says so. Housekeeping on what is being deleted is not denied.
+pub fn admit<'a>(
+    policies: &[Configured],
+    request: &Request<'a>,
+    cluster: &dyn Cluster,
+    half: Half,
+) -> Verdicts<'a> {
     let mut verdicts = Verdicts::default();
     if is_being_deleted(request) {
         return verdicts;
@@ -82,6 +99,9 @@ pub fn admit<'a>(policies: &[Configured], request: &Request<'a>, cluster: &dyn C
     let takers: Vec<&Configured> = policies.iter().filter(|p| p.about.scope.takes(request)).collect();
     for configured in &takers {
         let mut verdict = judge(configured.about, &*configured.policy, &current, cluster);
+        if half == Half::Validate {
+            verdict.edits.clear();
+        }
         match change(&current, &verdict) {
             Ok(Some((operations, object))) => {
                 verdicts.patch.extend(operations);

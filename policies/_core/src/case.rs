@@ -1,6 +1,6 @@
 //! An example that is a test: settings, cluster, request and object in one file, with the verdict they must give.
 
-use crate::admit::{Configured, Verdicts, admit};
+use crate::admit::{Configured, Half, Verdicts, admit};
 use crate::cluster::{NoCluster, Objects};
 use crate::field::{Field, Undecided};
 use crate::path::FieldPath;
@@ -96,8 +96,8 @@ impl<'a> Case<'a> {
         let request = Request::read(Field::root(self.request, arena))?;
         let policies = [Configured { about: entry.about, policy }];
         Ok(match &self.cluster {
-            None => admit(&policies, &request, &NoCluster),
-            Some(objects) => admit(&policies, &request, &Objects::new(objects.clone(), arena)),
+            None => admit(&policies, &request, &NoCluster, Half::Mutate),
+            Some(objects) => admit(&policies, &request, &Objects::new(objects.clone()), Half::Mutate),
         })
     }
 

@@ -5,11 +5,18 @@ use crate::value::{Arena, Value};
 
 /// The objects of the cluster, or of the manifest set that stands for it.
 pub trait Cluster {
-    /// The objects of that kind, in one namespace or in all, in a fixed order.
+    /// The objects of that group and kind, in one namespace or in all, in a fixed order. Their fields live in the arena
+    /// of the request, their values in the cluster.
     ///
     /// # Errors
     /// It is not known, because there is no cluster or what is known of it is too old.
-    fn list(&self, kind: &str, namespace: Option<&str>) -> Result<Vec<Field<'_>>, Undecided>;
+    fn list<'a>(
+        &'a self,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        arena: &'a Arena,
+    ) -> Result<Vec<Field<'a>>, Undecided>;
 }
 
 /// No cluster: whoever needs one cannot decide.
@@ -17,7 +24,13 @@ pub trait Cluster {
 pub struct NoCluster;
 
 impl Cluster for NoCluster {
-    fn list(&self, kind: &str, _: Option<&str>) -> Result<Vec<Field<'_>>, Undecided> {
+    fn list<'a>(
+        &'a self,
+        _: &str,
+        kind: &str,
+        _: Option<&str>,
+        _: &'a Arena,
+    ) -> Result<Vec<Field<'a>>, Undecided> {
         Err(Undecided {
             field: Default::default(),
             reason: format!("needs the cluster's {kind} objects, and no cluster was given"),
@@ -26,29 +39,64 @@ impl Cluster for NoCluster {
 }
 
 /// A cluster that is just these objects.
-#[derive(Debug)]
-pub struct Objects<'a> {
-    arena: &'a Arena,
-    objects: Vec<Value<'a>>,
+#[derive(Clone, Debug, Default)]
+pub struct Objects<'o> {
+    objects: Vec<Value<'o>>,
 }
 
-impl<'a> Objects<'a> {
-    /// The objects, in the order given.
-    pub fn new(objects: Vec<Value<'a>>, arena: &'a Arena) -> Self {
-        Objects { arena, objects }
+impl<'o> Objects<'o> {
+    /// The objects, in the order given. One that names no namespace lives in `default`.
+    pub fn new(objects: Vec<Value<'o>>) -> Self {
+        Objects { objects }
     }
 }
 
 impl Cluster for Objects<'_> {
-    fn list(&self, kind: &str, namespace: Option<&str>) -> Result<Vec<Field<'_>>, Undecided> {
+    fn list<'a>(
+        &'a self,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        arena: &'a Arena,
+    ) -> Result<Vec<Field<'a>>, Undecided> {
         let mut found = Vec::new();
         for value in &self.objects {
-            let object = Field::root(*value, self.arena);
-            let lives_there = namespace.is_none() || object.at("metadata.namespace").str()? == namespace;
-            if object.at("kind").str()? == Some(kind) && lives_there {
+            let object = Field::root(*value, arena);
+            let api_version = object.at("apiVersion").text()?;
+            let of_group = api_version.split_once('/').map_or("", |(group, _)| group) == group;
+            if !of_group || object.at("kind").text()? != kind {
+                continue;
+            }
+            let lives_in = object.at("metadata.namespace").str()?.unwrap_or("default");
+            if namespace.is_none_or(|namespace| namespace == lives_in) {
                 found.push(object);
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_found_by_group_kind_and_namespace() {
+        let arena = Arena::new();
+        let decode = |text: &'static str| Value::from_json(text.as_bytes(), &arena).unwrap();
+        let objects = Objects::new(vec![
+            decode(
+                r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"namespace":"a"}}"#,
+            ),
+            decode(r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"n"}}"#),
+            decode(
+                r#"{"apiVersion":"crd.projectcalico.org/v1","kind":"NetworkPolicy","metadata":{"namespace":"a"}}"#,
+            ),
+            decode(r#"{"apiVersion":"v1","kind":"Odd","metadata":7}"#),
+        ]);
+        let count =
+            |namespace| objects.list("networking.k8s.io", "NetworkPolicy", namespace, &arena).unwrap().len();
+        assert_eq!((count(None), count(Some("a")), count(Some("default")), count(Some("b"))), (2, 1, 1, 0));
+        assert!(NoCluster.list("", "Pod", None, &arena).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::path::{FieldPath, Segment};
+use crate::path::{FieldPath, Path, Step};
 use crate::value::{Arena, Value};
 
 /// A place in an object: its value, if there is one, and its path.
@@ -22,23 +22,6 @@ enum Found<'a> {
     Missing,
     /// The way led into something that has no members or items: the path of that, and what it is.
     Blocked(&'a Path<'a>, &'static str),
-}
-
-/// One step of the way, linked to the step before it.
-#[derive(Clone, Copy)]
-struct Path<'a> {
-    parent: Option<&'a Path<'a>>,
-    step: Step<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Root,
-    /// One or more keys, joined by dots.
-    Keys(&'a str),
-    /// One key that may itself hold dots.
-    Key(&'a str),
-    Index(usize),
 }
 
 /// Why a policy could not decide: the field and what is the matter with it. Only [`crate::admit()`] says what
@@ -195,6 +178,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The string here, empty where there is none: to Kubernetes the two are one.
+    ///
+    /// # Errors
+    /// As [`Field::str`].
+    pub fn text(self) -> Result<&'a str, Undecided> {
+        Ok(self.str()?.unwrap_or_default())
+    }
+
     /// The integer here, if there is one.
     ///
     /// # Errors
@@ -279,24 +270,6 @@ fn descend<'a>(members: &'a [crate::value::Member<'a>], keys: &'a str) -> (Found
 impl fmt::Debug for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Field({})", self.path())
-    }
-}
-
-impl Path<'_> {
-    fn owned(&self) -> FieldPath {
-        let mut segments = Vec::new();
-        let mut next = Some(self);
-        while let Some(Path { parent, step }) = next {
-            match step {
-                Step::Root => {}
-                Step::Keys(keys) => segments.extend(keys.rsplit('.').map(|key| Segment::Key(key.to_owned()))),
-                Step::Key(key) => segments.push(Segment::Key((*key).to_owned())),
-                Step::Index(index) => segments.push(Segment::Index(*index)),
-            }
-            next = *parent;
-        }
-        segments.reverse();
-        FieldPath(segments)
     }
 }
 

@@ -5,7 +5,7 @@ use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use kubewarden_policy_sdk::wapc_guest::{CallResult, register_function};
 use serde::Serialize;
 
-use crate::admit::{Configured, Verdicts, admit, judge_only};
+use crate::admit::{Configured, Half, Verdicts, admit, judge_only};
 use crate::cluster::NoCluster;
 use crate::field::{Field, Undecided};
 use crate::policy::{Policy, configure_value};
@@ -75,7 +75,7 @@ fn judge<'a, P: Policy>(payload: &'a [u8], arena: &'a Arena) -> Result<Verdicts<
     // Known when the guest is compiled: one that changes nothing is a third smaller without the code for patches.
     if P::ABOUT.mutates {
         let policies = [Configured { about: &P::ABOUT, policy: Box::new(policy) }];
-        return Ok(admit(&policies, &request, &NoCluster));
+        return Ok(admit(&policies, &request, &NoCluster, Half::Mutate));
     }
     let row = judge_only(&P::ABOUT, &policy, &request, &NoCluster);
     Ok(Verdicts { rows: row.into_iter().collect(), ..Verdicts::default() })

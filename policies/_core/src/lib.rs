@@ -32,12 +32,12 @@ pub mod value;
 pub mod verdict;
 pub mod yaml;
 
-pub use admit::{Configured, Verdicts, admit};
+pub use admit::{Configured, Half, Verdicts, admit};
 pub use case::Case;
 pub use cluster::{Cluster, NoCluster, Objects};
 pub use field::{Field, Undecided};
 pub use path::FieldPath;
-pub use policy::{About, Entry, Evaluate, Policy, SettingsError, Severity};
+pub use policy::{About, Entry, Evaluate, Policy, Read, SettingsError, Severity};
 pub use request::{Operation, Request};
 pub use review::Review;
 pub use scope::Scope;

@@ -162,16 +162,12 @@ fn images_differ(new: Field<'_>, old: Field<'_>) -> Result<bool, Undecided> {
 fn ephemeral_images_differ(new: Field<'_>, old: Field<'_>) -> Result<bool, Undecided> {
     let mut images = BTreeMap::new();
     for container in old.items()? {
-        images.insert(text(container.at("name"))?, text(container.at("image"))?);
+        images.insert(container.at("name").text()?, container.at("image").text()?);
     }
     for container in new.items()? {
-        if images.get(text(container.at("name"))?) != Some(&text(container.at("image"))?) {
+        if images.get(container.at("name").text()?) != Some(&container.at("image").text()?) {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-fn text(field: Field<'_>) -> Result<&str, Undecided> {
-    Ok(field.str()?.unwrap_or_default())
 }

@@ -25,8 +25,21 @@ pub struct About {
     pub severity: Severity,
     /// Which requests it judges.
     pub scope: Scope,
+    /// What it looks at in the cluster, beside the object it judges.
+    pub reads: &'static [Read],
     /// Whether it ever changes an object.
     pub mutates: bool,
+}
+
+/// A kind of objects that a policy looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// `networking.k8s.io`; empty for the core group.
+    pub group: &'static str,
+    /// `v1`.
+    pub version: &'static str,
+    /// `NetworkPolicy`.
+    pub kind: &'static str,
 }
 
 /// How bad it is to go without a policy; the words are Kubewarden's.

@@ -77,17 +77,14 @@ impl<'a> Request<'a> {
     /// # Errors
     /// What every request must have is missing or of another type: `uid`, `kind`, `operation`.
     pub fn read(request: Field<'a>) -> Result<Self, Undecided> {
-        let text = |keys| Ok::<_, Undecided>(request.at(keys).str()?.unwrap_or_default());
+        let text = |keys| request.at(keys).text();
         let operation = required(request.at("operation"))?;
         let kind = request.at("kind");
         let resource = request.at("resource");
         Ok(Request {
             uid: required(request.at("uid"))?,
             kind: GroupVersion { name: required(kind.at("kind"))?, ..group_version(kind)? },
-            resource: GroupVersion {
-                name: resource.at("resource").str()?.unwrap_or_default(),
-                ..group_version(resource)?
-            },
+            resource: GroupVersion { name: resource.at("resource").text()?, ..group_version(resource)? },
             sub_resource: text("subResource")?,
             name: text("name")?,
             namespace: text("namespace")?,
@@ -152,11 +149,7 @@ impl<'a> Request<'a> {
 }
 
 fn group_version(field: Field<'_>) -> Result<GroupVersion<'_>, Undecided> {
-    Ok(GroupVersion {
-        group: field.at("group").str()?.unwrap_or_default(),
-        version: field.at("version").str()?.unwrap_or_default(),
-        name: "",
-    })
+    Ok(GroupVersion { group: field.at("group").text()?, version: field.at("version").text()?, name: "" })
 }
 
 fn required(field: Field<'_>) -> Result<&str, Undecided> {

@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
-use crate::admit::Verdicts;
+use crate::admit::{Half, Verdicts};
 use crate::field::{Field, Undecided};
-use crate::path::printable;
+use crate::path::excerpt;
 use crate::request::Request;
 use crate::value::{Arena, DecodeError, Value};
 
@@ -31,15 +31,6 @@ pub enum ReviewError {
     Unreadable(#[from] Undecided),
 }
 
-/// Which half of an answer a webhook may give: the API server refuses a patch from a validating one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
-    /// Denials and warnings.
-    Validate,
-    /// Denials, warnings and the patch.
-    Mutate,
-}
-
 impl<'a> Review<'a> {
     /// Decodes a review.
     ///
@@ -49,9 +40,9 @@ impl<'a> Review<'a> {
         let root = Field::root(Value::from_json(text, arena)?, arena);
         for (key, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
             let field = root.at(key);
-            let found = field.str()?.unwrap_or_default();
+            let found = field.text()?;
             if found != expected {
-                Err(field.undecided(format!("must be `{expected}`, is `{}`", printable(found))))?;
+                Err(field.undecided(format!("must be `{expected}`, is `{}`", excerpt(found))))?;
             }
         }
         let request = Request::read(root.at("request"))?;
@@ -60,6 +51,7 @@ impl<'a> Review<'a> {
 
     /// Answers the review, as JSON.
     ///
+    /// Only the mutating half carries the patch, which the API server refuses from a validating webhook.
     /// A denial carries the sentence for the user, and every field again in `status.details.causes`. Warnings are cut
     /// to what reaches a client.
     pub fn answer(&self, verdicts: &Verdicts<'_>, half: Half) -> String {

@@ -153,8 +153,39 @@ pub(crate) fn is_cluster_scoped(kind: &str) -> bool {
     CLUSTER_SCOPED.contains(&kind)
 }
 
-/// The resource name of a kind that comes from a file, which names kinds only.
-pub(crate) fn plural<'a>(kind: &'a str, arena: &'a Arena) -> &'a str {
-    let known = Scope::PODS_AND_WORKLOADS.resources.iter().find(|resource| resource.kind == kind);
-    known.map_or_else(|| arena.text(&format!("{}s", kind.to_lowercase())), |resource| resource.plural)
+/// The resource name of a kind that comes from a file, which names kinds only: its plural, as Kubernetes forms it.
+pub(crate) fn plural<'a>(kind: &str, arena: &'a Arena) -> &'a str {
+    let kind = kind.to_lowercase();
+    let plural = match kind.as_str() {
+        "endpoints" => kind,
+        word if word.ends_with(['s', 'x']) || word.ends_with("ch") => kind + "es",
+        word => match word.strip_suffix('y') {
+            Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{stem}ies"),
+            _ => kind + "s",
+        },
+    };
+    arena.text(&plural)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plurals_are_those_of_kubernetes() {
+        let arena = Arena::new();
+        for resource in Scope::PODS_AND_WORKLOADS.resources {
+            assert_eq!(plural(resource.kind, &arena), resource.plural);
+        }
+        for (kind, resource) in [
+            ("NetworkPolicy", "networkpolicies"),
+            ("Ingress", "ingresses"),
+            ("IngressClass", "ingressclasses"),
+            ("Gateway", "gateways"),
+            ("Endpoints", "endpoints"),
+            ("ServiceMonitor", "servicemonitors"),
+        ] {
+            assert_eq!(plural(kind, &arena), resource);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use bumpalo::Bump;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::path::printable;
+use crate::path::excerpt;
 
 /// Holds everything that is decoded for one request. Reset and reused by hosts that serve many.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl<'a> Value<'a> {
         let value = Reader(&mut scratch).deserialize(&mut deserializer).map_err(DecodeError::Json)?;
         deserializer.end().map_err(DecodeError::Json)?;
         match scratch.repeated_key {
-            Some(key) => Err(DecodeError::RepeatedKey(printable(key).into_owned())),
+            Some(key) => Err(DecodeError::RepeatedKey(excerpt(key).into_owned())),
             None => Ok(value),
         }
     }

@@ -8,6 +8,10 @@ use crate::field::{Field, Undecided};
 use crate::patch::Edit;
 use crate::path::FieldPath;
 
+/// How many findings of one policy are kept: more than any object that somebody wrote has, and few enough that a request
+/// made of a million offences is answered like any other.
+pub const MOST_FINDINGS: usize = 1000;
+
 /// One thing that a policy found, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -40,6 +44,8 @@ pub struct Verdict {
     pub warnings: BTreeSet<Finding>,
     /// What is changed, in the order in which the policy said so.
     pub edits: Vec<Edit>,
+    /// How many more findings there were than are kept.
+    pub left_out: usize,
     /// Whether the policy could not decide, in which case `denials` says why.
     pub undecided: bool,
 }
@@ -80,17 +86,32 @@ impl Outcome {
 impl Verdict {
     /// Denies the request because of that field.
     pub fn deny(&mut self, field: Field<'_>, message: impl Into<String>) {
-        self.denials.insert(Finding { field: field.path(), message: message.into(), control: None });
+        self.find(Outcome::Deny, None, field, message);
     }
 
     /// Denies the request because of that field, on behalf of one control of the policy.
     pub fn deny_by(&mut self, control: &'static str, field: Field<'_>, message: impl Into<String>) {
-        self.denials.insert(Finding { field: field.path(), message: message.into(), control: Some(control) });
+        self.find(Outcome::Deny, Some(control), field, message);
     }
 
     /// Warns of that field.
     pub fn warn(&mut self, field: Field<'_>, message: impl Into<String>) {
-        self.warnings.insert(Finding { field: field.path(), message: message.into(), control: None });
+        self.find(Outcome::Warn, None, field, message);
+    }
+
+    fn find(
+        &mut self,
+        outcome: Outcome,
+        control: Option<&'static str>,
+        field: Field<'_>,
+        message: impl Into<String>,
+    ) {
+        let findings = if outcome == Outcome::Deny { &mut self.denials } else { &mut self.warnings };
+        if findings.len() < MOST_FINDINGS {
+            findings.insert(Finding { field: field.path(), message: message.into(), control });
+        } else {
+            self.left_out += 1;
+        }
     }
 
     /// Sets that field, and makes the objects on the way to it where they are missing.

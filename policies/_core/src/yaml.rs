@@ -12,7 +12,7 @@ use std::fmt;
 use saphyr_parser::{Event, Marker, Parser, Span};
 
 use self::build::Builder;
-use self::marks::Marks;
+use self::marks::{Mark, Marks};
 use crate::path::FieldPath;
 use crate::value::{Arena, Value};
 
@@ -91,25 +91,25 @@ impl<'a> Document<'a> {
     /// [`YamlError`]: a syntax error, a control character, a key that stands twice or is no string, a tag that JSON
     /// has no value for, values more than 128 deep, or aliases that make it larger than two million values.
     pub fn decode(&self, arena: &'a Arena) -> Result<Option<Value<'a>>, YamlError> {
+        if self.text.trim_start().starts_with(['{', '[']) {
+            // Most likely JSON, whose escapes are not all YAML's; what is not is read as YAML, which says what is wrong.
+            if let Ok(value) = Value::from_json(self.text.as_bytes(), arena) {
+                return Ok(Some(value));
+            }
+        }
         let mut builder = Builder::new(arena);
         self.events(|event, _| builder.take(event))?;
         Ok(builder.root().filter(|root| !root.is_null()))
     }
 
-    /// Where these fields stand: for each the key (or the item) at the end of its path, or the nearest parent that is
-    /// in the text.
-    pub fn positions(&self, paths: &[&FieldPath]) -> Vec<Position> {
-        let start = self.start();
+    /// Where the fields of the document stand; reads its text once more.
+    pub fn places(&self) -> Places {
         let mut marks = Marks::default();
         let read = self.events(|event, span| {
             marks.take(&event, self.position(&span.start));
             Ok(())
         });
-        if read.is_err() {
-            return vec![start; paths.len()];
-        }
-        let Some(root) = marks.root() else { return vec![start; paths.len()] };
-        paths.iter().map(|path| root.find(&path.0)).collect()
+        Places { start: self.start(), root: read.ok().and_then(|()| marks.root()) }
     }
 
     /// Where its content starts: the first line that is no comment, directive or marker.
@@ -151,6 +151,19 @@ impl<'a> Document<'a> {
             },
             reason: format!("control character 0x{byte:02x} is not allowed"),
         })
+    }
+}
+
+/// Where the fields of one document stand in its stream.
+pub struct Places {
+    start: Position,
+    root: Option<Mark>,
+}
+
+impl Places {
+    /// Where the key or the item at the end of the path stands, or the nearest parent that is in the text.
+    pub fn of(&self, path: &FieldPath) -> Position {
+        self.root.as_ref().map_or(self.start, |root| root.find(&path.0))
     }
 }
 

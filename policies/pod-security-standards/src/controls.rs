@@ -15,7 +15,7 @@ pub(crate) mod sysctls;
 pub(crate) mod volumes;
 pub(crate) mod windows_host_process;
 
-use policy_core::path::printable;
+use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
 use crate::control::Offences;
@@ -30,5 +30,5 @@ fn must_not_be_true(field: Field<'_>, offences: &mut Offences<'_>) -> Result<(),
 
 /// What a user wrote, as a message quotes it.
 fn quote(text: &str) -> String {
-    format!("`{}`", printable(text))
+    format!("`{}`", excerpt(text))
 }

@@ -37,6 +37,8 @@ pub use version::Version;
 /// - Restricted controls replace their baseline twins. A pod with `spec.os.name: windows` is exempt from
 ///   `allowPrivilegeEscalation`, `capabilities_restricted` and `seccompProfile_restricted` from v1.25 on, as upstream.
 /// - Of a volume with two sources, which no API server takes, both are judged; upstream looks at the first it knows.
+/// - Housekeeping on a pod that is being deleted, such as the removal of a finalizer, is never denied, whatever else it
+///   changes; its ephemeral containers are judged.
 /// - A pod without containers, or a field of another type than Kubernetes has, is denied: it cannot be judged.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
@@ -60,12 +62,16 @@ impl Policy for PodSecurityStandards {
         remediation: "Change each named field to what its message allows, or lower the level for workloads that need more.",
         severity: Severity::High,
         scope: Scope::PODS_AND_WORKLOADS,
+        reads: &[],
         mutates: false,
     };
 
     /// A control that the version does not have yet would silently judge nothing.
     fn validate(&self) -> Result<(), String> {
         let too_old = |id: &&ControlId| CONTROLS.iter().any(|c| c.id == **id && c.since() > self.version);
+        if let Some(id) = self.controls.iter().find(|id| self.exempt_controls.contains(id)) {
+            return Err(format!("controls: `{}` is in exemptControls as well", id.as_str()));
+        }
         match self.controls.iter().find(too_old) {
             Some(id) => Err(format!("controls: `{}` does not exist in {} yet", id.as_str(), self.version)),
             None => Ok(()),
@@ -94,7 +100,7 @@ impl Evaluate for PodSecurityStandards {
 impl PodSecurityStandards {
     fn wants(&self, control: &Control) -> bool {
         if !self.controls.is_empty() {
-            return self.controls.contains(&control.id) && !self.exempt_controls.contains(&control.id);
+            return self.controls.contains(&control.id);
         }
         self.has(control)
             && !CONTROLS.iter().any(|other| other.overrides == Some(control.id) && self.has(other))

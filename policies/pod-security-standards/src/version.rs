@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use policy_core::path::printable;
+use policy_core::path::excerpt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ impl TryFrom<String> for Version {
             Some(minor) if !minor.is_empty() => {
                 Ok(Version(minor.parse().unwrap_or(u32::MAX)).min(Self::LATEST))
             }
-            _ => Err(format!("version: must be `latest` or like `v1.29`, is `{}`", printable(&text))),
+            _ => Err(format!("version: must be `latest` or like `v1.29`, is `{}`", excerpt(&text))),
         }
     }
 }

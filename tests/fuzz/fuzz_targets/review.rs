@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use policy_catalog::POLICIES;
-use policy_core::review::Half;
-use policy_core::{Arena, Configured, NoCluster, Review, admit};
+use policy_core::{Arena, Configured, Half, NoCluster, Review, admit};
 
 static CONFIGURED: LazyLock<Vec<Configured>> = LazyLock::new(|| {
     let configure = |entry: &policy_core::Entry| Configured {
@@ -19,7 +18,7 @@ static CONFIGURED: LazyLock<Vec<Configured>> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     let arena = Arena::new();
     let Ok(review) = Review::decode(bytes, &arena) else { return };
-    let verdicts = admit(&CONFIGURED, &review.request, &NoCluster);
+    let verdicts = admit(&CONFIGURED, &review.request, &NoCluster, Half::Mutate);
     let answer = review.answer(&verdicts, Half::Mutate);
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer is JSON");
     assert_eq!(answer["response"]["uid"], review.request.uid);

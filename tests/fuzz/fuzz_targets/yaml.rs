@@ -10,6 +10,6 @@ fuzz_target!(|text: &str| {
     for document in yaml::documents(text) {
         let arena = Arena::new();
         drop(document.decode(&arena));
-        assert_eq!(document.positions(&[&path]).len(), 1);
+        assert!(document.places().of(&path).line >= 1);
     }
 });

@@ -17,6 +17,7 @@ struct Toy {
     label: Option<String>,
     count: bool,
     deny_label: Option<String>,
+    deny_items: bool,
     undecided: bool,
 }
 
@@ -28,6 +29,7 @@ impl Policy for Toy {
         remediation: "Tell it otherwise.",
         severity: Severity::Low,
         scope: Scope::PODS_AND_WORKLOADS,
+        reads: &[],
         mutates: true,
     };
 }
@@ -51,14 +53,23 @@ impl Evaluate for Toy {
         {
             verdict.deny(labels.at("toy"), format!("must not be `{label}`"));
         }
+        if self.deny_items {
+            for item in request.object.at("metadata.list").items()? {
+                verdict.deny(item, "must go");
+            }
+        }
         if self.undecided {
-            cluster.list("Namespace", None)?;
+            cluster.list("", "Namespace", None, request.object.arena())?;
         }
         Ok(())
     }
 }
 
 fn run(policies: &[&str], request: &str) -> (bool, String, String) {
+    run_half(policies, request, Half::Mutate)
+}
+
+fn run_half(policies: &[&str], request: &str, half: Half) -> (bool, String, String) {
     let arena = Arena::new();
     let policies: Vec<Configured> = policies
         .iter()
@@ -68,7 +79,7 @@ fn run(policies: &[&str], request: &str) -> (bool, String, String) {
         })
         .collect();
     let root = Field::root(Value::from_json(request.as_bytes(), &arena).unwrap(), &arena);
-    let verdicts = admit(&policies, &Request::read(root).unwrap(), &NoCluster);
+    let verdicts = admit(&policies, &Request::read(root).unwrap(), &NoCluster, half);
     (verdicts.allowed(), verdicts.message(), serde_json::to_string(&verdicts.patch).unwrap())
 }
 
@@ -93,6 +104,25 @@ fn a_patch_that_would_be_made_again_is_refused() {
     let (allowed, message, _) = run(&[r#"{"count":true}"#], CREATE);
     assert!(!allowed);
     assert!(message.contains("could not decide: the policy would patch its own patch again"), "{message}");
+}
+
+#[test]
+fn what_is_validated_is_judged_as_it_is() {
+    let labelled = CREATE.replace(r#""name":"web""#, r#""name":"web","labels":{"toy":"bad"}"#);
+    let policies = [r#"{"label":"good"}"#, r#"{"deny_label":"bad"}"#];
+    assert!(run_half(&policies, &labelled, Half::Mutate).0, "the patch mends it");
+    let (allowed, message, patch) = run_half(&policies, &labelled, Half::Validate);
+    assert!(!allowed, "nothing is patched any more");
+    assert_eq!((message.as_str(), patch.as_str()), ("toy: metadata.labels.toy: must not be `bad`", "[]"));
+}
+
+#[test]
+fn a_million_offences_are_counted_and_a_thousand_kept() {
+    let list = vec![r#""x""#; 5000].join(",");
+    let request = CREATE.replace(r#""name":"web""#, &format!(r#""name":"web","list":[{list}]"#));
+    let (allowed, message, _) = run(&[r#"{"deny_items":true}"#], &request);
+    assert!(!allowed && message.ends_with("; and 4000 more"), "{}", message.len());
+    assert_eq!(message.matches("must go").count(), 1000);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Builds a document's value from the parser's events.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
 use super::scalar;
-use crate::path::printable;
+use crate::path::excerpt;
 use crate::value::{Arena, Member, Value, repeated_key};
 
 /// How deep values may lie within each other, as in JSON.
@@ -21,7 +22,8 @@ pub(super) struct Builder<'a> {
     open: Vec<Open<'a>>,
     items: Vec<Value<'a>>,
     members: Vec<Member<'a>>,
-    anchors: Vec<(usize, Value<'a>, usize)>,
+    /// The value of each anchor, and how many values are in it.
+    anchors: BTreeMap<usize, (Value<'a>, usize)>,
     values: usize,
     root: Option<Value<'a>>,
 }
@@ -36,7 +38,13 @@ struct Open<'a> {
 
 enum Kind<'a> {
     List,
-    Mapping { key: Option<&'a str>, merges: Vec<Value<'a>> },
+    Mapping { key: Option<Key<'a>>, merges: Vec<&'a [Member<'a>]> },
+}
+
+/// A key that waits for its value.
+enum Key<'a> {
+    Name(&'a str),
+    Merge,
 }
 
 const MERGE: &str = "<<";
@@ -48,7 +56,7 @@ impl<'a> Builder<'a> {
             open: Vec::new(),
             items: Vec::new(),
             members: Vec::new(),
-            anchors: Vec::new(),
+            anchors: BTreeMap::new(),
             values: 0,
             root: None,
         }
@@ -64,7 +72,7 @@ impl<'a> Builder<'a> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 if self.key_expected() {
-                    return self.key(text, style);
+                    return self.key(text, style, tag.as_deref());
                 }
                 let value = scalar::value(text, style, tag.as_deref(), self.arena)?;
                 self.keep(anchor, value, 1);
@@ -76,8 +84,7 @@ impl<'a> Builder<'a> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => {
-                let known = self.anchors.iter().rev().find(|(id, ..)| *id == anchor);
-                let Some(&(_, value, size)) = known else {
+                let Some(&(value, size)) = self.anchors.get(&anchor) else {
                     return Err("an alias stands within its own anchor".to_owned());
                 };
                 self.place(value, size)
@@ -91,19 +98,21 @@ impl<'a> Builder<'a> {
         matches!(self.open.last(), Some(Open { kind: Kind::Mapping { key: None, .. }, .. }))
     }
 
-    fn key(&mut self, text: Cow<'a, str>, style: ScalarStyle) -> Result<(), String> {
+    fn key(&mut self, text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<(), String> {
         let text = scalar::borrow(text, self.arena);
-        if style == ScalarStyle::Plain && matches!(text, "~" | "null" | "Null" | "NULL") {
-            return Err("a key must be a string, is null".to_owned());
+        let plain = style == ScalarStyle::Plain;
+        if tag.is_some() || (plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")) {
+            return Err("a key must be a string without a tag".to_owned());
         }
         if let Some(Open { kind: Kind::Mapping { key, .. }, start, .. }) = self.open.last_mut() {
             // Most mappings are short, and the second of two keys is where the reader must look; of the long ones all
             // that is said is that there are two.
             let own = self.members.get(*start..).unwrap_or_default();
             if own.len() <= SHORT && own.iter().any(|(earlier, _)| *earlier == text) {
-                return Err(format!("key `{}` stands twice in one mapping", printable(text)));
+                return Err(format!("key `{}` stands twice in one mapping", excerpt(text)));
             }
-            *key = Some(text);
+            // In quotes it is a key like any other.
+            *key = Some(if plain && text == MERGE { Key::Merge } else { Key::Name(text) });
         }
         Ok(())
     }
@@ -139,10 +148,7 @@ impl<'a> Builder<'a> {
             Kind::Mapping { merges, .. } => {
                 let own = self.members.get(start..).unwrap_or_default();
                 if let Some(key) = (own.len() > SHORT).then(|| repeated_key(own)).flatten() {
-                    return Err(format!(
-                        "key `{}` stands twice in the mapping that ends here",
-                        printable(key)
-                    ));
+                    return Err(format!("key `{}` stands twice in the mapping that ends here", excerpt(key)));
                 }
                 self.merge(start, &merges);
                 let object = self.arena.object(self.members.get(start..).unwrap_or_default());
@@ -155,22 +161,24 @@ impl<'a> Builder<'a> {
         self.place(value, 1)
     }
 
-    /// Adds the members of merged mappings (`<<`) that the mapping does not have itself.
-    fn merge(&mut self, start: usize, merges: &[Value<'a>]) {
-        for merged in merges {
-            let Value::Object(members) = merged else { continue };
-            for member in *members {
-                let own = self.members.get(start..).unwrap_or_default();
-                if !own.iter().any(|(key, _)| *key == member.0) {
-                    self.members.push(*member);
-                }
+    /// Adds the members of merged mappings (`<<`) that the mapping does not have itself; of two that are merged the
+    /// first counts.
+    fn merge(&mut self, start: usize, merges: &[&'a [Member<'a>]]) {
+        if merges.is_empty() {
+            return;
+        }
+        let own = self.members.get(start..).unwrap_or_default();
+        let mut keys: BTreeSet<&str> = own.iter().map(|(key, _)| *key).collect();
+        for member in merges.iter().copied().flatten() {
+            if keys.insert(member.0) {
+                self.members.push(*member);
             }
         }
     }
 
     fn keep(&mut self, anchor: usize, value: Value<'a>, size: usize) {
         if anchor > 0 {
-            self.anchors.push((anchor, value, size));
+            self.anchors.insert(anchor, (value, size));
         }
     }
 
@@ -182,18 +190,46 @@ impl<'a> Builder<'a> {
         match self.open.last_mut() {
             None => self.root = Some(value),
             Some(Open { kind: Kind::List, .. }) => self.items.push(value),
-            Some(Open { kind: Kind::Mapping { key, merges }, .. }) => match key.take() {
+            Some(Open { kind: Kind::Mapping { key, merges }, start, .. }) => match key.take() {
                 None => return Err("a key must be a string".to_owned()),
-                Some(MERGE) => match value {
-                    Value::Object(_) => merges.push(value),
-                    Value::Array(items) if items.iter().all(|item| matches!(item, Value::Object(_))) => {
-                        merges.extend_from_slice(items);
-                    }
-                    other => return Err(format!("`<<` must merge a mapping, is {}", other.describe())),
-                },
-                Some(key) => self.members.push((key, value)),
+                Some(Key::Name(key)) => self.members.push((key, value)),
+                Some(Key::Merge) if !merges.is_empty() => {
+                    return Err("`<<` stands twice in one mapping".to_owned());
+                }
+                Some(Key::Merge) => {
+                    *merges = merged(value)?;
+                    self.values += merges.iter().map(|members| members.len()).sum::<usize>();
+                    unambiguous(self.members.get(*start..).unwrap_or_default(), merges)?;
+                }
             },
         }
         Ok(())
+    }
+}
+
+/// What `<<` merges: a mapping, or a list of mappings.
+fn merged<'a>(value: Value<'a>) -> Result<Vec<&'a [Member<'a>]>, String> {
+    let members = |value: &Value<'a>| match value {
+        Value::Object(members) => Ok(*members),
+        other => Err(format!("`<<` must merge a mapping, is {}", other.describe())),
+    };
+    match value {
+        Value::Array(items) => items.iter().map(members).collect(),
+        other => Ok(vec![members(&other)?]),
+    }
+}
+
+/// Refuses a `<<` behind a key that is in what it merges: `kubectl` has the merge win, `kustomize` the key.
+fn unambiguous(own: &[Member<'_>], merges: &[&[Member<'_>]]) -> Result<(), String> {
+    if own.is_empty() {
+        return Ok(());
+    }
+    let own: BTreeSet<&str> = own.iter().map(|(key, _)| *key).collect();
+    match merges.iter().copied().flatten().find(|(key, _)| own.contains(key)) {
+        Some((key, _)) => Err(format!(
+            "`<<` behind key `{}`, which is in what it merges, means two things to two readers: put `<<` first",
+            excerpt(key)
+        )),
+        None => Ok(()),
     }
 }

@@ -21,13 +21,14 @@ pub(super) struct Mark {
 enum Children {
     Scalar,
     List(Vec<Mark>),
+    /// By key, once the mapping is complete.
     Mapping(Vec<(String, Position, Mark)>),
 }
 
 impl Marks {
     /// The document's root, once its last event was taken.
-    pub(super) fn root(&self) -> Option<&Mark> {
-        self.root.as_ref()
+    pub(super) fn root(self) -> Option<Mark> {
+        self.root
     }
 
     /// Takes the next event, and where it starts.
@@ -49,7 +50,10 @@ impl Marks {
                 self.open.push((Mark { at, children: Children::Mapping(Vec::new()) }, None))
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some((mark, _)) = self.open.pop() {
+                if let Some((mut mark, _)) = self.open.pop() {
+                    if let Children::Mapping(members) = &mut mark.children {
+                        members.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+                    }
                     self.place(mark);
                 }
             }
@@ -81,7 +85,8 @@ impl Mark {
                     items.get(*index).map(|item| (item, item.at))
                 }
                 (Segment::Key(key), Children::Mapping(members)) => {
-                    members.iter().find(|(name, ..)| name == key).map(|(_, at, mark)| (mark, *at))
+                    let found = members.binary_search_by(|(name, ..)| name.cmp(key)).ok();
+                    found.and_then(|i| members.get(i)).map(|(_, at, mark)| (mark, *at))
                 }
                 _ => None,
             };

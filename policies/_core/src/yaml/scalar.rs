@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use saphyr_parser::{ScalarStyle, Tag};
 
-use crate::path::printable;
+use crate::path::excerpt;
 use crate::value::{Arena, Value};
 
 /// The text, borrowed from the document if it stands there as it is.
@@ -37,7 +37,7 @@ pub(super) fn value<'a>(
             "null" => Some(Value::Null),
             _ => None,
         };
-        return value.ok_or_else(|| format!("`{}` is no value of tag `!!{}`", printable(text), tag.suffix));
+        return value.ok_or_else(|| format!("`{}` is no value of tag `!!{}`", excerpt(text), tag.suffix));
     }
     Err(format!("tag `{}{}` is one that JSON has no value for", tag.handle, tag.suffix))
 }

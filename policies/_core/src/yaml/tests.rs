@@ -73,11 +73,42 @@ fn streams_are_split_as_the_specification_says() {
 
 #[test]
 fn anchors_and_merges_are_followed() {
-    let text = "base: &b {x: 1, y: 2}\nk: {<<: *b, y: 3}\nl: *b\nm:\n  <<: [*b, {z: 4}]\n";
+    let text = "base: &b {x: 1, y: 2}\nk: {<<: *b, y: 3}\nl: *b\nm:\n  <<: [*b, {x: 9, z: 4}]\n  \"a\": 0\n";
     assert_eq!(
         decode(text).unwrap(),
-        r#"{"base":{"x":1,"y":2},"k":{"y":3,"x":1},"l":{"x":1,"y":2},"m":{"x":1,"y":2,"z":4}}"#
+        r#"{"base":{"x":1,"y":2},"k":{"y":3,"x":1},"l":{"x":1,"y":2},"m":{"a":0,"x":1,"y":2,"z":4}}"#
     );
+}
+
+#[test]
+fn merges_that_readers_understand_differently_are_refused() {
+    assert_eq!(decode("k: {\"<<\": {x: 1}}\n").unwrap(), r#"{"k":{"<<":{"x":1}}}"#, "in quotes it is a key");
+    assert_eq!(decode("k: {y: 1, <<: {x: 1}}\n").unwrap(), r#"{"k":{"y":1,"x":1}}"#);
+    fails("k: {x: 1, <<: {x: 2}}\n", "1:20", "behind key `x`");
+    fails("k: {<<: {x: 2}, <<: {y: 2}}\n", "1:26", "`<<` stands twice");
+    fails("k: {<<: 7}\n", "1:9", "must merge a mapping, is an integer");
+}
+
+#[test]
+fn hostile_text_takes_no_quadratic_time() {
+    // Each of these took seconds or minutes before it was mended; the test has no clock, but would be felt.
+    let aliases = "- &a x\n".repeat(100_000) + &"- *a\n".repeat(100_000);
+    assert!(decode(&aliases).is_ok());
+    let keys: String = (0..100_000).map(|i| format!("  k{i}: 0\n")).collect();
+    assert!(decode(&format!("a: &a\n{keys}b:\n  <<: *a\n")).is_ok());
+    let text = format!("a:\n{keys}");
+    let places = documents(&text)[0].places();
+    for i in (0..100_000).rev() {
+        let path = FieldPath(vec![Segment::Key("a".to_owned()), Segment::Key(format!("k{i}"))]);
+        assert_eq!(places.of(&path).line, i + 2);
+    }
+}
+
+#[test]
+fn json_is_read_as_json() {
+    assert_eq!(decode(r#"{"a":"\ud83d\ude00\/"}"#).unwrap(), r#"{"a":"😀/"}"#);
+    assert_eq!(decode("[1, # no JSON\n 2]").unwrap(), "[1,2]");
+    fails(r#"{"a":1,"a":2}"#, "1:8", "stands twice");
 }
 
 #[test]
@@ -133,7 +164,7 @@ fn fields_know_their_place() {
         FieldPath(vec![key("spec"), key("é"), key("b")]),
         FieldPath(vec![]),
     ];
-    let positions = documents[0].positions(&paths.iter().collect::<Vec<_>>());
-    let found: Vec<String> = positions.iter().map(Position::to_string).collect();
+    let places = documents[0].places();
+    let found: Vec<String> = paths.iter().map(|path| places.of(path).to_string()).collect();
     assert_eq!(found, ["6:23", "5:5", "5:5", "7:7", "3:1"]);
 }

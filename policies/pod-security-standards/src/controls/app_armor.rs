@@ -17,7 +17,7 @@ pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Und
         profile(security_context.at("appArmorProfile"), offences)?;
     }
     for (key, annotation) in pod.annotations().members()? {
-        let value = annotation.str()?.unwrap_or_default();
+        let value = annotation.text()?;
         let allowed = matches!(value, "" | "runtime/default") || value.starts_with("localhost/");
         if key.starts_with(ANNOTATION_PREFIX) && !allowed {
             let message = format!("must be `runtime/default` or `localhost/…`, is {}", quote(value));
@@ -30,8 +30,7 @@ pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Und
 fn profile(profile: Field<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
     let kind = profile.at("type");
     if profile.is_set()? && !matches!(kind.str()?, Some("RuntimeDefault" | "Localhost")) {
-        let message =
-            format!("must be `RuntimeDefault` or `Localhost`, is {}", quote(kind.str()?.unwrap_or_default()));
+        let message = format!("must be `RuntimeDefault` or `Localhost`, is {}", quote(kind.text()?));
         offences.add(kind, message);
     }
     Ok(())

@@ -53,7 +53,7 @@ pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Re
 fn added(pod: &Pod<'_>, allowed: &[&str], offences: &mut Offences<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         for capability in container.security_context.at("capabilities.add").items()? {
-            let name = capability.str()?.unwrap_or_default();
+            let name = capability.text()?;
             if !allowed.contains(&name) {
                 let message = format!("must not add {}, only {}", quote(name), allowed.join(", "));
                 offences.add(capability, message);

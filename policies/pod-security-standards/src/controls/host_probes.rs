@@ -27,7 +27,7 @@ pub(crate) fn v1_34(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Un
 
 fn hosts(handler: Field<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
     for host in [handler.at("httpGet.host"), handler.at("tcpSocket.host")] {
-        let name = host.str()?.unwrap_or_default();
+        let name = host.text()?;
         if !name.is_empty() {
             offences.add(host, format!("must not be set, is {}", quote(name)));
         }

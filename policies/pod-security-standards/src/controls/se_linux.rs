@@ -4,8 +4,8 @@
 //! **Allowed** as type: not set, `container_t`, `container_init_t`, `container_kvm_t`, and from v1.31 on
 //! `container_engine_t`; user and role: not set. The level is free.
 
+use policy_core::Undecided;
 use policy_core::pod::Pod;
-use policy_core::{Field, Undecided};
 
 use super::quote;
 use crate::control::Offences;
@@ -25,20 +25,16 @@ fn options(pod: &Pod<'_>, types: &[&str], offences: &mut Offences<'_>) -> Result
     for security_context in pod.security_contexts() {
         let options = security_context.at("seLinuxOptions");
         let field = options.at("type");
-        let name = text(field)?;
+        let name = field.text()?;
         if !name.is_empty() && !types.contains(&name) {
             offences.add(field, format!("must be one of {}, is {}", types.join(", "), quote(name)));
         }
         for field in [options.at("user"), options.at("role")] {
-            let name = text(field)?;
+            let name = field.text()?;
             if !name.is_empty() {
                 offences.add(field, format!("must not be set, is {}", quote(name)));
             }
         }
     }
     Ok(())
-}
-
-fn text(field: Field<'_>) -> Result<&str, Undecided> {
-    Ok(field.str()?.unwrap_or_default())
 }

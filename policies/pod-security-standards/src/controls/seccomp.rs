@@ -7,6 +7,8 @@
 //! Baseline allows none at all; restricted wants one for every container, its own or the pod's, but leaves Windows pods
 //! alone from v1.25 on.
 
+use std::collections::BTreeMap;
+
 use policy_core::pod::Pod;
 use policy_core::{Field, Undecided};
 
@@ -17,14 +19,16 @@ const POD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const CONTAINER_ANNOTATION_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
 pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
-    let mut names = Vec::with_capacity(pod.containers.len());
+    // A map, as elsewhere, and no set: one kind of tree keeps the guest 2 KB smaller.
+    let mut names = BTreeMap::new();
     for container in &pod.containers {
-        names.push(container.field.at("name").str()?.unwrap_or_default());
+        let name = container.field.at("name").text()?;
+        names.insert(name, name);
     }
     for (key, annotation) in pod.annotations().members()? {
         let of_container = key.strip_prefix(CONTAINER_ANNOTATION_PREFIX);
-        let judged = key == POD_ANNOTATION || of_container.is_some_and(|name| names.contains(&name));
-        let value = annotation.str()?.unwrap_or_default();
+        let judged = key == POD_ANNOTATION || of_container.is_some_and(|name| names.contains_key(name));
+        let value = annotation.text()?;
         let allowed =
             matches!(value, "runtime/default" | "docker/default") || value.starts_with("localhost/");
         if judged && !allowed {
@@ -62,7 +66,7 @@ pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Re
 fn profile(security_context: Field<'_>, offences: &mut Offences<'_>) -> Result<bool, Undecided> {
     let profile = security_context.at("seccompProfile");
     let kind = profile.at("type");
-    let name = kind.str()?.unwrap_or_default();
+    let name = kind.text()?;
     let is_set = profile.is_set()?;
     if is_set && !matches!(name, "RuntimeDefault" | "Localhost") {
         offences.add(kind, format!("must be `RuntimeDefault` or `Localhost`, is {}", quote(name)));

@@ -49,7 +49,7 @@ pub(crate) fn v1_37(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Un
 fn sysctls(pod: &Pod<'_>, allowed: &[&[&str]], offences: &mut Offences<'_>) -> Result<(), Undecided> {
     for sysctl in pod.security_context().at("sysctls").items()? {
         let field = sysctl.at("name");
-        let name = field.str()?.unwrap_or_default();
+        let name = field.text()?;
         if !allowed.iter().any(|names| names.contains(&name)) {
             offences.add(field, format!("must not be {}, which is not the pod's own", quote(name)));
         }
