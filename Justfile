@@ -5,8 +5,8 @@ default:
     @just --list --unsorted
 
 # what CI runs
-check: fmt lint deny purity test
-    cargo run --release --quiet -- demo
+check:
+    bash .ci/run
 
 # formatting
 fmt:
@@ -25,9 +25,9 @@ purity:
     rustup target add wasm32-unknown-unknown
     cargo build -p policy-catalog --target wasm32-unknown-unknown --quiet
 
-# all tests, or those whose name contains FILTER
-test *FILTER:
-    cargo test {{FILTER}}
+# all tests, or as cargo test takes it: `just test --test cases deny`
+test *ARGS:
+    cargo test {{ARGS}}
 
 # write the verdicts of cases and every generated file; read the diff
 bless:

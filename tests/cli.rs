@@ -176,7 +176,7 @@ fn every_finding_has_its_place() -> Result<(), Failed> {
         assert!(out.contains(place), "{place} in {out}");
     }
     assert!(out.contains("deny Pod shop/web"), "{out}");
-    assert!(out.ends_with("2 objects: 2 denied, 0 warned, 0 patched\n"), "{out}");
+    assert!(out.ends_with("2 objects, 2 judged: 2 denied, 0 warned, 0 patched\n"), "{out}");
     Ok(())
 }
 
@@ -264,7 +264,7 @@ fn hostile_files_are_refused_with_their_place() -> Result<(), Failed> {
         (
             "nul",
             b"apiVersion: v1\nkind: ConfigMap\n\0kind: Pod\n".to_vec(),
-            "nul.yaml:3:1: not readable as YAML: control character 0x00",
+            "nul.yaml:3:1: not readable as YAML: character U+0000",
         ),
         ("latin1", b"a: caf\xe9\n".to_vec(), "line 1: not UTF-8"),
         ("utf16", b"\xff\xfea\0:\0".to_vec(), "not UTF-8"),

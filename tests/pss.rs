@@ -3,11 +3,13 @@
 //! The fixtures are those of kubernetes/pod-security-admission, taken from the folder `PSS_FIXTURES`, or from
 //! `../shared/pss` beside the repository. The directory says the verdict, the file's name the control that gives it.
 
+mod guest;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use conformance::guest::{self, Guest};
 use conformance::{hosts, ignored, root};
+use guest::Guest;
 use libtest_mimic::{Arguments, Failed, Trial};
 use policy_core::yaml::documents;
 use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, admit};
@@ -63,7 +65,8 @@ fn trials(folder: &Path, arguments: &Arguments) -> Vec<Trial> {
                 trials.push(Trial::test(group.name("wasm"), move || {
                     let instance = guest.instance()?;
                     group.run(|settings, pod| {
-                        let answer = hosts::ask(&instance, settings, &request_json(pod)?)?;
+                        let payload = hosts::payload(settings, &request_json(pod)?);
+                        let answer = hosts::guest_answer(&instance.call("validate", payload.as_bytes())?)?;
                         Ok((answer.accepted, answer.message.unwrap_or_default()))
                     })
                 }));

@@ -1,12 +1,14 @@
 //! What a verdict costs: decode, judge and encode a review of 8 KB, natively and in a guest.
 
+#[path = "../guest/mod.rs"]
+mod guest;
 #[path = "input/review.rs"]
 mod input;
 
 use std::hint::black_box;
 
-use conformance::guest::{self, Guest};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use guest::Guest;
 use policy_catalog::POLICIES;
 use policy_core::{Arena, Configured, Half, NoCluster, Review, Value, admit};
 use serde::de::IgnoredAny;
@@ -64,7 +66,7 @@ fn admission(criterion: &mut Criterion) {
 }
 
 /// Called through waPC, with one instance for all calls and with one for each, as policy-server does.
-fn guest(criterion: &mut Criterion) {
+fn guests(criterion: &mut Criterion) {
     guest::available().expect("the Rust target for guests");
     let review: serde_json::Value = serde_json::from_str(&input::review()).expect("it is JSON");
     let payload = format!(r#"{{"request":{},"settings":{{}}}}"#, review["request"]);
@@ -85,5 +87,5 @@ fn guest(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, admission, guest);
+criterion_group!(benches, decode, admission, guests);
 criterion_main!(benches);

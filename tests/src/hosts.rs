@@ -11,7 +11,6 @@ use webhook_server::tls::{self, Identity};
 use webhook_server::webhook::Webhook;
 
 use crate::cases::CaseFile;
-use crate::guest::Guest;
 
 /// What every host can say of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,24 +96,18 @@ fn apply(object: &Value, patch: &str) -> anyhow::Result<Value> {
     Ok(patched)
 }
 
-/// Asks an instance of the policy's guest.
-///
-/// # Errors
-/// The guest fails.
-pub fn wasm(guest: &Guest, file: &CaseFile) -> anyhow::Result<Answer> {
-    let arena = Arena::new();
-    let case = Case::decode(&file.text, &arena)?;
-    let settings = if case.settings.is_empty() { "{}" } else { &case.settings };
-    ask(&guest.instance()?, settings, &case.request.to_string())
+/// What `validate` of a guest is called with, as policy-server and `kwctl` call it.
+pub fn payload(settings: &str, request: &str) -> String {
+    let settings = if settings.is_empty() { "{}" } else { settings };
+    format!("{{\"request\":{request},\"settings\":{settings}}}")
 }
 
-/// Calls `validate` of an instance, as policy-server and `kwctl` do.
+/// What `validate` of a guest answered.
 ///
 /// # Errors
-/// The guest fails.
-pub fn ask(instance: &wapc::WapcHost, settings: &str, request: &str) -> anyhow::Result<Answer> {
-    let payload = format!("{{\"request\":{request},\"settings\":{settings}}}");
-    let answer: Value = serde_json::from_slice(&instance.call("validate", payload.as_bytes())?)?;
+/// It is no answer.
+pub fn guest_answer(answer: &[u8]) -> anyhow::Result<Answer> {
+    let answer: Value = serde_json::from_slice(answer)?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     Ok(Answer {
         accepted: answer["accepted"].as_bool().context("accepted")?,

@@ -1,7 +1,6 @@
 //! What the tests share: the hosts that a case runs in, and what a test needs that may not be here.
 
 pub mod cases;
-pub mod guest;
 pub mod hosts;
 pub mod process;
 

@@ -21,7 +21,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<End> {
             Err(error) => {
                 failed += 1;
                 let red = report::style(Outcome::Deny);
-                anstream::println!("{red}FAILED{red:#} {}: {error:#}", path.display());
+                anstream::println!("{red}FAILED{red:#} {}: {error}", path.display());
             }
         }
     }

@@ -182,25 +182,22 @@ pub(crate) fn unlist<'a>(
     of: Option<(&'a str, &'a str)>,
     objects: &mut Vec<(Field<'a>, FieldPath)>,
 ) -> Result<(), Undecided> {
-    let kind = object.at("kind").str()?;
-    let version = object.at("apiVersion").str()?;
-    let Some(item_kind) = kind.and_then(|kind| kind.strip_suffix("List")) else {
+    // What has items is a list to kubectl, whatever kind it says it is.
+    let items = object.at("items");
+    if !items.is_set()? {
         // The items of a PodList are Pods without saying so.
-        let object = match (kind, of) {
-            (None, Some((version, kind))) if !kind.is_empty() => object.naming(version, kind)?,
+        let object = match of {
+            Some((version, kind)) if object.at("kind").text()?.is_empty() => object.naming(version, kind)?,
             _ => object.rerooted(),
         };
         objects.push((object, prefix));
         return Ok(());
-    };
-    let items = object.at("items");
-    if !items.is_set()? {
-        objects.push((object.rerooted(), prefix));
-        return Ok(());
     }
+    let kind = object.at("kind").text()?.strip_suffix("List").filter(|kind| !kind.is_empty());
+    let version = object.at("apiVersion").text()?;
     for item in items.items()? {
         let path = item.path().below(&prefix);
-        unlist(item.rerooted(), path, version.map(|version| (version, item_kind)), objects)?;
+        unlist(item.rerooted(), path, kind.map(|kind| (version, kind)), objects)?;
     }
     Ok(())
 }
@@ -213,9 +210,14 @@ fn judge_object(
     prefix: &FieldPath,
     report: &mut Report,
 ) {
+    let start = if prefix.0.is_empty() { at.document.start() } else { at.place(prefix) };
+    if request.kind.name == "AdmissionReview" {
+        let reason = "an AdmissionReview is no manifest: post it to the webhook, or check the object in it";
+        report.errors.push(format!("{}:{start}: {reason}", at.source.name));
+        return;
+    }
     let verdicts = admit(policies, request, cluster, Half::Mutate);
     report.count(&verdicts);
-    let start = if prefix.0.is_empty() { at.document.start() } else { at.place(prefix) };
     if verdicts.rows.is_empty() && has_pod_template(request) {
         let name = ObjectName::of(request);
         report
@@ -307,7 +309,8 @@ mod tests {
             "metadata: {name: web}\n    spec: {containers: [{name: c, securityContext: {privileged: true}}]}";
         let list =
             |kind: &str, head: &str| format!("apiVersion: v1\nkind: {kind}\nitems:\n  - {head}{pod}\n");
-        for text in [list("List", "apiVersion: v1\n    kind: Pod\n    "), list("PodList", "")] {
+        let whole = "apiVersion: v1\n    kind: Pod\n    ";
+        for text in [list("List", whole), list("PodList", ""), list("ConfigMap", whole), list("Pod", whole)] {
             let report = report(&text);
             assert_eq!(report.errors, Vec::<String>::new());
             let denial =

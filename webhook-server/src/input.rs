@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
+use policy_core::path::printable;
 
 /// A stream of YAML documents, and how reports name it.
 #[derive(Debug)]
@@ -67,23 +68,52 @@ fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> 
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| dir.display().to_string())?;
     paths.sort();
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_kustomization = |path: &PathBuf| KUSTOMIZATIONS.contains(&name(path).as_str());
-    if kustomizations == Kustomizations::Build && paths.iter().any(is_kustomization) {
+    let (kustomization, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.into_iter().partition(|path| KUSTOMIZATIONS.contains(&name(path).as_str()));
+    if let (Kustomizations::Build, Some(kustomization)) = (kustomizations, kustomization.first()) {
+        let text = read_file(kustomization).with_context(|| kustomization.display().to_string())?;
+        for path in others.iter().filter(|path| is_manifest(path) && !text.contains(&name(path))) {
+            skipped(path, "the kustomization beside it does not name it");
+        }
         places.push(Place::Kustomization(dir.to_owned()));
         return Ok(());
     }
-    for path in paths {
-        if name(&path).starts_with('.') || is_kustomization(&path) {
-            continue;
-        }
-        if path.is_dir() {
-            walk(&path, kustomizations, places)?;
-        } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
-            places.push(Place::File(path));
+    for path in others {
+        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        let is_hidden = name(&path).starts_with('.');
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() && name(&path) == ".git" => {}
+            Ok(metadata) if metadata.is_dir() && is_hidden => skipped(&path, "hidden folders are left out"),
+            Ok(metadata) if metadata.is_dir() && is_link => {
+                skipped(&path, "links to folders are not followed")
+            }
+            Ok(metadata) if metadata.is_dir() => walk(&path, kustomizations, places)?,
+            Ok(metadata) if is_manifest(&path) && !metadata.is_file() => {
+                bail!("{}: neither a file nor a folder", path.display());
+            }
+            Ok(_) if is_manifest(&path) => places.push(Place::File(path)),
+            Ok(_) => {}
+            Err(error) if is_manifest(&path) => return Err(error).context(path.display().to_string()),
+            Err(_) => {}
         }
     }
     Ok(())
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
+}
+
+/// What is left out is said: it may be what somebody wants left out.
+fn skipped(path: &Path, why: &str) {
+    anstream::eprintln!(
+        "pratique: skipped {}: {why}; name it to have it judged",
+        printable(&path.display().to_string())
+    );
 }
 
 impl Place {

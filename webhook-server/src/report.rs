@@ -21,6 +21,7 @@ pub struct Report {
     pub notes: Vec<String>,
     /// How many objects were judged, also those that no policy takes.
     pub objects: usize,
+    judged: usize,
     summary: [usize; 3],
 }
 
@@ -119,6 +120,8 @@ fn is_zero(count: &usize) -> bool {
 struct Json<'a> {
     verdicts: &'a [Row],
     summary: Summary,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    errors: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -147,6 +150,7 @@ impl Report {
     /// Counts an object by the outcome of all its rows.
     pub fn count(&mut self, verdicts: &Verdicts<'_>) {
         self.objects += 1;
+        self.judged += usize::from(!verdicts.rows.is_empty());
         let [denied, warned, patched] = &mut self.summary;
         match case::outcome(verdicts) {
             Outcome::Allow => {}
@@ -162,6 +166,7 @@ impl Report {
         self.errors.extend(other.errors);
         self.notes.extend(other.notes);
         self.objects += other.objects;
+        self.judged += other.judged;
         for (sum, count) in self.summary.iter_mut().zip(other.summary) {
             *sum += count;
         }
@@ -185,7 +190,10 @@ impl Report {
             Output::Human => self.human()?,
             Output::Json => {
                 let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-                serde_json::to_writer(&mut out, &Json { verdicts: &self.rows, summary: self.summary() })?;
+                serde_json::to_writer(
+                    &mut out,
+                    &Json { verdicts: &self.rows, summary: self.summary(), errors: &self.errors },
+                )?;
                 writeln!(out)?;
                 out.flush()?;
             }
@@ -230,9 +238,10 @@ impl Report {
         let Summary { objects, denied, warned, patched } = self.summary();
         let color = if denied > 0 { RED } else { GREEN };
         let plural = if objects == 1 { "" } else { "s" };
+        let judged = format!("{} judged", self.judged);
         writeln!(
             out,
-            "{color}{objects} object{plural}: {denied} denied, {warned} warned, {patched} patched{color:#}"
+            "{color}{objects} object{plural}, {judged}: {denied} denied, {warned} warned, {patched} patched{color:#}"
         )?;
         out.flush()
     }

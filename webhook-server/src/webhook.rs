@@ -14,8 +14,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use policy_core::path::excerpt;
 use policy_core::review::ReviewError;
 use policy_core::{Arena, Configured, Half, NoCluster, Review, admit};
+use tokio::sync::Semaphore;
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
@@ -35,12 +37,16 @@ pub struct Webhook(Arc<Inner>);
 struct Inner {
     policies: Vec<Configured>,
     ready: AtomicBool,
+    /// One permit for each large review that may be judged at a time: they take the memory.
+    large: Arc<Semaphore>,
 }
 
 impl Webhook {
     /// A webhook that asks these policies, and is ready.
     pub fn new(policies: Vec<Configured>) -> Self {
-        Webhook(Arc::new(Inner { policies, ready: AtomicBool::new(true) }))
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let large = Arc::new(Semaphore::new(processors));
+        Webhook(Arc::new(Inner { policies, ready: AtomicBool::new(true), large }))
     }
 
     /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
@@ -80,8 +86,9 @@ impl Webhook {
 
     async fn one(self, half: Half, Path(name): Path<String>, request: Request) -> Result<Response, Refusal> {
         let index = self.0.policies.iter().position(|configured| configured.about.name == name);
-        let index = index
-            .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{name}` is served")))?;
+        let index = index.ok_or_else(|| {
+            Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(&name)))
+        })?;
         self.review(half, Some(index), request).await
     }
 
@@ -96,7 +103,10 @@ impl Webhook {
                 return self.answer(half, policy, &body);
             }
             let webhook = self.clone();
-            let judged = tokio::task::spawn_blocking(move || webhook.answer(half, policy, &body)).await;
+            // Waits its turn within the caller's deadline; the permit goes when the work is done, not when the caller is.
+            let permit = webhook.0.large.clone().acquire_owned().await.map_err(|_| Refusal::panicked())?;
+            let judge = move || (webhook.answer(half, policy, &body), permit).0;
+            let judged = tokio::task::spawn_blocking(judge).await;
             judged.unwrap_or_else(|_| Err(Refusal::panicked()))
         };
         let answer = tokio::time::timeout(timeout, answered).await.unwrap_or_else(|_| {
@@ -176,7 +186,11 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = header(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
     if !media_type.trim().eq_ignore_ascii_case("application/json") {
-        let reason = format!("the content type must be application/json, is `{}`", media_type.escape_debug());
+        let reason = format!("the content type must be application/json, is `{}`", excerpt(media_type));
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+    }
+    if let Some(encoding) = header(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        let reason = format!("the body must not be encoded, is `{}`", excerpt(encoding));
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
     }
     match header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {

@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::field::{Field, Undecided};
 use crate::patch::{self, Operation};
+use crate::path::excerpt;
 use crate::policy::{About, Evaluate};
 use crate::request::{self, Request};
 use crate::value::Value;
@@ -136,7 +137,12 @@ pub fn judge_only(
 
 fn judge(about: &About, policy: &dyn Evaluate, request: &Request<'_>, cluster: &dyn Cluster) -> Verdict {
     let mut verdict = Verdict::default();
-    if let Err(undecided) = policy.evaluate(request, cluster, &mut verdict) {
+    if !about.scope.agrees(request) {
+        let names = (excerpt(request.resource.name), excerpt(request.kind.name));
+        verdict.could_not_decide(
+            request.object.undecided(format!("resource `{}` holds no `{}`", names.0, names.1)),
+        );
+    } else if let Err(undecided) = policy.evaluate(request, cluster, &mut verdict) {
         verdict.could_not_decide(undecided);
     }
     if !about.mutates && !verdict.edits.is_empty() {

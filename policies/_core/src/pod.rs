@@ -38,6 +38,9 @@ pub enum ContainerList {
     Ephemeral,
 }
 
+/// More containers than any node could run, and few enough that no request costs gigabytes.
+const MOST_CONTAINERS: usize = 5000;
+
 const LISTS: [(ContainerList, &str); 3] = [
     (ContainerList::Init, "initContainers"),
     (ContainerList::Regular, "containers"),
@@ -59,7 +62,12 @@ impl<'a> Pod<'a> {
         let spec = root.at("spec");
         let mut containers = Vec::with_capacity(4);
         for (list, key) in LISTS {
-            for field in spec.at(key).items()? {
+            let list_of = spec.at(key);
+            let items = list_of.items()?;
+            if items.len() > MOST_CONTAINERS {
+                return Err(list_of.undecided(format!("must list at most {MOST_CONTAINERS} containers")));
+            }
+            for field in items {
                 containers.push(Container { list, field, security_context: field.at("securityContext") });
             }
         }

@@ -1,6 +1,7 @@
 //! What is asked: an AdmissionRequest, read where a policy or a host needs it and left as it is elsewhere.
 
 use crate::field::{Field, Undecided};
+use crate::path::excerpt;
 use crate::scope;
 use crate::value::{Arena, Value};
 
@@ -89,9 +90,10 @@ impl<'a> Request<'a> {
             name: text("name")?,
             namespace: text("namespace")?,
             operation: Operation::parse(operation).ok_or_else(|| {
-                request
-                    .at("operation")
-                    .undecided(format!("must be CREATE, UPDATE, DELETE or CONNECT, is `{operation}`"))
+                request.at("operation").undecided(format!(
+                    "must be CREATE, UPDATE, DELETE or CONNECT, is `{}`",
+                    excerpt(operation)
+                ))
             })?,
             dry_run: request.at("dryRun").is_true()?,
             user_info: request.at("userInfo").rerooted(),

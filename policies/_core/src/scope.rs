@@ -1,6 +1,6 @@
 //! Which requests a policy wants; webhook rules, Kubewarden metadata and documentation are rendered from it.
 
-use crate::request::{Operation, Request};
+use crate::request::{GroupVersion, Operation, Request};
 use crate::value::Arena;
 
 /// The requests that a policy judges.
@@ -85,6 +85,13 @@ impl Scope {
         self.operations.contains(&request.operation)
             && self.resources.iter().any(|resource| resource.takes(request))
     }
+
+    /// Whether the request's kind is what its resource holds. No API server sends another; who does wants to be judged by
+    /// the rules of something else.
+    pub(crate) fn agrees(&self, request: &Request<'_>) -> bool {
+        let (kind, resource) = (&request.kind, &request.resource);
+        resource.name.is_empty() || self.resources.iter().all(|r| r.is_kind(kind) == r.is_resource(resource))
+    }
 }
 
 impl Resource {
@@ -93,14 +100,24 @@ impl Resource {
     }
 
     fn takes(&self, request: &Request<'_>) -> bool {
-        let (kind, resource) = (&request.kind, &request.resource);
-        let named = (kind.name == self.kind && kind.group == self.group)
-            || (resource.name == self.plural && resource.group == self.group);
-        named
+        (self.is_kind(&request.kind) || self.is_resource(&request.resource))
             && match self.subresources {
                 Subresources::None => request.sub_resource.is_empty(),
                 Subresources::AllBut { ignored, .. } => !ignored.contains(&request.sub_resource),
             }
+    }
+
+    fn is_kind(&self, kind: &GroupVersion<'_>) -> bool {
+        kind.name == self.kind && self.is_group(kind.group)
+    }
+
+    fn is_resource(&self, resource: &GroupVersion<'_>) -> bool {
+        resource.name == self.plural && self.is_group(resource.group)
+    }
+
+    /// What is in `apps` was in `extensions` before, where old API servers still serve it.
+    fn is_group(&self, group: &str) -> bool {
+        group == self.group || (group == "extensions" && self.group == "apps")
     }
 
     /// The names that webhook rules give it: `pods`, `pods/ephemeralcontainers`, `pods/resize`.

@@ -126,7 +126,7 @@ impl<'a> Document<'a> {
 
     /// Runs the parser over the document and hands on its events; the first failure of either ends it.
     fn events(&self, mut each: impl FnMut(Event<'a>, &Span) -> Result<(), String>) -> Result<(), YamlError> {
-        self.refuse_control_characters()?;
+        self.refuse_hidden_characters()?;
         for event in Parser::new_from_str(self.text) {
             let (event, span) = event.map_err(|error| YamlError {
                 position: self.position(error.marker()),
@@ -138,18 +138,25 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
-    /// YAML allows no control characters (section 5.1), and a parser that took a NUL for the end would hide the rest.
-    fn refuse_control_characters(&self) -> Result<(), YamlError> {
-        let forbidden = |byte: &u8| (*byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) || *byte == 0x7f;
-        let Some(at) = self.text.as_bytes().iter().position(forbidden) else { return Ok(()) };
-        let before = self.text.get(..at).unwrap_or_default();
-        let byte = self.text.as_bytes().get(at).copied().unwrap_or_default();
+    /// YAML allows no control characters (section 5.1), and a parser that took a NUL for the end would hide the rest. So
+    /// would the line breaks of YAML 1.1 that are none in YAML 1.2: what is a comment to one is a field to `kubectl`.
+    fn refuse_hidden_characters(&self) -> Result<(), YamlError> {
+        let control = |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0x7f;
+        // The bytes that U+0085 and U+2028 start with: most texts have neither, and are looked at once.
+        let suspicious = |byte: &u8| control(*byte) || matches!(byte, 0xc2 | 0xe2);
+        let Some(first) = self.text.as_bytes().iter().position(suspicious) else { return Ok(()) };
+        let hidden = |c: char| {
+            matches!(c, '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}') || (c.is_ascii() && control(c as u8))
+        };
+        let rest = self.text.get(first..).unwrap_or_default();
+        let Some((at, c)) = rest.char_indices().find(|(_, c)| hidden(*c)) else { return Ok(()) };
+        let before = self.text.get(..first + at).unwrap_or_default();
         Err(YamlError {
             position: Position {
                 line: self.line + before.matches('\n').count(),
                 column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
             },
-            reason: format!("control character 0x{byte:02x} is not allowed"),
+            reason: format!("character U+{:04X} is not allowed", u32::from(c)),
         })
     }
 }

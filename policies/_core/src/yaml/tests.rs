@@ -117,7 +117,11 @@ fn hostile_text_is_refused_with_its_place() {
     let many: String = (0..100).map(|i| format!("k{}: 0\n", i % 99)).collect();
     assert!(decode(&many).unwrap_err().reason.contains("key `k0` stands twice"));
     fails("a:\n\tb: 1\n", "2:2", "tab");
-    fails("a: x\u{0}\nb: 1\n", "1:5", "control character 0x00");
+    fails("a: x\u{0}\nb: 1\n", "1:5", "character U+0000 is not allowed");
+    fails("a: x # \u{2028}b: 1\n", "1:8", "character U+2028");
+    fails("a: x\nb: é # \u{85}c: 1\n", "2:8", "character U+0085");
+    assert_eq!(decode("a: \"\u{e9}\u{20ac}\"\n").unwrap(), "{\"a\":\"é€\"}");
+    assert_eq!(decode("{\"a\": \"\u{2028}\"}").unwrap(), "{\"a\":\"\u{2028}\"}");
     fails("a: &a [*a]\n", "1:8", "within its own anchor");
     fails("a: !Secret x\n", "1:4", "tag `!Secret`");
     fails("? [a]\n: 1\n", "1:3", "a key must be a string");

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use wapc::WapcHost;
 use wasmtime_provider::{WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
-use crate::root;
+use conformance::root;
 
 const TARGET: &str = "wasm32-wasip1";
 
