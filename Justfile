@@ -57,4 +57,4 @@ bench *FILTER:
 
 # coverage-guided fuzzing, SECONDS for each target (cargo install cargo-fuzz; nightly Rust)
 fuzz SECONDS="60":
-    cd tests/fuzz && for target in review yaml; do cargo +nightly fuzz run --fuzz-dir . $target -- -max_total_time={{SECONDS}} -max_len=8192; done
+    cd tests/fuzz && for target in review yaml; do mkdir -p corpus/$target && cargo +nightly fuzz run --fuzz-dir . $target corpus/$target seeds/$target -- -max_total_time={{SECONDS}} -max_len=8192; done
