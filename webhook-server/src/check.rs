@@ -292,6 +292,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use policy_core::{Cluster, Evaluate, Outcome, Verdict};
+
     use super::*;
     use crate::args::Selection;
 
@@ -319,6 +321,44 @@ mod tests {
             let line = text.lines().position(|line| line.contains("privileged")).unwrap() + 1;
             assert_eq!(denial.line, line);
         }
+    }
+
+    /// A policy that looks at the cluster sees the documents that were given, in whatever order.
+    #[test]
+    fn the_other_documents_are_the_cluster() {
+        struct WantsConfigMap;
+        impl Evaluate for WantsConfigMap {
+            fn evaluate(
+                &self,
+                request: &Request<'_>,
+                cluster: &dyn Cluster,
+                verdict: &mut Verdict,
+            ) -> Result<(), Undecided> {
+                let arena = request.object.arena();
+                if cluster.list("", "ConfigMap", Some(request.namespace), arena)?.is_empty() {
+                    verdict.deny(request.object.at("metadata.namespace"), "must have a ConfigMap");
+                }
+                Ok(())
+            }
+        }
+        const READS: &[Read] = &[Read { group: "", version: "v1", kind: "ConfigMap" }];
+        let about = policy_catalog::POLICIES[0].about;
+        let policies = [Configured { about, policy: Box::new(WantsConfigMap) }];
+        let pod = |namespace: &str| {
+            format!("apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}}}\n---\n")
+        };
+        let config_map = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {namespace: a}}\n";
+        let sources = [
+            Source { name: "pods.yaml".to_owned(), text: pod("a") + &pod("b") },
+            Source { name: "maps.yaml".to_owned(), text: config_map.to_owned() },
+        ];
+        let arena = Arena::new();
+        let cluster = cluster(&sources, READS, &arena);
+        let mut report = Report::default();
+        check(&sources[0], &policies, &cluster, "default", &mut report);
+        let outcomes: Vec<Outcome> = report.rows.iter().map(|row| row.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Allow, Outcome::Deny]);
+        assert_eq!(report.rows[1].source.line, 7);
     }
 
     #[test]
