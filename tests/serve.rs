@@ -110,7 +110,7 @@ fn review() -> String {
 /// whose connection was closed after an answer opens another, until it hears that the endpoint is withdrawn, half way
 /// through the draining.
 fn requests_in_flight_are_answered_on_sigterm() -> Result<(), Failed> {
-    let webhook = Webhook::start("sigterm", &["--drain", "1"])?;
+    let webhook = Webhook::start("sigterm", &["--drain", "3"])?;
     let (answered, failed, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let counts = Arc::new((answered, failed, stop));
     let runtime = runtime()?;
@@ -161,14 +161,14 @@ fn closed_before_it_was_sent(error: &anyhow::Error) -> bool {
 }
 
 fn readiness_flips_before_the_end() -> Result<(), Failed> {
-    let webhook = Webhook::start("ready", &["--drain", "2"])?;
+    let webhook = Webhook::start("ready", &["--drain", "8"])?;
     runtime()?.block_on(async {
         let mut client = webhook.client().await?;
         assert_eq!(client.get("/readyz").await?.0, 200);
         webhook.terminate().map_err(|_| anyhow::anyhow!("kill"))?;
         let since = Instant::now();
         while client.get("/readyz").await?.0 == 200 {
-            assert!(since.elapsed() < Duration::from_secs(1), "not ready soon after SIGTERM");
+            assert!(since.elapsed() < Duration::from_secs(5), "not ready soon after SIGTERM");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let (status, answer) = webhook.client().await?.post("/validate", review()).await?;
@@ -221,23 +221,30 @@ fn a_wrong_key_stops_the_start() -> Result<(), Failed> {
     Ok(())
 }
 
-/// With Nagle's algorithm a fifth of all fresh connections take 40 ms longer. Counted against each other within one
-/// run, since how fast the machine is does not matter here.
+/// With Nagle's algorithm a fifth of all fresh connections take 40 ms longer, each time they are tried. A busy machine
+/// does that too, but not five times in a row.
 fn fresh_connections_do_not_stall() -> Result<(), Failed> {
     let webhook = Webhook::start("nagle", &[])?;
-    let mut times = runtime()?.block_on(async {
-        let mut times = Vec::new();
-        for _ in 0..60 {
-            let since = Instant::now();
-            webhook.client().await?.post("/validate", review()).await?;
-            times.push(since.elapsed());
+    let runtime = runtime()?;
+    let mut tried = Vec::new();
+    for _ in 0..5 {
+        let mut times = runtime.block_on(async {
+            let mut times = Vec::new();
+            for _ in 0..60 {
+                let since = Instant::now();
+                webhook.client().await?.post("/validate", review()).await?;
+                times.push(since.elapsed());
+            }
+            anyhow::Ok(times)
+        })?;
+        times.sort();
+        let (median, p90) = (times[30], times[54]);
+        if p90 < median + Duration::from_millis(35) {
+            return Ok(());
         }
-        anyhow::Ok(times)
-    })?;
-    times.sort();
-    let (median, p90) = (times[30], times[54]);
-    assert!(p90 < median + Duration::from_millis(35), "median {median:?}, p90 {p90:?}");
-    Ok(())
+        tried.push((median, p90));
+    }
+    Err(format!("median and p90 of each try: {tried:?}").into())
 }
 
 /// Connections that never shake hands, or never finish their headers, leave the others alone.
