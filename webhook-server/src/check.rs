@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use policy_core::yaml::{Document, Places, Position, documents};
 use policy_core::{
-    Arena, Configured, Field, FieldPath, Finding, Half, Objects, Read, Request, Undecided, admit,
+    Arena, Configured, Field, FieldPath, Finding, Half, Objects, Read, Request, Undecided, Value, admit,
 };
 
 use crate::args::{CheckArgs, End};
@@ -46,7 +46,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
     } else {
         let sources: Vec<Source> = places.iter().filter_map(read).collect();
         let arena = Arena::new();
-        let cluster = cluster(&sources, &reads, &arena);
+        let cluster = cluster(&sources, &reads, &args.namespace, &arena);
         for source in &sources {
             check(source, &policies, &cluster, &args.namespace, &mut report);
         }
@@ -56,7 +56,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
 }
 
 /// The objects of these sources that policies look at, as the cluster. What cannot be read is said when it is judged.
-fn cluster<'a>(sources: &'a [Source], reads: &[Read], arena: &'a Arena) -> Objects<'a> {
+fn cluster<'a>(sources: &'a [Source], reads: &[Read], namespace: &'a str, arena: &'a Arena) -> Objects<'a> {
     let mut kept = Vec::new();
     for document in sources.iter().flat_map(|source| documents(&source.text)) {
         let Ok(Some(value)) = document.decode(arena) else { continue };
@@ -72,7 +72,7 @@ fn cluster<'a>(sources: &'a [Source], reads: &[Read], arena: &'a Arena) -> Objec
             }
         }
     }
-    Objects::new(kept)
+    Objects::new(kept, namespace)
 }
 
 /// Judges every object of a source, on all processors, and adds to the report in the source's order.
@@ -184,16 +184,21 @@ pub(crate) fn unlist<'a>(
 ) -> Result<(), Undecided> {
     // What has items is a list to kubectl, whatever kind it says it is.
     let items = object.at("items");
-    if !items.is_set()? {
+    let is_list = matches!(items.value()?, Some(Value::Array(_)));
+    let list_kind = object.at("kind").text()?.strip_suffix("List");
+    // And it is itself to whoever decodes it as its kind.
+    if !is_list || list_kind.is_none() {
         // The items of a PodList are Pods without saying so.
         let object = match of {
             Some((version, kind)) if object.at("kind").text()?.is_empty() => object.naming(version, kind)?,
             _ => object.rerooted(),
         };
-        objects.push((object, prefix));
+        objects.push((object, prefix.clone()));
+    }
+    if !is_list {
         return Ok(());
     }
-    let kind = object.at("kind").text()?.strip_suffix("List").filter(|kind| !kind.is_empty());
+    let kind = list_kind.filter(|kind| !kind.is_empty());
     let version = object.at("apiVersion").text()?;
     for item in items.items()? {
         let path = item.path().below(&prefix);
@@ -316,10 +321,23 @@ mod tests {
             let report = report(&text);
             assert_eq!(report.errors, Vec::<String>::new());
             let denial =
-                report.rows[0].denials.iter().find(|found| found.control == Some("privileged")).unwrap();
+                report.rows.iter().flat_map(|row| &row.denials).find(|d| d.control == Some("privileged"));
+            let denial = denial.unwrap();
             assert_eq!(denial.field, "spec.containers[0].securityContext.privileged");
             let line = text.lines().position(|line| line.contains("privileged")).unwrap() + 1;
             assert_eq!(denial.line, line);
+        }
+    }
+
+    /// To `kubectl` what has items is a list; to others it is what it says it is, with a field that they do not know.
+    #[test]
+    fn a_pod_does_not_hide_behind_items() {
+        let pod = "apiVersion: v1\nkind: Pod\nspec: {hostNetwork: true, containers: [{name: c}]}\nitems: ";
+        for items in ["[]", "[{apiVersion: v1, kind: ConfigMap}]", "{a: 1}", "null", "7"] {
+            let report = report(&format!("{pod}{items}\n"));
+            let denied =
+                report.rows.iter().flat_map(|row| &row.denials).any(|d| d.field == "spec.hostNetwork");
+            assert!(denied, "{items}");
         }
     }
 
@@ -353,7 +371,7 @@ mod tests {
             Source { name: "maps.yaml".to_owned(), text: config_map.to_owned() },
         ];
         let arena = Arena::new();
-        let cluster = cluster(&sources, READS, &arena);
+        let cluster = cluster(&sources, READS, "default", &arena);
         let mut report = Report::default();
         check(&sources[0], &policies, &cluster, "default", &mut report);
         let outcomes: Vec<Outcome> = report.rows.iter().map(|row| row.outcome).collect();

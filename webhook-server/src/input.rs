@@ -1,5 +1,6 @@
 //! Reads manifests: files, directories, kustomizations and standard input.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,7 +73,9 @@ fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> 
         paths.into_iter().partition(|path| KUSTOMIZATIONS.contains(&name(path).as_str()));
     if let (Kustomizations::Build, Some(kustomization)) = (kustomizations, kustomization.first()) {
         let text = read_file(kustomization).with_context(|| kustomization.display().to_string())?;
-        for path in others.iter().filter(|path| is_manifest(path) && !text.contains(&name(path))) {
+        let named = names(&text);
+        let could_be_meant = |path: &&PathBuf| is_manifest(path) || (path.is_dir() && name(path) != ".git");
+        for path in others.iter().filter(could_be_meant).filter(|path| !named.contains(name(path).as_str())) {
             skipped(path, "the kustomization beside it does not name it");
         }
         places.push(Place::Kustomization(dir.to_owned()));
@@ -98,6 +101,13 @@ fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> 
         }
     }
     Ok(())
+}
+
+/// Every part of every path that a kustomization could name, outside of comments.
+fn names(kustomization: &str) -> BTreeSet<&str> {
+    let lines = kustomization.lines().map(|line| line.split(" #").next().unwrap_or_default());
+    let written = lines.filter(|line| !line.trim_start().starts_with('#'));
+    written.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && !"._-".contains(c))).collect()
 }
 
 fn name(path: &Path) -> String {

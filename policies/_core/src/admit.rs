@@ -182,6 +182,7 @@ fn confirm(configured: &Configured, patched: &Request<'_>, cluster: &dyn Cluster
     }
     verdict.denials = again.denials;
     verdict.undecided = again.undecided;
+    verdict.left_out = again.left_out;
     verdict.warnings.append(&mut again.warnings);
 }
 

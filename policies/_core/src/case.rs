@@ -97,7 +97,9 @@ impl<'a> Case<'a> {
         let policies = [Configured { about: entry.about, policy }];
         Ok(match &self.cluster {
             None => admit(&policies, &request, &NoCluster, Half::Mutate),
-            Some(objects) => admit(&policies, &request, &Objects::new(objects.clone()), Half::Mutate),
+            Some(objects) => {
+                admit(&policies, &request, &Objects::new(objects.clone(), "default"), Half::Mutate)
+            }
         })
     }
 

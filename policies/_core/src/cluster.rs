@@ -42,12 +42,13 @@ impl Cluster for NoCluster {
 #[derive(Clone, Debug, Default)]
 pub struct Objects<'o> {
     objects: Vec<Value<'o>>,
+    namespace: &'o str,
 }
 
 impl<'o> Objects<'o> {
-    /// The objects, in the order given. One that names no namespace lives in `default`.
-    pub fn new(objects: Vec<Value<'o>>) -> Self {
-        Objects { objects }
+    /// The objects, in the order given, and the namespace of those that name none.
+    pub fn new(objects: Vec<Value<'o>>, namespace: &'o str) -> Self {
+        Objects { objects, namespace }
     }
 }
 
@@ -67,7 +68,8 @@ impl Cluster for Objects<'_> {
             if !of_group || object.at("kind").text()? != kind {
                 continue;
             }
-            let lives_in = object.at("metadata.namespace").str()?.unwrap_or("default");
+            let named = object.at("metadata.namespace").text()?;
+            let lives_in = if named.is_empty() { self.namespace } else { named };
             if namespace.is_none_or(|namespace| namespace == lives_in) {
                 found.push(object);
             }
@@ -84,16 +86,21 @@ mod tests {
     fn objects_are_found_by_group_kind_and_namespace() {
         let arena = Arena::new();
         let decode = |text: &'static str| Value::from_json(text.as_bytes(), &arena).unwrap();
-        let objects = Objects::new(vec![
-            decode(
-                r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"namespace":"a"}}"#,
-            ),
-            decode(r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"n"}}"#),
-            decode(
-                r#"{"apiVersion":"crd.projectcalico.org/v1","kind":"NetworkPolicy","metadata":{"namespace":"a"}}"#,
-            ),
-            decode(r#"{"apiVersion":"v1","kind":"Odd","metadata":7}"#),
-        ]);
+        let objects = Objects::new(
+            vec![
+                decode(
+                    r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"namespace":"a"}}"#,
+                ),
+                decode(
+                    r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"n"}}"#,
+                ),
+                decode(
+                    r#"{"apiVersion":"crd.projectcalico.org/v1","kind":"NetworkPolicy","metadata":{"namespace":"a"}}"#,
+                ),
+                decode(r#"{"apiVersion":"v1","kind":"Odd","metadata":7}"#),
+            ],
+            "default",
+        );
         let count =
             |namespace| objects.list("networking.k8s.io", "NetworkPolicy", namespace, &arena).unwrap().len();
         assert_eq!((count(None), count(Some("a")), count(Some("default")), count(Some("b"))), (2, 1, 1, 0));

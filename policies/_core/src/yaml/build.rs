@@ -22,8 +22,8 @@ pub(super) struct Builder<'a> {
     open: Vec<Open<'a>>,
     items: Vec<Value<'a>>,
     members: Vec<Member<'a>>,
-    /// The value of each anchor, and how many values are in it.
-    anchors: BTreeMap<usize, (Value<'a>, usize)>,
+    /// The value of each anchor, and how large it is.
+    anchors: BTreeMap<usize, (Value<'a>, Size)>,
     values: usize,
     root: Option<Value<'a>>,
 }
@@ -34,6 +34,15 @@ struct Open<'a> {
     start: usize,
     anchor: usize,
     values_before: usize,
+    /// How deep the deepest of its values so far is.
+    depth: usize,
+}
+
+/// How large a value is, aliases followed.
+#[derive(Clone, Copy)]
+struct Size {
+    values: usize,
+    depth: usize,
 }
 
 enum Kind<'a> {
@@ -75,8 +84,8 @@ impl<'a> Builder<'a> {
                     return self.key(text, style, tag.as_deref());
                 }
                 let value = scalar::value(text, style, tag.as_deref(), self.arena)?;
-                self.keep(anchor, value, 1);
-                self.place(value, 1)
+                self.keep(anchor, value, Size { values: 1, depth: 0 });
+                self.place(value, Size { values: 1, depth: 0 })
             }
             Event::SequenceStart(anchor, tag) => self.open(Kind::List, anchor, tag.as_deref(), "seq"),
             Event::MappingStart(anchor, tag) => {
@@ -131,12 +140,12 @@ impl<'a> Builder<'a> {
             Kind::List => self.items.len(),
             Kind::Mapping { .. } => self.members.len(),
         };
-        self.open.push(Open { kind, start, anchor, values_before: self.values });
+        self.open.push(Open { kind, start, anchor, values_before: self.values, depth: 0 });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), String> {
-        let Some(Open { kind, start, anchor, values_before }) = self.open.pop() else {
+        let Some(Open { kind, start, anchor, values_before, depth }) = self.open.pop() else {
             return Err("an end without a start".to_owned());
         };
         let value = match kind {
@@ -156,9 +165,9 @@ impl<'a> Builder<'a> {
                 object
             }
         };
-        let size = self.values - values_before + 1;
-        self.keep(anchor, value, size);
-        self.place(value, 1)
+        let depth = depth + 1;
+        self.keep(anchor, value, Size { values: self.values - values_before + 1, depth });
+        self.place(value, Size { values: 1, depth })
     }
 
     /// Adds the members of merged mappings (`<<`) that the mapping does not have itself; of two that are merged the
@@ -176,14 +185,20 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn keep(&mut self, anchor: usize, value: Value<'a>, size: usize) {
+    fn keep(&mut self, anchor: usize, value: Value<'a>, size: Size) {
         if anchor > 0 {
             self.anchors.insert(anchor, (value, size));
         }
     }
 
-    fn place(&mut self, value: Value<'a>, size: usize) -> Result<(), String> {
-        self.values += size;
+    fn place(&mut self, value: Value<'a>, size: Size) -> Result<(), String> {
+        self.values += size.values;
+        if self.open.len() + size.depth > MAX_DEPTH {
+            return Err(format!("values lie more than {MAX_DEPTH} deep, aliases followed"));
+        }
+        if let Some(open) = self.open.last_mut() {
+            open.depth = open.depth.max(size.depth);
+        }
         if self.values > MAX_VALUES {
             return Err(format!("the document has more than {MAX_VALUES} values, aliases followed"));
         }

@@ -143,6 +143,18 @@ fn anchors_that_explode_are_refused() {
     assert!(error.reason.contains("more than 2000000 values"), "{error}");
 }
 
+/// Depth is what every recursion over a value is bounded by, so aliases count.
+#[test]
+fn aliases_do_not_lie_deeper_than_text_may() {
+    let mut text = "x0: &a0 [0]\n".to_owned();
+    for i in 1..100 {
+        text.push_str(&format!("x{i}: &a{i} [[*a{}]]\n", i - 1));
+    }
+    assert!(decode(&text).unwrap_err().reason.contains("more than 128 deep, aliases followed"));
+    let fits: String = text.lines().take(60).map(|line| format!("{line}\n")).collect();
+    assert!(decode(&fits).is_ok());
+}
+
 #[test]
 fn one_long_line_is_read() {
     let text = format!("a: {}\n", "x".repeat(10_000_000));
