@@ -39,7 +39,8 @@ pub use version::Version;
 /// - Of a volume with two sources, which no API server takes, both are judged; upstream looks at the first it knows.
 /// - Housekeeping on a pod that is being deleted, such as the removal of a finalizer, is never denied, whatever else it
 ///   changes; its ephemeral containers are judged.
-/// - A pod without containers, or a field of another type than Kubernetes has, is denied: it cannot be judged.
+/// - A pod without containers or with more than 5,000, or a field of another type than Kubernetes has, is denied: it
+///   cannot be judged.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct PodSecurityStandards {
