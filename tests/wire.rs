@@ -6,14 +6,12 @@ use policy_catalog::POLICIES;
 use policy_core::{Cluster, Configured, Evaluate, Undecided, Verdict};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
+use webhook_server::args::Selection;
+use webhook_server::config;
 use webhook_server::webhook::{BODY_LIMIT, Webhook};
 
 fn webhook() -> Webhook {
-    let configured = POLICIES.iter().map(|entry| Configured {
-        about: entry.about,
-        policy: (entry.configure)("").expect("every policy has defaults"),
-    });
-    Webhook::new(configured.collect())
+    Webhook::new(config::select(&Selection::default()).expect("every policy has defaults"))
 }
 
 async fn send(request: Request<Body>) -> (StatusCode, String) {

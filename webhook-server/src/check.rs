@@ -32,19 +32,18 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
     let places = input::places(&args.paths, Kustomizations::Build)?;
     let mut report = Report::default();
     let reads: Vec<Read> = policies.iter().flat_map(|configured| configured.about.reads).copied().collect();
-    let mut read =
-        |place: &Place| place.read().map_err(|error| report.errors.push(format!("{error:#}"))).ok();
+    let read = |place: &Place, report: &mut Report| {
+        place.read().map_err(|error| report.errors.push(format!("{error:#}"))).ok()
+    };
     if reads.is_empty() {
         // One source at a time is in memory.
-        let mut all = Report::default();
         for place in &places {
-            if let Some(source) = read(place) {
-                check(&source, &policies, &Objects::default(), &args.namespace, &mut all);
+            if let Some(source) = read(place, &mut report) {
+                check(&source, &policies, &Objects::default(), &args.namespace, &mut report);
             }
         }
-        report.extend(all);
     } else {
-        let sources: Vec<Source> = places.iter().filter_map(read).collect();
+        let sources: Vec<Source> = places.iter().filter_map(|place| read(place, &mut report)).collect();
         let arena = Arena::new();
         let cluster = cluster(&sources, &reads, &args.namespace, &arena);
         for source in &sources {

@@ -38,15 +38,11 @@ pub fn page(entry: &Entry, cases: &[CaseLine]) -> String {
 /// The table of a policy's settings, and of the values that they may name.
 fn settings(schema: &Value) -> String {
     let mut text = "\n## Settings\n\n| setting | type | default | what |\n|---|---|---|---|\n".to_owned();
-    let empty = serde_json::Map::new();
-    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    for (name, property) in properties {
+    for (name, property) in members(schema, "properties") {
         let default = property.get("default").map(|default| format!("`{default}`")).unwrap_or_default();
         text.push_str(&format!("| `{name}` | {} | {default} | {} |\n", kind(property), one_line(property)));
     }
-    let definitions = schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
-    for (name, definition) in definitions {
-        let Some(values) = definition.get("oneOf").and_then(Value::as_array) else { continue };
+    for (name, values) in enumerations(schema) {
         text.push_str(&format!("\n### {name}\n\n| value | what |\n|---|---|\n"));
         for value in values {
             let word = value.get("const").and_then(Value::as_str).unwrap_or_default();
@@ -54,6 +50,17 @@ fn settings(schema: &Value) -> String {
         }
     }
     text
+}
+
+/// The members of an object in a schema, such as its properties.
+fn members<'s>(schema: &'s Value, key: &str) -> impl Iterator<Item = (&'s String, &'s Value)> {
+    schema.get(key).and_then(Value::as_object).into_iter().flatten()
+}
+
+/// The definitions of a schema that list the values a setting may have, and those values.
+fn enumerations(schema: &Value) -> impl Iterator<Item = (&String, &Vec<Value>)> {
+    members(schema, "$defs")
+        .filter_map(|(name, definition)| Some((name, definition.get("oneOf")?.as_array()?)))
 }
 
 fn kind(property: &Value) -> String {
@@ -143,16 +150,12 @@ pub fn help(entry: &Entry) -> String {
     let schema = (entry.schema)();
     let docs = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let mut text = format!("{}\n{}\n\n{docs}\n\n## Settings\n", about.name, about.summary);
-    let empty = serde_json::Map::new();
-    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    for (name, property) in properties {
+    for (name, property) in members(schema.as_value(), "properties") {
         let default =
             property.get("default").map(|default| format!(" (default {default})")).unwrap_or_default();
         text.push_str(&format!("\n{name}{default}\n    {}\n", one_line(property)));
     }
-    let definitions = schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
-    for (name, definition) in definitions {
-        let Some(values) = definition.get("oneOf").and_then(Value::as_array) else { continue };
+    for (name, values) in enumerations(schema.as_value()) {
         text.push_str(&format!("\n## {name}\n\n"));
         for value in values {
             let word = value.get("const").and_then(Value::as_str).unwrap_or_default();
