@@ -18,6 +18,11 @@ fn main() -> ExitCode {
             trial("every_finding_has_its_place", every_finding_has_its_place),
             trial("settings_that_are_wrong_are_named", settings_that_are_wrong_are_named),
             trial("a_config_file_chooses_policies", a_config_file_chooses_policies),
+            trial(
+                "what_is_excepted_is_admitted_until_it_expires",
+                what_is_excepted_is_admitted_until_it_expires,
+            ),
+            trial("an_exception_that_nothing_needs_fails", an_exception_that_nothing_needs_fails),
             trial("standard_input_is_read", standard_input_is_read),
             trial("hostile_files_are_refused_with_their_place", hostile_files_are_refused_with_their_place),
             trial("colour_is_for_terminals_that_want_it", colour_is_for_terminals_that_want_it),
@@ -126,7 +131,7 @@ fn json_is_the_contract() -> Result<(), Failed> {
     expect(&output, 0)?;
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(report["verdicts"][0]["outcome"], "allow");
-    assert_eq!(report["verdicts"][0]["source"]["line"], 1);
+    assert_eq!(report["verdicts"][0]["source"]["line"], 3);
     assert_eq!(report["summary"], json!({"objects": 1, "denied": 0, "warned": 0, "patched": 0}));
     Ok(())
 }
@@ -230,6 +235,78 @@ fn a_config_file_chooses_policies() -> Result<(), Failed> {
         let err = text(&output.stderr);
         assert!(err.contains(reason), "{config}: {err}");
     }
+    Ok(())
+}
+
+/// A configuration that excepts what is wrong with [`PRIVILEGED`] at baseline.
+const EXCEPTING: &str = "policies:
+- name: pod-security-standards
+  settings: {level: baseline}
+exceptions:
+- policy: pod-security-standards
+  control: privileged
+  namespace: shop
+  workload: Pod/web
+  container: web
+  reason: It must.
+  owner: shop
+  expires: 9999-12-31
+";
+
+/// `policies.yaml` in the directory that is judged is what it is judged by; it is no manifest itself.
+fn what_is_excepted_is_admitted_until_it_expires() -> Result<(), Failed> {
+    let folder = Folder::new("excepted");
+    folder.file("pod.yaml", PRIVILEGED);
+    folder.file("policies.yaml", EXCEPTING);
+    let path = folder.0.to_str().ok_or("a path is UTF-8")?;
+    let output = run(&["check", path]);
+    expect(&output, 0)?;
+    assert!(text(&output.stderr).contains("policies.yaml has them"), "what governs is said");
+    let all = "1 object, 1 judged: 0 denied, 0 warned, 0 patched, 1 finding excepted\n";
+    assert_eq!(text(&output.stdout), all);
+    let output = run(&["check", "--output", "json", path]);
+    expect(&output, 0)?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let row = &report["verdicts"][0];
+    assert_eq!((&row["outcome"], &row["denials"]), (&json!("allow"), &json!([])));
+    assert_eq!(
+        row["excepted"],
+        json!([{"field": "spec.containers[0].securityContext.privileged", "message": "must not be true",
+                "control": "privileged", "line": 11, "column": 7,
+                "reason": "It must.", "owner": "shop", "expires": "9999-12-31"}])
+    );
+    // The webhook has the same exceptions.
+    expect(&run(&["demo", path]), 0)?;
+    folder.file("policies.yaml", EXCEPTING.replace("9999-12-31", "2026-01-01"));
+    for command in ["check", "demo"] {
+        let output = run(&[command, path]);
+        expect(&output, 1)?;
+        let said = text(&output.stdout);
+        assert!(said.contains("must not be true; its exception expired on 2026-01-01: ask shop"), "{said}");
+    }
+    // A Kubernetes object of that name is judged as any other.
+    folder.file("policies.yaml", PRIVILEGED);
+    assert!(text(&run(&["check", path]).stdout).contains("2 objects, 2 judged: 2 denied"));
+    Ok(())
+}
+
+fn an_exception_that_nothing_needs_fails() -> Result<(), Failed> {
+    let folder = Folder::new("unused");
+    let pod = folder.file("pod.yaml", PRIVILEGED.replace("privileged: true", "privileged: false"));
+    let config = folder.file("policies.yaml", EXCEPTING);
+    let [path, pod, config] = [&folder.0, &pod, &config].map(|p| p.to_str().expect("a path is UTF-8"));
+    for arguments in [&["check", path][..], &["check", "--config", config, pod]] {
+        let output = run(arguments);
+        expect(&output, 1)?;
+        let said = text(&output.stderr);
+        let wanted = "policies.yaml:5:3: nothing needs this exception of pod-security-standards (privileged) for shop Pod/web";
+        assert!(said.contains(wanted), "{said}");
+    }
+    // In a part of the whole it may be for the other part.
+    let elsewhere = PRIVILEGED.replace("namespace: shop", "namespace: other").replace("true", "false");
+    let other = folder.file("other.yaml", elsewhere);
+    let other = other.to_str().ok_or("a path is UTF-8")?;
+    expect(&run(&["check", "--config", config, other]), 0)?;
     Ok(())
 }
 

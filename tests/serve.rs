@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             trial("fresh_connections_do_not_stall", fresh_connections_do_not_stall),
             trial("half_open_connections_hold_nobody_up", half_open_connections_hold_nobody_up),
             trial("http_2_is_negotiated", http_2_is_negotiated),
+            trial("metrics_are_counted_and_served", metrics_are_counted_and_served),
         ]
     })
 }
@@ -64,7 +65,11 @@ impl Webhook {
         let mut stderr = BufReader::new(child.stderr.take().ok_or("it has a standard error")?);
         let mut line = String::new();
         stderr.read_line(&mut line)?;
-        let address = line.trim().rsplit_once("https://").ok_or_else(|| line.clone())?.1.parse()?;
+        let Some(Ok(address)) = line.trim().rsplit_once("https://").map(|(_, address)| address.parse())
+        else {
+            child.kill()?;
+            return Err(format!("it does not serve: {line}").into());
+        };
         let trusted = tls::trusting(&[CertificateDer::from_pem_file(&cert)?])?;
         Ok(Webhook { child, stderr, address, trusted, folder })
     }
@@ -284,5 +289,43 @@ fn http_2_is_negotiated() -> Result<(), Failed> {
     assert_eq!(negotiated(&[b"h2", b"http/1.1"])?.as_deref(), Some(&b"h2"[..]));
     assert_eq!(negotiated(&[b"http/1.1"])?.as_deref(), Some(&b"http/1.1"[..]));
     assert_eq!(negotiated(&[])?, None);
+    Ok(())
+}
+
+/// Reviews by what became of them, refusals by their code, and when the certificate ends.
+fn metrics_are_counted_and_served() -> Result<(), Failed> {
+    let mut webhook = Webhook::start("metrics", &["--metrics-listen", "127.0.0.1:0", "--drain", "0"])?;
+    let mut line = String::new();
+    webhook.stderr.read_line(&mut line)?;
+    let address = line.trim().strip_prefix("pratique: metrics on http://").ok_or_else(|| line.clone())?;
+    let address: SocketAddr = address.strip_suffix("/metrics").ok_or_else(|| line.clone())?.parse()?;
+    runtime()?.block_on(async {
+        let mut client = webhook.client().await?;
+        for path in ["/validate", "/validate", "/mutate"] {
+            assert!(client.post(path, review().into_bytes()).await?.0.is_success());
+        }
+        assert_eq!(client.post("/validate/nope", review().into_bytes()).await?.0, 404);
+        anyhow::Ok(())
+    })?;
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    for wanted in [
+        "content-type: application/openmetrics-text",
+        "pratique_reviews_total{half=\"validate\",operation=\"CREATE\",outcome=\"deny\"} 2\n",
+        "pratique_reviews_total{half=\"mutate\",operation=\"CREATE\",outcome=\"deny\"} 1\n",
+        "pratique_refusals_total{code=\"404\"} 1\n",
+        "pratique_review_duration_seconds_bucket{le=\"0.00005\"}",
+        "pratique_review_duration_seconds_count 3\n",
+        "# EOF\n",
+    ] {
+        assert!(answer.contains(wanted), "{wanted}: not in {answer}");
+    }
+    // rcgen's certificates end on the first day of the year 4096.
+    let expiry = answer.lines().find_map(|line| line.strip_prefix("pratique_certificate_expiry_seconds "));
+    assert_eq!(expiry, Some("67090118400"), "{answer}");
+    webhook.terminate()?;
+    webhook.end()?;
     Ok(())
 }

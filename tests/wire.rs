@@ -7,11 +7,11 @@ use policy_core::{Cluster, Configured, Evaluate, Undecided, Verdict};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use webhook_server::args::Selection;
-use webhook_server::config;
+use webhook_server::config::Config;
 use webhook_server::webhook::{BODY_LIMIT, Webhook};
 
 fn webhook() -> Webhook {
-    Webhook::new(config::select(&Selection::default()).expect("every policy has defaults"))
+    Webhook::new(Config::load(&Selection::default()).expect("every policy has defaults"))
 }
 
 async fn send(request: Request<Body>) -> (StatusCode, String) {

@@ -56,7 +56,8 @@ impl From<End> for ExitCode {
 /// Which policies, with which settings.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Selection {
-    /// A file that lists policies and their settings; all policies with default settings, if not given
+    /// A file that lists policies, their settings and exceptions; if not given, `policies.yaml` in the one directory that
+    /// is judged, or all policies with default settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Only this policy; may be given again
@@ -128,6 +129,9 @@ pub struct ServeArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
+    /// Where to serve metrics to Prometheus, at /metrics in plain HTTP; nowhere, if not given
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
     /// The certificate chain, PEM; without it one is made at start, for loopback addresses only
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

@@ -9,14 +9,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use policy_core::yaml::{Document, Places, Position, documents};
-use policy_core::{
-    Arena, Configured, Field, FieldPath, Finding, Half, Objects, Read, Request, Undecided, Value, admit,
-};
+use policy_core::{Arena, Field, FieldPath, Finding, Half, Objects, Read, Request, Undecided, Value, admit};
 
 use crate::args::{CheckArgs, End};
-use crate::config;
+use crate::config::Config;
 use crate::input::{self, Kustomizations, Place, Source};
-use crate::report::{Found, ObjectName, Report, Row, SourcePosition};
+use crate::report::{ExceptedFinding, Found, ObjectName, Report, Row, SourcePosition};
 
 /// How many documents a thread takes at a time.
 const BATCH: usize = 32;
@@ -28,10 +26,11 @@ const LONG: Duration = Duration::from_millis(400);
 /// # Errors
 /// It cannot start: bad arguments, bad settings, a path that does not exist.
 pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
-    let policies = config::select(&args.selection)?;
+    let config = Config::load_for(&args.selection, &args.paths)?;
     let places = input::places(&args.paths, Kustomizations::Build)?;
     let mut report = Report::default();
-    let reads: Vec<Read> = policies.iter().flat_map(|configured| configured.about.reads).copied().collect();
+    let reads: Vec<Read> =
+        config.policies.iter().flat_map(|configured| configured.about.reads).copied().collect();
     let read = |place: &Place, report: &mut Report| {
         place.read().map_err(|error| report.errors.push(format!("{error:#}"))).ok()
     };
@@ -39,7 +38,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
         // One source at a time is in memory.
         for place in &places {
             if let Some(source) = read(place, &mut report) {
-                check(&source, &policies, &Objects::default(), &args.namespace, &mut report);
+                check(&source, &config, &Objects::default(), &args.namespace, &mut report);
             }
         }
     } else {
@@ -47,8 +46,11 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
         let arena = Arena::new();
         let cluster = cluster(&sources, &reads, &args.namespace, &arena);
         for source in &sources {
-            check(source, &policies, &cluster, &args.namespace, &mut report);
+            check(source, &config, &cluster, &args.namespace, &mut report);
         }
+    }
+    for exception in config.exceptions.unused(config.governs_all) {
+        report.failures.push(format!("{}: nothing needs this {exception}: strike it", exception.place));
     }
     report.print(args.output)?;
     Ok(report.end())
@@ -75,13 +77,7 @@ fn cluster<'a>(sources: &'a [Source], reads: &[Read], namespace: &'a str, arena:
 }
 
 /// Judges every object of a source, on all processors, and adds to the report in the source's order.
-pub fn check(
-    source: &Source,
-    policies: &[Configured],
-    cluster: &Objects<'_>,
-    namespace: &str,
-    report: &mut Report,
-) {
+pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace: &str, report: &mut Report) {
     let documents = documents(&source.text);
     let batches: Vec<&[Document<'_>]> = documents.chunks(BATCH).collect();
     let next = AtomicUsize::new(0);
@@ -96,7 +92,7 @@ pub fn check(
             for (i, document) in batch.iter().enumerate() {
                 let at = At { source, document, number: index * BATCH + i + 1, places: OnceCell::new() };
                 let judge =
-                    AssertUnwindSafe(|| judge_document(&at, policies, cluster, namespace, &arena, &mut part));
+                    AssertUnwindSafe(|| judge_document(&at, config, cluster, namespace, &arena, &mut part));
                 if catch_unwind(judge).is_err() {
                     let reason = "a bug in pratique: it could not be judged";
                     part.errors.push(format!("{}:{}: {reason}", source.name, document.start()));
@@ -146,7 +142,7 @@ impl At<'_> {
 
 fn judge_document<'a>(
     at: &At<'a>,
-    policies: &[Configured],
+    config: &Config,
     cluster: &'a Objects<'_>,
     namespace: &'a str,
     arena: &'a Arena,
@@ -168,7 +164,7 @@ fn judge_document<'a>(
     }
     for (object, prefix) in objects {
         match Request::create(object, namespace) {
-            Ok(request) => judge_object(at, policies, cluster, &request, &prefix, report),
+            Ok(request) => judge_object(at, config, cluster, &request, &prefix, report),
             Err(undecided) => report.errors.push(at.unreadable(&undecided, &prefix)),
         }
     }
@@ -208,7 +204,7 @@ pub(crate) fn unlist<'a>(
 
 fn judge_object(
     at: &At<'_>,
-    policies: &[Configured],
+    config: &Config,
     cluster: &Objects<'_>,
     request: &Request<'_>,
     prefix: &FieldPath,
@@ -220,7 +216,8 @@ fn judge_object(
         report.errors.push(format!("{}:{start}: {reason}", at.source.name));
         return;
     }
-    let verdicts = admit(policies, request, cluster, Half::Mutate);
+    let mut verdicts = admit(&config.policies, request, cluster, Half::Mutate);
+    let excepted = config.exceptions.apply(request, &mut verdicts);
     report.count(&verdicts);
     if verdicts.rows.is_empty() && has_pod_template(request) {
         let name = ObjectName::of(request);
@@ -251,6 +248,11 @@ fn judge_object(
             object: ObjectName::of(request),
             denials,
             warnings,
+            excepted: excepted
+                .iter()
+                .filter(|excepted| excepted.policy == row.about.name)
+                .map(|excepted| ExceptedFinding::new(found(&excepted.finding), excepted.exception))
+                .collect(),
             left_out: row.verdict.left_out,
             patch: if row.verdict.edits.is_empty() { Vec::new() } else { verdicts.patch.clone() },
         });
@@ -296,16 +298,16 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use policy_core::{Cluster, Evaluate, Outcome, Verdict};
+    use policy_core::{Cluster, Configured, Evaluate, Outcome, Verdict};
 
     use super::*;
     use crate::args::Selection;
 
     fn report(text: &str) -> Report {
-        let policies = config::select(&Selection::default()).unwrap();
+        let config = Config::load(&Selection::default()).unwrap();
         let source = Source { name: "x.yaml".to_owned(), text: text.to_owned() };
         let mut report = Report::default();
-        check(&source, &policies, &Objects::default(), "default", &mut report);
+        check(&source, &config, &Objects::default(), "default", &mut report);
         report
     }
 
@@ -360,7 +362,8 @@ mod tests {
         }
         const READS: &[Read] = &[Read { group: "", version: "v1", kind: "ConfigMap" }];
         let about = policy_catalog::POLICIES[0].about;
-        let policies = [Configured { about, policy: Box::new(WantsConfigMap) }];
+        let policies = vec![Configured { about, policy: Box::new(WantsConfigMap) }];
+        let config = Config { policies, ..Config::default() };
         let pod = |namespace: &str| {
             format!("apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}}}\n---\n")
         };
@@ -372,7 +375,7 @@ mod tests {
         let arena = Arena::new();
         let cluster = cluster(&sources, READS, "default", &arena);
         let mut report = Report::default();
-        check(&sources[0], &policies, &cluster, "default", &mut report);
+        check(&sources[0], &config, &cluster, "default", &mut report);
         let outcomes: Vec<Outcome> = report.rows.iter().map(|row| row.outcome).collect();
         assert_eq!(outcomes, [Outcome::Allow, Outcome::Deny]);
         assert_eq!(report.rows[1].source.line, 7);

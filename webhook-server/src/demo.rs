@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::{DemoArgs, End};
 use crate::check::unlist;
 use crate::client::{Client, apply_patch};
-use crate::config;
+use crate::config::Config;
 use crate::input::{self, Kustomizations};
 use crate::report::{ObjectName, style};
 use crate::serve::Server;
@@ -41,16 +41,16 @@ struct Arrival {
 /// # Errors
 /// It cannot start, or an object cannot be read.
 pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
-    let policies = config::select(&args.selection)?;
-    let names: Vec<&str> = policies.iter().map(|configured| configured.about.name).collect();
+    let config = Config::load_for(&args.selection, std::slice::from_ref(&args.path))?;
+    let names: Vec<&str> = config.policies.iter().map(|configured| configured.about.name).collect();
     let travellers = read(args)?;
     let identity = Identity::for_loopback(Ipv4Addr::LOCALHOST.into())?;
     let trusted = tls::trusting(&identity.chain)?;
-    let config = identity.server()?;
+    let tls = identity.server()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let arrivals = runtime.block_on(async {
-        let server = Server::start(listener, config, Webhook::new(policies).router())?;
+        let server = Server::start(listener, tls, Webhook::new(config).router())?;
         anstream::println!("webhook on https://{}, policies: {}\n", server.address, names.join(", "));
         let mut client = Client::connect(server.address, trusted).await?;
         let mut arrivals = Vec::with_capacity(travellers.len());

@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use policy_core::path::printable;
 
+use crate::config;
+
 /// A stream of YAML documents, and how reports name it.
 #[derive(Debug)]
 pub struct Source {
@@ -49,7 +51,12 @@ pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Resu
         let before = places.len();
         match path {
             path if path.as_os_str() == "-" => places.push(Place::StandardInput),
-            path if path.is_dir() => walk(path, kustomizations, &mut places)?,
+            path if path.is_dir() => {
+                walk(path, kustomizations, &mut places)?;
+                // What governs the manifests is none.
+                let config = config::in_directory(path).map(Place::File);
+                places.retain(|place| Some(place) != config.as_ref());
+            }
             path => {
                 path.metadata().with_context(|| path.display().to_string())?;
                 places.push(Place::File(path.clone()));
@@ -75,7 +82,9 @@ fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> 
         let text = read_file(kustomization).with_context(|| kustomization.display().to_string())?;
         let named = names(&text);
         let could_be_meant = |path: &&PathBuf| is_manifest(path) || (path.is_dir() && name(path) != ".git");
-        for path in others.iter().filter(could_be_meant).filter(|path| !named.contains(name(path).as_str())) {
+        let config = config::in_directory(dir);
+        let others = others.iter().filter(|path| Some(*path) != config.as_ref());
+        for path in others.filter(could_be_meant).filter(|path| !named.contains(name(path).as_str())) {
             skipped(path, "the kustomization beside it does not name it");
         }
         places.push(Place::Kustomization(dir.to_owned()));

@@ -1,8 +1,9 @@
 //! Who asks and who answers: the webhook and the command line, around the policies that decide.
 //!
-//! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are
-//! asked; `input` reads manifests; `check`, `cases`, `policies` and `demo` are one command each, with `report` for what
-//! they print; `webhook` answers reviews, `serve` and `tls` put it on the network, `client` its counterpart for `demo` and the tests.
+//! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked,
+//! `exceptions` what is excepted of what they deny; `input` reads manifests; `check`, `cases`, `policies` and `demo` are one
+//! command each, with `report` for what they print; `webhook` answers reviews, `metrics` counts them, `serve` and `tls` put
+//! it on the network, `client` is its counterpart for `demo` and the tests.
 
 pub mod args;
 pub mod cases;
@@ -10,7 +11,9 @@ pub mod check;
 pub mod client;
 pub mod config;
 pub mod demo;
+pub mod exceptions;
 pub mod input;
+pub mod metrics;
 pub mod policies;
 pub mod report;
 pub mod serve;

@@ -9,6 +9,7 @@ use policy_core::{Outcome, Request, Verdicts, case};
 use serde::Serialize;
 
 use crate::args::{End, Output};
+use crate::exceptions::Exception;
 
 /// Everything that was found.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What could not be read: `file:line:column: why`.
     pub errors: Vec<String>,
+    /// What is wrong beside the verdicts, such as an exception that nothing needs: `file:line:column: what`.
+    pub failures: Vec<String>,
     /// What a reader should know beside the verdicts.
     pub notes: Vec<String>,
     /// How many objects were judged, also those that no policy takes.
@@ -43,6 +46,9 @@ pub struct Row {
     pub denials: Vec<Found>,
     /// What is warned of.
     pub warnings: Vec<Found>,
+    /// What would be denied without an exception.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub excepted: Vec<ExceptedFinding>,
     /// How many more findings there were.
     #[serde(rename = "leftOut", skip_serializing_if = "is_zero")]
     pub left_out: usize,
@@ -90,6 +96,28 @@ pub struct Found {
     pub column: usize,
 }
 
+/// A finding that an exception took back.
+#[derive(Debug, Serialize)]
+pub struct ExceptedFinding {
+    /// What would be denied.
+    #[serde(flatten)]
+    pub found: Found,
+    /// Why it is not.
+    pub reason: String,
+    /// Who answers for that.
+    pub owner: String,
+    /// The last day on which it is not.
+    pub expires: String,
+}
+
+impl ExceptedFinding {
+    /// The finding, with what the exception says.
+    pub(crate) fn new(found: Found, exception: &Exception) -> Self {
+        let Exception { reason, owner, expires, .. } = exception;
+        ExceptedFinding { found, reason: reason.clone(), owner: owner.clone(), expires: expires.to_string() }
+    }
+}
+
 impl ObjectName {
     /// The name of the request's object.
     pub fn of(request: &Request<'_>) -> Self {
@@ -122,6 +150,8 @@ struct Json<'a> {
     summary: Summary,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     errors: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    failures: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -164,6 +194,7 @@ impl Report {
     pub fn extend(&mut self, other: Report) {
         self.rows.extend(other.rows);
         self.errors.extend(other.errors);
+        self.failures.extend(other.failures);
         self.notes.extend(other.notes);
         self.objects += other.objects;
         self.judged += other.judged;
@@ -176,7 +207,7 @@ impl Report {
     pub fn end(&self) -> End {
         match self.summary {
             _ if !self.errors.is_empty() => End::Unreadable,
-            [0, ..] => End::Well,
+            [0, ..] if self.failures.is_empty() => End::Well,
             _ => End::Denied,
         }
     }
@@ -192,7 +223,12 @@ impl Report {
                 let mut out = std::io::BufWriter::new(std::io::stdout().lock());
                 serde_json::to_writer(
                     &mut out,
-                    &Json { verdicts: &self.rows, summary: self.summary(), errors: &self.errors },
+                    &Json {
+                        verdicts: &self.rows,
+                        summary: self.summary(),
+                        errors: &self.errors,
+                        failures: &self.failures,
+                    },
                 )?;
                 writeln!(out)?;
                 out.flush()?;
@@ -201,7 +237,7 @@ impl Report {
         for note in &self.notes {
             anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
         }
-        for error in &self.errors {
+        for error in self.failures.iter().chain(&self.errors) {
             anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
         }
         Ok(())
@@ -237,11 +273,17 @@ impl Report {
         }
         let Summary { objects, denied, warned, patched } = self.summary();
         let color = if denied > 0 { RED } else { GREEN };
+        let excepted: usize = self.rows.iter().map(|row| row.excepted.len()).sum();
+        let excepted = match excepted {
+            0 => String::new(),
+            1 => ", 1 finding excepted".to_owned(),
+            many => format!(", {many} findings excepted"),
+        };
         let plural = if objects == 1 { "" } else { "s" };
         let judged = format!("{} judged", self.judged);
         writeln!(
             out,
-            "{color}{objects} object{plural}, {judged}: {denied} denied, {warned} warned, {patched} patched{color:#}"
+            "{color}{objects} object{plural}, {judged}: {denied} denied, {warned} warned, {patched} patched{excepted}{color:#}"
         )?;
         out.flush()
     }

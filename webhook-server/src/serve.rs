@@ -13,7 +13,7 @@ use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
 
 use crate::args::{End, ServeArgs};
-use crate::config;
+use crate::config::Config;
 use crate::tls::Identity;
 use crate::webhook::Webhook;
 
@@ -63,7 +63,7 @@ impl Server {
 /// # Errors
 /// It cannot start: bad settings, bad certificate, an address in use.
 pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
-    let policies = config::select(&args.selection)?;
+    let config = Config::load(&args.selection)?;
     let identity = match (&args.tls_cert, &args.tls_key) {
         (Some(cert), Some(key)) => Identity::from_files(cert, key)?,
         _ => {
@@ -72,15 +72,24 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
             identity
         }
     };
-    let names: Vec<&str> = policies.iter().map(|configured| configured.about.name).collect();
-    let config = identity.server()?;
+    let names: Vec<&str> = config.policies.iter().map(|configured| configured.about.name).collect();
+    let webhook = Webhook::new(config);
+    webhook.metrics().certificate(identity.chain.first().context("certificate: the chain is empty")?)?;
+    let tls = identity.server()?;
     let listener = TcpListener::bind(args.listen).with_context(|| format!("--listen {}", args.listen))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let webhook = Webhook::new(policies);
+    let metrics = args
+        .metrics_listen
+        .map(|address| TcpListener::bind(address).with_context(|| format!("--metrics-listen {address}")));
+    let metrics = metrics.transpose()?;
     runtime.block_on(async {
         let mut end = Signals::new()?;
-        let server = Server::start(listener, config, webhook.router())?;
+        let server = Server::start(listener, tls, webhook.router())?;
         anstream::eprintln!("pratique: serving {} on https://{}", names.join(", "), server.address);
+        if let Some(listener) = metrics {
+            anstream::eprintln!("pratique: metrics on http://{}/metrics", listener.local_addr()?);
+            webhook.metrics().serve(listener)?;
+        }
         end.wait().await;
         webhook.set_ready(false);
         anstream::eprintln!("pratique: shutting down, no longer ready");

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -16,8 +16,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use policy_core::path::excerpt;
 use policy_core::review::ReviewError;
-use policy_core::{Arena, Configured, Half, NoCluster, Review, admit};
+use policy_core::{Arena, Half, NoCluster, Review, admit, case};
 use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
@@ -35,7 +38,8 @@ const KEPT: usize = 256 * 1024;
 pub struct Webhook(Arc<Inner>);
 
 struct Inner {
-    policies: Vec<Configured>,
+    config: Config,
+    metrics: Metrics,
     ready: AtomicBool,
     /// One permit for each large review that may be judged at a time: they take the memory.
     large: Arc<Semaphore>,
@@ -43,10 +47,12 @@ struct Inner {
 
 impl Webhook {
     /// A webhook that asks these policies, and is ready.
-    pub fn new(policies: Vec<Configured>) -> Self {
+    pub fn new(config: impl Into<Config>) -> Self {
+        let config = config.into();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let large = Arc::new(Semaphore::new(processors));
-        Webhook(Arc::new(Inner { policies, ready: AtomicBool::new(true), large }))
+        let metrics = Metrics::default();
+        Webhook(Arc::new(Inner { config, metrics, ready: AtomicBool::new(true), large }))
     }
 
     /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
@@ -68,6 +74,11 @@ impl Webhook {
             .with_state(self.clone())
     }
 
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
     /// Whether new requests are welcome; `false` once the process is to end.
     pub fn set_ready(&self, ready: bool) {
         self.0.ready.store(ready, Ordering::SeqCst);
@@ -84,16 +95,22 @@ impl Webhook {
         self.review(half, None, request).await
     }
 
+    async fn review(self, half: Half, policy: Option<usize>, request: Request) -> Result<Response, Refusal> {
+        let answer = self.clone().respond(half, policy, request).await;
+        answer.inspect_err(|refusal| self.0.metrics.refusal(refusal.status))
+    }
+
     async fn one(self, half: Half, Path(name): Path<String>, request: Request) -> Result<Response, Refusal> {
-        let index = self.0.policies.iter().position(|configured| configured.about.name == name);
+        let index = self.0.config.policies.iter().position(|configured| configured.about.name == name);
         let index = index.ok_or_else(|| {
+            self.0.metrics.refusal(StatusCode::NOT_FOUND);
             Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(&name)))
         })?;
         self.review(half, Some(index), request).await
     }
 
     /// Reads the review within the caller's deadline, judges it, and answers.
-    async fn review(self, half: Half, policy: Option<usize>, request: Request) -> Result<Response, Refusal> {
+    async fn respond(self, half: Half, policy: Option<usize>, request: Request) -> Result<Response, Refusal> {
         check_headers(request.headers())?;
         let version = request.version();
         let timeout = timeout(request.uri().query());
@@ -122,14 +139,23 @@ impl Webhook {
 
     /// Decodes, judges and encodes: no waiting, no I/O. A panic is a bug, and an error to the API server.
     fn answer(&self, half: Half, policy: Option<usize>, body: &Bytes) -> Result<String, Refusal> {
-        let policies = match policy.and_then(|index| self.0.policies.get(index)) {
+        let Config { policies, exceptions, .. } = &self.0.config;
+        let policies = match policy.and_then(|index| policies.get(index)) {
             Some(one) => std::slice::from_ref(one),
-            None => &self.0.policies,
+            None => policies,
         };
+        let since = Instant::now();
         let judged = catch_unwind(AssertUnwindSafe(|| {
             with_arena(|arena| {
                 let review = Review::decode(body, arena)?;
-                Ok(review.answer(&admit(policies, &review.request, &NoCluster, half), half))
+                let mut verdicts = admit(policies, &review.request, &NoCluster, half);
+                for excepted in exceptions.apply(&review.request, &mut verdicts) {
+                    self.0.metrics.excepted(excepted.policy, &excepted.exception.control);
+                }
+                let answer = review.answer(&verdicts, half);
+                let outcome = case::outcome(&verdicts);
+                self.0.metrics.review(half, review.request.operation, outcome, since.elapsed());
+                Ok(answer)
             })
         }));
         let answer = judged.map_err(|_| Refusal::panicked())?;

@@ -36,7 +36,8 @@ impl Arena {
         self.0.alloc(value)
     }
 
-    pub(crate) fn text(&self, text: &str) -> &str {
+    /// Keeps a text as long as the arena lives, such as a key that is looked up in a field.
+    pub fn text(&self, text: &str) -> &str {
         self.0.alloc_str(text)
     }
 
