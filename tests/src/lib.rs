@@ -6,9 +6,27 @@ pub mod process;
 
 use std::path::PathBuf;
 
+use policy_core::Arena;
+
 /// The root of the repository.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
+}
+
+/// The documents of a YAML text that are not empty, as JSON.
+///
+/// # Errors
+/// It is no YAML, or nothing that is JSON too.
+pub fn yaml(text: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+    let mut values = Vec::new();
+    for document in policy_core::yaml::documents(text) {
+        let arena = Arena::new();
+        let decoded = document.decode(&arena);
+        if let Some(value) = decoded.map_err(|error| anyhow::anyhow!("{}: {error}", error.position))? {
+            values.push(serde_json::to_value(value)?);
+        }
+    }
+    Ok(values)
 }
 
 /// A trial for what cannot be run here: reported as ignored, with the reason and what to do in its name.
