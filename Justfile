@@ -35,6 +35,14 @@ bless:
     BLESS=1 cargo test --quiet -p conformance --test generated
     cargo test --quiet -p conformance --test cases --test catalog
 
+# what tests of the manifests need beside kubectl, shellcheck and Node.js: kubeseal and promtool, with Go
+tools:
+    tests/tools/build.sh target/tools
+
+# all secrets of an environment anew, sealed with your controller's certificate (kubeseal --fetch-cert > FILE)
+seal ENVIRONMENT CERTIFICATE:
+    PATH="$PWD/target/tools:$PATH" manifests/platform/security/sealed-secrets/seal.sh {{ENVIRONMENT}} {{CERTIFICATE}}
+
 # a new policy, which fails the catalog test until it is filled in
 new-policy NAME:
     cargo run --quiet -p conformance --example new-policy -- {{NAME}}

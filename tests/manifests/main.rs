@@ -1,0 +1,103 @@
+//! Does the manifest set hold together? Built as it is deployed, each question in a file of its own.
+
+mod configs;
+mod metrics;
+mod policies;
+mod references;
+mod schemas;
+mod scripts;
+mod secrets;
+mod set;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use conformance::{ignored, process};
+use libtest_mimic::{Failed, Trial};
+
+fn main() -> ExitCode {
+    process::main(trials)
+}
+
+fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    trials.extend(configs::trials());
+    trials.extend(policies::trials());
+    trials.extend(scripts::trials());
+    match (webhook_server::input::can_build(), schemas::crds()) {
+        (false, _) => {
+            trials.push(ignored("the built set", "neither kustomize nor kubectl is on the PATH: install one"))
+        }
+        (true, Err(reason)) => {
+            trials.push(ignored("schemas", &reason));
+            trials.extend(built());
+        }
+        (true, Ok(folder)) => {
+            trials.push(Trial::test("schemas::every_object_is_what_its_kind_says", move || {
+                let schemas = schemas::Schemas::read(&folder);
+                for set in set::all() {
+                    none(schemas.problems(set))?;
+                }
+                schemas_find(&schemas)
+            }));
+            trials.extend(built());
+        }
+    }
+    trials
+}
+
+/// What needs the set, but nothing else.
+fn built() -> Vec<Trial> {
+    let mut trials = references::trials();
+    trials.extend(metrics::trials());
+    trials.extend(secrets::trials());
+    trials
+}
+
+/// A wrong name, a wrong type, a missing field, in a built-in and in a custom kind, deep in each.
+fn schemas_find(schemas: &schemas::Schemas) -> Result<(), Failed> {
+    let set = &set::all()[0];
+    for (object, from, to) in [
+        ("Deployment shop/api", "\"readinessProbe\"", "\"readynessProbe\""),
+        ("Deployment shop/api", "\"allowPrivilegeEscalation\"", "\"allowPrivilegeEscalations\""),
+        ("Deployment shop/api", "\"containerPort\":8080", "\"containerPort\":\"8080\""),
+        ("Deployment shop/api", "\"selector\"", "\"selectors\""),
+        ("StatefulSet mysql/mysql", "\"whenDeleted\"", "\"whenDelete\""),
+        ("NetworkPolicy shop/api", "\"podSelector\"", "\"podSelecter\""),
+        ("Namespace shop", "\"labels\"", "\"label\""),
+        ("ServiceMonitor mysql/mysql", "\"interval\"", "\"intervall\""),
+        ("ServiceMonitor mysql/mysql", "\"interval\":\"30s\"", "\"interval\":\"half a minute\""),
+        ("HTTPRoute shop/api", "\"backendRefs\"", "\"backends\""),
+        ("Gateway gateway/public", "\"gatewayClassName\"", "\"gatewayClass\""),
+        ("SealedSecret shop/databases", "\"encryptedData\"", "\"encrypted\""),
+        ("Certificate pratique/webhook", "\"secretName\"", "\"secret\""),
+        ("Certificate pratique/webhook", "\"metadata\":{", "\"metadata\":{\"label\":{},"),
+        ("Gateway gateway/public", "\"namespace\":\"gateway\"", "\"namespaces\":\"gateway\""),
+        ("Application argocd/apps", "\"targetRevision\"", "\"revision\""),
+        ("HorizontalPodAutoscaler shop/api", "\"averageUtilization\":70", "\"averageUtilization\":\"70%\""),
+    ] {
+        let problems = schemas.problems(&set.with(object, from, to));
+        let kind = object.split(' ').next().unwrap_or_default();
+        if !problems.iter().any(|problem| problem.starts_with(kind)) {
+            return Err(format!("{object}: {from} as {to} went unnoticed: {problems:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The problems that were found are the reason of a failure.
+fn none(problems: Vec<String>) -> Result<(), Failed> {
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(format!("\n{}", problems.join("\n")).into()),
+    }
+}
+
+/// Where a tool is: in PRATIQUE_TOOLS, where `just tools` builds it, or on the PATH; or why not.
+fn tool(name: &str, how: &str) -> Result<Command, String> {
+    let mut places: Vec<PathBuf> = std::env::var_os("PRATIQUE_TOOLS").into_iter().map(Into::into).collect();
+    places.push(conformance::root().join("target/tools"));
+    places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let found = places.into_iter().map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.map(Command::new).ok_or_else(|| format!("{name} is not on the PATH: {how}"))
+}

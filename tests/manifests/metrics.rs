@@ -1,0 +1,302 @@
+//! Is every metric that an autoscaler asks for made, and do the rules compute what they say? promtool judges.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use conformance::{ignored, root};
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+use crate::secrets::HOW;
+use crate::set::{self, Set, items, name, namespace_of, text};
+use crate::{none, tool};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::test("metrics::every_metric_of_an_autoscaler_is_made", made),
+        Trial::test("metrics::what_is_broken_is_found", broken),
+    ];
+    match tool("promtool", HOW) {
+        Err(reason) => trials.push(ignored("metrics::promtool", &reason)),
+        Ok(_) => trials.extend([
+            Trial::test("metrics::promtool_check_rules", check_rules),
+            Trial::test("metrics::promtool_check_config", check_config),
+            Trial::test("metrics::promtool_test_rules", test_rules),
+            Trial::test("metrics::dashboards_ask_what_promql_is", dashboards),
+        ]),
+    }
+    trials
+}
+
+/// The seed's four, and how each is asked for.
+const CUSTOM: [(&str, &str); 4] = [
+    ("http_requests_per_second", "pods"),
+    ("process_cpu_usage", "pods"),
+    ("http_request_duration_p95_seconds", "object"),
+    ("database_query_latency_seconds", "object"),
+];
+
+/// The adapter's configuration: what the generated ConfigMap that its Deployment mounts holds.
+fn adapter(set: &Set) -> Value {
+    let map = set.of("ConfigMap").find(|map| text(map, "/metadata/name").starts_with("prometheus-adapter-"));
+    let map = map.expect("the adapter has a ConfigMap");
+    conformance::yaml(text(map, "/data/config.yaml")).expect("it is YAML").remove(0)
+}
+
+fn made() -> Result<(), Failed> {
+    for set in set::environments() {
+        none(chain(set))?;
+        let asked: BTreeSet<(&str, &str)> =
+            asked(set).into_iter().map(|(_, kind, name)| (name, kind)).collect();
+        assert_eq!(
+            asked,
+            CUSTOM.into_iter().collect(),
+            "{}: the four of the seed, no more, no less",
+            set.name
+        );
+    }
+    Ok(())
+}
+
+/// Custom metrics: who asks, of what, for which.
+fn asked(set: &Set) -> Vec<(String, &str, &str)> {
+    let mut asked = Vec::new();
+    for scaler in set.of("HorizontalPodAutoscaler") {
+        for metric in items(&scaler["spec"]["metrics"]) {
+            for kind in ["pods", "object", "external"] {
+                let metric = text(metric, &format!("/{kind}/metric/name"));
+                if !metric.is_empty() {
+                    asked.push((name(scaler), kind, metric));
+                }
+            }
+        }
+    }
+    asked
+}
+
+/// From the autoscaler's metric to the adapter's rule, and from that to the recorded series.
+fn chain(set: &Set) -> Vec<String> {
+    let adapter = adapter(set);
+    let groups = set.of("PrometheusRule").flat_map(|rule| items(&rule["spec"]["groups"]));
+    let recorded: BTreeSet<&str> =
+        groups.flat_map(|group| items(&group["rules"])).map(|rule| text(rule, "/record")).collect();
+    let mut problems = Vec::new();
+    for (who, kind, metric) in asked(set) {
+        let Some(rule) = items(&adapter["rules"]).find(|rule| rule["name"]["as"] == metric) else {
+            problems.push(format!("{who}: no rule of the adapter makes {metric}"));
+            continue;
+        };
+        let resource = if kind == "pods" { "pod" } else { "service" };
+        let overrides = &rule["resources"]["overrides"];
+        if overrides[resource]["resource"] != resource || overrides["namespace"]["resource"] != "namespace" {
+            problems.push(format!("{who}: the adapter does not know which {resource} {metric} is of"));
+        }
+    }
+    for rule in items(&adapter["rules"]) {
+        let series = text(rule, "/seriesQuery").split('{').next().unwrap_or_default();
+        if !recorded.contains(series) {
+            problems.push(format!("adapter: {}: no rule records {series}", text(rule, "/name/as")));
+        }
+        if !asked(set).iter().any(|(_, _, metric)| rule["name"]["as"] == *metric) {
+            problems.push(format!("adapter: {}: no autoscaler asks for it", text(rule, "/name/as")));
+        }
+    }
+    problems
+}
+
+fn broken() -> Result<(), Failed> {
+    let set = &set::all()[0];
+    let adapter = set.of("ConfigMap").find(|m| text(m, "/metadata/name").starts_with("prometheus-adapter-"));
+    let adapter = name(adapter.ok_or("the adapter has a ConfigMap")?);
+    for (broken, wanted) in [
+        (
+            set.with("HorizontalPodAutoscaler shop/api", "process_cpu_usage", "process_cpu"),
+            "makes process_cpu",
+        ),
+        (set.with(&adapter, "as: process_cpu_usage", "as: cpu_usage"), "makes process_cpu_usage"),
+        (
+            set.with(&adapter, "namespace_pod:process_cpu:rate2m{", "namespace_pod:process_cpu:rate5m{"),
+            "records",
+        ),
+        (
+            set.with("PrometheusRule monitoring/autoscaling", "namespace_pod:process_cpu:rate2m", "cpu"),
+            "records",
+        ),
+        (set.with(&adapter, "pod: {resource: pod}", "pod: {resource: node}"), "does not know which pod"),
+    ] {
+        let problems = chain(&broken);
+        if !problems.iter().any(|problem| problem.contains(wanted)) {
+            return Err(format!("not found: {wanted}; found: {problems:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// A folder that goes when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> std::io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("pratique-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Folder(folder))
+    }
+
+    /// The rules of a set as files that Prometheus reads, one for each PrometheusRule.
+    fn rules(&self, set: &Set) -> std::io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for rule in set.of("PrometheusRule") {
+            let file = self.0.join(format!("{}.rules.yaml", text(rule, "/metadata/name")));
+            std::fs::write(&file, rule["spec"].to_string())?;
+            files.push(file);
+        }
+        Ok(files)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn promtool(arguments: &[&str], files: &[PathBuf], folder: &Path) -> Result<String, Failed> {
+    let output = tool("promtool", HOW)?.args(arguments).args(files).current_dir(folder).output()?;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(said) } else { Err(said.into()) }
+}
+
+fn check_rules() -> Result<(), Failed> {
+    for set in set::environments() {
+        let folder = Folder::new("rules")?;
+        let files = folder.rules(set)?;
+        assert_eq!(files.len(), 4);
+        promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &files, &folder.0)?;
+    }
+    Ok(())
+}
+
+fn test_rules() -> Result<(), Failed> {
+    let folder = Folder::new("tests")?;
+    folder.rules(&set::all()[0])?;
+    let mut tests = Vec::new();
+    for test in std::fs::read_dir(root().join("tests/manifests/rules"))? {
+        let test = test?.path();
+        let copy = folder.0.join(test.file_name().ok_or("it has a name")?);
+        std::fs::copy(&test, &copy)?;
+        tests.push(copy);
+    }
+    assert_eq!(tests.len(), 4, "one for each PrometheusRule");
+    promtool(&["test", "rules"], &tests, &folder.0)?;
+    // Every alert is seen to fire, and every recorded series to have a value.
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for test in &tests {
+        let file = conformance::yaml(&std::fs::read_to_string(test)?)?.remove(0);
+        for case in items(&file["tests"]) {
+            let fired =
+                items(&case["alert_rule_test"]).filter(|alert| items(&alert["exp_alerts"]).next().is_some());
+            seen.extend(fired.map(|alert| text(alert, "/alertname").to_owned()));
+            let valued =
+                items(&case["promql_expr_test"]).filter(|test| items(&test["exp_samples"]).next().is_some());
+            seen.extend(valued.map(|test| text(test, "/expr").to_owned()));
+        }
+    }
+    let mut problems = Vec::new();
+    let groups = set::all()[0].of("PrometheusRule").flat_map(|rule| items(&rule["spec"]["groups"]));
+    for rule in groups.flat_map(|group| items(&group["rules"])) {
+        let (alert, record) = (text(rule, "/alert"), text(rule, "/record"));
+        let is_seen = match record {
+            "" => seen.contains(alert),
+            _ => seen.iter().any(|expression| expression.contains(record)),
+        };
+        if !is_seen {
+            problems.push(format!("{alert}{record}: no test in tests/manifests/rules sees it"));
+        }
+    }
+    none(problems)
+}
+
+/// The configuration that the operator makes of the monitors, as far as they say something that can be wrong: intervals,
+/// relabelings, rules.
+fn check_config() -> Result<(), Failed> {
+    for set in set::environments() {
+        let folder = Folder::new("config")?;
+        let rules = folder.rules(set)?;
+        let mut jobs = Vec::new();
+        for (kind, endpoints, role) in
+            [("ServiceMonitor", "endpoints", "endpointslice"), ("PodMonitor", "podMetricsEndpoints", "pod")]
+        {
+            for monitor in set.of(kind) {
+                for (i, endpoint) in items(&monitor["spec"][endpoints]).enumerate() {
+                    jobs.push(job(monitor, endpoint, role, i));
+                }
+            }
+        }
+        assert!(jobs.len() >= 10, "{} jobs", jobs.len());
+        let config = json!({"rule_files": rules, "scrape_configs": jobs});
+        let file = folder.0.join("prometheus.yaml");
+        std::fs::write(&file, config.to_string())?;
+        promtool(&["check", "config", "--lint=all", "--lint-fatal"], &[file], &folder.0)?;
+    }
+    Ok(())
+}
+
+fn job(monitor: &Value, endpoint: &Value, role: &str, number: usize) -> Value {
+    let relabelings = |list: &Value| -> Vec<Value> {
+        let renamed = |item: &Value| {
+            let rename = |key: &str| match key {
+                "sourceLabels" => "source_labels".to_owned(),
+                "targetLabel" => "target_label".to_owned(),
+                other => other.to_owned(),
+            };
+            let members = item.as_object().into_iter().flatten();
+            members.map(|(key, value)| (rename(key), value.clone())).collect::<serde_json::Map<_, _>>().into()
+        };
+        items(list).map(renamed).collect()
+    };
+    let mut job = json!({
+        "job_name": format!("{}/{}/{number}", namespace_of(monitor), text(monitor, "/metadata/name")),
+        "kubernetes_sd_configs": [{"role": role, "namespaces": {"names": [namespace_of(monitor)]}}],
+        "relabel_configs": relabelings(&endpoint["relabelings"]),
+        "metric_relabel_configs": relabelings(&endpoint["metricRelabelings"]),
+    });
+    for (key, name) in
+        [("interval", "scrape_interval"), ("scrapeTimeout", "scrape_timeout"), ("path", "metrics_path")]
+    {
+        if let Some(value) = endpoint[key].as_str() {
+            job[name] = value.into();
+        }
+    }
+    job
+}
+
+fn dashboards() -> Result<(), Failed> {
+    let set = &set::all()[0];
+    let dashboards = set.get("ConfigMap", "monitoring", "dashboards").ok_or("there are dashboards")?;
+    assert_eq!(dashboards["metadata"]["labels"]["grafana_dashboard"], "1");
+    let mut expressions = Vec::new();
+    for (file, text) in dashboards["data"].as_object().into_iter().flatten() {
+        let dashboard: Value = serde_json::from_str(text.as_str().unwrap_or_default())?;
+        let ids: BTreeSet<String> =
+            items(&dashboard["panels"]).map(|panel| panel["id"].to_string()).collect();
+        assert_eq!(ids.len(), items(&dashboard["panels"]).count(), "{file}: panels have ids of their own");
+        for target in items(&dashboard["panels"]).flat_map(|panel| items(&panel["targets"])) {
+            if target["datasource"]["type"] == "prometheus" {
+                expressions.push(json!({"record": "x", "expr": target["expr"]}));
+            }
+        }
+    }
+    assert!(expressions.len() >= 25, "{} expressions", expressions.len());
+    // As rules, so that promtool parses all of them in one go.
+    let folder = Folder::new("dashboards")?;
+    let groups: Vec<Value> = expressions
+        .iter()
+        .enumerate()
+        .map(|(i, rule)| json!({"name": i.to_string(), "rules": [rule]}))
+        .collect();
+    let file = folder.0.join("expressions.yaml");
+    std::fs::write(&file, json!({"groups": groups}).to_string())?;
+    promtool(&["check", "rules", "--lint=none"], &[file], &folder.0)?;
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Is everything admitted, with no more exceptions than are needed, and is nothing in the tree that is not deployed?
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use conformance::process::pratique;
+use conformance::{ignored, root};
+use libtest_mimic::{Failed, Trial};
+use pod_security_standards::CONTROLS;
+use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, Value, admit};
+use serde_json::Value as Json;
+use webhook_server::config;
+use webhook_server::input::{Kustomizations, Place, can_build, places};
+
+use crate::none;
+use crate::set::{self, items, name, namespace_of, text};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::test("policies::every_file_is_in_the_kustomization_beside_it", every_file_is_listed),
+        Trial::test("policies::no_file_has_a_plain_secret", no_plain_secret),
+        Trial::test("policies::every_exception_says_why_and_until_when", exceptions_are_narrow),
+    ];
+    if can_build() {
+        trials.push(Trial::test("policies::check_manifests_admits_everything", check_manifests));
+        trials.push(Trial::test(
+            "policies::without_exceptions_only_collectors_and_falco_are_denied",
+            without_exceptions,
+        ));
+        trials.push(Trial::test("policies::kubewarden_admits_what_the_webhook_does", kubewarden));
+    } else {
+        trials.push(ignored(
+            "policies::check_manifests",
+            "neither kustomize nor kubectl is on the PATH: install one",
+        ));
+    }
+    trials
+}
+
+/// The very command of the README.
+fn check_manifests() -> Result<(), Failed> {
+    let output = pratique().current_dir(root()).args(["check", "--output", "json", "manifests"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{said}{}", String::from_utf8_lossy(&output.stdout)).into());
+    }
+    assert!(!said.contains("skipped"), "nothing is left out: {said}");
+    let report: Json = serde_json::from_slice(&output.stdout)?;
+    let judged: BTreeSet<&str> = items(&report["verdicts"]).map(|row| text(row, "/object/name")).collect();
+    for workload in
+        ["alloy", "api", "falco", "falcosidekick", "loki", "mongodb", "mysql", "promtail", "webhook"]
+    {
+        assert!(judged.contains(workload), "{workload} is judged");
+    }
+    Ok(())
+}
+
+/// The same without `policies.yaml`: what is denied is what the exceptions are for.
+fn without_exceptions() -> Result<(), Failed> {
+    let folder = std::env::temp_dir().join(format!("pratique-no-exceptions-{}.yaml", std::process::id()));
+    std::fs::write(&folder, "policies:\n- name: pod-security-standards\n")?;
+    let mut command = pratique();
+    command.current_dir(root()).args(["check", "--output", "json", "--config"]).arg(&folder).arg("manifests");
+    let output = command.output()?;
+    std::fs::remove_file(&folder)?;
+    let report: Json = serde_json::from_slice(&output.stdout)?;
+    let denied: BTreeSet<String> = items(&report["verdicts"])
+        .filter(|row| row["outcome"] == "deny")
+        .map(|row| format!("{} {}", text(row, "/object/kind"), text(row, "/object/name")))
+        .collect();
+    assert_eq!(denied.into_iter().collect::<Vec<_>>(), ["DaemonSet falco", "DaemonSet promtail"]);
+    Ok(())
+}
+
+fn exceptions_are_narrow() -> Result<(), Failed> {
+    let file = config::in_directory(&root().join("manifests")).ok_or("manifests/policies.yaml is there")?;
+    let config = config::Config::parse(&std::fs::read_to_string(&file)?, &file)?;
+    let mut problems = Vec::new();
+    for exception in config.exceptions.iter() {
+        if exception.container.is_none() && exception.volumes.is_empty() {
+            problems.push(format!("{}: names neither a container nor volumes", exception.place));
+        }
+        let known = CONTROLS.iter().any(|control| control.id.as_str() == exception.control);
+        if !known {
+            problems.push(format!("{}: there is no control {}", exception.place, exception.control));
+        }
+    }
+    none(problems)
+}
+
+/// Kubewarden knows namespaces, not workloads: what lives in one that has exceptions is judged there by other settings.
+fn kubewarden() -> Result<(), Failed> {
+    let staging = set::environments().find(|set| set.name == "staging").ok_or("there is a staging")?;
+    let mut judged = 0;
+    for policy in staging.of("AdmissionPolicy") {
+        let entry = policy_catalog::find(text(policy, "/metadata/name")).ok_or("it is in the catalog")?;
+        let settings = policy["spec"]["settings"].to_string();
+        let policies = [Configured { about: entry.about, policy: (entry.configure)(&settings)? }];
+        let here = |object: &&Json| namespace_of(object) == namespace_of(policy);
+        for object in set::all().iter().flat_map(|set| set.objects.iter().filter(here)) {
+            let arena = Arena::new();
+            let text = object.to_string();
+            let value = Value::from_json(text.as_bytes(), &arena)?;
+            let request =
+                Request::create(Field::root(value, &arena), "default").map_err(|e| e.to_string())?;
+            let verdicts = admit(&policies, &request, &NoCluster, Half::Validate);
+            judged += verdicts.rows.len();
+            if !verdicts.allowed() {
+                return Err(format!("{}: {}", name(object), verdicts.message()).into());
+            }
+        }
+    }
+    assert!(judged >= 3, "Falco and a collector are judged");
+    Ok(())
+}
+
+fn every_file_is_listed() -> Result<(), Failed> {
+    let mut problems = Vec::new();
+    for file in files() {
+        let folder = file.parent().ok_or("a file is in a folder")?;
+        let Some((listed, beside)) = listed(folder) else {
+            problems.push(format!("{}: no folder above it has a kustomization", file.display()));
+            continue;
+        };
+        let path = file.strip_prefix(&beside)?.to_string_lossy().into_owned();
+        if !listed.contains(&path) {
+            problems.push(format!("{}: not in {}'s kustomization", file.display(), beside.display()));
+        }
+    }
+    none(problems)
+}
+
+/// What the nearest kustomization lists, and where that is.
+fn listed(folder: &Path) -> Option<(BTreeSet<String>, PathBuf)> {
+    let beside = folder.ancestors().find(|folder| folder.join("kustomization.yaml").is_file())?;
+    let text = std::fs::read_to_string(beside.join("kustomization.yaml")).ok()?;
+    let kustomization = conformance::yaml(&text).ok()?.into_iter().next()?;
+    let generated =
+        items(&kustomization["configMapGenerator"]).flat_map(|generator| items(&generator["files"]));
+    let listed = items(&kustomization["resources"]).chain(generated);
+    // A generator may give a file another name: `mongosh.conf=mongosh.yaml`.
+    let file = |item: &Json| item.as_str().map(|file| file.rsplit('=').next().unwrap_or_default().to_owned());
+    Some((listed.filter_map(file).collect(), beside.to_owned()))
+}
+
+fn no_plain_secret() -> Result<(), Failed> {
+    let mut problems = Vec::new();
+    for file in files() {
+        let text = std::fs::read_to_string(&file)?;
+        // A configuration of another program need not be an object of Kubernetes.
+        for object in conformance::yaml(&text).map_err(|error| format!("{}: {error}", file.display()))? {
+            if object["kind"] == "Secret" {
+                problems.push(format!("{}: a plain Secret: seal it", file.display()));
+            }
+        }
+    }
+    none(problems)
+}
+
+fn files() -> Vec<PathBuf> {
+    let found = places(&[root().join("manifests")], Kustomizations::TakeFiles).expect("there are manifests");
+    let file = |place| match place {
+        Place::File(file) => Some(file),
+        _ => None,
+    };
+    found.into_iter().filter_map(file).filter(|file| !file.ends_with("kustomization.yaml")).collect()
+}

@@ -1,0 +1,218 @@
+//! Services, and who scrapes and scales what is behind them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::traffic::lets_in;
+use crate::set::{Set, Template, items, matches, name, namespace_of, text};
+
+/// A label that a pod is given while it runs (data/mysql/scripts/label.sh): no template has it.
+const GIVEN_WHILE_RUNNING: &str = "mysql-role";
+
+/// The pods that a Service selects.
+fn behind<'s>(set: &'s Set, service: &'s Value) -> Vec<Template<'s>> {
+    let mut selector = service["spec"]["selector"].clone();
+    if let Some(map) = selector.as_object_mut() {
+        map.remove(GIVEN_WHILE_RUNNING);
+    }
+    let there = set.templates().filter(|template| template.namespace() == namespace_of(service));
+    there.filter(|template| template.has(&selector)).collect()
+}
+
+pub(super) fn services(set: &Set) -> Vec<String> {
+    let mut problems = Vec::new();
+    for service in set.of("Service") {
+        let pods = behind(set, service);
+        if pods.is_empty() {
+            problems.push(format!("{}: it selects no pod", name(service)));
+        }
+        for port in items(&service["spec"]["ports"]) {
+            let target = if port["targetPort"].is_null() { &port["port"] } else { &port["targetPort"] };
+            for pod in pods.iter().filter(|pod| !pod.has_port(target)) {
+                problems.push(format!("{}: no port {target} in {}", name(service), pod.name()));
+            }
+        }
+    }
+    for stateful in set.of("StatefulSet") {
+        let (namespace, wanted) = (namespace_of(stateful), text(stateful, "/spec/serviceName"));
+        if set.get("Service", namespace, wanted).is_none() {
+            problems.push(format!("{}: there is no Service {namespace}/{wanted}", name(stateful)));
+        }
+    }
+    problems
+}
+
+/// Pods that a controller makes of an object here: namespace, labels, and their ports.
+fn made_by_controllers() -> [(&'static str, Value, &'static str); 1] {
+    let labels =
+        serde_json::json!({"app.kubernetes.io/name": "envoy", "app.kubernetes.io/component": "proxy"});
+    [("gateway", labels, "metrics")]
+}
+
+/// The ports of pods that monitors here have Prometheus scrape, as numbers.
+fn scraped<'s>(set: &'s Set) -> Vec<(Template<'s>, u64)> {
+    let mut scraped = Vec::new();
+    let number = |pod: Template<'s>, port: &Value| {
+        let found = pod.ports().into_iter().find(|(name, number)| port == name || port == number);
+        found.map(|(_, number)| (pod, number))
+    };
+    for monitor in set.of("ServiceMonitor") {
+        let selected = set.of("Service").filter(|service| {
+            namespace_of(service) == namespace_of(monitor)
+                && matches(&monitor["spec"]["selector"], &service["metadata"]["labels"])
+        });
+        for service in selected {
+            for endpoint in items(&monitor["spec"]["endpoints"]) {
+                let ports = items(&service["spec"]["ports"]).filter(|port| port["name"] == endpoint["port"]);
+                for port in ports {
+                    scraped.extend(
+                        behind(set, service).into_iter().filter_map(|pod| number(pod, &port["targetPort"])),
+                    );
+                }
+            }
+        }
+    }
+    for monitor in set.of("PodMonitor") {
+        for endpoint in items(&monitor["spec"]["podMetricsEndpoints"]) {
+            let pods = set.selected(namespace_of(monitor), &monitor["spec"]["selector"]);
+            scraped.extend(pods.filter_map(|pod| number(pod, &endpoint["port"])));
+        }
+    }
+    scraped
+}
+
+/// Where a peer of a NetworkPolicy says which namespace it means.
+const NAMESPACE_OF_PEER: &str = "/namespaceSelector/matchLabels/kubernetes.io~1metadata.name";
+
+/// Both ends of every scrape: Prometheus may call, and is let in.
+pub(super) fn scrapes(set: &Set) -> Vec<String> {
+    let mut problems = Vec::new();
+    let prometheus = set.get("NetworkPolicy", "monitoring", "prometheus").unwrap_or(&Value::Null);
+    let scraped = scraped(set);
+    assert!(scraped.len() >= 8, "{} ports are scraped", scraped.len());
+    for (pod, port) in scraped {
+        let calls = items(&prometheus["spec"]["egress"]).any(|rule| {
+            items(&rule["to"]).any(|peer| text(peer, NAMESPACE_OF_PEER) == pod.namespace())
+                && items(&rule["ports"]).any(|allowed| allowed["port"] == port)
+        });
+        if !calls {
+            problems.push(format!("{}: Prometheus may not call its port {port}", pod.name()));
+        }
+        if !lets_in(set, &pod, "monitoring", &port.into()) {
+            problems.push(format!("{}: it does not let Prometheus in on {port}", pod.name()));
+        }
+    }
+    problems
+}
+
+pub(super) fn monitors(set: &Set) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut scraped: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
+        for object in set.of(kind).filter(|o| o["metadata"]["labels"]["release"] != "kube-prometheus-stack") {
+            problems.push(format!("{}: without the label release Prometheus does not see it", name(object)));
+        }
+    }
+    for monitor in set.of("ServiceMonitor") {
+        let namespace = namespace_of(monitor);
+        let selected = |service: &&Value| {
+            namespace_of(service) == namespace
+                && matches(&monitor["spec"]["selector"], &service["metadata"]["labels"])
+        };
+        let services: Vec<&Value> = set.of("Service").filter(selected).collect();
+        for endpoint in items(&monitor["spec"]["endpoints"]) {
+            let wanted = text(endpoint, "/port");
+            let mut found = false;
+            for service in &services {
+                for port in items(&service["spec"]["ports"]).filter(|port| port["name"] == wanted) {
+                    found = true;
+                    for pod in behind(set, service) {
+                        *scraped.entry((pod.name(), port["targetPort"].to_string())).or_default() += 1;
+                    }
+                }
+            }
+            if !found {
+                problems.push(format!("{}: it selects no Service with a port named {wanted}", name(monitor)));
+            }
+        }
+        // A pod behind two of its Services is scraped for each.
+        let mut pods: Vec<String> =
+            services.iter().flat_map(|service| behind(set, service)).map(Template::name).collect();
+        let all = pods.len();
+        pods.sort();
+        pods.dedup();
+        if pods.len() < all {
+            problems.push(format!("{}: it selects the same pods twice, by two Services", name(monitor)));
+        }
+    }
+    for monitor in set.of("PodMonitor") {
+        for endpoint in items(&monitor["spec"]["podMetricsEndpoints"]) {
+            let (namespace, wanted) = (namespace_of(monitor), text(endpoint, "/port"));
+            let selector = &monitor["spec"]["selector"];
+            let here: Vec<Template<'_>> = set.selected(namespace, selector).collect();
+            let made = made_by_controllers()
+                .iter()
+                .any(|(ns, labels, port)| *ns == namespace && matches(selector, labels) && *port == wanted);
+            let with_port: Vec<_> = here.iter().filter(|pod| pod.has_port(&endpoint["port"])).collect();
+            for pod in &with_port {
+                *scraped.entry((pod.name(), endpoint["port"].to_string())).or_default() += 1;
+            }
+            if !made && with_port.is_empty() {
+                problems.push(format!("{}: it selects no pod with a port named {wanted}", name(monitor)));
+            }
+        }
+    }
+    for ((pod, port), times) in scraped.into_iter().filter(|(_, times)| *times > 1) {
+        problems.push(format!("{pod}: its port {port} is scraped {times} times"));
+    }
+    problems
+}
+
+pub(super) fn autoscalers(set: &Set) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut scaled = BTreeSet::new();
+    for scaler in set.of("HorizontalPodAutoscaler") {
+        let (who, namespace, spec) = (name(scaler), namespace_of(scaler), &scaler["spec"]);
+        let (kind, target) = (text(spec, "/scaleTargetRef/kind"), text(spec, "/scaleTargetRef/name"));
+        if !scaled.insert((namespace, kind, target)) {
+            problems.push(format!("{who}: another autoscaler scales {kind} {target}"));
+        }
+        let (least, most) = (spec["minReplicas"].as_u64(), spec["maxReplicas"].as_u64());
+        if least > most {
+            problems.push(format!("{who}: minReplicas must not be more than maxReplicas"));
+        }
+        if !spec["behavior"].is_object() || items(&spec["metrics"]).count() < 2 {
+            problems.push(format!("{who}: must have a behavior and several metrics"));
+        }
+        let Some(workload) = set.get(kind, namespace, target) else {
+            problems.push(format!("{who}: there is no {kind} {namespace}/{target}"));
+            continue;
+        };
+        if !workload["spec"]["replicas"].is_null() {
+            problems.push(format!("{}: must not have spec.replicas, which {who} sets", name(workload)));
+        }
+        let template = Template { workload, pod: &workload["spec"]["template"] };
+        for metric in items(&spec["metrics"]) {
+            let resource = &metric["containerResource"];
+            if resource.is_object() {
+                let (wanted, what) = (text(resource, "/container"), text(resource, "/name"));
+                match template.containers().find(|container| container["name"] == wanted) {
+                    None => problems.push(format!("{who}: {} has no container {wanted}", name(workload))),
+                    Some(container) if container["resources"]["requests"][what].is_null() => {
+                        problems.push(format!("{who}: the container {wanted} requests no {what}"));
+                    }
+                    Some(_) => {}
+                }
+            }
+            let object = &metric["object"]["describedObject"];
+            if object.is_object() {
+                let (kind, wanted) = (text(object, "/kind"), text(object, "/name"));
+                if set.get(kind, namespace, wanted).is_none() {
+                    problems.push(format!("{who}: there is no {kind} {namespace}/{wanted}"));
+                }
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,271 @@
+//! data/mysql: configuring, cloning, replicating, backing up.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use libtest_mimic::Failed;
+
+use super::{Pod, Test};
+
+pub(super) const TESTS: [(&str, Test); 8] = [
+    ("configure_writes_the_role_of_the_ordinal", configure),
+    ("clone_leaves_the_first_member_and_data_alone", clone_nothing),
+    ("clone_streams_prepares_and_moves_into_place", clone),
+    ("clone_never_takes_half_a_backup", clone_half),
+    ("create_users_grants_no_more_than_needed", create_users),
+    ("replicate_sets_up_a_fresh_clone_once", replicate),
+    ("replicate_leaves_a_running_replica_and_the_primary_alone", replicate_restart),
+    ("backup_streams_and_cleans_up", backup),
+];
+
+fn configure() -> Result<(), Failed> {
+    for (hostname, role, other, id) in
+        [("mysql-0", "20-primary", "20-replica", "100"), ("mysql-12", "20-replica", "20-primary", "112")]
+    {
+        let pod = Pod::new("configure", hostname)?;
+        std::fs::write(pod.path("conf").join(format!("{other}.cnf")), "of another role")?;
+        pod.run("mysql/scripts/configure.sh")?.ends(0);
+        let read = |name: &str| std::fs::read_to_string(pod.path("conf").join(format!("{name}.cnf")));
+        assert!(read("10-common")?.contains("gtid_mode = ON"));
+        assert!(read(role)?.contains("read_only"));
+        assert!(read(other).is_err(), "the other role is not configured");
+        assert_eq!(
+            read("30-server-id")?,
+            format!("[mysqld]\nserver_id = {id}\nreport_host = {hostname}.mysql\n")
+        );
+    }
+    for hostname in ["mysql", "mysql-", "mysql-x", "mysql-0x1"] {
+        let pod = Pod::new("configure-wrong", hostname)?;
+        let ran = pod.run("mysql/scripts/configure.sh")?;
+        assert!(ran.ends(64).said().contains("must end in the pod's ordinal"), "{}", ran.said());
+    }
+    Ok(())
+}
+
+fn clone_nothing() -> Result<(), Failed> {
+    let first = Pod::new("clone-first", "mysql-0")?;
+    first.answer("socat", "exit 1")?;
+    let ran = first.run("mysql/scripts/clone.sh")?;
+    assert!(ran.ends(0).said().contains("starts empty"), "{}", ran.said());
+    assert_eq!(
+        ran.calls, "socat -u OPEN:/dev/null TCP:mysql-1.mysql:3306,connect-timeout=5\n",
+        "asked, no more"
+    );
+    // Somebody is there: this is no first start.
+    first.answer("socat", "exit 0")?;
+    let ran = first.run("mysql/scripts/clone.sh")?;
+    assert!(ran.ends(1).said().contains("this member has lost its data"), "{}", ran.said());
+    let restarted = Pod::new("clone-restarted", "mysql-2")?;
+    std::fs::create_dir(restarted.path("data/mysql"))?;
+    std::fs::write(restarted.path("data/ibdata1"), "the data")?;
+    let ran = restarted.run("mysql/scripts/clone.sh")?;
+    assert_eq!((ran.ends(0).calls.as_str(), ran.said().contains("there is data")), ("", true));
+    assert_eq!(std::fs::read_to_string(restarted.path("data/ibdata1"))?, "the data");
+    Ok(())
+}
+
+/// What xbstream makes of a whole stream.
+const WHOLE: &str = r#"
+into="${2#--directory=}"
+mkdir -p "$into/mysql" "$into/shop"
+for file in ibdata1 auto.cnf .hidden mysql/user.ibd xtrabackup_binlog_info xtrabackup_checkpoints xtrabackup_info; do
+  echo "$file" >"$into/$file"
+done
+"#;
+
+fn clone() -> Result<(), Failed> {
+    let pod = Pod::new("clone", "mysql-2")?;
+    std::fs::create_dir(pod.path("data/leftover"))?;
+    pod.answer("xbstream", WHOLE)?;
+    // Nothing is in place before it is prepared.
+    pod.answer(
+        "xtrabackup",
+        r#"[ ! -e "$DATA/mysql" ] && [ -e "$DATA/.incoming/mysql/user.ibd" ] || exit 9"#,
+    )?;
+    let ran = pod.run("mysql/scripts/clone.sh")?;
+    ran.ends(0);
+    // The two ends of the pipe start together.
+    assert!(ran.calls.contains("socat -u TCP:mysql-1.mysql:3307,connect-timeout=10 STDOUT"), "{}", ran.calls);
+    ran.in_order(&["xbstream --extract --directory=", "xtrabackup --prepare --target-dir="]);
+    let mut there: Vec<String> = std::fs::read_dir(pod.path("data"))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    there.sort();
+    let wanted = [
+        ".hidden",
+        "ibdata1",
+        "mysql",
+        "shop",
+        "xtrabackup_binlog_info",
+        "xtrabackup_checkpoints",
+        "xtrabackup_info",
+    ];
+    assert_eq!(there, wanted, "all that was sent but the sender's identity, and nothing else");
+    let again = pod.run("mysql/scripts/clone.sh")?;
+    assert_eq!(again.ends(0).calls, "", "a restart clones no more");
+    Ok(())
+}
+
+fn clone_half() -> Result<(), Failed> {
+    // Breaks off twice: once within a file, once after one.
+    let pod = Pod::new("clone-half", "mysql-1")?;
+    pod.answer(
+        "xbstream",
+        &format!(
+            r#"
+tries=$(($(cat "$ANSWERS/tries" 2>/dev/null || echo 0) + 1)); echo "$tries" >"$ANSWERS/tries"
+case $tries in
+  1) mkdir -p "${{2#--directory=}}/mysql"; exit 1 ;;
+  2) mkdir -p "${{2#--directory=}}/mysql"; echo x >"${{2#--directory=}}/xtrabackup_checkpoints"; exit 0 ;;
+esac
+{WHOLE}"#
+        ),
+    )?;
+    let ran = pod.run("mysql/scripts/clone.sh")?;
+    let streams = ran.ends(0).programs().iter().filter(|program| **program == "socat").count();
+    assert_eq!(streams, 3, "{}\n{}", ran.calls, ran.said());
+    assert!(ran.said().contains("ended before xtrabackup_binlog_info"), "{}", ran.said());
+    assert_eq!(ran.programs().last(), Some(&"xtrabackup"), "prepared once, at the end");
+
+    let mut hopeless = Pod::new("clone-hopeless", "mysql-1")?;
+    hopeless.set("ATTEMPTS", "3");
+    hopeless.answer("socat", "exit 1")?;
+    let ran = hopeless.run("mysql/scripts/clone.sh")?;
+    assert!(ran.ends(1).said().contains("no complete backup from mysql-0.mysql:3307"), "{}", ran.said());
+    assert!(!ran.programs().contains(&"xtrabackup") && !hopeless.path("data/mysql").exists());
+
+    // What cannot be prepared is no data folder either: the next start tries again.
+    let broken = Pod::new("clone-broken", "mysql-1")?;
+    broken.answer("xbstream", WHOLE)?;
+    broken.answer("xtrabackup", "exit 1")?;
+    broken.run("mysql/scripts/clone.sh")?.ends(1);
+    assert!(!broken.path("data/mysql").exists());
+    Ok(())
+}
+
+fn create_users() -> Result<(), Failed> {
+    let mut pod = Pod::new("users", "mysql-0")?;
+    pod.set("MYSQL_ROOT_PASSWORD", "root-secret");
+    pod.set("EXPORTER_PASSWORD", "exporter-secret");
+    pod.set("SHOP_PASSWORD", r"it's a \ secret");
+    let ran = pod.run("mysql/scripts/create-users.sh")?;
+    ran.ends(0).in_order(&[
+        "mysql --user=root --protocol=socket",
+        "CREATE USER IF NOT EXISTS 'replication'@'%' IDENTIFIED BY 'replication-secret'",
+        "GRANT REPLICATION SLAVE ON *.* TO 'replication'@'%'",
+        "'backup'@'127.0.0.1' IDENTIFIED BY 'backup-secret'",
+        "GRANT BACKUP_ADMIN, PROCESS, RELOAD, LOCK TABLES, REPLICATION CLIENT",
+        "GRANT SELECT ON performance_schema.log_status TO 'backup'",
+        "'monitor'@'127.0.0.1' IDENTIFIED BY 'monitor-secret' WITH MAX_USER_CONNECTIONS 3",
+        "'exporter'@'127.0.0.1' IDENTIFIED BY 'exporter-secret' WITH MAX_USER_CONNECTIONS 3",
+        "GRANT PROCESS, REPLICATION CLIENT, SELECT ON *.* TO 'exporter'",
+        r"IDENTIFIED BY 'it''s a \\ secret'",
+    ]);
+    assert!(
+        !ran.calls.contains("ALL PRIVILEGES") && !ran.calls.contains("mysql_native_password"),
+        "{}",
+        ran.calls
+    );
+    pod.set("SHOP_PASSWORD", "");
+    let ran = pod.run("mysql/scripts/create-users.sh")?;
+    assert!(!ran.output.status.success() && ran.calls.is_empty(), "an empty password is none");
+    Ok(())
+}
+
+fn replicate() -> Result<(), Failed> {
+    let pod = Pod::new("replicate", "mysql-2")?;
+    let gtids = "aaaaaaaa-0000-0000-0000-000000000000:1-7,\nbbbbbbbb-0000-0000-0000-000000000000:1-3";
+    std::fs::write(pod.path("data/xtrabackup_binlog_info"), format!("mysql-bin.000002\t197\t{gtids}\n"))?;
+    // mysqld answers at the third try.
+    pod.answer(
+        "mysql",
+        r#"
+case "$*" in *"SELECT 1"*)
+  tries=$(($(cat "$ANSWERS/tries" 2>/dev/null || echo 0) + 1)); echo "$tries" >"$ANSWERS/tries"; [ "$tries" -ge 3 ]; exit ;;
+esac"#,
+    )?;
+    let ran = pod.run("mysql/scripts/replicate.sh")?;
+    ran.ends(0).in_order(&[
+        "SELECT 1",
+        "SELECT 1",
+        "SELECT 1",
+        "SHOW REPLICA STATUS",
+        "> SET GLOBAL super_read_only = OFF;",
+        "> RESET BINARY LOGS AND GTIDS;",
+        "> SET GLOBAL gtid_purged = 'aaaaaaaa-0000-0000-0000-000000000000:1-7,bbbbbbbb-0000-0000-0000-000000000000:1-3';",
+        "> CHANGE REPLICATION SOURCE TO",
+        "SOURCE_HOST = 'mysql-0.mysql'",
+        "SOURCE_PASSWORD = 'replication-secret'",
+        "SOURCE_AUTO_POSITION = 1",
+        "GET_SOURCE_PUBLIC_KEY = 1",
+        "mysql --defaults-extra-file=",
+        "> START REPLICA;",
+        "> SET GLOBAL super_read_only = ON;",
+        "socat TCP-LISTEN:3307,reuseaddr,fork,max-children=1 EXEC:",
+    ]);
+    for gone in ["MASTER", "SLAVE"] {
+        assert!(!ran.calls.contains(gone), "{gone} is not in MySQL 8.4: {}", ran.calls);
+    }
+    let credentials = pod.path("run/client.cnf");
+    assert!(std::fs::read_to_string(&credentials)?.contains("user=\"backup\"\npassword=\"backup-secret\""));
+    assert_eq!(credentials.metadata()?.permissions().mode() & 0o777, 0o600);
+    assert!(!pod.path("data/xtrabackup_binlog_info").exists(), "a clone's end is used once");
+    Ok(())
+}
+
+fn replicate_restart() -> Result<(), Failed> {
+    let primary = Pod::new("replicate-primary", "mysql-0")?;
+    let ran = primary.run("mysql/scripts/replicate.sh")?;
+    assert_eq!(ran.ends(0).programs(), ["mysql", "socat"], "asked whether it is there, and no more");
+
+    let restarted = Pod::new("replicate-restarted", "mysql-1")?;
+    restarted.answer("mysql", r#"case "$*" in *"SHOW REPLICA STATUS"*) echo running ;; esac"#)?;
+    let ran = restarted.run("mysql/scripts/replicate.sh")?;
+    assert_eq!(ran.ends(0).programs(), ["mysql", "mysql", "socat"]);
+    assert!(!ran.calls.contains("CHANGE REPLICATION SOURCE"), "{}", ran.calls);
+
+    // Ended between setting up and starting: what is left is done, and no more.
+    let half = Pod::new("replicate-half", "mysql-1")?;
+    std::fs::write(half.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\ta:1\n")?;
+    half.answer("mysql", r#"case "$*" in *"SHOW REPLICA STATUS"*) echo stopped ;; esac"#)?;
+    let ran = half.run("mysql/scripts/replicate.sh")?;
+    ran.ends(0).in_order(&[
+        "> START REPLICA;",
+        "> SET GLOBAL super_read_only = ON;",
+        "socat TCP-LISTEN:3307",
+    ]);
+    assert!(!ran.calls.contains("RESET BINARY") && !half.path("data/xtrabackup_binlog_info").exists());
+
+    // Data that is no clone: nobody knows where to go on from, and no backup of it is served.
+    let foreign = Pod::new("replicate-foreign", "mysql-1")?;
+    let ran = foreign.run("mysql/scripts/replicate.sh")?;
+    assert!(ran.ends(1).said().contains("delete this pod's PersistentVolumeClaim"), "{}", ran.said());
+    assert!(!ran.programs().contains(&"socat"));
+
+    let without = Pod::new("replicate-without", "mysql-1")?;
+    std::fs::write(without.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\n")?;
+    let ran = without.run("mysql/scripts/replicate.sh")?;
+    assert!(ran.ends(1).said().contains("no GTID set"), "{}", ran.said());
+
+    // The server refuses: the pod says so and starts again, the clone's end is kept.
+    let refused = Pod::new("replicate-refused", "mysql-1")?;
+    std::fs::write(refused.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\ta:1\n")?;
+    refused.answer("mysql", r#"case "$*" in *--execute=*) ;; *) exit 1 ;; esac"#)?;
+    let ran = refused.run("mysql/scripts/replicate.sh")?;
+    assert!(!ran.output.status.success() && !ran.programs().contains(&"socat"), "{}", ran.calls);
+    assert!(refused.path("data/xtrabackup_binlog_info").exists());
+    Ok(())
+}
+
+fn backup() -> Result<(), Failed> {
+    let pod = Pod::new("backup", "mysql-1")?;
+    pod.answer("xtrabackup", "echo the-stream")?;
+    let ran = pod.run("mysql/scripts/backup.sh")?;
+    let client = format!("xtrabackup --defaults-extra-file={}", pod.path("run/client.cnf").display());
+    ran.ends(0).in_order(&[&client, "--backup --slave-info --stream=xbstream --datadir="]);
+    assert_eq!(ran.output.stdout, b"the-stream\n", "nothing but the stream is sent");
+    assert_eq!(std::fs::read_dir(pod.path("run"))?.count(), 0, "nothing is left behind");
+    pod.answer("xtrabackup", "exit 1")?;
+    pod.run("mysql/scripts/backup.sh")?.ends(1);
+    assert_eq!(std::fs::read_dir(pod.path("run"))?.count(), 0);
+    Ok(())
+}

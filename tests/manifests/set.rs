@@ -1,0 +1,237 @@
+//! The manifest set as it is deployed: what kustomize makes of an environment, and how to find something in it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use conformance::root;
+use serde_json::Value;
+use webhook_server::input::Place;
+
+/// What an environment deploys.
+pub(crate) struct Set {
+    /// `production`, `staging`, or what is different in it.
+    pub(crate) name: &'static str,
+    /// Its objects.
+    pub(crate) objects: Vec<Value>,
+}
+
+/// The environments, and production with the other collector of logs.
+const SETS: [&str; 3] = ["production", "staging", "promtail"];
+
+/// All sets, each built once.
+pub(crate) fn all() -> &'static [Set] {
+    static BUILT: OnceLock<Vec<Set>> = OnceLock::new();
+    BUILT.get_or_init(|| SETS.into_iter().map(Set::build).collect())
+}
+
+/// The environments.
+pub(crate) fn environments() -> impl Iterator<Item = &'static Set> {
+    all().iter().filter(|set| set.name != "promtail")
+}
+
+/// Builds a folder of `manifests`.
+pub(crate) fn build(manifests: &Path, folder: &str) -> Vec<Value> {
+    let source = Place::Kustomization(manifests.join(folder)).read().unwrap_or_else(|e| panic!("{e:#}"));
+    conformance::yaml(&source.text).unwrap_or_else(|error| panic!("{folder}: {error}"))
+}
+
+/// What the README says to do to switch to Promtail, in a copy: one line.
+fn with_promtail() -> Vec<Value> {
+    let copy = std::env::temp_dir().join(format!("pratique-promtail-{}", std::process::id()));
+    copy_tree(&root().join("manifests"), &copy).unwrap_or_else(|e| panic!("{}: {e}", copy.display()));
+    let file = copy.join("clusters/production/logging/kustomization.yaml");
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let switched = text.replace("platform/logging/alloy\n", "platform/logging/promtail\n");
+    assert_ne!(text, switched, "the line is there");
+    std::fs::write(&file, switched).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let objects = build(&copy, "clusters/production");
+    drop(std::fs::remove_dir_all(&copy));
+    objects
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        match entry.path().is_dir() {
+            true => copy_tree(&entry.path(), &to.join(entry.file_name()))?,
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name()))?),
+        }
+    }
+    Ok(())
+}
+
+/// A pod as a workload makes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Template<'s> {
+    pub(crate) workload: &'s Value,
+    pub(crate) pod: &'s Value,
+}
+
+impl Set {
+    fn build(name: &'static str) -> Self {
+        let objects = match name {
+            "promtail" => with_promtail(),
+            _ => build(&root().join("manifests"), &format!("clusters/{name}")),
+        };
+        Set { name, objects }
+    }
+
+    /// The environment that it is, or is made from.
+    pub(crate) fn environment(&self) -> &'static str {
+        if self.name == "promtail" { "production" } else { self.name }
+    }
+
+    /// A copy with the text `from` replaced by `to` in one object, which must hold it.
+    pub(crate) fn with(&self, object: &str, from: &str, to: &str) -> Set {
+        let mut objects = self.objects.clone();
+        let found = objects.iter_mut().find(|candidate| name(candidate) == object);
+        let found = found.unwrap_or_else(|| panic!("{}: there is no {object}", self.name));
+        let text = found.to_string();
+        assert!(text.contains(from), "{object} has no {from}: {text}");
+        *found = serde_json::from_str(&text.replacen(from, to, 1)).expect("it is JSON still");
+        Set { name: self.name, objects }
+    }
+
+    /// A copy without one object.
+    pub(crate) fn without(&self, object: &str) -> Set {
+        let objects: Vec<Value> = self.objects.iter().filter(|o| name(o) != object).cloned().collect();
+        assert_eq!(objects.len() + 1, self.objects.len(), "there is one {object}");
+        Set { name: self.name, objects }
+    }
+
+    pub(crate) fn of<'s>(&'s self, kind: &str) -> impl Iterator<Item = &'s Value> {
+        self.objects.iter().filter(move |object| object["kind"] == kind)
+    }
+
+    pub(crate) fn get<'s>(&'s self, kind: &str, namespace: &str, name: &str) -> Option<&'s Value> {
+        self.of(kind).find(|object| namespace_of(object) == namespace && object["metadata"]["name"] == name)
+    }
+
+    /// The pods of all workloads.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = Template<'_>> {
+        let pod = |workload| match text(workload, "/kind") {
+            "Pod" => Some(Template { workload, pod: workload }),
+            "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicaSet" => {
+                Some(Template { workload, pod: &workload["spec"]["template"] })
+            }
+            "CronJob" => {
+                Some(Template { workload, pod: &workload["spec"]["jobTemplate"]["spec"]["template"] })
+            }
+            _ => None,
+        };
+        self.objects.iter().filter_map(pod)
+    }
+
+    /// The pods in a namespace that a selector of labels takes.
+    pub(crate) fn selected<'s>(
+        &'s self,
+        namespace: &'s str,
+        selector: &'s Value,
+    ) -> impl Iterator<Item = Template<'s>> {
+        self.templates().filter(move |template| template.namespace() == namespace && template.has(selector))
+    }
+}
+
+impl<'s> Template<'s> {
+    pub(crate) fn namespace(self) -> &'s str {
+        namespace_of(self.workload)
+    }
+
+    pub(crate) fn name(self) -> String {
+        name(self.workload)
+    }
+
+    pub(crate) fn spec(self) -> &'s Value {
+        &self.pod["spec"]
+    }
+
+    /// Whether it has all these labels: of a plain map, or of a LabelSelector without expressions.
+    pub(crate) fn has(self, selector: &Value) -> bool {
+        matches(selector, &self.pod["metadata"]["labels"])
+    }
+
+    pub(crate) fn containers(self) -> impl Iterator<Item = &'s Value> {
+        ["initContainers", "containers"].into_iter().flat_map(move |list| items(&self.spec()[list]))
+    }
+
+    /// The ports that something may connect to: name and number. With those of what admission adds.
+    pub(crate) fn ports(self) -> Vec<(&'s str, u64)> {
+        let running = items(&self.spec()["initContainers"])
+            .filter(|container| container["restartPolicy"] == "Always")
+            .chain(items(&self.spec()["containers"]));
+        let ports = running.flat_map(|container| items(&container["ports"]));
+        let mut ports: Vec<(&str, u64)> = ports
+            .map(|port| (text(port, "/name"), port["containerPort"].as_u64().unwrap_or_default()))
+            .collect();
+        match text(self.pod, "/metadata/annotations/pratique.dev~1inject-exporter") {
+            "mysqld" => ports.push(("", 9104)),
+            "mongodb" => ports.push(("", 9216)),
+            _ => {}
+        }
+        ports
+    }
+
+    /// Whether a port, by name or by number, is one of them.
+    pub(crate) fn has_port(self, port: &Value) -> bool {
+        self.ports().iter().any(|(name, number)| port == name && !name.is_empty() || port == number)
+    }
+}
+
+/// Whether labels are what a selector asks for: a map, `matchLabels`, or `matchExpressions` with In and Exists.
+pub(crate) fn matches(selector: &Value, labels: &Value) -> bool {
+    let is_selector = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
+    let map = if is_selector { &selector["matchLabels"] } else { selector };
+    let equal = map.as_object().into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    equal
+        && items(&selector["matchExpressions"]).all(|expression| {
+            let value = labels.get(text(expression, "/key"));
+            match text(expression, "/operator") {
+                "In" => value.is_some_and(|value| items(&expression["values"]).any(|other| other == value)),
+                "Exists" => value.is_some(),
+                operator => {
+                    panic!("no manifest has had a selector with {operator} yet: teach it to this test")
+                }
+            }
+        })
+}
+
+pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// The text at a JSON pointer, or nothing.
+pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+pub(crate) fn namespace_of(object: &Value) -> &str {
+    text(object, "/metadata/namespace")
+}
+
+/// `Deployment shop/web`.
+pub(crate) fn name(object: &Value) -> String {
+    let namespace = namespace_of(object);
+    let slash = if namespace.is_empty() { "" } else { "/" };
+    format!("{} {namespace}{slash}{}", text(object, "/kind"), text(object, "/metadata/name"))
+}
+
+/// The keys of a map.
+pub(crate) fn keys(map: &Value) -> impl Iterator<Item = &str> {
+    map.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str))
+}
+
+/// The Secrets that will be there, with their keys: unsealed, or made by cert-manager.
+pub(crate) fn secrets(set: &Set) -> BTreeMap<(&str, &str), Vec<&str>> {
+    let mut secrets = BTreeMap::new();
+    for sealed in set.of("SealedSecret") {
+        let keys = keys(&sealed["spec"]["encryptedData"]).chain(keys(&sealed["spec"]["template"]["data"]));
+        secrets.insert((namespace_of(sealed), text(sealed, "/metadata/name")), keys.collect());
+    }
+    for certificate in set.of("Certificate") {
+        let name = text(certificate, "/spec/secretName");
+        secrets.insert((namespace_of(certificate), name), vec!["tls.crt", "tls.key", "ca.crt"]);
+    }
+    secrets
+}

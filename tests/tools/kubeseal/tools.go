@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools keeps the sums of what is built from here: `go build github.com/bitnami/sealed-secrets/cmd/kubeseal`.
+package tools
+
+import _ "github.com/bitnami/sealed-secrets/cmd/kubeseal"
