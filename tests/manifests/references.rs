@@ -123,7 +123,7 @@ fn breakages() -> Vec<(Set, Check, &'static str)> {
         (
             with("ServiceMonitor shop/api", "\"port\":\"metrics\"", "\"port\":\"metric\""),
             monitors,
-            "with a port named metric",
+            "it selects nothing with a port named metric",
         ),
         (
             with("ServiceMonitor shop/api", "\"release\":", "\"releases\":"),
@@ -133,14 +133,16 @@ fn breakages() -> Vec<(Set, Check, &'static str)> {
         (
             with("ServiceMonitor mysql/mysql", "\"app.kubernetes.io/component\":\"members\",", ""),
             |set| {
-                monitors(&set.with("Service mysql/mysql-read", "\"name\":\"mysql\"", "\"name\":\"metrics\""))
+                let second = "\"name\":\"metrics\",\"port\":3306,\"targetPort\":9104";
+                let first = "\"name\":\"mysql\",\"port\":3306,\"targetPort\":\"mysql\"";
+                monitors(&set.with("Service mysql/mysql-read", first, second))
             },
-            "twice",
+            "StatefulSet mysql/mysql: its port 9104 is scraped 2 times",
         ),
         (
             with("PodMonitor log-collector/alloy", "\"port\":\"metrics\"", "\"port\":\"http\""),
             monitors,
-            "with a port named http",
+            "it selects nothing with a port named http",
         ),
         (
             with(

@@ -50,36 +50,45 @@ fn made_by_controllers() -> [(&'static str, Value, &'static str); 1] {
     [("gateway", labels, "metrics")]
 }
 
-/// The ports of pods that monitors here have Prometheus scrape, as numbers.
-fn scraped<'s>(set: &'s Set) -> Vec<(Template<'s>, u64)> {
-    let mut scraped = Vec::new();
-    let number = |pod: Template<'s>, port: &Value| {
+/// What an endpoint of a monitor has Prometheus scrape.
+struct Endpoint<'s> {
+    monitor: &'s Value,
+    /// The name of the port.
+    port: &'s str,
+    /// The pods, each with the port's number.
+    pods: Vec<(Template<'s>, u64)>,
+}
+
+fn endpoints(set: &Set) -> Vec<Endpoint<'_>> {
+    let mut endpoints = Vec::new();
+    let number = |pod: Template<'_>, port: &Value| {
         let found = pod.ports().into_iter().find(|(name, number)| port == name || port == number);
-        found.map(|(_, number)| (pod, number))
+        found.map(|(_, number)| number)
     };
     for monitor in set.of("ServiceMonitor") {
-        let selected = set.of("Service").filter(|service| {
-            namespace_of(service) == namespace_of(monitor)
-                && matches(&monitor["spec"]["selector"], &service["metadata"]["labels"])
-        });
-        for service in selected {
-            for endpoint in items(&monitor["spec"]["endpoints"]) {
-                let ports = items(&service["spec"]["ports"]).filter(|port| port["name"] == endpoint["port"]);
-                for port in ports {
-                    scraped.extend(
-                        behind(set, service).into_iter().filter_map(|pod| number(pod, &port["targetPort"])),
-                    );
-                }
-            }
+        for endpoint in items(&monitor["spec"]["endpoints"]) {
+            let selected = set.of("Service").filter(|service| {
+                namespace_of(service) == namespace_of(monitor)
+                    && matches(&monitor["spec"]["selector"], &service["metadata"]["labels"])
+            });
+            let ports = selected
+                .flat_map(|service| items(&service["spec"]["ports"]).map(move |port| (service, port)));
+            let pods =
+                ports.filter(|(_, port)| port["name"] == endpoint["port"]).flat_map(|(service, port)| {
+                    let pods = behind(set, service).into_iter();
+                    pods.filter_map(move |pod| number(pod, &port["targetPort"]).map(|number| (pod, number)))
+                });
+            endpoints.push(Endpoint { monitor, port: text(endpoint, "/port"), pods: pods.collect() });
         }
     }
     for monitor in set.of("PodMonitor") {
         for endpoint in items(&monitor["spec"]["podMetricsEndpoints"]) {
             let pods = set.selected(namespace_of(monitor), &monitor["spec"]["selector"]);
-            scraped.extend(pods.filter_map(|pod| number(pod, &endpoint["port"])));
+            let pods = pods.filter_map(|pod| number(pod, &endpoint["port"]).map(|number| (pod, number)));
+            endpoints.push(Endpoint { monitor, port: text(endpoint, "/port"), pods: pods.collect() });
         }
     }
-    scraped
+    endpoints
 }
 
 /// Where a peer of a NetworkPolicy says which namespace it means.
@@ -89,7 +98,7 @@ const NAMESPACE_OF_PEER: &str = "/namespaceSelector/matchLabels/kubernetes.io~1m
 pub(super) fn scrapes(set: &Set) -> Vec<String> {
     let mut problems = Vec::new();
     let prometheus = set.get("NetworkPolicy", "monitoring", "prometheus").unwrap_or(&Value::Null);
-    let scraped = scraped(set);
+    let scraped: Vec<_> = endpoints(set).into_iter().flat_map(|endpoint| endpoint.pods).collect();
     assert!(scraped.len() >= 8, "{} ports are scraped", scraped.len());
     for (pod, port) in scraped {
         let calls = items(&prometheus["spec"]["egress"]).any(|rule| {
@@ -108,61 +117,26 @@ pub(super) fn scrapes(set: &Set) -> Vec<String> {
 
 pub(super) fn monitors(set: &Set) -> Vec<String> {
     let mut problems = Vec::new();
-    let mut scraped: BTreeMap<(String, String), usize> = BTreeMap::new();
     for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
         for object in set.of(kind).filter(|o| o["metadata"]["labels"]["release"] != "kube-prometheus-stack") {
             problems.push(format!("{}: without the label release Prometheus does not see it", name(object)));
         }
     }
-    for monitor in set.of("ServiceMonitor") {
-        let namespace = namespace_of(monitor);
-        let selected = |service: &&Value| {
-            namespace_of(service) == namespace
-                && matches(&monitor["spec"]["selector"], &service["metadata"]["labels"])
-        };
-        let services: Vec<&Value> = set.of("Service").filter(selected).collect();
-        for endpoint in items(&monitor["spec"]["endpoints"]) {
-            let wanted = text(endpoint, "/port");
-            let mut found = false;
-            for service in &services {
-                for port in items(&service["spec"]["ports"]).filter(|port| port["name"] == wanted) {
-                    found = true;
-                    for pod in behind(set, service) {
-                        *scraped.entry((pod.name(), port["targetPort"].to_string())).or_default() += 1;
-                    }
-                }
-            }
-            if !found {
-                problems.push(format!("{}: it selects no Service with a port named {wanted}", name(monitor)));
-            }
+    let mut scraped: BTreeMap<(String, u64), usize> = BTreeMap::new();
+    for Endpoint { monitor, port, pods } in endpoints(set) {
+        let made = made_by_controllers().iter().any(|(namespace, labels, theirs)| {
+            *namespace == namespace_of(monitor)
+                && matches(&monitor["spec"]["selector"], labels)
+                && *theirs == port
+        });
+        if pods.is_empty() && !made {
+            problems.push(format!("{}: it selects nothing with a port named {port}", name(monitor)));
         }
-        // A pod behind two of its Services is scraped for each.
-        let mut pods: Vec<String> =
-            services.iter().flat_map(|service| behind(set, service)).map(Template::name).collect();
-        let all = pods.len();
-        pods.sort();
-        pods.dedup();
-        if pods.len() < all {
-            problems.push(format!("{}: it selects the same pods twice, by two Services", name(monitor)));
+        for (pod, number) in pods {
+            *scraped.entry((pod.name(), number)).or_default() += 1;
         }
     }
-    for monitor in set.of("PodMonitor") {
-        for endpoint in items(&monitor["spec"]["podMetricsEndpoints"]) {
-            let (namespace, wanted) = (namespace_of(monitor), text(endpoint, "/port"));
-            let selector = &monitor["spec"]["selector"];
-            let here: Vec<Template<'_>> = set.selected(namespace, selector).collect();
-            let made = made_by_controllers()
-                .iter()
-                .any(|(ns, labels, port)| *ns == namespace && matches(selector, labels) && *port == wanted);
-            let with_port: Vec<_> = here.iter().filter(|pod| pod.has_port(&endpoint["port"])).collect();
-            for pod in &with_port {
-                *scraped.entry((pod.name(), endpoint["port"].to_string())).or_default() += 1;
-            }
-            if !made && with_port.is_empty() {
-                problems.push(format!("{}: it selects no pod with a port named {wanted}", name(monitor)));
-            }
-        }
-    }
+    // A pod behind two Services that a monitor selects is scraped for each.
     for ((pod, port), times) in scraped.into_iter().filter(|(_, times)| *times > 1) {
         problems.push(format!("{pod}: its port {port} is scraped {times} times"));
     }
