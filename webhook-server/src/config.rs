@@ -1,4 +1,5 @@
-//! Which policies are asked, with which settings, and what is excepted: from the command line, from `policies.yaml`, or all of them.
+//! Which policies are asked, with which settings, and what is excepted: from the command line, from `policies.yaml`, or
+//! all of them.
 
 use std::path::{Path, PathBuf};
 

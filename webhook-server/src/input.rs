@@ -52,10 +52,8 @@ pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Resu
         match path {
             path if path.as_os_str() == "-" => places.push(Place::StandardInput),
             path if path.is_dir() => {
-                walk(path, kustomizations, &mut places)?;
                 // What governs the manifests is none.
-                let config = config::in_directory(path).map(Place::File);
-                places.retain(|place| Some(place) != config.as_ref());
+                walk(path, kustomizations, config::in_directory(path).as_deref(), &mut places)?;
             }
             path => {
                 path.metadata().with_context(|| path.display().to_string())?;
@@ -69,12 +67,18 @@ pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Resu
     Ok(places)
 }
 
-fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> anyhow::Result<()> {
+fn walk(
+    dir: &Path,
+    kustomizations: Kustomizations,
+    except: Option<&Path>,
+    places: &mut Vec<Place>,
+) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
     let mut paths = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| dir.display().to_string())?;
+    paths.retain(|path| Some(path.as_path()) != except);
     paths.sort();
     let (kustomization, others): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| KUSTOMIZATIONS.contains(&name(path).as_str()));
@@ -82,9 +86,7 @@ fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> 
         let text = read_file(kustomization).with_context(|| kustomization.display().to_string())?;
         let named = names(&text);
         let could_be_meant = |path: &&PathBuf| is_manifest(path) || (path.is_dir() && name(path) != ".git");
-        let config = config::in_directory(dir);
-        let others = others.iter().filter(|path| Some(*path) != config.as_ref());
-        for path in others.filter(could_be_meant).filter(|path| !named.contains(name(path).as_str())) {
+        for path in others.iter().filter(could_be_meant).filter(|path| !named.contains(name(path).as_str())) {
             skipped(path, "the kustomization beside it does not name it");
         }
         places.push(Place::Kustomization(dir.to_owned()));
@@ -99,7 +101,7 @@ fn walk(dir: &Path, kustomizations: Kustomizations, places: &mut Vec<Place>) -> 
             Ok(metadata) if metadata.is_dir() && is_link => {
                 skipped(&path, "links to folders are not followed")
             }
-            Ok(metadata) if metadata.is_dir() => walk(&path, kustomizations, places)?,
+            Ok(metadata) if metadata.is_dir() => walk(&path, kustomizations, except, places)?,
             Ok(metadata) if is_manifest(&path) && !metadata.is_file() => {
                 bail!("{}: neither a file nor a folder", path.display());
             }

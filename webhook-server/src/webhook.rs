@@ -95,22 +95,34 @@ impl Webhook {
         self.review(half, None, request).await
     }
 
-    async fn review(self, half: Half, policy: Option<usize>, request: Request) -> Result<Response, Refusal> {
-        let answer = self.clone().respond(half, policy, request).await;
-        answer.inspect_err(|refusal| self.0.metrics.refusal(refusal.status))
+    async fn one(self, half: Half, Path(name): Path<String>, request: Request) -> Result<Response, Refusal> {
+        self.review(half, Some(&name), request).await
     }
 
-    async fn one(self, half: Half, Path(name): Path<String>, request: Request) -> Result<Response, Refusal> {
+    /// Answers, and counts what is not answered.
+    async fn review(self, half: Half, name: Option<&str>, request: Request) -> Result<Response, Refusal> {
+        let answered = match name.map(|name| self.find(name)).transpose() {
+            Ok(policy) => self.respond(half, policy, request).await,
+            Err(refusal) => Err(refusal),
+        };
+        answered.inspect_err(|refusal| self.0.metrics.refusal(refusal.status))
+    }
+
+    /// Where the policy of that name is.
+    fn find(&self, name: &str) -> Result<usize, Refusal> {
         let index = self.0.config.policies.iter().position(|configured| configured.about.name == name);
-        let index = index.ok_or_else(|| {
-            self.0.metrics.refusal(StatusCode::NOT_FOUND);
-            Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(&name)))
-        })?;
-        self.review(half, Some(index), request).await
+        index.ok_or_else(|| {
+            Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(name)))
+        })
     }
 
     /// Reads the review within the caller's deadline, judges it, and answers.
-    async fn respond(self, half: Half, policy: Option<usize>, request: Request) -> Result<Response, Refusal> {
+    async fn respond(
+        &self,
+        half: Half,
+        policy: Option<usize>,
+        request: Request,
+    ) -> Result<Response, Refusal> {
         check_headers(request.headers())?;
         let version = request.version();
         let timeout = timeout(request.uri().query());
