@@ -218,9 +218,11 @@ proptest! {
         let value = Value::from_json(text.as_bytes(), &arena).expect("it is JSON");
         let edits: Vec<Edit> = edits.into_iter().map(|(keys, value, append)| {
             let path = FieldPath(keys.into_iter().map(Segment::Key).collect());
+            let value = value.to_string();
             if append { Edit::Append { path, value } } else { Edit::Set { path, value } }
         }).collect();
-        if let Ok((operations, patched)) = patch::apply(value, &edits, &arena) {
+        if let Ok(patched) = patch::apply(value, &edits, &arena) {
+            let operations = patch::between(value, patched);
             let operations: json_patch::Patch = serde_json::from_value(json!(operations)).expect("it is a JSON Patch");
             let mut elsewhere = before;
             json_patch::patch(&mut elsewhere, &operations).expect("the patch applies");

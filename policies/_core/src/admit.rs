@@ -1,5 +1,7 @@
 //! The engine: asks every policy that wants the request, merges what they say, and decides what an error means.
 
+use serde::{Serialize, Serializer};
+
 use crate::cluster::Cluster;
 use crate::field::{Field, Undecided};
 use crate::patch::{self, Operation};
@@ -7,7 +9,7 @@ use crate::path::excerpt;
 use crate::policy::{About, Evaluate};
 use crate::request::{self, Request};
 use crate::value::Value;
-use crate::verdict::Verdict;
+use crate::verdict::{Finding, Verdict};
 
 /// Which half of admission is asked: an API server calls webhooks for one and then for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +29,16 @@ pub struct Configured {
 }
 
 /// What all policies say of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Verdicts<'a> {
     /// One row for each policy whose scope takes the request, in the order of the policies.
     pub rows: Vec<Row>,
-    /// What the policies change, all together.
-    pub patch: Vec<Operation>,
-    /// The object with that patch, when there is one.
+    /// What the policies make of the object, all together, if they change it.
     pub patched: Option<Value<'a>>,
+    /// The object that they were given.
+    pub original: Value<'a>,
+    /// Why the patch must not be sent, though nothing is wrong with the object: a fault of ours, and no answer.
+    pub fault: Option<String>,
 }
 
 /// What one policy says.
@@ -46,28 +50,56 @@ pub struct Row {
     pub verdict: Verdict,
 }
 
-impl Verdicts<'_> {
+/// What the audit log is told, a policy each; serializes as an object.
+#[derive(Debug)]
+pub struct Audit<'v>(pub Vec<(&'static str, &'v str)>);
+
+impl Serialize for Audit<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+impl Default for Verdicts<'_> {
+    fn default() -> Self {
+        Verdicts { rows: Vec::new(), patched: None, original: Value::Null, fault: None }
+    }
+}
+
+impl<'a> Verdicts<'a> {
     /// Whether no policy denies.
     pub fn allowed(&self) -> bool {
-        self.rows.iter().all(|row| row.verdict.denials.is_empty())
+        self.fault.is_none() && self.rows.iter().all(|row| row.verdict.denials.is_empty())
+    }
+
+    /// What the policies change, all together; empty if nothing.
+    pub fn patch(&self) -> Vec<Operation<Value<'a>>> {
+        self.patched.map(|patched| patch::between(self.original, patched)).unwrap_or_default()
     }
 
     /// Every denial of every policy in one line, for the person whose request it was; empty if there is none.
     pub fn message(&self) -> String {
-        let mut message = String::new();
+        let mut message = self.fault.clone().unwrap_or_default();
         for row in self.rows.iter().filter(|row| !row.verdict.denials.is_empty()) {
             if !message.is_empty() {
                 message.push_str(". ");
             }
             message.push_str(row.about.name);
-            message.push_str(": ");
-            let sentences: Vec<String> = row.verdict.denials.iter().map(|denial| denial.sentence()).collect();
-            message.push_str(&sentences.join("; "));
+            for (i, denial) in row.verdict.denials.iter().enumerate() {
+                message.push_str(if i == 0 { ": " } else { "; " });
+                message.push_str(&denial.sentence());
+            }
             if row.verdict.left_out > 0 {
                 message.push_str(&format!("; and {} more", row.verdict.left_out));
             }
         }
         message
+    }
+
+    /// What the audit log is told, by policy.
+    pub fn audit(&self) -> Audit<'_> {
+        let noted = self.rows.iter().map(|row| (row.about.name, row.verdict.audit.as_deref()));
+        Audit(noted.filter_map(|(policy, what)| Some((policy, what?))).collect())
     }
 
     /// Every warning, a line each, the policy first.
@@ -81,10 +113,14 @@ impl Verdicts<'_> {
     }
 }
 
-/// Judges a request by every policy whose scope takes it, in their order.
+/// How often the policies are asked in turn, until nothing changes any more.
+const MOST_ROUNDS: usize = 4;
+
+/// Judges a request by every policy whose scope takes it.
 ///
-/// A policy sees what those before it have changed. If anything was changed, all are asked again about the result:
-/// a patch that another policy denies is denied, and so is one that its own policy would make twice.
+/// In the mutating half those that change objects are asked first, in their order, each seeing what the others have done,
+/// again and again until nothing changes. The object as it is then is what the others judge. What is denied of it that is
+/// not denied of the object as it was sent is the patch's own doing: [`Verdicts::fault`], and no patch.
 /// An [`Undecided`] denies; this is the only place that says so. Housekeeping on what is being deleted is not denied.
 pub fn admit<'a>(
     policies: &[Configured],
@@ -96,30 +132,75 @@ pub fn admit<'a>(
     if is_being_deleted(request) {
         return verdicts;
     }
-    let mut current = *request;
     let takers: Vec<&Configured> = policies.iter().filter(|p| p.about.scope.takes(request)).collect();
-    for configured in &takers {
-        let mut verdict = judge(configured.about, &*configured.policy, &current, cluster);
-        if half == Half::Validate {
-            verdict.edits.clear();
+    let empty = |configured: &&Configured| Row { about: configured.about, verdict: Verdict::default() };
+    verdicts.rows = takers.iter().map(empty).collect();
+    let changed = match half {
+        Half::Mutate => mutate(&takers, request, cluster, &mut verdicts.rows),
+        Half::Validate => None,
+    };
+    let judged = changed.map_or(*request, |object| request.with_object(object));
+    for (configured, row) in takers.iter().zip(&mut verdicts.rows) {
+        if half == Half::Validate || !configured.about.mutates {
+            row.verdict = configured.judge(&judged, cluster);
+            row.verdict.edits.clear();
         }
-        match change(&current, &verdict) {
-            Ok(Some((operations, object))) => {
-                verdicts.patch.extend(operations);
-                current = current.with_object(object);
-            }
-            Ok(None) => verdict.edits.clear(),
-            Err(undecided) => verdict.could_not_decide(undecided),
-        }
-        verdicts.rows.push(Row { about: configured.about, verdict });
     }
-    if !verdicts.patch.is_empty() {
+    let (Some(object), Ok(Some(original))) = (changed, request.object.value()) else { return verdicts };
+    if !verdicts.allowed() {
         for (configured, row) in takers.iter().zip(&mut verdicts.rows) {
-            confirm(configured, &current, cluster, &mut row.verdict);
+            let before = configured.judge(request, cluster).denials;
+            for denial in std::mem::take(&mut row.verdict.denials) {
+                match before.contains(&denial) {
+                    true => drop(row.verdict.denials.insert(denial)),
+                    false => blame(&mut verdicts.fault, row.about, &denial),
+                }
+            }
         }
-        verdicts.patched = current.object.value().ok().flatten().copied();
+    }
+    if verdicts.fault.is_none() {
+        // Also of an object that is denied: an exception may yet let it in.
+        (verdicts.original, verdicts.patched) = (*original, Some(object));
     }
     verdicts
+}
+
+/// Asks those that change objects, in turn, and gives the object that they agree on; `None` if it is the one they were given.
+fn mutate<'a>(
+    takers: &[&Configured],
+    request: &Request<'a>,
+    cluster: &dyn Cluster,
+    rows: &mut [Row],
+) -> Option<Value<'a>> {
+    let mut current = *request;
+    let mut changed = None;
+    for round in 1..=MOST_ROUNDS {
+        let mut settled = true;
+        for (configured, row) in takers.iter().zip(&mut *rows).filter(|(taker, _)| taker.about.mutates) {
+            let mut verdict = configured.judge(&current, cluster);
+            match change(&current, &verdict) {
+                Ok(None) => verdict.edits.clear(),
+                Ok(Some(_)) if round == MOST_ROUNDS => verdict
+                    .could_not_decide(current.object.undecided("the policy would patch its own patch again")),
+                Ok(Some(object)) => {
+                    current = current.with_object(object);
+                    (changed, settled) = (Some(object), false);
+                }
+                Err(undecided) => verdict.could_not_decide(undecided),
+            }
+            row.verdict.become_later(verdict);
+        }
+        if settled {
+            break;
+        }
+    }
+    changed
+}
+
+/// Adds a denial that only the patch brings about to the reason why it must not be sent.
+fn blame(fault: &mut Option<String>, about: &About, denial: &Finding) {
+    let so_far = fault.take().map_or_else(|| "the patch would be denied: ".to_owned(), |fault| fault + "; ");
+    *fault = Some(format!("{so_far}{}: {}", about.name, denial.sentence()));
 }
 
 /// Judges a request by one policy that changes nothing: [`admit()`] without what patches need, for small guests.
@@ -133,6 +214,12 @@ pub fn judge_only(
 ) -> Option<Row> {
     let judged = about.scope.takes(request) && !is_being_deleted(request);
     judged.then(|| Row { about, verdict: judge(about, policy, request, cluster) })
+}
+
+impl Configured {
+    fn judge(&self, request: &Request<'_>, cluster: &dyn Cluster) -> Verdict {
+        judge(self.about, &*self.policy, request, cluster)
+    }
 }
 
 fn judge(about: &About, policy: &dyn Evaluate, request: &Request<'_>, cluster: &dyn Cluster) -> Verdict {
@@ -154,10 +241,7 @@ fn judge(about: &About, policy: &dyn Evaluate, request: &Request<'_>, cluster: &
 }
 
 /// What the verdict's edits make of the object; `None` if they change nothing.
-fn change<'a>(
-    request: &Request<'a>,
-    verdict: &Verdict,
-) -> Result<Option<(Vec<Operation>, Value<'a>)>, Undecided> {
+fn change<'a>(request: &Request<'a>, verdict: &Verdict) -> Result<Option<Value<'a>>, Undecided> {
     if verdict.edits.is_empty() {
         return Ok(None);
     }
@@ -165,25 +249,8 @@ fn change<'a>(
         return Err(request.object.undecided("there is no object to change"));
     };
     let undecided = |error: patch::PatchError| request.object.undecided(error.to_string());
-    let (operations, patched) =
-        patch::apply(*object, &verdict.edits, request.object.arena()).map_err(undecided)?;
-    Ok((!operations.is_empty()).then_some((operations, patched)))
-}
-
-/// Judges the patched object: its denials are the ones that count, and nothing is left to change.
-fn confirm(configured: &Configured, patched: &Request<'_>, cluster: &dyn Cluster, verdict: &mut Verdict) {
-    let mut again = judge(configured.about, &*configured.policy, patched, cluster);
-    match change(patched, &again) {
-        Ok(None) => again.edits.clear(),
-        Ok(Some(_)) => {
-            again.could_not_decide(patched.object.undecided("the policy would patch its own patch again"))
-        }
-        Err(undecided) => again.could_not_decide(undecided),
-    }
-    verdict.denials = again.denials;
-    verdict.undecided = again.undecided;
-    verdict.left_out = again.left_out;
-    verdict.warnings.append(&mut again.warnings);
+    let patched = patch::apply(*object, &verdict.edits, request.object.arena()).map_err(undecided)?;
+    Ok((patched != *object).then_some(patched))
 }
 
 /// Whether the request is housekeeping on an object that is on its way out, such as the removal of a finalizer.

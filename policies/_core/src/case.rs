@@ -127,11 +127,15 @@ pub fn render(verdicts: &Verdicts<'_>) -> String {
     };
     let mut text = list("deny", verdicts.rows.iter().flat_map(|row| &row.verdict.denials).collect());
     text.push_str(&list("warn", verdicts.rows.iter().flat_map(|row| &row.verdict.warnings).collect()));
-    for (i, operation) in verdicts.patch.iter().enumerate() {
+    for (i, operation) in verdicts.patch().iter().enumerate() {
         if i == 0 {
             text.push_str("  patch:\n");
         }
         text.push_str(&format!("  - {}\n", serde_json::to_string(operation).unwrap_or_default()));
+    }
+    for (i, (policy, noted)) in verdicts.audit().0.into_iter().enumerate() {
+        let key = if i == 0 { "  audit:\n" } else { "" };
+        text.push_str(&format!("{key}    {policy}: {}\n", quoted(noted)));
     }
     if text.is_empty() { "verdict: allow\n".to_owned() } else { format!("verdict:\n{text}") }
 }

@@ -1,10 +1,16 @@
 //! What else exists: the objects that a policy may look at beside the one it judges.
 
+use std::collections::BTreeMap;
+
 use crate::field::{Field, Undecided};
 use crate::value::{Arena, Value};
 
 /// The objects of the cluster, or of the manifest set that stands for it.
 pub trait Cluster {
+    /// Whether objects of that group and kind can be asked for at all. For policies that do without: whoever needs them
+    /// asks, and is told why not.
+    fn has(&self, group: &str, kind: &str) -> bool;
+
     /// The objects of that group and kind, in one namespace or in all, in a fixed order. Their fields live in the arena
     /// of the request, their values in the cluster.
     ///
@@ -17,6 +23,31 @@ pub trait Cluster {
         namespace: Option<&str>,
         arena: &'a Arena,
     ) -> Result<Vec<Field<'a>>, Undecided>;
+
+    /// The object of that name, `None` if it does not exist. What lives in no namespace has the namespace `None`.
+    ///
+    /// # Errors
+    /// As [`Cluster::list`].
+    fn get<'a>(
+        &'a self,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+        arena: &'a Arena,
+    ) -> Result<Option<Field<'a>>, Undecided> {
+        named(&self.list(group, kind, namespace, arena)?, name)
+    }
+}
+
+/// The object of that name among these.
+pub(crate) fn named<'a>(objects: &[Field<'a>], name: &str) -> Result<Option<Field<'a>>, Undecided> {
+    for object in objects {
+        if object.at("metadata.name").text()? == name {
+            return Ok(Some(*object));
+        }
+    }
+    Ok(None)
 }
 
 /// No cluster: whoever needs one cannot decide.
@@ -24,6 +55,10 @@ pub trait Cluster {
 pub struct NoCluster;
 
 impl Cluster for NoCluster {
+    fn has(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
     fn list<'a>(
         &'a self,
         _: &str,
@@ -41,18 +76,37 @@ impl Cluster for NoCluster {
 /// A cluster that is just these objects.
 #[derive(Clone, Debug, Default)]
 pub struct Objects<'o> {
-    objects: Vec<Value<'o>>,
-    namespace: &'o str,
+    /// By group and kind, each with its namespace, for many requests are asked of one set.
+    objects: BTreeMap<(&'o str, &'o str), Vec<(&'o str, Value<'o>)>>,
 }
 
 impl<'o> Objects<'o> {
-    /// The objects, in the order given, and the namespace of those that name none.
+    /// The objects, in the order given, and the namespace of those that name none. What has no `apiVersion` or no `kind`
+    /// is of none.
     pub fn new(objects: Vec<Value<'o>>, namespace: &'o str) -> Self {
-        Objects { objects, namespace }
+        let mut by_kind: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for object in objects {
+            let (Some(Value::String(version)), Some(Value::String(kind))) =
+                (object.get("apiVersion"), object.get("kind"))
+            else {
+                continue;
+            };
+            let group = version.split_once('/').map_or("", |(group, _)| group);
+            let lives_in = match object.get("metadata").and_then(|metadata| metadata.get("namespace")) {
+                Some(Value::String(named)) if !named.is_empty() => named,
+                _ => namespace,
+            };
+            by_kind.entry((group, *kind)).or_default().push((lives_in, object));
+        }
+        Objects { objects: by_kind }
     }
 }
 
 impl Cluster for Objects<'_> {
+    fn has(&self, _: &str, _: &str) -> bool {
+        true
+    }
+
     fn list<'a>(
         &'a self,
         group: &str,
@@ -60,21 +114,9 @@ impl Cluster for Objects<'_> {
         namespace: Option<&str>,
         arena: &'a Arena,
     ) -> Result<Vec<Field<'a>>, Undecided> {
-        let mut found = Vec::new();
-        for value in &self.objects {
-            let object = Field::root(*value, arena);
-            let api_version = object.at("apiVersion").text()?;
-            let of_group = api_version.split_once('/').map_or("", |(group, _)| group) == group;
-            if !of_group || object.at("kind").text()? != kind {
-                continue;
-            }
-            let named = object.at("metadata.namespace").text()?;
-            let lives_in = if named.is_empty() { self.namespace } else { named };
-            if namespace.is_none_or(|namespace| namespace == lives_in) {
-                found.push(object);
-            }
-        }
-        Ok(found)
+        let of_kind = self.objects.get(&(group, kind)).into_iter().flatten();
+        let wanted = of_kind.filter(|(lives_in, _)| namespace.is_none_or(|namespace| namespace == *lives_in));
+        Ok(wanted.map(|(_, object)| Field::root(*object, arena)).collect())
     }
 }
 
@@ -104,6 +146,11 @@ mod tests {
         let count =
             |namespace| objects.list("networking.k8s.io", "NetworkPolicy", namespace, &arena).unwrap().len();
         assert_eq!((count(None), count(Some("a")), count(Some("default")), count(Some("b"))), (2, 1, 1, 0));
+        let name =
+            |name| objects.get("networking.k8s.io", "NetworkPolicy", None, name, &arena).unwrap().is_some();
+        assert!(name("n") && !name("m"));
         assert!(NoCluster.list("", "Pod", None, &arena).is_err());
+        assert!(NoCluster.get("", "Pod", None, "n", &arena).is_err());
+        assert!(objects.has("", "Pod") && !NoCluster.has("", "Pod"));
     }
 }

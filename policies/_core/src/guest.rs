@@ -2,13 +2,13 @@
 
 use kubewarden_policy_sdk::protocol_version_guest;
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
-use kubewarden_policy_sdk::wapc_guest::{CallResult, register_function};
+use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function};
 use serde::Serialize;
 
-use crate::admit::{Configured, Half, Verdicts, admit, judge_only};
-use crate::cluster::NoCluster;
+use crate::admit::{Audit, Configured, Half, Verdicts, admit, judge_only};
+use crate::cluster::{Cluster, NoCluster, named};
 use crate::field::{Field, Undecided};
-use crate::policy::{Policy, configure_value};
+use crate::policy::{Policy, Read, configure_value};
 use crate::request::Request;
 use crate::value::{Arena, Value};
 
@@ -26,7 +26,7 @@ struct ValidationResponse<'a> {
     message: Option<String>,
     code: Option<u16>,
     mutated_object: Option<Value<'a>>,
-    audit_annotations: Option<()>,
+    audit_annotations: Option<Audit<'a>>,
     warnings: Option<Vec<String>>,
 }
 
@@ -41,17 +41,24 @@ fn validate_settings<P: Policy>(payload: &[u8]) -> CallResult {
 /// Answers `{"request": AdmissionRequest, "settings": {…}}`.
 fn validate<P: Policy>(payload: &[u8]) -> CallResult {
     let arena = Arena::new();
+    let cluster = HostCluster { reads: P::ABOUT.reads };
     let mut response = ValidationResponse::default();
-    match judge::<P>(payload, &arena) {
-        Ok(verdicts) if verdicts.allowed() => {
-            response.accepted = true;
-            response.mutated_object = if P::ABOUT.mutates { verdicts.patched } else { None };
-            response.warnings = warnings(&verdicts);
-        }
+    // Known when the guest is compiled: one that reads nothing is smaller without the way to the host.
+    let judged = match P::ABOUT.reads {
+        [] => judge::<P>(payload, &arena, &NoCluster),
+        _ => judge::<P>(payload, &arena, &cluster),
+    };
+    match &judged {
         Ok(verdicts) => {
-            response.message = Some(verdicts.message());
-            response.code = Some(403);
-            response.warnings = warnings(&verdicts);
+            response.accepted = verdicts.allowed();
+            if response.accepted {
+                response.mutated_object = if P::ABOUT.mutates { verdicts.patched } else { None };
+            } else {
+                response.message = Some(verdicts.message());
+                response.code = Some(if verdicts.fault.is_some() { 500 } else { 403 });
+            }
+            response.warnings = Some(verdicts.warnings()).filter(|warnings| !warnings.is_empty());
+            response.audit_annotations = Some(verdicts.audit()).filter(|audit| !audit.0.is_empty());
         }
         Err(reason) => {
             response.message = Some(format!("{}: {reason}", P::ABOUT.name));
@@ -61,11 +68,11 @@ fn validate<P: Policy>(payload: &[u8]) -> CallResult {
     Ok(serde_json::to_vec(&response)?)
 }
 
-fn warnings(verdicts: &Verdicts<'_>) -> Option<Vec<String>> {
-    Some(verdicts.warnings()).filter(|warnings| !warnings.is_empty())
-}
-
-fn judge<'a, P: Policy>(payload: &'a [u8], arena: &'a Arena) -> Result<Verdicts<'a>, String> {
+fn judge<'a, P: Policy>(
+    payload: &'a [u8],
+    arena: &'a Arena,
+    cluster: &dyn Cluster,
+) -> Result<Verdicts<'a>, String> {
     let root = Field::root(Value::from_json(payload, arena).map_err(|error| error.to_string())?, arena);
     let undecided = |error: Undecided| error.to_string();
     let settings = root.at("settings").value().map_err(undecided)?;
@@ -75,8 +82,78 @@ fn judge<'a, P: Policy>(payload: &'a [u8], arena: &'a Arena) -> Result<Verdicts<
     // Known when the guest is compiled: one that changes nothing is a third smaller without the code for patches.
     if P::ABOUT.mutates {
         let policies = [Configured { about: &P::ABOUT, policy: Box::new(policy) }];
-        return Ok(admit(&policies, &request, &NoCluster, Half::Mutate));
+        return Ok(admit(&policies, &request, cluster, Half::Mutate));
     }
-    let row = judge_only(&P::ABOUT, &policy, &request, &NoCluster);
+    let row = judge_only(&P::ABOUT, &policy, &request, cluster);
     Ok(Verdicts { rows: row.into_iter().collect(), ..Verdicts::default() })
+}
+
+/// The cluster as the host sees it, through Kubewarden's host capabilities: the kinds that metadata.yml asks for.
+struct HostCluster {
+    reads: &'static [Read],
+}
+
+impl HostCluster {
+    fn ask<'a>(
+        &self,
+        operation: &str,
+        (group, kind): (&str, &str),
+        namespace: Option<&str>,
+        name: Option<&str>,
+        arena: &'a Arena,
+    ) -> Result<Field<'a>, Undecided> {
+        let undecided = |reason: String| Undecided { field: Default::default(), reason };
+        let read = self.reads.iter().find(|read| read.group == group && read.kind == kind);
+        let version = read.map_or("v1", |read| read.version);
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        let text = |text: &str| Value::String(arena.text(text));
+        let ask = [
+            ("api_version", text(&api_version)),
+            ("kind", text(kind)),
+            ("namespace", namespace.map_or(Value::Null, text)),
+            ("name", name.map_or(Value::Null, text)),
+            ("disable_cache", Value::Bool(false)),
+        ];
+        let ask = arena.object(&ask).to_string();
+        let answer = host_call("kubewarden", "kubernetes", operation, ask.as_bytes()).map_err(|error| {
+            undecided(format!("the host does not give the cluster's {kind} objects: {error}"))
+        })?;
+        let value = Value::from_json(arena.bytes(&answer), arena)
+            .map_err(|error| undecided(format!("{kind}: {error}")))?;
+        Ok(Field::root(value, arena))
+    }
+}
+
+impl Cluster for HostCluster {
+    fn has(&self, group: &str, kind: &str) -> bool {
+        self.reads.iter().any(|read| read.group == group && read.kind == kind)
+    }
+
+    fn list<'a>(
+        &'a self,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        arena: &'a Arena,
+    ) -> Result<Vec<Field<'a>>, Undecided> {
+        let operation =
+            if namespace.is_some() { "list_resources_by_namespace" } else { "list_resources_all" };
+        let list = self.ask(operation, (group, kind), namespace, None, arena)?;
+        Ok(list.at("items").items()?.map(Field::rerooted).collect())
+    }
+
+    fn get<'a>(
+        &'a self,
+        group: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+        arena: &'a Arena,
+    ) -> Result<Option<Field<'a>>, Undecided> {
+        // A host fails where there is no such object, in words of its own: the list tells the two apart.
+        if let Ok(object) = self.ask("get_resource", (group, kind), namespace, Some(name), arena) {
+            return Ok(object.is_set()?.then_some(object));
+        }
+        named(&self.list(group, kind, namespace, arena)?, name)
+    }
 }

@@ -9,7 +9,7 @@
 //! Files are in the order of that flow: [`review`] (the wire), [`request`] (what is asked), [`scope`] (which
 //! requests a policy wants), [`policy`] (settings and `evaluate`), [`cluster`] (what else exists), [`field`] and [`path`]
 //! (a value and the way to it), [`verdict`] (deny, warn, patch), [`admit`] (the one place that merges them), [`case`] (an
-//! example that is a test). Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and
+//! example that is a test). [`pod`], [`image`] and [`selector`] read what Kubernetes has in common for many policies. Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and
 //! [`settings`] (a policy's own struct, read from it).
 //!
 //! Nothing here does I/O, reads a clock, or panics: bad input is an error or an [`Undecided`].
@@ -20,6 +20,7 @@ pub mod cluster;
 pub mod field;
 #[cfg(target_os = "wasi")]
 pub mod guest;
+pub mod image;
 pub mod patch;
 pub mod path;
 pub mod pod;
@@ -27,6 +28,7 @@ pub mod policy;
 pub mod request;
 pub mod review;
 pub mod scope;
+pub mod selector;
 pub mod settings;
 pub mod value;
 pub mod verdict;
@@ -36,6 +38,7 @@ pub use admit::{Configured, Half, Verdicts, admit};
 pub use case::Case;
 pub use cluster::{Cluster, NoCluster, Objects};
 pub use field::{Field, Undecided};
+pub use image::ImageReference;
 pub use path::FieldPath;
 pub use policy::{About, Entry, Evaluate, Policy, Read, SettingsError, Severity};
 pub use request::{Operation, Request};

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::path::{FieldPath, Segment};
-use crate::value::{Arena, Member, Value};
+use crate::path::{FieldPath, Segment, escaped};
+use crate::value::{Arena, Value};
 
 /// What a policy wants changed, by the path of the field.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,27 +12,27 @@ pub enum Edit {
     Set {
         /// The member.
         path: FieldPath,
-        /// What it becomes.
-        value: serde_json::Value,
+        /// What it becomes, as JSON.
+        value: String,
     },
     /// Add an item at the end of a list, whether the list is there or not.
     Append {
         /// The list.
         path: FieldPath,
-        /// The item.
-        value: serde_json::Value,
+        /// The item, as JSON.
+        value: String,
     },
 }
 
-/// One operation of a JSON Patch.
+/// One operation of a JSON Patch, with its value in the arena or on its own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Operation {
+pub struct Operation<V = serde_json::Value> {
     /// `add` or `replace`.
     pub op: &'static str,
     /// A JSON Pointer.
     pub path: String,
     /// The value to add or to put in place.
-    pub value: serde_json::Value,
+    pub value: V,
 }
 
 /// An edit that cannot be made, because what is in its way is no object or list.
@@ -45,19 +45,11 @@ pub struct PatchError {
     pub reason: String,
 }
 
-/// Makes the edits, one after the other, on a copy of `object`.
-///
-/// Gives the operations that do the same to the object elsewhere, and the object as it is then. An edit that changes
-/// nothing gives no operation; one below missing parents gives one operation that makes them all.
+/// Makes the edits, one after the other, on a copy of `object`, with the parents that are missing on the way.
 ///
 /// # Errors
 /// [`PatchError`] for the first edit that cannot be made.
-pub fn apply<'a>(
-    object: Value<'a>,
-    edits: &[Edit],
-    arena: &'a Arena,
-) -> Result<(Vec<Operation>, Value<'a>), PatchError> {
-    let mut operations = Vec::new();
+pub fn apply<'a>(object: Value<'a>, edits: &[Edit], arena: &'a Arena) -> Result<Value<'a>, PatchError> {
     let mut current = object;
     for edit in edits {
         let (path, value, append) = match edit {
@@ -66,95 +58,127 @@ pub fn apply<'a>(
         };
         let fail = |reason: String| PatchError { path: path.clone(), reason };
         let target = Target { path: &path.0, value, append, arena };
-        let (next, operation) = target.place(current, 0).map_err(fail)?;
-        current = next;
-        operations.extend(operation);
+        current = target.place(current, 0).map_err(fail)?;
     }
-    Ok((operations, current))
+    Ok(current)
+}
+
+/// The operations that make `new` of `old`: the fewest there are where members were added and set and items appended, and
+/// none below what is missing, which is added as a whole.
+pub fn between<'a>(old: Value<'_>, new: Value<'a>) -> Vec<Operation<Value<'a>>> {
+    let mut operations = Vec::new();
+    compare(old, new, &mut String::new(), &mut operations);
+    operations
+}
+
+fn compare<'a>(old: Value<'_>, new: Value<'a>, at: &mut String, operations: &mut Vec<Operation<Value<'a>>>) {
+    let length = at.len();
+    match (old, new) {
+        // What no edit has touched is the same memory.
+        (Value::Object(old), Value::Object(new)) if std::ptr::eq(old, new) => {}
+        (Value::Array(old), Value::Array(new)) if std::ptr::eq(old, new) => {}
+        (Value::Object(old), Value::Object(new))
+            if old.iter().zip(new).all(|(old, new)| old.0 == new.0) && new.len() >= old.len() =>
+        {
+            for (i, (key, value)) in new.iter().enumerate() {
+                at.push('/');
+                at.push_str(&escaped(key));
+                match old.get(i) {
+                    Some((_, old)) => compare(*old, *value, at, operations),
+                    None => operations.push(Operation::new("add", at, *value)),
+                }
+                at.truncate(length);
+            }
+        }
+        (Value::Array(old), Value::Array(new)) if new.len() >= old.len() => {
+            for (i, value) in new.iter().enumerate() {
+                match old.get(i) {
+                    Some(old) => {
+                        at.push_str(&format!("/{i}"));
+                        compare(*old, *value, at, operations);
+                    }
+                    None => operations.push(Operation::new("add", &format!("{at}/-"), *value)),
+                }
+                at.truncate(length);
+            }
+        }
+        (old, new) if old == new => {}
+        (_, new) => operations.push(Operation::new("replace", at, new)),
+    }
+}
+
+impl<'a> Operation<Value<'a>> {
+    fn new(op: &'static str, path: &str, value: Value<'a>) -> Self {
+        Operation { op, path: path.to_owned(), value }
+    }
+
+    /// The operation on its own.
+    pub fn owned(self) -> Operation {
+        // Nothing in a value can fail to serialize.
+        let value = serde_json::to_value(self.value).unwrap_or_default();
+        Operation { op: self.op, path: self.path, value }
+    }
 }
 
 /// One edit on its way down the tree.
 struct Target<'e, 'a> {
     path: &'e [Segment],
-    value: &'e serde_json::Value,
+    value: &'e str,
     append: bool,
     arena: &'a Arena,
 }
 
 impl<'a> Target<'_, 'a> {
-    /// The value at `depth` with the edit made, and the operation that makes it.
-    fn place(&self, at: Value<'a>, depth: usize) -> Result<(Value<'a>, Option<Operation>), String> {
-        let Some(segment) = self.path.get(depth) else { return self.arrive(at, depth) };
+    /// The value at `depth` with the edit made. Members that are there keep their places; new ones stand behind them.
+    fn place(&self, at: Value<'a>, depth: usize) -> Result<Value<'a>, String> {
+        let Some(segment) = self.path.get(depth) else { return self.arrive(at) };
         match (segment, at) {
             (Segment::Key(key), Value::Object(members)) => {
-                match members.iter().position(|(name, _)| name == key) {
-                    Some(i) => {
-                        let mut members = members.to_vec();
-                        let Some(member) = members.get_mut(i) else {
-                            return Err("the object changed".to_owned());
-                        };
-                        let missing = member.1.is_null();
-                        let (value, operation) = if missing {
-                            self.make(depth + 1, "replace")?
-                        } else {
-                            self.place(member.1, depth + 1)?
-                        };
-                        member.1 = value;
-                        Ok((self.arena.object(&members), operation))
-                    }
-                    None => {
-                        let (value, operation) = self.make(depth + 1, "add")?;
-                        let members: Vec<Member<'a>> =
-                            members.iter().copied().chain([(self.arena.text(key), value)]).collect();
-                        Ok((self.arena.object(&members), operation))
-                    }
+                let mut members = members.to_vec();
+                match members.iter_mut().find(|(name, _)| name == key) {
+                    Some((_, member)) if member.is_null() => *member = self.make(depth + 1)?,
+                    Some((_, member)) => *member = self.place(*member, depth + 1)?,
+                    None => members.push((self.arena.text(key), self.make(depth + 1)?)),
                 }
+                Ok(self.arena.object(&members))
             }
             (Segment::Index(index), Value::Array(items)) => {
                 let mut items = items.to_vec();
-                let Some(item) = items.get_mut(*index) else {
-                    return Err(format!("there is no item {index}"));
-                };
-                let (value, operation) = self.place(*item, depth + 1)?;
-                *item = value;
-                Ok((self.arena.list(&items), operation))
+                let item = items.get_mut(*index).ok_or_else(|| format!("there is no item {index}"))?;
+                *item = self.place(*item, depth + 1)?;
+                Ok(self.arena.list(&items))
             }
             (_, other) => Err(format!("{} is in the way", other.describe())),
         }
     }
 
     /// The edit at a place that has a value.
-    fn arrive(&self, at: Value<'a>, depth: usize) -> Result<(Value<'a>, Option<Operation>), String> {
-        let value = self.copy(self.value)?;
+    fn arrive(&self, at: Value<'a>) -> Result<Value<'a>, String> {
+        let value = self.value()?;
         if !self.append {
-            let operation = (at != value).then(|| self.operation("replace", depth, "", self.value.clone()));
-            return Ok((value, operation));
+            return Ok(if at == value { at } else { value });
         }
         let Value::Array(items) = at else { return Err(format!("{} is in the way", at.describe())) };
         let items: Vec<Value<'a>> = items.iter().copied().chain([value]).collect();
-        Ok((self.arena.list(&items), Some(self.operation("add", depth, "/-", self.value.clone()))))
+        Ok(self.arena.list(&items))
     }
 
     /// The edit at a place that has none: the value, inside of the parents that are missing.
-    fn make(&self, depth: usize, op: &'static str) -> Result<(Value<'a>, Option<Operation>), String> {
-        let mut value = self.value.clone();
+    fn make(&self, depth: usize) -> Result<Value<'a>, String> {
+        let mut value = self.value()?;
         if self.append {
-            value = serde_json::Value::Array(vec![value]);
+            value = self.arena.list(&[value]);
         }
         for segment in self.path.get(depth..).unwrap_or_default().iter().rev() {
             let Segment::Key(key) = segment else { return Err("a list on the way is missing".to_owned()) };
-            value = serde_json::Value::Object([(key.clone(), value)].into_iter().collect());
+            value = self.arena.object(&[(self.arena.text(key), value)]);
         }
-        Ok((self.copy(&value)?, Some(self.operation(op, depth, "", value))))
+        Ok(value)
     }
 
-    fn operation(&self, op: &'static str, depth: usize, end: &str, value: serde_json::Value) -> Operation {
-        let reached = FieldPath(self.path.get(..depth).unwrap_or_default().to_vec());
-        Operation { op, path: reached.pointer() + end, value }
-    }
-
-    fn copy(&self, value: &serde_json::Value) -> Result<Value<'a>, String> {
-        Value::copy(value.clone(), self.arena).map_err(|error| error.to_string())
+    fn value(&self) -> Result<Value<'a>, String> {
+        Value::from_json(self.arena.bytes(self.value.as_bytes()), self.arena)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -168,12 +192,12 @@ mod tests {
         let arena = Arena::new();
         let object = Value::from_json(object.as_bytes(), &arena).unwrap();
         let edits = edit(Field::root(object, &arena));
-        let (operations, patched) = apply(object, &edits, &arena).map_err(|e| e.to_string())?;
-        Ok((serde_json::to_string(&operations).unwrap(), patched.to_string()))
+        let patched = apply(object, &edits, &arena).map_err(|e| e.to_string())?;
+        Ok((serde_json::to_string(&between(object, patched)).unwrap(), patched.to_string()))
     }
 
     fn set(field: Field<'_>, value: serde_json::Value) -> Edit {
-        Edit::Set { path: field.path(), value }
+        Edit::Set { path: field.path(), value: value.to_string() }
     }
 
     #[test]
@@ -185,7 +209,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             operations,
-            r#"[{"op":"add","path":"/metadata","value":{"labels":{"a/b~c":"x"}}},{"op":"add","path":"/metadata/labels/d","value":"y"}]"#
+            r#"[{"op":"add","path":"/metadata","value":{"labels":{"a/b~c":"x","d":"y"}}}]"#
         );
         assert_eq!(patched, r#"{"spec":{"unknown":1},"metadata":{"labels":{"a/b~c":"x","d":"y"}}}"#);
     }
@@ -195,8 +219,8 @@ mod tests {
         let (operations, patched) = patch(r#"{"a/b":{"l":[1],"n":null}}"#, |root| {
             let a = root.key("a/b");
             vec![
-                Edit::Append { path: a.at("l").path(), value: json!(2) },
-                Edit::Append { path: a.at("m").path(), value: json!(3) },
+                Edit::Append { path: a.at("l").path(), value: json!(2).to_string() },
+                Edit::Append { path: a.at("m").path(), value: json!(3).to_string() },
                 set(a.at("n"), json!(4)),
                 set(a.at("n"), json!(4)),
             ]
@@ -204,7 +228,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             operations,
-            r#"[{"op":"add","path":"/a~1b/l/-","value":2},{"op":"add","path":"/a~1b/m","value":[3]},{"op":"replace","path":"/a~1b/n","value":4}]"#
+            r#"[{"op":"add","path":"/a~1b/l/-","value":2},{"op":"replace","path":"/a~1b/n","value":4},{"op":"add","path":"/a~1b/m","value":[3]}]"#
         );
         assert_eq!(patched, r#"{"a/b":{"l":[1,2],"n":4,"m":[3]}}"#);
     }

@@ -59,7 +59,7 @@ impl FieldPath {
     /// The path as a JSON Pointer (RFC 6901).
     pub fn pointer(&self) -> String {
         self.0.iter().fold(String::new(), |pointer, segment| match segment {
-            Segment::Key(key) => pointer + "/" + &key.replace('~', "~0").replace('/', "~1"),
+            Segment::Key(key) => pointer + "/" + &escaped(key),
             Segment::Index(index) => format!("{pointer}/{index}"),
         })
     }
@@ -69,6 +69,14 @@ impl FieldPath {
     pub fn below(&self, prefix: &FieldPath) -> FieldPath {
         FieldPath(prefix.0.iter().chain(&self.0).cloned().collect())
     }
+}
+
+/// A key as a JSON Pointer has it (RFC 6901, section 3).
+pub(crate) fn escaped(key: &str) -> Cow<'_, str> {
+    if !key.contains(['~', '/']) {
+        return Cow::Borrowed(key);
+    }
+    Cow::Owned(key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// As Kubernetes writes paths: `spec.containers[0].image`, `metadata.annotations[prometheus.io/port]`.

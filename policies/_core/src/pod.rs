@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::field::{Field, Undecided};
 use crate::request::{Operation, Request};
+use crate::value::Value;
 
 /// A pod, or the template of one: its metadata, its spec, and every container of its three lists.
 #[derive(Debug)]
@@ -37,6 +38,12 @@ pub enum ContainerList {
     /// `ephemeralContainers`, as `kubectl debug` adds them.
     Ephemeral,
 }
+
+/// The annotation that says, as JSON, which `container` was added to a pod, by which `policy` of which `version`.
+pub const EXPORTER_STATUS: &str = "pratique.dev/exporter-status";
+
+/// The annotation by which the kubelet marks a pod that it runs itself, and that nobody else can change.
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// More containers than any node could run, and few enough that no request costs gigabytes.
 const MOST_CONTAINERS: usize = 5000;
@@ -82,6 +89,19 @@ impl<'a> Pod<'a> {
         self.metadata.at("annotations")
     }
 
+    /// The name of the container that [`EXPORTER_STATUS`] says was added; `None` if it says none.
+    ///
+    /// # Errors
+    /// Annotations are not as Kubernetes has them.
+    pub fn added_container(&self) -> Result<Option<&'a str>, Undecided> {
+        let status = self.annotations().key(EXPORTER_STATUS);
+        let decode = |text: &'a str| Value::from_json(text.as_bytes(), status.arena()).ok();
+        Ok(match status.str()?.and_then(decode).and_then(|value| value.get("container")) {
+            Some(Value::String(name)) => Some(name),
+            _ => None,
+        })
+    }
+
     /// `spec.securityContext`.
     pub fn security_context(&self) -> Field<'a> {
         self.spec.at("securityContext")
@@ -110,20 +130,71 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// Where in that kind the pod is: the object itself, or the template it holds.
+/// Where in an object of that kind the pod is: empty for the object itself, or the way to the template it holds.
+pub fn template_of(kind: &str) -> &'static str {
+    match kind {
+        "PodTemplate" => "template",
+        "CronJob" => "spec.jobTemplate.spec.template",
+        "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "ReplicationController" | "StatefulSet" => {
+            "spec.template"
+        }
+        _ => "",
+    }
+}
+
+/// The object itself, or the template it holds; `None` where it may go without.
 fn template<'a>(object: Field<'a>, kind: &str) -> Result<Option<Field<'a>>, Undecided> {
     if !object.is_set()? {
         return Err(object.undecided("there is no object in the request"));
     }
-    let template = match kind {
-        "PodTemplate" => object.at("template"),
-        "CronJob" => object.at("spec.jobTemplate.spec.template"),
-        "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "ReplicationController" | "StatefulSet" => {
-            object.at("spec.template")
-        }
-        _ => object,
+    let template = match template_of(kind) {
+        "" => object,
+        at => object.at(at),
     };
     Ok((kind != "ReplicationController" || template.is_set()?).then_some(template))
+}
+
+/// The request by which a controller will make a pod of the workload in this one; `None` if it is no workload.
+///
+/// Fields of that pod stand below [`template_of`] in the workload. It belongs to the workload itself, not to the ReplicaSet
+/// or Job that a controller would make in between.
+///
+/// # Errors
+/// The workload has no template.
+pub fn made_by<'a>(request: &Request<'a>) -> Result<Option<Request<'a>>, Undecided> {
+    let at = template_of(request.kind.name);
+    let known = matches!(request.kind.group, "" | "apps" | "batch" | "extensions");
+    if at.is_empty() || !known || request.kind.name == "PodTemplate" {
+        return Ok(None);
+    }
+    let arena = request.object.arena();
+    let Some(template) = template(request.object, request.kind.name)? else { return Ok(None) };
+    let text = |text: &str| Value::String(arena.text(text));
+    let (group, version) = (request.kind.group, request.kind.version);
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let name = request.display_name()?;
+    let owner = arena.object(&[
+        ("apiVersion", text(&api_version)),
+        ("kind", Value::String(request.kind.name)),
+        ("name", Value::String(name)),
+        ("controller", Value::Bool(true)),
+    ]);
+    let mut metadata = Vec::new();
+    for (key, field) in template.at("metadata").members()? {
+        if !matches!(key, "name" | "generateName" | "namespace" | "ownerReferences") {
+            metadata.push((key, field.value()?.copied().unwrap_or(Value::Null)));
+        }
+    }
+    metadata.push(("generateName", text(&format!("{name}-"))));
+    metadata.push(("namespace", Value::String(request.namespace)));
+    metadata.push(("ownerReferences", arena.list(&[owner])));
+    let pod = arena.object(&[
+        ("apiVersion", Value::String("v1")),
+        ("kind", Value::String("Pod")),
+        ("metadata", arena.object(&metadata)),
+        ("spec", template.at("spec").value()?.copied().unwrap_or(Value::Null)),
+    ]);
+    Ok(Some(Request::create(Field::root(pod, arena), request.namespace)?))
 }
 
 /// Whether the request can change what a rule about pods says, so that it has to be judged.

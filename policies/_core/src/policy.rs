@@ -29,6 +29,8 @@ pub struct About {
     pub reads: &'static [Read],
     /// Whether it ever changes an object.
     pub mutates: bool,
+    /// Whether it ever denies one that it can read, so that it has to be asked of the object in its last form.
+    pub denies: bool,
 }
 
 /// A kind of objects that a policy looks at.
@@ -40,6 +42,16 @@ pub struct Read {
     pub version: &'static str,
     /// `NetworkPolicy`.
     pub kind: &'static str,
+}
+
+impl Read {
+    /// Namespaces, for their labels.
+    pub const NAMESPACE: Read = Read { group: "", version: "v1", kind: "Namespace" };
+    /// Services, for what they select.
+    pub const SERVICE: Read = Read { group: "", version: "v1", kind: "Service" };
+    /// NetworkPolicies, for what they select.
+    pub const NETWORK_POLICY: Read =
+        Read { group: "networking.k8s.io", version: "v1", kind: "NetworkPolicy" };
 }
 
 /// How bad it is to go without a policy; the words are Kubewarden's.

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
-use crate::admit::{Half, Verdicts};
+use crate::admit::{Audit, Half, Verdicts};
 use crate::field::{Field, Undecided};
 use crate::path::excerpt;
 use crate::request::Request;
@@ -56,12 +56,12 @@ impl<'a> Review<'a> {
     /// to what reaches a client.
     pub fn answer(&self, verdicts: &Verdicts<'_>, half: Half) -> String {
         let patch = match half {
-            Half::Mutate if verdicts.allowed() && !verdicts.patch.is_empty() => {
-                serde_json::to_string(&verdicts.patch).ok().map(|text| BASE64_STANDARD.encode(text))
+            Half::Mutate if verdicts.allowed() && verdicts.patched.is_some() => {
+                serde_json::to_string(&verdicts.patch()).ok().map(|text| BASE64_STANDARD.encode(text))
             }
             _ => None,
         };
-        let answer = Answer {
+        let answer: Answer<'_> = Answer {
             api_version: API_VERSION,
             kind: KIND,
             response: Response {
@@ -71,6 +71,7 @@ impl<'a> Review<'a> {
                 patch_type: patch.is_some().then_some("JSONPatch"),
                 patch,
                 warnings: fit(verdicts.warnings()),
+                audit_annotations: Some(verdicts.audit()).filter(|audit| !audit.0.is_empty()),
             },
         };
         // Nothing in it can fail to serialize; an empty body is an error to the API server, never an allow.
@@ -143,6 +144,9 @@ struct Response<'a> {
     patch: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// By policy: a key with a slash in it would be dropped (`admission/attributes.go`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<Audit<'a>>,
 }
 
 #[derive(Serialize)]

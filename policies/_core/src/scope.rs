@@ -66,15 +66,25 @@ impl Scope {
                     ],
                 },
             },
-            Resource::workload("", "PodTemplate", "podtemplates"),
-            Resource::workload("", "ReplicationController", "replicationcontrollers"),
-            Resource::workload("apps", "DaemonSet", "daemonsets"),
-            Resource::workload("apps", "Deployment", "deployments"),
-            Resource::workload("apps", "ReplicaSet", "replicasets"),
-            Resource::workload("apps", "StatefulSet", "statefulsets"),
-            Resource::workload("batch", "CronJob", "cronjobs"),
-            Resource::workload("batch", "Job", "jobs"),
+            Resource::plain("", "PodTemplate", "podtemplates"),
+            Resource::plain("", "ReplicationController", "replicationcontrollers"),
+            Resource::plain("apps", "DaemonSet", "daemonsets"),
+            Resource::plain("apps", "Deployment", "deployments"),
+            Resource::plain("apps", "ReplicaSet", "replicasets"),
+            Resource::plain("apps", "StatefulSet", "statefulsets"),
+            Resource::plain("batch", "CronJob", "cronjobs"),
+            Resource::plain("batch", "Job", "jobs"),
         ],
+    };
+
+    /// Pods as they are made: most of a pod cannot be changed afterwards, and workloads are Git's.
+    pub const NEW_PODS: Scope =
+        Scope { operations: &[Operation::Create], resources: &[Resource::plain("", "Pod", "pods")] };
+
+    /// Pods and Services as they are made.
+    pub const NEW_PODS_AND_SERVICES: Scope = Scope {
+        operations: &[Operation::Create],
+        resources: &[Resource::plain("", "Pod", "pods"), Resource::plain("", "Service", "services")],
     };
 
     /// Whether a policy of this scope judges that request.
@@ -95,7 +105,7 @@ impl Scope {
 }
 
 impl Resource {
-    const fn workload(group: &'static str, kind: &'static str, plural: &'static str) -> Self {
+    const fn plain(group: &'static str, kind: &'static str, plural: &'static str) -> Self {
         Resource { group, version: "v1", kind, plural, subresources: Subresources::None }
     }
 

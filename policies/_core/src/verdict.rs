@@ -44,6 +44,8 @@ pub struct Verdict {
     pub warnings: BTreeSet<Finding>,
     /// What is changed, in the order in which the policy said so.
     pub edits: Vec<Edit>,
+    /// What an auditor reads of it: one word out of a few, or nothing.
+    pub audit: Option<String>,
     /// How many more findings there were than are kept.
     pub left_out: usize,
     /// Whether the policy could not decide, in which case `denials` says why.
@@ -115,13 +117,30 @@ impl Verdict {
     }
 
     /// Sets that field, and makes the objects on the way to it where they are missing.
-    pub fn set(&mut self, field: Field<'_>, value: serde_json::Value) {
-        self.edits.push(Edit::Set { path: field.path(), value });
+    pub fn set(&mut self, field: Field<'_>, value: impl Serialize) {
+        self.edits.push(Edit::Set { path: field.path(), value: json(&value) });
     }
 
     /// Adds an item at the end of that list, and makes the list where it is missing.
-    pub fn append(&mut self, list: Field<'_>, value: serde_json::Value) {
-        self.edits.push(Edit::Append { path: list.path(), value });
+    pub fn append(&mut self, list: Field<'_>, value: impl Serialize) {
+        self.edits.push(Edit::Append { path: list.path(), value: json(&value) });
+    }
+
+    /// Notes for the audit log what was decided where neither a denial nor a patch tells: a word out of a fixed list.
+    pub fn audit(&mut self, what: impl Into<String>) {
+        self.audit = Some(what.into());
+    }
+
+    /// Takes over what the same policy says of the object as it has become: its denials count, its warnings are added.
+    pub(crate) fn become_later(&mut self, later: Verdict) {
+        if self.audit.is_none() || !later.edits.is_empty() {
+            self.audit = later.audit;
+        }
+        self.denials = later.denials;
+        self.undecided = later.undecided;
+        self.left_out = later.left_out;
+        self.warnings.extend(later.warnings);
+        self.edits.extend(later.edits);
     }
 
     /// The verdict in one word.
@@ -144,4 +163,9 @@ impl Verdict {
             control: None,
         });
     }
+}
+
+/// What cannot be serialized is no JSON, and so no edit that can be made.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

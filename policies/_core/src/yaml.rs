@@ -4,6 +4,7 @@
 //! that is what `kubectl` makes of the same file.
 
 mod build;
+mod edit;
 mod marks;
 mod scalar;
 
@@ -13,6 +14,7 @@ use saphyr_parser::{Event, Marker, Parser, Span};
 
 use self::build::Builder;
 use self::marks::{Mark, Marks};
+use crate::patch::Operation;
 use crate::path::FieldPath;
 use crate::value::{Arena, Value};
 
@@ -110,6 +112,15 @@ impl<'a> Document<'a> {
             Ok(())
         });
         Places { start: self.start(), root: read.ok().and_then(|()| marks.root()) }
+    }
+
+    /// Its text with these operations made, whose paths start below `prefix`; comments, order and style of all else are kept.
+    /// Whoever calls makes sure that the result reads as the patched object.
+    ///
+    /// # Errors
+    /// An operation that leads nowhere in the text; in words.
+    pub fn edited(&self, operations: &[Operation], prefix: &FieldPath) -> Result<String, String> {
+        edit::edited(self.text, operations, prefix)
     }
 
     /// Where its content starts: the first line that is no comment, directive or marker.

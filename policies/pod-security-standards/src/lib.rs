@@ -65,6 +65,7 @@ impl Policy for PodSecurityStandards {
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],
         mutates: false,
+        denies: true,
     };
 
     /// A control that the version does not have yet would silently judge nothing.

@@ -15,6 +15,8 @@ use crate::value::Arena;
 #[serde(deny_unknown_fields, default)]
 struct Toy {
     label: Option<String>,
+    if_annotated: bool,
+    annotate: bool,
     count: bool,
     deny_label: Option<String>,
     deny_items: bool,
@@ -31,6 +33,7 @@ impl Policy for Toy {
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],
         mutates: true,
+        denies: true,
     };
 }
 
@@ -42,7 +45,13 @@ impl Evaluate for Toy {
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
         let labels = request.object.at("metadata.labels");
-        if let Some(label) = &self.label {
+        let annotation = request.object.at("metadata.annotations.toy");
+        if self.annotate {
+            verdict.set(annotation, json!("yes"));
+        }
+        if let Some(label) = &self.label
+            && (!self.if_annotated || annotation.is_set()?)
+        {
             verdict.set(labels.at("toy"), json!(label));
         }
         if self.count {
@@ -80,16 +89,38 @@ fn run_half(policies: &[&str], request: &str, half: Half) -> (bool, String, Stri
         .collect();
     let root = Field::root(Value::from_json(request.as_bytes(), &arena).unwrap(), &arena);
     let verdicts = admit(&policies, &Request::read(root).unwrap(), &NoCluster, half);
-    (verdicts.allowed(), verdicts.message(), serde_json::to_string(&verdicts.patch).unwrap())
+    (verdicts.allowed(), verdicts.message(), serde_json::to_string(&verdicts.patch()).unwrap())
 }
 
 const CREATE: &str = r#"{"uid":"u","kind":{"version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"name":"web"}}}"#;
 
 #[test]
-fn a_patch_is_judged_by_every_policy() {
-    let (allowed, message, _) = run(&[r#"{"deny_label":"x"}"#, r#"{"label":"x"}"#], CREATE);
+fn a_patch_that_is_denied_is_a_fault_and_is_not_sent() {
+    let policies = [r#"{"deny_label":"x"}"#, r#"{"label":"x"}"#];
+    let (allowed, message, patch) = run(&policies, CREATE);
     assert!(!allowed);
-    assert_eq!(message, "toy: metadata.labels.toy: must not be `x`");
+    assert_eq!(message, "the patch would be denied: toy: metadata.labels.toy: must not be `x`");
+    assert_eq!(patch, "[]");
+    // What the object brings along is its own.
+    let (allowed, message, _) = run(&policies, &CREATE.replace(r#""name":"web""#, r#""labels":{"toy":"x"}"#));
+    assert_eq!((allowed, message.as_str()), (false, "toy: metadata.labels.toy: must not be `x`"));
+}
+
+#[test]
+fn the_order_of_those_who_change_does_not_matter() {
+    // The one adds what the other waits for.
+    let policies = [r#"{"label":"x","if_annotated":true}"#, r#"{"annotate":true}"#];
+    let mut patches: Vec<String> = Vec::new();
+    for order in [[0, 1], [1, 0]] {
+        let (allowed, message, patch) = run(&order.map(|i| policies[i]), CREATE);
+        assert!(allowed, "{message}");
+        patches.push(patch);
+    }
+    assert!(
+        patches[0].contains("/metadata/annotations") && patches[0].contains("/metadata/labels"),
+        "{patches:?}"
+    );
+    assert_eq!(patches[0].len(), patches[1].len());
 }
 
 #[test]

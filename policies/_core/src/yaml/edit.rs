@@ -1,0 +1,234 @@
+//! Makes the operations of a JSON Patch in the text of a document, and leaves all else in it as it is written.
+//!
+//! What is added is written in the style of what it is added to: block in block, flow in flow. Whoever calls decodes the
+//! result and compares it with what the patch makes of the value; anchors and merge keys are where the two can differ.
+
+mod spans;
+mod write;
+
+use std::ops::Range;
+
+use serde_json::Value as Json;
+
+use crate::patch::Operation;
+use crate::path::FieldPath;
+use spans::{Children, Node, parse};
+use write::{block, flow, quoted};
+
+/// The text of a document with these operations made, whose paths start below `prefix`.
+///
+/// # Errors
+/// An operation that leads nowhere in the text, such as into the target of an alias; in words.
+pub(super) fn edited(text: &str, operations: &[Operation], prefix: &FieldPath) -> Result<String, String> {
+    let mut text = text.to_owned();
+    for operation in operations {
+        let path = prefix.pointer() + &operation.path;
+        text = edit(&text, &path, operation).map_err(|reason| format!("{path}: {reason}"))?;
+    }
+    Ok(text)
+}
+
+fn edit(text: &str, path: &str, operation: &Operation) -> Result<String, String> {
+    let root = parse(text)?;
+    let (parent, last) = path.rsplit_once('/').ok_or("there is no way to it")?;
+    let last = last.replace("~1", "/").replace("~0", "~");
+    let (node, indent) = root.find(parent)?;
+    let (at, new) = match &node.children {
+        Children::Mapping(members) => match members.iter().find(|(key, ..)| *key == last) {
+            Some((_, column, value)) => (value.at.clone(), value.written_as(&operation.value, *column)),
+            None => node.with_member(text, members, &last, &operation.value, indent),
+        },
+        Children::List(items) if last == "-" => node.with_item(text, items, &operation.value, indent),
+        Children::List(items) => {
+            let item = last.parse().ok().and_then(|index: usize| items.get(index));
+            let item = item.ok_or("there is no such item")?;
+            (item.at.clone(), flow(&operation.value))
+        }
+        Children::Scalar => return Err("it is written as an alias or a scalar".to_owned()),
+    };
+    let (mut before, after) =
+        (text.get(..at.start).unwrap_or_default(), text.get(at.end..).unwrap_or_default());
+    if new.starts_with('\n') && before.ends_with(": ") {
+        before = before.trim_end();
+    }
+    Ok(format!("{before}{new}{after}"))
+}
+
+impl Node {
+    /// The node at a pointer, and the column of the key that it is the value of.
+    fn find(&self, pointer: &str) -> Result<(&Node, usize), String> {
+        let mut found = (self, 0);
+        for segment in pointer.split('/').skip(1) {
+            let key = segment.replace("~1", "/").replace("~0", "~");
+            let next = match &found.0.children {
+                Children::Mapping(members) => {
+                    members.iter().find(|(name, ..)| *name == key).map(|(_, column, value)| (value, *column))
+                }
+                Children::List(items) => {
+                    let item = key.parse().ok().and_then(|index: usize| items.get(index));
+                    item.map(|item| (item, found.1))
+                }
+                Children::Scalar => None,
+            };
+            found = next.ok_or_else(|| {
+                format!("`{key}` is not written there; it may come from an alias or a merge key")
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// How a value is written in the place of this one, which is the value of a key in that column.
+    fn written_as(&self, value: &Json, column: usize) -> String {
+        let is_collection = value.is_object() || value.is_array();
+        if self.in_flow || !is_collection {
+            return flow(value);
+        }
+        let lines = block(value, if value.is_array() { column } else { column + 2 });
+        // A key without a value ends at its colon.
+        format!("\n{}", lines.trim_end())
+    }
+
+    /// Where a member is added to a mapping, which is the value of a key in column `indent`, and how it is written.
+    fn with_member(
+        &self,
+        text: &str,
+        members: &[(String, usize, Node)],
+        key: &str,
+        value: &Json,
+        indent: usize,
+    ) -> (Range<usize>, String) {
+        let member = || Json::Object([(key.to_owned(), value.clone())].into_iter().collect());
+        let Some((_, column, last)) = members.last() else {
+            return (self.at.clone(), self.written_as(&member(), indent));
+        };
+        if self.is_flow {
+            let added =
+                format!(",{}{}: {}", self.spread(text, last.at.end), self.flow_key(text, key), flow(value));
+            return (last.at.end..last.at.end, added);
+        }
+        insert_line(text, last.at.end, &block(&member(), *column))
+    }
+
+    /// Where an item is added to a list, which is the value of a key in column `indent`, and how it is written.
+    fn with_item(&self, text: &str, items: &[Node], value: &Json, indent: usize) -> (Range<usize>, String) {
+        let list = Json::Array(vec![value.clone()]);
+        let Some(last) = items.last() else {
+            return (self.at.clone(), self.written_as(&list, indent));
+        };
+        if self.is_flow {
+            return (last.at.end..last.at.end, format!(",{}{}", self.spread(text, last.at.end), flow(value)));
+        }
+        let dash = text.get(..last.at.start).and_then(|before| before.rfind('-')).unwrap_or(self.at.start);
+        insert_line(text, last.at.end, &block(&list, column(text, dash)))
+    }
+
+    /// A key as the other keys of a flow mapping are written: JSON stays JSON.
+    fn flow_key(&self, text: &str, key: &str) -> String {
+        let is_json = text
+            .get(self.at.clone())
+            .is_some_and(|text| text.trim_start_matches('{').trim_start().starts_with('"'));
+        if is_json { Json::from(key).to_string() } else { quoted(key) }
+    }
+
+    /// What stands between the members of a flow collection: a space, or a new line with the indentation of the last.
+    fn spread(&self, text: &str, end: usize) -> String {
+        let own = text.get(self.at.clone()).unwrap_or_default();
+        let closes_on_its_own_line =
+            own.trim_end_matches(['}', ']']).ends_with(['\n', ' ']) && own.contains('\n');
+        let line_start =
+            text.get(..end).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+        let line = text.get(line_start..).unwrap_or_default();
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        if closes_on_its_own_line { format!("\n{}", " ".repeat(indent)) } else { " ".to_owned() }
+    }
+}
+
+/// Puts lines behind the line on which something ends, with what else stands on that line.
+fn insert_line(text: &str, end: usize, lines: &str) -> (Range<usize>, String) {
+    let rest = text.get(end..).unwrap_or_default();
+    match rest.find('\n') {
+        Some(newline) => (end + newline + 1..end + newline + 1, lines.to_owned()),
+        None => (text.len()..text.len(), format!("\n{}", lines.trim_end())),
+    }
+}
+
+/// The column of a byte, from 0, in characters.
+fn column(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    before.rsplit('\n').next().unwrap_or_default().chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn edit_with(text: &str, operations: &[(&'static str, &str, Json)]) -> String {
+        let operations: Vec<Operation> = operations
+            .iter()
+            .map(|(op, path, value)| Operation { op, path: (*path).to_owned(), value: value.clone() })
+            .collect();
+        edited(text, &operations, &FieldPath::default()).unwrap()
+    }
+
+    #[test]
+    fn comments_order_and_style_of_the_rest_are_kept() {
+        let text = "# top\nmetadata: # here\n  labels:\n    z: 1 # last\n  # about the name\n  name: x\nspec:\n  containers:\n  - name: a\n    text: |\n      one\n\n      two\n  volumes: []\n";
+        let edited = edit_with(
+            text,
+            &[
+                ("add", "/metadata/labels/a~1b", json!("true")),
+                ("add", "/metadata/annotations", json!({"k": "v"})),
+                ("add", "/spec/containers/-", json!({"image": "i:1", "name": "b", "args": ["--x=1"]})),
+                ("add", "/spec/volumes/-", json!({"name": "v"})),
+            ],
+        );
+        assert_eq!(
+            edited,
+            "# top\nmetadata: # here\n  labels:\n    z: 1 # last\n    a/b: \"true\"\n  # about the name\n  name: x\n  annotations:\n    k: v\nspec:\n  containers:\n  - name: a\n    text: |\n      one\n\n      two\n  - name: b\n    image: i:1\n    args:\n    - --x=1\n  volumes:\n  - name: v\n"
+        );
+    }
+
+    #[test]
+    fn flow_stays_flow_and_json_stays_json() {
+        let flow = "metadata: { labels: { a: b }, list: [1] } # é\n";
+        let added = [("add", "/metadata/labels/c", json!("d")), ("add", "/metadata/list/-", json!({"e": 1}))];
+        assert_eq!(
+            edit_with(flow, &added),
+            "metadata: { labels: { a: b, c: \"d\" }, list: [1, {\"e\":1}] } # é\n"
+        );
+        let json = "{\n  \"metadata\": {\n    \"labels\": {\n      \"a\": \"b\"\n    },\n    \"list\": [1]\n  }\n}\n";
+        let edited = edit_with(json, &added);
+        assert_eq!(
+            edited,
+            "{\n  \"metadata\": {\n    \"labels\": {\n      \"a\": \"b\",\n      \"c\": \"d\"\n    },\n    \"list\": [1, {\"e\":1}]\n  }\n}\n"
+        );
+        assert!(serde_json::from_str::<Json>(&edited).is_ok());
+    }
+
+    #[test]
+    fn what_says_nothing_is_replaced() {
+        for null in ["", " null", " ~", " # none"] {
+            let text = format!("spec:\n  initContainers:{null}\n  containers: []\n");
+            let edited = edit_with(&text, &[("replace", "/spec/initContainers", json!([{"name": "a"}]))]);
+            let arena = crate::Arena::new();
+            let value = crate::yaml::Document { text: &edited, line: 1 }.decode(&arena).unwrap().unwrap();
+            let wanted = r#"{"spec":{"initContainers":[{"name":"a"}],"containers":[]}}"#;
+            assert_eq!(value.to_string(), wanted, "{edited}");
+        }
+        let lists = "a: {}\nb: []\n";
+        let edited = edit_with(lists, &[("add", "/a/x", json!(1)), ("add", "/b/-", json!("y:"))]);
+        assert_eq!(edited, "a:\n  x: 1\nb:\n- \"y:\"\n");
+    }
+
+    #[test]
+    fn what_is_not_written_there_is_said() {
+        let operation = Operation { op: "add", path: "/b/c".to_owned(), value: json!(1) };
+        let error = edited("a: &x { k: v }\nb: *x\n", &[operation], &FieldPath::default()).unwrap_err();
+        assert_eq!(error, "/b/c: it is written as an alias or a scalar");
+        let operation = Operation { op: "add", path: "/b/c/d".to_owned(), value: json!(1) };
+        let error =
+            edited("x: &x { c: { } }\nb: { <<: *x }\n", &[operation], &FieldPath::default()).unwrap_err();
+        assert!(error.contains("may come from an alias"), "{error}");
+    }
+}
