@@ -5,7 +5,11 @@ pub mod render;
 use policy_core::Entry;
 
 /// All policies, by name. A policy that is not in this list does not exist.
-pub const POLICIES: &[Entry] = &[Entry::of::<pod_security_standards::PodSecurityStandards>()];
+pub const POLICIES: &[Entry] = &[
+    Entry::of::<exporter_sidecar::ExporterSidecar>(),
+    Entry::of::<pod_security_standards::PodSecurityStandards>(),
+    Entry::of::<prometheus_labels::PrometheusLabels>(),
+];
 
 /// The policy of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {

@@ -1,0 +1,160 @@
+//! What an exporter is, and what settings make of it.
+
+use crate::settings::ExporterSettings;
+
+/// An exporter that is built in. In arguments and in values of variables `{port}` and `{username}` are filled in.
+pub(crate) struct Exporter {
+    /// The image, with an exact tag.
+    pub(crate) image: &'static str,
+    /// The port that it listens on.
+    pub(crate) port: u32,
+    pub(crate) args: &'static [&'static str],
+    /// Variables and their values.
+    pub(crate) env: &'static [(&'static str, &'static str)],
+    pub(crate) credentials: Option<Credentials>,
+    /// The database's user; empty where there is none to name.
+    pub(crate) username: &'static str,
+    pub(crate) run_as_user: u32,
+    /// A path that answers without a look at the database; empty where there is none, and the port is all that is probed.
+    pub(crate) liveness_path: &'static str,
+    pub(crate) cpu: Amount,
+    pub(crate) memory: Amount,
+    /// The images it is for: see [`ExporterSettings::images`].
+    pub(crate) images: &'static [&'static str],
+    /// What those images are told to run when they are servers.
+    pub(crate) programs: &'static [&'static str],
+}
+
+/// How credentials arrive where a Secret is named.
+pub(crate) struct Credentials {
+    /// The variable that gets the Secret's key.
+    pub(crate) variable: &'static str,
+    /// Whether the exporter is of no use without.
+    pub(crate) required: bool,
+    /// Further variables.
+    pub(crate) env: &'static [(&'static str, &'static str)],
+    /// Further arguments.
+    pub(crate) args: &'static [&'static str],
+}
+
+/// Quantities, as Kubernetes writes them.
+pub(crate) struct Amount {
+    pub(crate) request: &'static str,
+    pub(crate) limit: &'static str,
+}
+
+/// An exporter as it is used: what settings say of it, and what is built in where they say nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Effective<'s> {
+    pub(crate) name: &'s str,
+    pub(crate) built_in: &'static Exporter,
+    pub(crate) settings: Option<&'s ExporterSettings>,
+}
+
+impl<'s> Effective<'s> {
+    fn setting<T>(self, pick: impl Fn(&'s ExporterSettings) -> Option<T>) -> Option<T> {
+        self.settings.and_then(pick)
+    }
+
+    pub(crate) fn image(self) -> &'s str {
+        self.setting(|s| s.image.as_deref()).unwrap_or(self.built_in.image)
+    }
+
+    pub(crate) fn port(self) -> u32 {
+        self.setting(|s| s.port).unwrap_or(self.built_in.port)
+    }
+
+    pub(crate) fn run_as_user(self) -> u32 {
+        self.setting(|s| s.run_as_user).unwrap_or(self.built_in.run_as_user)
+    }
+
+    pub(crate) fn liveness_path(self) -> &'s str {
+        self.setting(|s| s.liveness_path.as_deref()).unwrap_or(self.built_in.liveness_path)
+    }
+
+    /// The Secret that settings name for pods that name none.
+    pub(crate) fn secret(self) -> Option<&'s str> {
+        self.setting(|s| s.secret.as_deref())
+    }
+
+    pub(crate) fn needs_secret(self) -> bool {
+        let built_in = self.built_in.credentials.as_ref().is_some_and(|credentials| credentials.required);
+        self.setting(|s| s.needs_secret).unwrap_or(built_in)
+    }
+
+    /// The variable that gets the Secret's key, if it takes one.
+    pub(crate) fn secret_variable(self) -> Option<&'s str> {
+        let built_in = self.built_in.credentials.as_ref().map(|credentials| credentials.variable);
+        self.setting(|s| s.secret_variable.as_deref()).or(built_in)
+    }
+
+    /// Requests and limits: of processors, of memory.
+    pub(crate) fn requests(self) -> (&'s str, &'s str) {
+        let cpu = self.setting(|s| Some(s.cpu.as_ref()?.request.as_str()));
+        let memory = self.setting(|s| Some(s.memory.as_ref()?.request.as_str()));
+        (cpu.unwrap_or(self.built_in.cpu.request), memory.unwrap_or(self.built_in.memory.request))
+    }
+
+    pub(crate) fn limits(self) -> (&'s str, &'s str) {
+        let cpu = self.setting(|s| Some(s.cpu.as_ref()?.limit.as_str()));
+        let memory = self.setting(|s| Some(s.memory.as_ref()?.limit.as_str()));
+        (cpu.unwrap_or(self.built_in.cpu.limit), memory.unwrap_or(self.built_in.memory.limit))
+    }
+
+    /// The arguments, those for credentials last.
+    pub(crate) fn args(self, with_secret: bool) -> Vec<String> {
+        let credentials = self.built_in.credentials.as_ref().filter(|_| with_secret);
+        let args: Vec<&str> = match self.setting(|s| s.args.as_ref()) {
+            Some(args) => args.iter().map(String::as_str).collect(),
+            None => self
+                .built_in
+                .args
+                .iter()
+                .chain(credentials.into_iter().flat_map(|c| c.args))
+                .copied()
+                .collect(),
+        };
+        args.into_iter().map(|arg| self.fill(arg)).collect()
+    }
+
+    /// The variables that have a value; what settings say is added to what is built in, or replaces it by name.
+    pub(crate) fn env(self, with_secret: bool) -> Vec<(&'s str, String)> {
+        let credentials = self.built_in.credentials.as_ref().filter(|_| with_secret);
+        let built_in = self.built_in.env.iter().chain(credentials.into_iter().flat_map(|c| c.env)).copied();
+        let added = self.setting(|s| s.env.as_ref());
+        let is_added = |name: &str| added.is_some_and(|env| env.iter().any(|variable| variable.name == name));
+        let kept = built_in.filter(|(name, _)| !is_added(name));
+        let added = added.into_iter().flatten().map(|v| (v.name.as_str(), v.value.as_str()));
+        kept.chain(added).map(|(name, value)| (name, self.fill(value))).collect()
+    }
+
+    /// Whether a pattern of images is true of one.
+    pub(crate) fn any_image(self, is_true: &dyn Fn(&str) -> bool) -> bool {
+        match self.setting(|s| s.images.as_ref()) {
+            Some(images) => images.iter().any(|image| is_true(image)),
+            None => self.built_in.images.iter().any(|image| is_true(image)),
+        }
+    }
+
+    /// Whether a server of its images is started by that program.
+    pub(crate) fn has_program(self, program: &str) -> bool {
+        match self.setting(|s| s.programs.as_ref()) {
+            Some(programs) => programs.iter().any(|known| known == program),
+            None => self.built_in.programs.contains(&program),
+        }
+    }
+
+    fn fill(self, text: &str) -> String {
+        let username = self.setting(|s| s.username.as_deref()).unwrap_or(self.built_in.username);
+        let mut filled = String::with_capacity(text.len());
+        for (i, part) in text.split('{').enumerate() {
+            match (i, part.split_once('}')) {
+                (0, _) => filled.push_str(part),
+                (_, Some(("port", rest))) => filled.push_str(&(self.port().to_string() + rest)),
+                (_, Some(("username", rest))) => filled.push_str(&(username.to_owned() + rest)),
+                _ => filled.push_str(&("{".to_owned() + part)),
+            }
+        }
+        filled
+    }
+}

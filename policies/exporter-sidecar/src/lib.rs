@@ -1,0 +1,293 @@
+//! Adds the Prometheus exporter of a database to the pods that ask for one.
+
+mod detect;
+mod exporter;
+mod exporters;
+mod settings;
+mod sidecar;
+mod skip;
+
+use policy_core::pod::{EXPORTER_STATUS, MIRROR, Pod};
+use policy_core::{
+    About, Arena, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Value, Verdict,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use exporter::Effective;
+pub use settings::{AmountSettings, ExporterSettings, Form, OnMissing, Variable};
+pub use skip::Reason;
+use skip::Skip;
+
+/// The pod's annotation, and the namespace's label: which exporter, or whether to look for one.
+pub const INJECT_EXPORTER: &str = "pratique.dev/inject-exporter";
+/// The pod's annotation: the Secret and its key, `SECRET/KEY`, that hold the exporter's password or URI.
+pub const EXPORTER_SECRET: &str = "pratique.dev/exporter-secret";
+
+/// Adds the Prometheus exporter of a database to a pod when it is made, and says why where it does not.
+///
+/// ## What it changes
+///
+/// A pod that asks for an exporter gets one more container, and the annotation `pratique.dev/exporter-status`, which says
+/// what was added, by which policy of which version. The container is a native sidecar behind the init containers that are
+/// there, or by setting a classic one; it has a numeric user, all that the Pod Security Standards ask for at restricted,
+/// requests and limits, a liveness probe that does not ask the database, no readiness probe, and a port
+/// `metrics-PORT` (`exporter-PORT` if that name is taken).
+///
+/// A pod asks by its annotation `pratique.dev/inject-exporter`: the name of an exporter, or `auto` to have it recognised by
+/// the image. In a namespace with the label `pratique.dev/inject-exporter: enabled` a pod without the annotation is taken
+/// for `auto`; `"false"` opts out.
+///
+/// Its password or URI comes from the Secret and key that the annotation `pratique.dev/exporter-secret: SECRET/KEY` names,
+/// or a setting; never from an argument. The database's user is `exporter` unless settings name another.
+///
+/// | exporter | for | port | the Secret's key holds |
+/// |---|---|---|---|
+/// | `elasticsearch` | Elasticsearch, OpenSearch | 9114 | the password, where security is on |
+/// | `kafka` | Kafka | 9308 | the SASL password, where it is on |
+/// | `memcached` | Memcached | 9150 | nothing |
+/// | `mongodb` | MongoDB | 9216 | the URI, with user and password |
+/// | `mysqld` | MySQL, MariaDB, Percona Server | 9104 | the password |
+/// | `nats` | NATS with its monitoring port | 7777 | nothing |
+/// | `nginx` | NGINX with `stub_status` at `127.0.0.1:8080` | 9113 | nothing |
+/// | `php-fpm` | PHP-FPM with `pm.status_path = /status` | 9253 | nothing |
+/// | `postgres` | PostgreSQL | 9187 | the password |
+/// | `redis` | Redis, Valkey | 9121 | the password, where there is one |
+///
+/// ## When it changes nothing
+///
+/// Each with its word in the audit log (`exporter-sidecar: not-requested`), and where the pod itself asked also as a warning.
+///
+/// | word | why |
+/// |---|---|
+/// | `not-requested` | neither the pod nor its namespace asks |
+/// | `namespace-unknown` | the pod does not ask, and the host does not know the labels of namespaces (a webhook without a cluster) |
+/// | `opted-out` | the pod says `"false"` |
+/// | `mirror-pod` | a mirror pod cannot be changed |
+/// | `host-network` | the exporter would listen on the node's own address |
+/// | `windows` | exporters are built for Linux |
+/// | `runs-to-completion` | a classic container would keep a pod from ending whose `restartPolicy` is not `Always` |
+/// | `unknown-exporter` | the annotation names none |
+/// | `image-not-recognised` | no container runs an image that an exporter is known for, or it is told to run another program |
+/// | `several-recognised` | the images are those of two exporters; the annotation has to name one |
+/// | `image-unreadable` | an image reference is none |
+/// | `metrics-built-in` | RabbitMQ and HAProxy export metrics themselves |
+/// | `already-present` | a container has the exporter's image already |
+/// | `port-taken` | another container has the port |
+/// | `secret-missing` | the exporter needs a password or URI, and no Secret is named |
+/// | `secret-malformed` | what names the Secret is not `SECRET/KEY` |
+///
+/// With `onMissing: deny` a mistake denies the pod: `unknown-exporter`, `image-unreadable`, `port-taken`, `secret-missing`,
+/// `secret-malformed`, and where the pod itself asks `image-not-recognised` and `several-recognised`.
+///
+/// ## What it denies
+///
+/// A pod that is to have an exporter, and in which another container has the name of its sidecar (`mysqld-exporter`) without
+/// running that exporter's image.
+///
+/// ## Why
+///
+/// A database does not speak Prometheus' language. An exporter in every manifest is the same thirty lines again and again,
+/// with one of them wrong: no requests, so that autoscalers stop; a user that is no number, so that the pod does not start;
+/// a readiness probe, so that a database leaves its Service when only its exporter is ill.
+///
+/// ## What is special
+///
+/// - Only pods are changed, and only when they are made: the workload in Git stays what it is. `pratique render` shows
+///   the pods as they will run; applied, that form is left alone.
+/// - What is beside the pod stays yours: a Service with the port, a ServiceMonitor, a NetworkPolicy that lets Prometheus in.
+///   `pratique check` says which of them is missing.
+/// - Images are recognised by the last segment of their path, from whatever registry. `mysqld-exporter`, `mongo-express` or
+///   `mysql-operator` are not `mysql`; a container that runs `mysqldump` of the image `mysql` is no server.
+/// - On Kubewarden it looks up the namespace's labels (`contextAwareResources`).
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct ExporterSidecar {
+    /// The form of the container: `native` (Kubernetes 1.29 and later) or `classic`.
+    pub form: Form,
+    /// What becomes of a pod that is to have an exporter and cannot for a mistake in it: it is admitted without, or
+    /// denied.
+    pub on_missing: OnMissing,
+    /// Exporters: what is said of one that is built in replaces just that, another one is added.
+    pub exporters: Vec<ExporterSettings>,
+}
+
+impl Policy for ExporterSidecar {
+    const ABOUT: About = About {
+        name: "exporter-sidecar",
+        title: "Exporter sidecars",
+        summary: "Adds the right Prometheus exporter to the pods of databases that ask for one.",
+        remediation: "Change each named field to what its message says, or set the annotation pratique.dev/inject-exporter to \"false\".",
+        severity: Severity::Low,
+        scope: Scope::NEW_PODS,
+        reads: &[Read::NAMESPACE],
+        mutates: true,
+        denies: true,
+    };
+
+    fn validate(&self) -> Result<(), String> {
+        settings::validate(&self.exporters)
+    }
+}
+
+impl Evaluate for ExporterSidecar {
+    fn evaluate(
+        &self,
+        request: &Request<'_>,
+        cluster: &dyn Cluster,
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        let Some(pod) = Pod::of(request)? else { return Ok(()) };
+        let annotation = pod.annotations().key(INJECT_EXPORTER);
+        if let Err(skip) = self.inject(request, cluster, &pod, verdict)? {
+            verdict.audit(skip.reason.as_str());
+            let pod_asked = !matches!(annotation.str()?, None | Some("false"));
+            if self.on_missing == OnMissing::Deny && skip.reason.is_a_mistake(pod_asked) {
+                verdict.deny(skip.field, skip.message);
+            } else if pod_asked {
+                verdict.warn(skip.field, format!("{} ({})", skip.message, skip.reason.as_str()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ExporterSidecar {
+    /// Adds the exporter, or says why not.
+    fn inject<'a>(
+        &self,
+        request: &Request<'a>,
+        cluster: &dyn Cluster,
+        pod: &Pod<'a>,
+        verdict: &mut Verdict,
+    ) -> Result<Result<(), Skip<'a>>, Undecided> {
+        let annotation = pod.annotations().key(INJECT_EXPORTER);
+        let asked = annotation.str()?;
+        if let Some(skip) = not_wanted(request, cluster, annotation)? {
+            return Ok(Err(skip));
+        }
+        if let Some(skip) = self.unsuitable(pod)? {
+            return Ok(Err(skip));
+        }
+        let chosen = match asked {
+            None | Some("auto") => detect::by_image(self, pod)?,
+            Some(name) => detect::by_name(self, annotation, name),
+        };
+        let exporter = match chosen {
+            Ok(exporter) => exporter,
+            Err(skip) => return Ok(Err(skip)),
+        };
+        let status = pod.annotations().key(EXPORTER_STATUS);
+        let present = sidecar::present(exporter, pod, verdict)?;
+        if !verdict.denials.is_empty() {
+            return Ok(Ok(()));
+        }
+        if let Some(container) = present {
+            if status.is_set()? {
+                verdict.audit(format!("injected-{}", exporter.name));
+                return Ok(Ok(()));
+            }
+            let message = format!("adds no exporter: this container is one of {} already", exporter.name);
+            return Ok(Err(Skip::new(Reason::AlreadyPresent, container.field.at("name"), message)));
+        }
+        let port = match sidecar::port_name(exporter.port(), pod)? {
+            Ok(port) => port,
+            Err(skip) => return Ok(Err(skip)),
+        };
+        let secret = match sidecar::secret(exporter, pod)? {
+            Ok(secret) => secret,
+            Err(skip) => return Ok(Err(skip)),
+        };
+        let arena = request.object.arena();
+        let container = sidecar::container(exporter, self.form, &port, secret, arena);
+        verdict.append(sidecar::list(self.form, pod), container);
+        verdict.set(status, status_of(exporter, arena));
+        verdict.audit(format!("injected-{}", exporter.name));
+        Ok(Ok(()))
+    }
+
+    /// Why no pod of that kind gets an exporter.
+    fn unsuitable<'a>(&self, pod: &Pod<'a>) -> Result<Option<Skip<'a>>, Undecided> {
+        let mirror = pod.annotations().key(MIRROR);
+        let (network, restart) = (pod.spec.at("hostNetwork"), pod.spec.at("restartPolicy"));
+        let skip = |reason, field, message: &str| {
+            Ok(Some(Skip::new(reason, field, format!("adds no exporter: {message}"))))
+        };
+        if mirror.is_set()? {
+            return skip(Reason::MirrorPod, mirror, "a mirror pod cannot be changed");
+        }
+        if network.is_true()? {
+            return skip(Reason::HostNetwork, network, "it would listen on the node's own address");
+        }
+        if pod.is_windows()? {
+            return skip(Reason::Windows, pod.spec.at("os.name"), "exporters are built for Linux");
+        }
+        if self.form == Form::Classic && restart.str()?.is_some_and(|policy| policy != "Always") {
+            return skip(
+                Reason::RunsToCompletion,
+                restart,
+                "a classic container would keep the pod from ending; native ones do not",
+            );
+        }
+        Ok(None)
+    }
+
+    /// All exporters that there are.
+    fn exporters(&self) -> Vec<Effective<'_>> {
+        let mut exporters = Vec::with_capacity(exporters::BUILT_IN.len() + self.exporters.len());
+        for (name, built_in) in exporters::BUILT_IN {
+            let settings = self.exporters.iter().find(|settings| settings.name == *name);
+            exporters.push(Effective { name, built_in, settings });
+        }
+        for settings in &self.exporters {
+            let name = settings.name.as_str();
+            if !exporters.iter().any(|exporter| exporter.name == name) {
+                exporters.push(Effective { name, built_in: &exporters::COMMON, settings: Some(settings) });
+            }
+        }
+        exporters
+    }
+}
+
+/// Why the pod is not looked at, if it is not.
+fn not_wanted<'a>(
+    request: &Request<'a>,
+    cluster: &dyn Cluster,
+    annotation: Field<'a>,
+) -> Result<Option<Skip<'a>>, Undecided> {
+    let skip = |reason, message| Ok(Some(Skip::new(reason, annotation, message)));
+    match annotation.str()? {
+        Some("false") => return skip(Reason::OptedOut, "the pod wants no exporter"),
+        Some(_) => return Ok(None),
+        None => {}
+    }
+    if !cluster.has("", "Namespace") {
+        return skip(Reason::NamespaceUnknown, "the labels of namespaces are not known here");
+    }
+    let arena = request.object.arena();
+    let namespace = cluster.get("", "Namespace", None, request.namespace, arena)?;
+    let label =
+        namespace.map(|namespace| namespace.at("metadata.labels").key(INJECT_EXPORTER).str()).transpose()?;
+    match label.flatten() {
+        Some("enabled") => Ok(None),
+        _ => skip(Reason::NotRequested, "neither the pod nor its namespace asks for an exporter"),
+    }
+}
+
+/// What [`EXPORTER_STATUS`] says.
+fn status_of(exporter: Effective<'_>, arena: &Arena) -> String {
+    let text = |text: &str| Value::String(arena.text(text));
+    let status = [
+        ("policy", text(ExporterSidecar::ABOUT.name)),
+        ("version", text(env!("CARGO_PKG_VERSION"))),
+        ("exporter", text(exporter.name)),
+        ("container", text(&sidecar::name(exporter))),
+        ("port", Value::Int(exporter.port().into())),
+    ];
+    arena.object(&status).to_string()
+}
+
+policy_core::export!(ExporterSidecar);
+
+#[cfg(test)]
+mod tests;

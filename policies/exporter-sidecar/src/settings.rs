@@ -1,0 +1,191 @@
+//! What settings can say: of the form, and of each exporter.
+
+use policy_core::ImageReference;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::exporters::BUILT_IN;
+
+/// The form of the container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// An init container that goes on running: Jobs end in spite of it, and it is stopped after the database.
+    #[default]
+    Native,
+    /// One more container beside the others.
+    Classic,
+}
+
+/// What becomes of a pod that cannot have its exporter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMissing {
+    /// It is admitted without, and warned of.
+    #[default]
+    Allow,
+    /// It is denied.
+    Deny,
+}
+
+/// What is said of an exporter; what is left out is as it is built in. In `args` and `env` `{port}` and `{username}` are
+/// filled in.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct ExporterSettings {
+    /// Its name: that of one that is built in, or another.
+    pub name: String,
+    /// The image, with a tag or a digest.
+    pub image: Option<String>,
+    /// The port that it listens on.
+    pub port: Option<u32>,
+    /// Its arguments, all of them.
+    pub args: Option<Vec<String>>,
+    /// Variables, beside those that are built in. No passwords: those come from a Secret.
+    pub env: Option<Vec<Variable>>,
+    /// The Secret and its key, `SECRET/KEY`, for pods that name none.
+    pub secret: Option<String>,
+    /// The variable that gets the Secret's key.
+    pub secret_variable: Option<String>,
+    /// Whether no exporter is added without a Secret.
+    pub needs_secret: Option<bool>,
+    /// The database's user.
+    pub username: Option<String>,
+    /// The user ID to run as, not 0.
+    pub run_as_user: Option<u32>,
+    /// A path that answers without a look at the database, for the liveness probe; if it is empty the port is probed.
+    pub liveness_path: Option<String>,
+    /// What it may use of processors.
+    pub cpu: Option<AmountSettings>,
+    /// What it may use of memory.
+    pub memory: Option<AmountSettings>,
+    /// The images it is for, by the last segment of their path; `parent/name` where the one before counts too, and
+    /// `name:word` where the tag must have that word.
+    pub images: Option<Vec<String>>,
+    /// What those images run when they are servers; a container that is told to run another program is none.
+    pub programs: Option<Vec<String>>,
+}
+
+/// A variable, as pods have them.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Quantities, as Kubernetes writes them.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AmountSettings {
+    /// What it is given.
+    pub request: String,
+    /// What it must not exceed.
+    pub limit: String,
+}
+
+impl ExporterSettings {
+    /// What the types cannot say.
+    pub(crate) fn validate(&self, is_built_in: bool) -> Result<(), String> {
+        if !is_built_in && (self.image.is_none() || self.port.is_none()) {
+            return Err("must have an image and a port, for it is not one of those built in".to_owned());
+        }
+        self.image.as_deref().map_or(Ok(()), exact_image)?;
+        for (wrong, reason) in [
+            (self.port.is_some_and(|port| !(1..=65535).contains(&port)), "port: must be from 1 to 65535"),
+            (self.run_as_user == Some(0), "runAsUser: must not be 0"),
+            (
+                self.liveness_path.as_ref().is_some_and(|p| !p.is_empty() && !p.starts_with('/')),
+                "livenessPath: must start with /",
+            ),
+            (
+                !is_built_in && self.needs_secret == Some(true) && self.secret_variable.is_none(),
+                "needsSecret: secretVariable must be set",
+            ),
+        ] {
+            if wrong {
+                return Err(reason.to_owned());
+            }
+        }
+        if let Some(secret) = self.secret.as_ref().filter(|secret| secret_key(secret).is_none()) {
+            return Err(format!("secret: must be SECRET/KEY, is `{secret}`"));
+        }
+        for (resource, AmountSettings { request, limit }) in
+            self.cpu.iter().map(|cpu| ("cpu", cpu)).chain(self.memory.iter().map(|memory| ("memory", memory)))
+        {
+            let read = |text: &str| {
+                quantity(text)
+                    .ok_or_else(|| format!("{resource}: `{text}` must be a quantity, such as 10m or 32Mi"))
+            };
+            if read(request)? > read(limit)? {
+                return Err(format!("{resource}: `{request}` must not be more than its limit `{limit}`"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the types cannot say of the list.
+pub(crate) fn validate(exporters: &[ExporterSettings]) -> Result<(), String> {
+    for (i, exporter) in exporters.iter().enumerate() {
+        let name = exporter.name.as_str();
+        // `NAME-exporter` names the container, `exporter-PORT` its port.
+        let is_name = (1..=50).contains(&name.len())
+            && !name.starts_with('-')
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !is_name || matches!(name, "auto" | "false") {
+            return Err(format!(
+                "exporters: `{name}` must be a name of lower case letters, digits and dashes"
+            ));
+        }
+        if exporters.iter().take(i).any(|earlier| earlier.name == name) {
+            return Err(format!("exporters: `{name}` stands there twice"));
+        }
+        let is_built_in = BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
+        exporter.validate(is_built_in).map_err(|reason| format!("exporters: {name}: {reason}"))?;
+    }
+    Ok(())
+}
+
+/// An image must be the same tomorrow.
+fn exact_image(image: &str) -> Result<(), String> {
+    let reference = ImageReference::parse(image).map_err(|matter| format!("image: `{image}` {matter}"))?;
+    if reference.digest.is_none() && reference.tag.is_none_or(|tag| tag == "latest") {
+        return Err(format!("image: `{image}` must have a tag other than latest, or a digest"));
+    }
+    Ok(())
+}
+
+/// `SECRET/KEY` taken apart, if it is one: a Secret's name is a DNS subdomain, a key has letters, digits and `-_.`.
+pub(crate) fn secret_key(text: &str) -> Option<(&str, &str)> {
+    let (name, key) = text.split_once('/')?;
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_name = name.split('.').all(|label| {
+        label.bytes().next().is_some_and(word)
+            && label.bytes().last().is_some_and(word)
+            && label.bytes().all(|byte| word(byte) || byte == b'-')
+    });
+    let is_key = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let fits = (1..=253).contains(&name.len()) && (1..=253).contains(&key.len());
+    (is_name && is_key && fits && key != "." && !key.starts_with("..")).then_some((name, key))
+}
+
+/// A positive quantity in thousandths (k8s.io/apimachinery, `resource.ParseQuantity`, whole numbers without exponents).
+fn quantity(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at_checked(digits)?;
+    let factor = match suffix {
+        "m" => 1,
+        "" => 1000,
+        "k" => 1_000_000,
+        "M" => 1_000_000_000,
+        "G" => 1_000_000_000_000,
+        "Ki" => 1000 << 10,
+        "Mi" => 1000 << 20,
+        "Gi" => 1000 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).filter(|amount| *amount > 0)
+}

@@ -1,0 +1,173 @@
+//! The container that is added, and whether a pod has it already.
+
+use policy_core::path::excerpt;
+use policy_core::pod::{Container, Pod};
+use policy_core::{Arena, Field, ImageReference, Undecided, Value, Verdict};
+
+use crate::detect::runs;
+use crate::exporter::Effective;
+use crate::settings::secret_key;
+use crate::skip::{Reason, Skip};
+use crate::{EXPORTER_SECRET, Form};
+
+/// The name of the container.
+pub(crate) fn name(exporter: Effective<'_>) -> String {
+    format!("{}-exporter", exporter.name)
+}
+
+/// Whether the pod has that exporter, by the name of a container or by its image.
+///
+/// What has the name and is something else is denied: whoever looks at the pod would take it for the exporter.
+pub(crate) fn present<'a>(
+    exporter: Effective<'_>,
+    pod: &Pod<'a>,
+    verdict: &mut Verdict,
+) -> Result<Option<Container<'a>>, Undecided> {
+    let name = name(exporter);
+    let mut found = None;
+    for container in &pod.containers {
+        let image = container.field.at("image").text()?;
+        let reference = ImageReference::parse(image);
+        if reference.is_ok_and(|reference| is_exporter(exporter, &name, &reference)) && runs(container)? {
+            found = found.or(Some(*container));
+        } else if container.field.at("name").text()? == name {
+            let message = format!(
+                "must be another: `{name}` is the name of the sidecar that exports the pod's metrics, and `{}` here is no \
+                 running exporter",
+                excerpt(image)
+            );
+            verdict.deny(container.field.at("name"), message);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an image is that of the exporter, from whatever registry and of whatever version.
+fn is_exporter(exporter: Effective<'_>, name: &str, image: &ImageReference<'_>) -> bool {
+    let same = |other: &str| image.name().replace('_', "-") == other.replace('_', "-");
+    same(name) || ImageReference::parse(exporter.image()).is_ok_and(|configured| same(configured.name()))
+}
+
+/// A name for the port that no container of the pod has given away.
+///
+/// It is the same whatever other policies name `metrics`: who scrapes by name finds it in every pod.
+pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<Result<String, Skip<'a>>, Undecided> {
+    let mut names = Vec::new();
+    for container in &pod.containers {
+        for taken in container.field.at("ports").items()? {
+            names.push(taken.at("name").text()?);
+            let number = taken.at("containerPort");
+            if number.int()? == Some(port.into()) && taken.at("protocol").str()?.unwrap_or("TCP") == "TCP" {
+                let message = format!(
+                    "adds no exporter: it listens on port {port}, which this container has; settings can move it"
+                );
+                return Ok(Err(Skip::new(Reason::PortTaken, number, message)));
+            }
+        }
+    }
+    let free = [format!("metrics-{port}"), format!("exporter-{port}")];
+    Ok(free.into_iter().find(|name| !names.contains(&name.as_str())).ok_or_else(|| {
+        let message =
+            format!("adds no exporter: the port names metrics-{port} and exporter-{port} are taken");
+        Skip::new(Reason::PortTaken, pod.spec.at("containers"), message)
+    }))
+}
+
+/// A Secret's name and its key.
+pub(crate) type SecretKey<'s> = (&'s str, &'s str);
+
+/// What the pod names, or else the settings; `None` where there is none and none is needed.
+pub(crate) fn secret<'s, 'a: 's>(
+    exporter: Effective<'s>,
+    pod: &Pod<'a>,
+) -> Result<Result<Option<SecretKey<'s>>, Skip<'a>>, Undecided> {
+    let annotation = pod.annotations().key(EXPORTER_SECRET);
+    let Some(named) = annotation.str()?.or(exporter.secret()) else {
+        if !exporter.needs_secret() {
+            return Ok(Ok(None));
+        }
+        let message =
+            format!("must be set to SECRET/KEY: the exporter of {} needs a password or a URI", exporter.name);
+        return Ok(Err(Skip::new(Reason::SecretMissing, annotation, message)));
+    };
+    Ok(secret_key(named).map(Some).ok_or_else(|| {
+        let message = format!("must be SECRET/KEY, is `{}`", excerpt(named));
+        Skip::new(Reason::SecretMalformed, annotation, message)
+    }))
+}
+
+/// The container, in that arena.
+pub(crate) fn container<'a>(
+    exporter: Effective<'_>,
+    form: Form,
+    port_name: &str,
+    secret: Option<SecretKey<'_>>,
+    arena: &'a Arena,
+) -> Value<'a> {
+    let text = |text: &str| Value::String(arena.text(text));
+    let texts = |key: &'static str, value: &str| (key, text(value));
+    let (port, user) = (Value::Int(exporter.port().into()), Value::Int(exporter.run_as_user().into()));
+    let amounts = |(cpu, memory): (&str, &str)| arena.object(&[texts("cpu", cpu), texts("memory", memory)]);
+    let args: Vec<Value<'a>> = exporter.args(secret.is_some()).iter().map(|arg| text(arg)).collect();
+    let env = env(exporter, secret, arena);
+    let mut members = vec![texts("name", &name(exporter)), texts("image", exporter.image())];
+    if !args.is_empty() {
+        members.push(("args", arena.list(&args)));
+    }
+    if !env.is_empty() {
+        members.push(("env", arena.list(&env)));
+    }
+    let ports = [texts("name", port_name), ("containerPort", port), texts("protocol", "TCP")];
+    members.push(("ports", arena.list(&[arena.object(&ports)])));
+    let resources = [("requests", amounts(exporter.requests())), ("limits", amounts(exporter.limits()))];
+    members.push(("resources", arena.object(&resources)));
+    // No readiness probe: it would take the database out of its Service when only the exporter is at fault.
+    let probe = match exporter.liveness_path() {
+        "" => ("tcpSocket", arena.object(&[("port", port)])),
+        path => ("httpGet", arena.object(&[texts("path", path), ("port", port)])),
+    };
+    let liveness = [probe, ("periodSeconds", Value::Int(30)), ("timeoutSeconds", Value::Int(5))];
+    members.push(("livenessProbe", arena.object(&liveness)));
+    members.push(("securityContext", confined(user, arena)));
+    if form == Form::Native {
+        members.push(texts("restartPolicy", "Always"));
+    }
+    arena.object(&members)
+}
+
+fn env<'a>(exporter: Effective<'_>, secret: Option<SecretKey<'_>>, arena: &'a Arena) -> Vec<Value<'a>> {
+    let texts = |key: &'static str, value: &str| (key, Value::String(arena.text(value)));
+    let mut env = Vec::new();
+    for (name, value) in exporter.env(secret.is_some()) {
+        env.push(arena.object(&[texts("name", name), texts("value", &value)]));
+    }
+    if let (Some((name, key)), Some(variable)) = (secret, exporter.secret_variable()) {
+        let reference = arena.object(&[texts("name", name), texts("key", key)]);
+        let from = arena.object(&[("secretKeyRef", reference)]);
+        env.push(arena.object(&[texts("name", variable), ("valueFrom", from)]));
+    }
+    env
+}
+
+/// All that the Pod Security Standards ask for at restricted, and no writable root.
+fn confined<'a>(user: Value<'a>, arena: &'a Arena) -> Value<'a> {
+    let drop = arena.object(&[("drop", arena.list(&[Value::String("ALL")]))]);
+    let profile = arena.object(&[("type", Value::String("RuntimeDefault"))]);
+    arena.object(&[
+        ("runAsNonRoot", Value::Bool(true)),
+        ("runAsUser", user),
+        ("runAsGroup", user),
+        ("allowPrivilegeEscalation", Value::Bool(false)),
+        ("readOnlyRootFilesystem", Value::Bool(true)),
+        ("capabilities", drop),
+        ("seccompProfile", profile),
+    ])
+}
+
+/// Where a native sidecar is put, or a classic one: behind those that are there.
+pub(crate) fn list<'a>(form: Form, pod: &Pod<'a>) -> Field<'a> {
+    pod.spec.at(match form {
+        Form::Native => "initContainers",
+        Form::Classic => "containers",
+    })
+}

@@ -1,0 +1,96 @@
+//! What cannot be seen in a case: settings that are refused, and that the page names what there is.
+
+use policy_core::{Entry, NoCluster};
+
+use super::*;
+
+fn refused(settings: &str) -> String {
+    (Entry::of::<ExporterSidecar>().configure)(settings)
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default()
+}
+
+#[test]
+fn settings_are_held_to_what_a_pod_can_run() {
+    for (settings, reason) in [
+        (
+            r#"{"exporters":[{"name":"mysqld","image":"x y"}]}"#,
+            "exporters: mysqld: image: `x y` has no valid repository",
+        ),
+        (r#"{"exporters":[{"name":"mysqld","image":"x"}]}"#, "must have a tag other than latest"),
+        (r#"{"exporters":[{"name":"mysqld","image":"x:latest"}]}"#, "must have a tag other than latest"),
+        (r#"{"exporters":[{"name":"mysqld","port":0}]}"#, "port: must be from 1 to 65535"),
+        (r#"{"exporters":[{"name":"mysqld","port":70000}]}"#, "port: must be from 1 to 65535"),
+        (r#"{"exporters":[{"name":"mysqld","runAsUser":0}]}"#, "runAsUser: must not be 0"),
+        (r#"{"exporters":[{"name":"mysqld","secret":"name"}]}"#, "secret: must be SECRET/KEY, is `name`"),
+        (r#"{"exporters":[{"name":"mysqld","livenessPath":"healthz"}]}"#, "livenessPath: must start with /"),
+        (r#"{"exporters":[{"name":"mysqld","imagee":"x:1"}]}"#, "unknown field `imagee`"),
+        (r#"{"exporters":[{"name":"mine","image":"x:1"}]}"#, "must have an image and a port"),
+        (r#"{"exporters":[{"name":"Mine","image":"x:1","port":1}]}"#, "`Mine` must be a name of lower case"),
+        (r#"{"exporters":[{"name":"auto","image":"x:1","port":1}]}"#, "`auto` must be a name"),
+        (
+            r#"{"exporters":[{"name":"mine","image":"x:1","port":1,"needsSecret":true}]}"#,
+            "secretVariable must be set",
+        ),
+        (
+            r#"{"exporters":[{"name":"mysqld","cpu":{"request":"1","limit":"500m"}}]}"#,
+            "cpu: `1` must not be more than its limit `500m`",
+        ),
+        (
+            r#"{"exporters":[{"name":"mysqld","memory":{"request":"1x","limit":"1"}}]}"#,
+            "`1x` must be a quantity",
+        ),
+        (r#"{"exporters":[{"name":"mysqld"},{"name":"mysqld"}]}"#, "`mysqld` stands there twice"),
+        (r#"{"form":"sidecar"}"#, "unknown variant `sidecar`"),
+    ] {
+        let error = refused(settings);
+        assert!(error.contains(reason), "{settings}: {error}");
+    }
+    assert_eq!(refused(r#"{"exporters":[{"name":"mine","image":"host:5000/x:1","port":9999}]}"#), "");
+}
+
+#[test]
+fn what_is_built_in_would_pass_as_settings() {
+    for (name, exporter) in exporters::BUILT_IN {
+        let settings = serde_json::json!({
+            "name": name, "image": exporter.image, "port": exporter.port, "runAsUser": exporter.run_as_user,
+            "livenessPath": exporter.liveness_path,
+            "cpu": {"request": exporter.cpu.request, "limit": exporter.cpu.limit},
+            "memory": {"request": exporter.memory.request, "limit": exporter.memory.limit},
+        });
+        let settings: ExporterSettings = serde_json::from_value(settings).unwrap();
+        assert_eq!(settings.validate(false), Ok(()), "{name}");
+        assert!(!exporter.images.is_empty() && !exporter.programs.is_empty(), "{name}");
+    }
+    let ports: std::collections::BTreeSet<_> =
+        exporters::BUILT_IN.iter().map(|(_, exporter)| exporter.port).collect();
+    assert_eq!(ports.len(), exporters::BUILT_IN.len(), "each has a port of its own");
+}
+
+#[test]
+fn the_page_names_every_reason_and_every_exporter() {
+    let schema = schemars::schema_for!(ExporterSidecar).to_value();
+    let page = schema["description"].as_str().unwrap();
+    for word in Reason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .chain(exporters::BUILT_IN.iter().map(|(name, _)| *name))
+    {
+        assert!(page.contains(&format!("| `{word}` |")), "{word}");
+    }
+}
+
+/// A webhook without a cluster: no case, for a guest always has one.
+#[test]
+fn without_a_cluster_the_namespace_is_not_asked() {
+    let arena = Arena::new();
+    let request = r#"{"uid":"u","operation":"CREATE","namespace":"data","kind":{"version":"v1","kind":"Pod"},
+        "object":{"spec":{"containers":[{"name":"db","image":"mysql:8.4"}]}}}"#;
+    let request = Value::from_json(request.as_bytes(), &arena).unwrap();
+    let request = Request::read(Field::root(request, &arena)).unwrap();
+    let mut verdict = Verdict::default();
+    ExporterSidecar::default().evaluate(&request, &NoCluster, &mut verdict).unwrap();
+    assert_eq!(verdict.audit.as_deref(), Some(Reason::NamespaceUnknown.as_str()));
+    assert!(verdict.edits.is_empty() && verdict.warnings.is_empty() && verdict.denials.is_empty());
+}

@@ -1,0 +1,87 @@
+//! The labels `app.kubernetes.io/*`, as far as they follow from what is there
+//! (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
+
+use policy_core::pod::{ContainerList, Pod};
+use policy_core::{Field, ImageReference, Undecided};
+
+pub(crate) const NAME: &str = "app.kubernetes.io/name";
+pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
+pub(crate) const VERSION: &str = "app.kubernetes.io/version";
+
+/// Labels that said the same before there was a common one.
+const OLDER: [&str; 3] = ["app", "k8s-app", "name"];
+
+/// The name of a pod's application: as its labels have it, or that of the workload that makes it.
+pub(crate) fn name_of_pod(metadata: Field<'_>) -> Result<Option<String>, Undecided> {
+    if let Some(name) = older(metadata.at("labels"))? {
+        return Ok(value(name));
+    }
+    for owner in metadata.at("ownerReferences").items()? {
+        if owner.at("controller").is_true()? {
+            let (kind, name) = (owner.at("kind").text()?, owner.at("name").text()?);
+            let hash = metadata.at("labels").key("pod-template-hash").text()?;
+            return Ok(value(workload(kind, name, hash)));
+        }
+    }
+    let generated = metadata.at("generateName").text()?.trim_end_matches('-');
+    Ok(value(if generated.is_empty() { metadata.at("name").text()? } else { generated }))
+}
+
+/// The name of a Service's application: as its labels or its selector have it, or its own.
+pub(crate) fn name_of_service(metadata: Field<'_>, spec: Field<'_>) -> Result<Option<String>, Undecided> {
+    let selector = spec.at("selector");
+    let name = match (older(metadata.at("labels"))?, selector.key(NAME).str()?, older(selector)?) {
+        (Some(name), ..) | (None, Some(name), _) | (None, None, Some(name)) => name,
+        _ => metadata.at("name").text()?,
+    };
+    Ok(value(name))
+}
+
+/// The release that installed it, as Helm notes it down. The label `release` says so too, but not where it is the one that
+/// is given to every target.
+pub(crate) fn instance(metadata: Field<'_>, given: &str) -> Result<Option<String>, Undecided> {
+    let noted = metadata.at("annotations").key("meta.helm.sh/release-name").str()?;
+    let label = metadata.at("labels.release").str()?.filter(|release| *release != given);
+    Ok(noted.or(label).and_then(value))
+}
+
+/// The tag of the first container's image.
+pub(crate) fn version(pod: &Pod<'_>) -> Result<Option<String>, Undecided> {
+    let Some(first) = pod.containers.iter().find(|container| container.list == ContainerList::Regular) else {
+        return Ok(None);
+    };
+    let image = ImageReference::parse(first.field.at("image").text()?);
+    let tag = image.ok().and_then(|image| image.tag).filter(|tag| *tag != "latest");
+    Ok(tag.and_then(value))
+}
+
+fn older(labels: Field<'_>) -> Result<Option<&str>, Undecided> {
+    for key in OLDER {
+        if let Some(name) = labels.key(key).str()? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// The workload that a controller of pods belongs to: of a ReplicaSet the Deployment, of a Job the CronJob.
+fn workload<'n>(kind: &str, name: &'n str, hash: &str) -> &'n str {
+    let Some((stem, end)) = name.rsplit_once('-') else { return name };
+    let of_deployment = kind == "ReplicaSet" && !hash.is_empty() && end == hash;
+    // The minute for which it was scheduled.
+    let of_cron_job = kind == "Job" && end.len() >= 8 && end.bytes().all(|byte| byte.is_ascii_digit());
+    if of_deployment || of_cron_job { stem } else { name }
+}
+
+fn value(text: &str) -> Option<String> {
+    is_label_value(text).then(|| text.to_owned())
+}
+
+/// Whether a text can be the value of a label (k8s.io/apimachinery, `validation.IsValidLabelValue`), and says something.
+pub(crate) fn is_label_value(text: &str) -> bool {
+    let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    text.len() <= 63
+        && ends(text.bytes().next())
+        && ends(text.bytes().last())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}

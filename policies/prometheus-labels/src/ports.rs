@@ -1,0 +1,76 @@
+//! Which port serves metrics, and the name that it gets.
+
+use policy_core::pod::{ContainerList, Pod};
+use policy_core::{Field, Undecided, Verdict};
+
+/// The name that monitors select.
+const METRICS: &str = "metrics";
+
+/// Ports of known exporters (github.com/prometheus/prometheus/wiki/Default-port-allocations).
+const KNOWN: &[u16] = &[7777, 9100, 9104, 9113, 9114, 9115, 9121, 9150, 9187, 9216, 9253, 9308, 9404, 15692];
+
+fn is_metrics(name: &str, number: Option<i64>, further: &[u16]) -> bool {
+    let known = |number: i64| KNOWN.iter().chain(further).any(|known| i64::from(*known) == number);
+    matches!(name, METRICS | "prometheus")
+        || name.starts_with("metrics-")
+        || name.ends_with("-metrics")
+        || number.is_some_and(known)
+}
+
+/// The number of the pod's metrics port, if it has one; gives a name to the first that has none, if `metrics` is free.
+///
+/// The port of a container that was added to the pod counts last: it is there whoever is asked first.
+pub(crate) fn of_pod(
+    pod: &Pod<'_>,
+    further: &[u16],
+    verdict: &mut Verdict,
+) -> Result<Option<i64>, Undecided> {
+    let added = pod.added_container()?;
+    let (mut own, mut of_added, mut unnamed, mut is_taken) = (None, None, None, false);
+    for container in pod.containers.iter().filter(|container| container.list != ContainerList::Ephemeral) {
+        let is_added = added.is_some() && added == container.field.at("name").str()?;
+        for port in container.field.at("ports").items()? {
+            let (name, number) = (port.at("name").text()?, port.at("containerPort").int()?);
+            is_taken |= name == METRICS;
+            let is_tcp = port.at("protocol").str()?.unwrap_or("TCP") == "TCP";
+            if !is_tcp || !is_metrics(name, number, further) {
+                continue;
+            }
+            let found = if is_added { &mut of_added } else { &mut own };
+            *found = found.or(number);
+            if name.is_empty() {
+                unnamed = unnamed.or(Some(port.at("name")));
+            }
+        }
+    }
+    if let (Some(field), false) = (unnamed, is_taken) {
+        verdict.set(field, METRICS);
+    }
+    Ok(own.or(of_added))
+}
+
+/// Whether a Service has a metrics port; gives it its name if it is the only one and has none.
+pub(crate) fn of_service(spec: Field<'_>, further: &[u16], verdict: &mut Verdict) -> Result<bool, Undecided> {
+    let ports = spec.at("ports");
+    let count = ports.items()?.len();
+    let mut found = false;
+    for port in ports.items()? {
+        let (name, target) = (port.at("name").text()?, port.at("targetPort"));
+        // A target is a number, or the name of a container's port.
+        let (number, target_name) = match target.value()? {
+            Some(policy_core::Value::String(name)) => (port.at("port").int()?, *name),
+            Some(_) => (target.int()?, ""),
+            None => (port.at("port").int()?, ""),
+        };
+        let is_tcp = port.at("protocol").str()?.unwrap_or("TCP") == "TCP";
+        if !is_tcp || !(is_metrics(name, number, further) || is_metrics(target_name, None, further)) {
+            continue;
+        }
+        found = true;
+        // Of several ports each has a name already, or the API server refuses them.
+        if name.is_empty() && count == 1 {
+            verdict.set(port.at("name"), METRICS);
+        }
+    }
+    Ok(found)
+}
