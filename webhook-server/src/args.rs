@@ -22,6 +22,11 @@ pub enum Command {
     ///
     /// Exit code 0: all admitted. 1: something denied. 2: could not run, or could not read something.
     Check(CheckArgs),
+    /// Print manifests as they will run: with what admission would add to the pods that they make.
+    ///
+    /// Comments, order and style of all else are kept. Applied in that form, the pods are left alone by the webhook.
+    /// Exit code 1: a pod would be denied. 2: could not run, or could not read something; nothing is printed then.
+    Render(RenderArgs),
     /// Run cases: examples of requests with the verdict they must give.
     Test(TestArgs),
     /// List the policies, or describe one.
@@ -93,6 +98,23 @@ pub struct CheckArgs {
     /// The form of the report
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// Arguments of `render`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RenderArgs {
+    /// Files, directories, or `-` for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub selection: Selection,
+    /// The namespace of objects that name none
+    #[arg(long, value_name = "NS", default_value = "default")]
+    pub namespace: String,
+    /// Print only what differs, as `diff -u` does
+    #[arg(long)]
+    pub diff: bool,
 }
 
 /// Arguments of `test`.

@@ -16,13 +16,14 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Makes the changes of an answer's `patch` (JSON Patch, in Base64), as an API server does.
+/// Makes the changes of an answer's `patch` (JSON Patch, in Base64), as an API server does, and gives the patch.
 ///
 /// # Errors
 /// It is no patch, or does not apply.
-pub fn apply_patch(object: &mut serde_json::Value, patch: &str) -> anyhow::Result<()> {
+pub fn apply_patch(object: &mut serde_json::Value, patch: &str) -> anyhow::Result<json_patch::Patch> {
     let patch: json_patch::Patch = serde_json::from_slice(&BASE64_STANDARD.decode(patch)?)?;
-    Ok(json_patch::patch(object, &patch)?)
+    json_patch::patch(object, &patch)?;
+    Ok(patch)
 }
 
 /// A connection, kept alive.

@@ -91,6 +91,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Whether any of the policies changes objects.
+    pub fn mutates(&self) -> bool {
+        self.policies.iter().any(|configured| configured.about.mutates)
+    }
+}
+
 /// These policies, and no exception.
 impl From<Vec<Configured>> for Config {
     fn from(policies: Vec<Configured>) -> Self {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use policy_core::path::printable;
 use policy_core::yaml::documents;
-use policy_core::{Arena, Field, FieldPath, Outcome, Request};
+use policy_core::{Arena, Field, FieldPath, Outcome, Request, pod};
 use serde_json::{Value, json};
 
 use crate::args::{DemoArgs, End};
@@ -20,17 +20,39 @@ use crate::serve::Server;
 use crate::tls::{self, Identity};
 use crate::webhook::Webhook;
 
+/// Who applies manifests.
+const USER: &str = "pratique-demo";
+/// Who makes the pods of workloads; exceptions of a workload are believed of its pods only then.
+const CONTROLLER: &str = "system:kube-controller-manager";
+
 /// An object on its way.
 struct Traveller {
     file: String,
+    /// How the table calls it: an object, or the pods that one makes.
+    title: String,
     name: ObjectName,
     resource: String,
+    user: &'static str,
     object: Value,
+}
+
+impl Traveller {
+    fn new(file: &str, title: String, user: &'static str, request: &Request<'_>) -> anyhow::Result<Self> {
+        Ok(Traveller {
+            file: file.to_owned(),
+            title,
+            name: ObjectName::of(request),
+            resource: request.resource.name.to_owned(),
+            user,
+            object: serde_json::to_value(request.object.value().ok().flatten())?,
+        })
+    }
 }
 
 /// What became of it.
 struct Arrival {
-    mutated: bool,
+    /// What was added to it: paths, and names of containers.
+    added: Vec<String>,
     allowed: bool,
     reasons: Vec<String>,
     latency: Duration,
@@ -87,12 +109,15 @@ fn read(args: &DemoArgs) -> anyhow::Result<Vec<Traveller>> {
             for (object, _) in objects {
                 let request =
                     Request::create(object, "default").map_err(|undecided| failed(undecided.to_string()))?;
-                travellers.push(Traveller {
-                    file: source.name.clone(),
-                    name: ObjectName::of(&request),
-                    resource: request.resource.name.to_owned(),
-                    object: serde_json::to_value(object.value().ok().flatten())?,
-                });
+                let name = ObjectName::of(&request).to_string();
+                let made = pod::made_by(&request).map_err(|undecided| failed(undecided.to_string()))?;
+                if let Some(pod) = made {
+                    let title = format!("pods of {name}");
+                    travellers.push(Traveller::new(&source.name, name, USER, &request)?);
+                    travellers.push(Traveller::new(&source.name, title, CONTROLLER, &pod)?);
+                } else {
+                    travellers.push(Traveller::new(&source.name, name, USER, &request)?);
+                }
             }
         }
     }
@@ -104,13 +129,8 @@ async fn send(client: &mut Client, number: usize, traveller: &Traveller) -> anyh
     let since = Instant::now();
     let mut object = traveller.object.clone();
     let mutate = ask(client, "/mutate?timeout=10s", &review(number, traveller, &object)).await?;
-    let mutated = match mutate.get("patch").and_then(Value::as_str) {
-        Some(patch) => {
-            apply_patch(&mut object, patch)?;
-            true
-        }
-        None => false,
-    };
+    let patch = mutate.get("patch").and_then(Value::as_str);
+    let added = patch.map(|patch| apply_patch(&mut object, patch)).transpose()?.map(|patch| added(&patch));
     let validate = ask(client, "/validate?timeout=10s", &review(number, traveller, &object)).await?;
     let latency = since.elapsed();
     let mut reasons = Vec::new();
@@ -129,7 +149,39 @@ async fn send(client: &mut Client, number: usize, traveller: &Traveller) -> anyh
         }
     }
     let allowed = |answer: &Value| answer.get("allowed").and_then(Value::as_bool) == Some(true);
-    Ok(Arrival { mutated, allowed: allowed(&mutate) && allowed(&validate), reasons, latency })
+    Ok(Arrival {
+        added: added.unwrap_or_default(),
+        allowed: allowed(&mutate) && allowed(&validate),
+        reasons,
+        latency,
+    })
+}
+
+/// What a patch adds, in the words of whoever looks for it.
+fn added(patch: &json_patch::Patch) -> Vec<String> {
+    let mut added = Vec::new();
+    for operation in patch.iter() {
+        let json_patch::PatchOperation::Add(add) = operation else { continue };
+        let path = add.path.to_string();
+        let (parent, last) = path.rsplit_once('/').unwrap_or_default();
+        let key = last.replace("~1", "/").replace("~0", "~");
+        let items = match &add.value {
+            Value::Array(items) => items.as_slice(),
+            item => std::slice::from_ref(item),
+        };
+        let names = items.iter().filter_map(|item| item.get("name")?.as_str());
+        match (path.ends_with("ontainers") || path.ends_with("ontainers/-"), &add.value) {
+            (true, _) => added.extend(names.map(|name| format!("container {name}"))),
+            (false, Value::Object(members)) => {
+                added.extend(members.keys().map(|key| format!("{last} {key}")))
+            }
+            _ => added.push(format!(
+                "{} {key}",
+                parent.rsplit('/').next().unwrap_or_default().trim_end_matches('s')
+            )),
+        }
+    }
+    added
 }
 
 async fn ask(client: &mut Client, path: &str, review: &Value) -> anyhow::Result<Value> {
@@ -154,7 +206,7 @@ fn review(number: usize, traveller: &Traveller, object: &Value) -> Value {
             "uid": format!("00000000-0000-4000-8000-{number:012}"),
             "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
             "name": name.name, "namespace": name.namespace, "operation": "CREATE",
-            "userInfo": {"username": "pratique-demo", "groups": ["system:authenticated"]},
+            "userInfo": {"username": traveller.user, "groups": ["system:authenticated"]},
             "object": object, "oldObject": null, "dryRun": true,
             "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
         }
@@ -163,21 +215,23 @@ fn review(number: usize, traveller: &Traveller, object: &Value) -> Value {
 
 fn print(travellers: &[Traveller], arrivals: &[Arrival]) -> std::io::Result<()> {
     let mut out = anstream::stdout();
-    let width =
-        travellers.iter().map(|traveller| traveller.name.to_string().chars().count()).max().unwrap_or(6);
+    let width = travellers.iter().map(|traveller| traveller.title.chars().count()).max().unwrap_or(6);
     writeln!(out, "{:width$}  mutate     validate   latency  file", "object")?;
     for (traveller, arrival) in travellers.iter().zip(arrivals) {
         let outcome = if arrival.allowed { Outcome::Allow } else { Outcome::Deny };
         let color = style(outcome);
-        let mutated = if arrival.mutated { "patched" } else { "unchanged" };
+        let mutated = if arrival.added.is_empty() { "unchanged" } else { "patched" };
         let latency = arrival.latency.as_secs_f64() * 1e3;
         writeln!(
             out,
             "{:width$}  {mutated:9}  {color}{:8}{color:#}  {latency:6.2} ms  {}",
-            traveller.name.to_string(),
+            printable(&traveller.title),
             if arrival.allowed { "admitted" } else { "denied" },
             printable(&traveller.file),
         )?;
+        if !arrival.added.is_empty() {
+            writeln!(out, "    + {}", printable(&arrival.added.join(", ")))?;
+        }
         for reason in &arrival.reasons {
             writeln!(out, "    {}", printable(reason))?;
         }

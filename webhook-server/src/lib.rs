@@ -1,7 +1,7 @@
 //! Who asks and who answers: the webhook and the command line, around the policies that decide.
 //!
 //! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked,
-//! `exceptions` what is excepted of what they deny; `input` reads manifests; `check`, `cases`, `policies` and `demo` are one
+//! `exceptions` what is excepted of what they deny; `input` reads manifests; `check`, `render`, `cases`, `policies` and `demo` are one
 //! command each, with `report` for what they print; `webhook` answers reviews, `metrics` counts them, `serve` and `tls` put
 //! it on the network, `client` is its counterpart for `demo` and the tests.
 
@@ -15,6 +15,7 @@ pub mod exceptions;
 pub mod input;
 pub mod metrics;
 pub mod policies;
+pub mod render;
 pub mod report;
 pub mod serve;
 pub mod tls;
@@ -41,6 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match args.command {
         Command::Check(args) => check::run(&args),
+        Command::Render(args) => render::run(&args),
         Command::Test(args) => cases::run(&args),
         Command::Policies(args) => policies::run(&args),
         Command::Serve(args) => serve::run(&args),

@@ -30,6 +30,7 @@ struct Inner {
     reviews: Family<Review, Counter>,
     refusals: Family<Refusal, Counter>,
     excepted: Family<Control, Counter>,
+    faulty_patches: Counter,
     duration: Histogram,
     certificate: Gauge,
 }
@@ -62,6 +63,12 @@ impl Default for Metrics {
         registry.register("refusals", "Calls that were answered with an HTTP error", refusals.clone());
         let excepted = Family::default();
         registry.register("excepted", "Denials that an exception took back", excepted.clone());
+        let faulty_patches = Counter::default();
+        registry.register(
+            "faulty_patches",
+            "Patches that were not sent, because the policies would deny what they make",
+            faulty_patches.clone(),
+        );
         // 50 µs to 1.6 s.
         let duration = Histogram::new(exponential_buckets(50e-6, 2.0, 16));
         registry.register(
@@ -75,7 +82,15 @@ impl Default for Metrics {
             "When the certificate that is served ends, in seconds since 1970",
             certificate.clone(),
         );
-        Metrics(Arc::new(Inner { registry, reviews, refusals, excepted, duration, certificate }))
+        Metrics(Arc::new(Inner {
+            registry,
+            reviews,
+            refusals,
+            excepted,
+            faulty_patches,
+            duration,
+            certificate,
+        }))
     }
 }
 
@@ -99,6 +114,11 @@ impl Metrics {
     /// Counts a denial that an exception took back.
     pub(crate) fn excepted(&self, policy: &'static str, control: &str) {
         self.0.excepted.get_or_create(&Control { policy, control: control.to_owned() }).inc();
+    }
+
+    /// Counts a patch that the policies would have denied.
+    pub(crate) fn faulty_patch(&self) {
+        self.0.faulty_patches.inc();
     }
 
     /// Says when the certificate that is served ends.

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use policy_core::patch::Operation;
-use policy_core::path::printable;
-use policy_core::{Outcome, Request, Verdicts, case};
+use policy_core::path::{excerpt, printable};
+use policy_core::{Outcome, Request};
 use serde::Serialize;
 
 use crate::args::{End, Output};
@@ -42,6 +42,9 @@ pub struct Row {
     pub source: SourcePosition,
     /// Which object.
     pub object: ObjectName,
+    /// `pods` where it is not about the object, but about the pods that it makes: `patch` is then what becomes of such a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<&'static str>,
     /// What is denied.
     pub denials: Vec<Found>,
     /// What is warned of.
@@ -162,9 +165,9 @@ struct Summary {
     patched: usize,
 }
 
-const RED: Style = AnsiColor::Red.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default();
-const GREEN: Style = AnsiColor::Green.on_default();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
 
 /// How an outcome is coloured on a terminal.
@@ -177,12 +180,12 @@ pub(crate) fn style(outcome: Outcome) -> Style {
 }
 
 impl Report {
-    /// Counts an object by the outcome of all its rows.
-    pub fn count(&mut self, verdicts: &Verdicts<'_>) {
+    /// Counts an object by the outcome of all its rows; `is_judged` if it has any.
+    pub fn count(&mut self, outcome: Outcome, is_judged: bool) {
         self.objects += 1;
-        self.judged += usize::from(!verdicts.rows.is_empty());
+        self.judged += usize::from(is_judged);
         let [denied, warned, patched] = &mut self.summary;
-        match case::outcome(verdicts) {
+        match outcome {
             Outcome::Allow => {}
             Outcome::Warn => *warned += 1,
             Outcome::Patch => *patched += 1,
@@ -253,7 +256,8 @@ impl Report {
         for row in self.rows.iter().filter(|row| row.outcome != Outcome::Allow) {
             let color = style(row.outcome);
             let word = row.outcome.as_str();
-            writeln!(out, "{color}{word}{color:#} {} {DIM}({}){DIM:#}", row.object, row.policy)?;
+            let of = if row.of.is_some() { "pods of " } else { "" };
+            writeln!(out, "{color}{word}{color:#} {of}{} {DIM}({}){DIM:#}", row.object, row.policy)?;
             for found in row.denials.iter().chain(&row.warnings) {
                 let place = format!("{}:{}:{}", printable(&row.source.file), found.line, found.column);
                 let control =
@@ -265,7 +269,9 @@ impl Report {
                 writeln!(out, "  and {} more", row.left_out)?;
             }
             for operation in &row.patch {
-                writeln!(out, "  {} {} {}", operation.op, operation.path, operation.value)?;
+                // `render --diff` shows all of it.
+                let value = operation.value.to_string();
+                writeln!(out, "  {} {} {}", operation.op, printable(&operation.path), excerpt(&value))?;
             }
             if row.outcome == Outcome::Deny {
                 writeln!(out, "  {DIM}to fix: {}{DIM:#}", row.remediation)?;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use policy_core::path::excerpt;
 use policy_core::review::ReviewError;
-use policy_core::{Arena, Half, NoCluster, Review, admit, case};
+use policy_core::{Arena, Cluster, Half, NoCluster, Review, admit, case};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -39,6 +39,7 @@ pub struct Webhook(Arc<Inner>);
 
 struct Inner {
     config: Config,
+    cluster: Arc<dyn Cluster + Send + Sync>,
     metrics: Metrics,
     ready: AtomicBool,
     /// One permit for each large review that may be judged at a time: they take the memory.
@@ -46,13 +47,18 @@ struct Inner {
 }
 
 impl Webhook {
-    /// A webhook that asks these policies, and is ready.
+    /// A webhook that asks these policies, and is ready. It knows of no cluster.
     pub fn new(config: impl Into<Config>) -> Self {
+        Webhook::with_cluster(config, Arc::new(NoCluster))
+    }
+
+    /// A webhook that asks these policies about objects in that cluster.
+    pub fn with_cluster(config: impl Into<Config>, cluster: Arc<dyn Cluster + Send + Sync>) -> Self {
         let config = config.into();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let large = Arc::new(Semaphore::new(processors));
         let metrics = Metrics::default();
-        Webhook(Arc::new(Inner { config, metrics, ready: AtomicBool::new(true), large }))
+        Webhook(Arc::new(Inner { config, cluster, metrics, ready: AtomicBool::new(true), large }))
     }
 
     /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
@@ -159,8 +165,12 @@ impl Webhook {
         let since = Instant::now();
         let judged = catch_unwind(AssertUnwindSafe(|| {
             with_arena(|arena| {
-                let review = Review::decode(body, arena)?;
-                let mut verdicts = admit(policies, &review.request, &NoCluster, half);
+                let review = Review::decode(body, arena).map_err(Refusal::unreadable)?;
+                let mut verdicts = admit(policies, &review.request, &*self.0.cluster, half);
+                if let Some(fault) = verdicts.fault {
+                    self.0.metrics.faulty_patch();
+                    return Err(Refusal::faulty(&fault));
+                }
                 for excepted in exceptions.apply(&review.request, &mut verdicts) {
                     self.0.metrics.excepted(excepted.policy, &excepted.exception.control);
                 }
@@ -170,8 +180,7 @@ impl Webhook {
                 Ok(answer)
             })
         }));
-        let answer = judged.map_err(|_| Refusal::panicked())?;
-        answer.map_err(|error: ReviewError| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))
+        judged.unwrap_or_else(|_| Err(Refusal::panicked()))
     }
 }
 
@@ -205,6 +214,16 @@ impl Refusal {
 
     fn too_large() -> Self {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+    fn unreadable(error: ReviewError) -> Self {
+        Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+
+    /// An API server that is told to ignore failures goes on without the patch; the object is judged as it is then.
+    fn faulty(fault: &str) -> Self {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, fault)
     }
 
     fn panicked() -> Self {

@@ -1,0 +1,188 @@
+//! The rows of a report: what the policies say of an object, and of the pods that it makes.
+
+use policy_core::yaml::Position;
+use policy_core::{
+    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, admit, case, patch, pod,
+};
+
+use super::{At, beside};
+use crate::config::Config;
+use crate::exceptions::Excepted;
+use crate::report::{ExceptedFinding, Found, ObjectName, Report, Row, SourcePosition};
+
+/// Judges an object, and the pods that its controller would make of it, and adds what is said to the report.
+pub(super) fn add(
+    at: &At<'_>,
+    config: &Config,
+    cluster: &Objects<'_>,
+    request: &Request<'_>,
+    prefix: &FieldPath,
+    report: &mut Report,
+) {
+    let start = if prefix.0.is_empty() { at.document.start() } else { at.place(prefix) };
+    if request.kind.name == "AdmissionReview" {
+        let reason = "an AdmissionReview is no manifest: post it to the webhook, or check the object in it";
+        report.errors.push(format!("{}:{start}: {reason}", at.source.name));
+        return;
+    }
+    let object = Judged { at, request, prefix, start, of: None };
+    let mut verdicts = admit(&config.policies, request, cluster, Half::Mutate);
+    let before: Vec<Finding> =
+        verdicts.rows.iter().flat_map(|row| row.verdict.denials.iter().cloned()).collect();
+    let excepted = config.exceptions.apply(request, &mut verdicts);
+    let mut outcome = case::outcome(&verdicts);
+    let is_judged = !verdicts.rows.is_empty();
+    if !is_judged && has_pod_template(request) {
+        let name = ObjectName::of(request);
+        report
+            .notes
+            .push(format!("{}:{start}: {name}: no policy judges the pods that it makes", at.source.name));
+    }
+    object.report(&verdicts, &excepted, report);
+    // What does not change pods has judged them by their template already. One without a template has been denied.
+    if config.mutates()
+        && let Ok(Some(made)) = pod::made_by(request)
+    {
+        outcome = outcome.max(object.pods(config, cluster, &made, &before, report));
+    } else if request.kind.name == "Pod" {
+        outcome = outcome.max(object.beside(&verdicts, cluster, request, report));
+    }
+    report.count(outcome, is_judged);
+}
+
+/// Whether an object of a kind that no policy takes makes pods all the same, as those of many operators do.
+fn has_pod_template(request: &Request<'_>) -> bool {
+    let template = request.object.at("spec.template.spec.containers");
+    template.is_set().unwrap_or(true)
+}
+
+/// An object in its document.
+struct Judged<'s> {
+    at: &'s At<'s>,
+    request: &'s Request<'s>,
+    /// Where in the document it stands, or the pods that it makes.
+    prefix: &'s FieldPath,
+    start: Position,
+    of: Option<Pods<'s>>,
+}
+
+/// The pods that an object makes, and where in it their fields stand.
+#[derive(Clone, Copy)]
+struct Pods<'s> {
+    request: &'s Request<'s>,
+    template: &'s FieldPath,
+}
+
+impl Judged<'_> {
+    /// Judges the pods that the object makes. What is found in their template as it is written is said of the object already.
+    fn pods(
+        &self,
+        config: &Config,
+        cluster: &Objects<'_>,
+        made: &Request<'_>,
+        before: &[Finding],
+        report: &mut Report,
+    ) -> Outcome {
+        let template =
+            Field::missing(made.object.arena()).at(pod::template_of(self.request.kind.name)).path();
+        let mut verdicts = admit(&config.policies, made, cluster, Half::Mutate);
+        verdicts.rows.retain_mut(|row| {
+            let said = |finding: &Finding| {
+                before
+                    .iter()
+                    .any(|b| b.message == finding.message && b.field == finding.field.below(&template))
+            };
+            row.verdict.denials.retain(|denial| !said(denial));
+            row.about.mutates || !row.verdict.denials.is_empty()
+        });
+        let pods = Judged { of: Some(Pods { request: made, template: &template }), ..*self };
+        pods.report(&verdicts, &[], report);
+        case::outcome(&verdicts).max(pods.beside(&verdicts, cluster, made, report))
+    }
+
+    /// Says what is missing beside a pod for its exporter to be scraped.
+    fn beside(
+        &self,
+        verdicts: &Verdicts<'_>,
+        cluster: &dyn Cluster,
+        pod: &Request<'_>,
+        report: &mut Report,
+    ) -> Outcome {
+        let pod = verdicts.patched.map_or(*pod, |patched| pod.with_object(patched));
+        // What cannot be read is denied elsewhere.
+        let warnings: Vec<Finding> = beside::missing(&pod, cluster).unwrap_or_default();
+        let warnings: Vec<Found> = warnings.iter().map(|finding| self.found(finding)).collect();
+        let Some(row) = report.rows.iter_mut().rev().find(|row| row.policy == beside::POLICY) else {
+            return Outcome::Allow;
+        };
+        if warnings.is_empty() {
+            return Outcome::Allow;
+        }
+        row.warnings.extend(warnings);
+        row.outcome = row.outcome.max(Outcome::Warn);
+        Outcome::Warn
+    }
+
+    /// Adds a row for each policy.
+    fn report(&self, verdicts: &Verdicts<'_>, excepted: &[Excepted<'_>], report: &mut Report) {
+        let name = ObjectName::of(self.request);
+        if let Some(fault) = &verdicts.fault {
+            report.errors.push(format!("{}:{}: {name}: {fault}", self.at.source.name, self.start));
+        }
+        for row in &verdicts.rows {
+            let found = |finding: &Finding| self.found(finding);
+            let denials: Vec<Found> = row.verdict.denials.iter().map(found).collect();
+            let warnings: Vec<Found> = row.verdict.warnings.iter().map(found).collect();
+            let first = denials.first().or(warnings.first()).map(|found| (found.line, found.column));
+            let (line, column) = first.unwrap_or((self.start.line, self.start.column));
+            let file = self.at.source.name.clone();
+            report.rows.push(Row {
+                policy: row.about.name,
+                remediation: row.about.remediation,
+                outcome: row.verdict.outcome(),
+                source: SourcePosition { file, line, column, document: self.at.number },
+                object: ObjectName::of(self.request),
+                of: self.of.map(|_| "pods"),
+                denials,
+                warnings,
+                excepted: excepted
+                    .iter()
+                    .filter(|excepted| excepted.policy == row.about.name)
+                    .map(|excepted| ExceptedFinding::new(found(&excepted.finding), excepted.exception))
+                    .collect(),
+                left_out: row.verdict.left_out,
+                patch: self.patch(verdicts, &row.verdict.edits),
+            });
+        }
+    }
+
+    /// What one policy changes, as far as it can be told apart from what the others do.
+    fn patch(&self, verdicts: &Verdicts<'_>, edits: &[patch::Edit]) -> Vec<patch::Operation> {
+        let request = self.of.map_or(self.request, |pods| pods.request);
+        let object = request.object.value().ok().flatten();
+        let (false, Some(object)) = (edits.is_empty() || verdicts.patched.is_none(), object) else {
+            return Vec::new();
+        };
+        let patch = match patch::apply(*object, edits, request.object.arena()) {
+            Ok(patched) => patch::between(*object, patched),
+            Err(_) => verdicts.patch(),
+        };
+        patch.into_iter().map(patch::Operation::owned).collect()
+    }
+
+    /// A finding and where it stands; that of a pod in the template that makes it.
+    fn found(&self, finding: &Finding) -> Found {
+        let field = match self.of {
+            Some(pods) => finding.field.below(pods.template),
+            None => finding.field.clone(),
+        };
+        let Position { line, column } = self.at.place(&field.below(self.prefix));
+        Found {
+            field: field.to_string(),
+            message: finding.message.clone(),
+            control: finding.control,
+            line,
+            column,
+        }
+    }
+}
