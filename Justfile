@@ -35,7 +35,7 @@ bless:
     BLESS=1 cargo test --quiet -p conformance --test generated
     cargo test --quiet -p conformance --test cases --test catalog
 
-# what tests of the manifests need beside kubectl, shellcheck and Node.js: kubeseal and promtool, with Go
+# what tests need that Go builds: kubeseal, Prometheus, exporters, the API server's JSON Patch; once, about five minutes
 tools:
     tests/tools/build.sh target/tools
 

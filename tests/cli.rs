@@ -29,6 +29,14 @@ fn main() -> ExitCode {
             trial("kustomizations_are_built_or_refused", kustomizations_are_built_or_refused),
             trial("cases_of_users_are_run_and_blessed", cases_of_users_are_run_and_blessed),
             trial("policies_are_described", policies_are_described),
+            trial("render_writes_what_admission_makes", render_writes_what_admission_makes),
+            trial("render_shows_what_differs", render_shows_what_differs),
+            trial(
+                "render_prints_nothing_where_anything_is_wrong",
+                render_prints_nothing_where_anything_is_wrong,
+            ),
+            trial("check_says_what_is_missing_beside_an_exporter", check_says_what_is_missing_beside),
+            trial("check_judges_pods_as_they_will_be", check_judges_pods_as_they_will_be),
             trial("the_demo_does_its_job", the_demo_does_its_job),
             trial("a_large_file_is_reported_in_order", a_large_file_is_reported_in_order),
         ]
@@ -194,7 +202,10 @@ fn settings_that_are_wrong_are_named() -> Result<(), Failed> {
         ("pod-security-standards={", "EOF"),
         ("pod-security-standards=[]", "must be an object, is a list"),
         ("pod-security-standards", "must be NAME={json}"),
-        ("nope={}", "there is no policy `nope`; there are: pod-security-standards"),
+        (
+            "nope={}",
+            "there is no policy `nope`; there are: exporter-sidecar, pod-security-standards, prometheus-labels",
+        ),
     ] {
         let output = run(&["check", "--set", set, "manifests"]);
         expect(&output, 2)?;
@@ -465,7 +476,7 @@ fn policies_are_described() -> Result<(), Failed> {
     assert!(text(&output.stdout).contains("exemptControls (default [])"), "{}", text(&output.stdout));
     let output = run(&["policies", "--output", "json"]);
     let list: Value = serde_json::from_slice(&output.stdout)?;
-    assert_eq!(list[0]["settings"]["properties"]["level"]["default"], "restricted");
+    assert_eq!(list[1]["settings"]["properties"]["level"]["default"], "restricted");
     Ok(())
 }
 
@@ -474,6 +485,15 @@ fn the_demo_does_its_job() -> Result<(), Failed> {
     expect(&output, 0)?;
     let out = text(&output.stdout);
     assert!(out.contains("Deployment shop/web") && out.contains("0 denied"), "{out}");
+    for (set, exporter) in [("mysql/mysql", "mysqld"), ("mongodb/mongodb", "mongodb")] {
+        let (_, after) =
+            out.split_once(&format!("pods of StatefulSet {set} ")).ok_or("the pods are sent too")?;
+        let added = after.lines().nth(1).unwrap_or_default();
+        assert!(
+            added.contains(&format!("container {exporter}-exporter")) || !webhook_server::input::can_build(),
+            "{added}"
+        );
+    }
     let folder = Folder::new("demo");
     let file = folder.file("x.yaml", PRIVILEGED);
     let output = run(&["demo", file.to_str().ok_or("a path is UTF-8")?]);
@@ -498,5 +518,199 @@ fn a_large_file_is_reported_in_order() -> Result<(), Failed> {
         assert_eq!(row["source"]["document"], i + 1);
         assert_eq!(row["source"]["line"], 12 * i + 12);
     }
+    Ok(())
+}
+
+/// A database, with a comment in every place that is easily lost.
+const DATABASE: &str = "# a database
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: { name: db, namespace: data } # in flow
+spec:
+  selector: { matchLabels: { app: db } }
+  template:
+    metadata:
+      labels:
+        app: db # the label
+      # asks for an exporter
+      annotations:
+        pratique.dev/inject-exporter: auto
+        pratique.dev/exporter-secret: db/password
+    spec:
+      securityContext: { runAsNonRoot: true, seccompProfile: { type: RuntimeDefault } }
+      containers:
+      - image: mysql:8.4 # the server
+        name: db
+        securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: [ALL] } }
+---
+# nothing to do here
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: x,   namespace: data }
+";
+
+fn render_writes_what_admission_makes() -> Result<(), Failed> {
+    let folder = Folder::new("render");
+    let file = folder.file("db.yaml", DATABASE);
+    let output = run(&["render", file.to_str().ok_or("a path is UTF-8")?]);
+    expect(&output, 0)?;
+    let rendered = text(&output.stdout);
+    // Every line that was there is there still, in its order.
+    let mut lines = rendered.lines();
+    for line in DATABASE.lines() {
+        assert!(lines.any(|rendered| rendered == line), "{line} is gone: {rendered}");
+    }
+    for added in
+        ["      initContainers:", "      - name: mysqld-exporter", "        pratique.dev/scrape: \"true\""]
+    {
+        assert!(rendered.lines().any(|line| line == added), "{added}: {rendered}");
+    }
+    // Applied in that form, it is left alone.
+    let again = folder.file("rendered.yaml", &rendered);
+    let again = again.to_str().ok_or("a path is UTF-8")?;
+    let second = run(&["render", again]);
+    assert_eq!(text(&second.stdout), rendered);
+    let report: Value = serde_json::from_slice(&run(&["check", "--output", "json", again]).stdout)?;
+    assert_eq!(report["summary"]["patched"], 0, "{report}");
+    Ok(())
+}
+
+fn render_shows_what_differs() -> Result<(), Failed> {
+    let folder = Folder::new("diff");
+    let file = folder.file("db.yaml", DATABASE);
+    let output = run(&["render", "--diff", file.to_str().ok_or("a path is UTF-8")?]);
+    expect(&output, 0)?;
+    let diff = text(&output.stdout);
+    assert!(diff.starts_with("--- ") && diff.contains("\n+      initContainers:\n"), "{diff}");
+    assert!(
+        !diff.lines().any(|line| line.starts_with('-') && !line.starts_with("---")),
+        "nothing goes: {diff}"
+    );
+    let plain = folder.file("plain.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: x }\n");
+    let output = run(&["render", "--diff", plain.to_str().ok_or("a path is UTF-8")?]);
+    assert_eq!(text(&output.stdout), "");
+    Ok(())
+}
+
+fn render_prints_nothing_where_anything_is_wrong() -> Result<(), Failed> {
+    let folder = Folder::new("render-wrong");
+    let forged = DATABASE
+        .replace("name: db\n        securityContext", "name: mysqld-exporter\n        securityContext");
+    let aliased = "a: &t { metadata: { annotations: { pratique.dev/inject-exporter: redis } }, spec: { containers: [{ name: r, image: redis }] } }\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: r }\nspec: { template: *t }\n";
+    for (name, text_of, code, reason) in [
+        ("forged.yaml", forged.as_str(), 1, "spec.containers[0].name: must be another"),
+        ("broken.yaml", "a: [", 2, "broken.yaml:1:5"),
+        ("aliased.yaml", aliased, 2, "cannot be written here"),
+    ] {
+        let file = folder.file(name, text_of);
+        let output = run(&["render", file.to_str().ok_or("a path is UTF-8")?]);
+        expect(&output, code)?;
+        assert_eq!(text(&output.stdout), "", "{name}");
+        assert!(text(&output.stderr).contains(reason), "{name}: {}", text(&output.stderr));
+    }
+    Ok(())
+}
+
+fn check_says_what_is_missing_beside() -> Result<(), Failed> {
+    let service = "---
+apiVersion: v1
+kind: Service
+metadata: { name: db, namespace: data, labels: { app: db } }
+spec: { selector: { app: db }, ports: [{ name: metrics, port: 9104, targetPort: metrics-9104 }] }
+";
+    let monitor = "---
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata: { name: db, namespace: data }
+spec: { selector: { matchLabels: { app: db } }, endpoints: [{ port: metrics }] }
+";
+    let deny = "---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: deny, namespace: data }
+spec: { podSelector: {} }
+";
+    let allow = "---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: db, namespace: data }
+spec: { podSelector: { matchLabels: { app: db } }, ingress: [{ ports: [{ port: 9100, endPort: 9200 }] }] }
+";
+    let pod_monitor = "---
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata: { name: db, namespace: monitoring }
+spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { app: db } }, podMetricsEndpoints: [{ port: metrics-9104 }] }
+";
+    let folder = Folder::new("beside");
+    for (beside, wanted) in [
+        ("".to_owned(), vec!["no Service leads to the exporter's port 9104, and no PodMonitor scrapes it"]),
+        (
+            service.to_owned(),
+            vec!["no ServiceMonitor scrapes the exporter: none selects port `metrics` of the Service `db`"],
+        ),
+        (format!("{service}{monitor}"), vec![]),
+        (service.replace("metrics-9104", "9104") + monitor, vec![]),
+        (service.replace("metrics-9104", "9105") + monitor, vec!["no Service leads"]),
+        (pod_monitor.to_owned(), vec![]),
+        (pod_monitor.replace("[data]", "[other]"), vec!["no Service leads"]),
+        (
+            format!("{service}{monitor}{deny}"),
+            vec!["no NetworkPolicy lets Prometheus reach the exporter's port 9104"],
+        ),
+        (format!("{service}{monitor}{deny}{allow}"), vec![]),
+        (
+            format!("{service}{monitor}{deny}{}", allow.replace("endPort: 9200", "endPort: 9103")),
+            vec!["no NetworkPolicy"],
+        ),
+    ] {
+        let file = folder.file("db.yaml", format!("{DATABASE}{beside}"));
+        let output = run(&["check", "--output", "json", file.to_str().ok_or("a path is UTF-8")?]);
+        expect(&output, 0)?;
+        let report: Value = serde_json::from_slice(&output.stdout)?;
+        let rows = report["verdicts"].as_array().ok_or("there are rows")?;
+        let row = rows.iter().find(|row| row["policy"] == "exporter-sidecar").ok_or("the pods are judged")?;
+        assert_eq!((&row["of"], &row["outcome"]), (&json!("pods"), &json!("patch")), "{row}");
+        let warnings: Vec<&str> =
+            row["warnings"].as_array().into_iter().flatten().filter_map(|w| w["message"].as_str()).collect();
+        assert_eq!(warnings.len(), wanted.len(), "{beside}: {warnings:?}");
+        assert!(
+            warnings.iter().zip(&wanted).all(|(said, wanted)| said.contains(wanted)),
+            "{beside}: {warnings:?}"
+        );
+        // The place is the template's.
+        for warning in row["warnings"].as_array().into_iter().flatten() {
+            assert_eq!(
+                (&warning["field"], &warning["line"]),
+                (&json!("spec.template.metadata.annotations"), &json!(12))
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An exporter that settings make insecure is a fault of the settings, found before it is deployed.
+fn check_judges_pods_as_they_will_be() -> Result<(), Failed> {
+    let folder = Folder::new("faulty");
+    let file = folder.file("db.yaml", DATABASE);
+    let file = file.to_str().ok_or("a path is UTF-8")?;
+    let policies = "policies:\n- name: exporter-sidecar\n- name: pod-security-standards\n";
+    expect(&run(&["check", "--config", folder.file("p.yaml", policies).to_str().ok_or("UTF-8")?, file]), 0)?;
+    // What the template itself is denied for is said once, and not again of its pods.
+    let privileged = DATABASE.replace(
+        "name: db\n        securityContext: {",
+        "name: db\n        securityContext: { privileged: true,",
+    );
+    let output =
+        run(&["check", "--output", "json", folder.file("bad.yaml", privileged).to_str().ok_or("UTF-8")?]);
+    expect(&output, 1)?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let denials = report["verdicts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|row| row["denials"].as_array())
+        .flatten();
+    assert_eq!(denials.count(), 1, "{report}");
     Ok(())
 }

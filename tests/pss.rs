@@ -63,7 +63,7 @@ fn trials(folder: &Path, arguments: &Arguments) -> Vec<Trial> {
             for group in groups {
                 let guest = guest.clone();
                 trials.push(Trial::test(group.name("wasm"), move || {
-                    let instance = guest.instance()?;
+                    let instance = guest.instance(None)?;
                     group.run(|settings, pod| {
                         let payload = hosts::payload(settings, &request_json(pod)?);
                         let answer = hosts::guest_answer(&instance.call("validate", payload.as_bytes())?)?;

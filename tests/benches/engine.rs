@@ -7,18 +7,19 @@ mod input;
 
 use std::hint::black_box;
 
+use conformance::hosts::Given;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use guest::Guest;
 use policy_catalog::POLICIES;
-use policy_core::{Arena, Configured, Half, NoCluster, Review, Value, admit};
+use policy_core::{About, Arena, Configured, Half, NoCluster, Review, Value, admit};
 use serde::de::IgnoredAny;
 
-fn configured() -> Vec<Configured> {
+fn configured(wanted: impl Fn(&About) -> bool) -> Vec<Configured> {
     let configure = |entry: &policy_core::Entry| Configured {
         about: entry.about,
         policy: (entry.configure)("").expect("every policy has defaults"),
     };
-    POLICIES.iter().map(configure).collect()
+    POLICIES.iter().filter(|entry| wanted(entry.about)).map(configure).collect()
 }
 
 /// The floor under any decoder, what we decode into, and what others decode into.
@@ -45,7 +46,7 @@ fn decode(criterion: &mut Criterion) {
 
 fn admission(criterion: &mut Criterion) {
     let review = input::review();
-    let policies = configured();
+    let policies = configured(|about| !about.mutates);
     let mut group = criterion.benchmark_group("admission 8 KB");
     let decoding = Arena::new();
     let decoded = Review::decode(review.as_bytes(), &decoding).expect("it is a review");
@@ -65,6 +66,36 @@ fn admission(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// All policies together: an exporter and labels are added to a pod of 8 KB, the result is judged, and the patch is written.
+fn mutation(criterion: &mut Criterion) {
+    let annotations =
+        r#""pratique.dev/inject-exporter":"mysqld","pratique.dev/exporter-secret":"db/password","#;
+    let review = input::review().replace(r#""annotations":{"#, &format!(r#""annotations":{{{annotations}"#));
+    let policies = configured(|_| true);
+    let mut group = criterion.benchmark_group("mutation 8 KB");
+    let decoding = Arena::new();
+    let decoded = Review::decode(review.as_bytes(), &decoding).expect("it is a review");
+    let patch = admit(&policies, &decoded.request, &NoCluster, Half::Mutate).patch();
+    assert!(patch.len() >= 3, "an exporter, its status and labels: {patch:?}");
+    let mut arena = Arena::new();
+    for (name, only) in [
+        ("decode, change by one policy, encode", Some("exporter-sidecar")),
+        ("decode, change by all, encode", None),
+    ] {
+        let policies = configured(|about| only.is_none_or(|only| about.name == only));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let review = Review::decode(black_box(review.as_bytes()), &arena).expect("it is a review");
+                let verdicts = admit(&policies, &review.request, &NoCluster, Half::Mutate);
+                assert!(verdicts.allowed() && verdicts.patched.is_some(), "the pod is changed");
+                black_box(review.answer(&verdicts, Half::Mutate));
+                arena.reset();
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Called through waPC, with one instance for all calls and with one for each, as policy-server does.
 fn guests(criterion: &mut Criterion) {
     guest::available().expect("the Rust target for guests");
@@ -74,18 +105,20 @@ fn guests(criterion: &mut Criterion) {
     for entry in POLICIES {
         let name = entry.about.name;
         let guest = Guest::build(name).expect("it builds");
-        let instance = guest.instance().expect("it starts");
+        // A cluster with nothing in it, for those that ask.
+        let cluster = || Some(Given(Vec::new()));
+        let instance = guest.instance(cluster()).expect("it starts");
         let call = |instance: &wapc::WapcHost| {
             let answer = instance.call("validate", payload.as_bytes()).expect("it answers");
             assert!(answer.starts_with(br#"{"accepted":true"#), "the pod is compliant");
         };
         group.bench_function(name, |b| b.iter(|| call(&instance)));
         group.bench_function(format!("{name}, a fresh instance each"), |b| {
-            b.iter(|| call(&guest.instance().expect("it starts")));
+            b.iter(|| call(&guest.instance(cluster()).expect("it starts")));
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, decode, admission, guests);
+criterion_group!(benches, decode, admission, mutation, guests);
 criterion_main!(benches);

@@ -1,9 +1,13 @@
 //! Builds a policy as a guest, and calls it as policy-server does: over waPC, in wasmtime.
 
+use std::error::Error;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
+use conformance::hosts::Given;
+use policy_core::{Arena, Cluster as _};
+use serde_json::{Value, json};
 use wapc::WapcHost;
 use wasmtime_provider::{WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
@@ -64,14 +68,48 @@ impl Guest {
         Ok(Guest(WasmtimeEngineProviderBuilder::new().module_bytes(&module).build_pre()?))
     }
 
-    /// An instance, without any host capability.
+    /// An instance whose host gives it that cluster, as policy-server does: by Kubewarden's capability `kubernetes`. With none
+    /// it has no host capability at all.
     ///
     /// # Errors
     /// It cannot be instantiated.
-    pub fn instance(&self) -> anyhow::Result<WapcHost> {
-        let no_capabilities = |_, _: &str, namespace: &str, operation: &str, _: &[u8]| {
-            Err(format!("unexpected host call {namespace}/{operation}").into())
-        };
-        Ok(WapcHost::new(Box::new(self.0.rehydrate(None)?), Some(Box::new(no_capabilities)))?)
+    pub fn instance(&self, cluster: Option<Given>) -> anyhow::Result<WapcHost> {
+        let capabilities =
+            move |_, binding: &str, namespace: &str, operation: &str, payload: &[u8]| match &cluster {
+                Some(cluster) if (binding, namespace) == ("kubewarden", "kubernetes") => {
+                    kubernetes(cluster, operation, payload)
+                }
+                _ => Err(format!("unexpected host call {namespace}/{operation}").into()),
+            };
+        Ok(WapcHost::new(Box::new(self.0.rehydrate(None)?), Some(Box::new(capabilities)))?)
     }
+}
+
+/// Answers as policy-server does: a List for many, the object for one, and an error where there is no such object.
+fn kubernetes(
+    cluster: &Given,
+    operation: &str,
+    payload: &[u8],
+) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    let asked: Value = serde_json::from_slice(payload)?;
+    let text = |key: &str| asked[key].as_str();
+    let api_version = text("api_version").ok_or("api_version")?;
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let arena = Arena::new();
+    let found = cluster.list(group, text("kind").ok_or("kind")?, text("namespace"), &arena)?;
+    let found = found
+        .iter()
+        .map(|object| serde_json::to_value(object.value()?).map_err(|_| object.undecided("no JSON")));
+    let found: Vec<Value> = found.collect::<Result<_, _>>()?;
+    let answer = match operation {
+        "list_resources_all" | "list_resources_by_namespace" => {
+            json!({"apiVersion": "v1", "kind": "List", "items": found})
+        }
+        "get_resource" => {
+            let named = found.into_iter().find(|object| object["metadata"]["name"].as_str() == text("name"));
+            named.ok_or("the resource does not exist")?
+        }
+        other => return Err(format!("unexpected operation {other}").into()),
+    };
+    Ok(serde_json::to_vec(&answer)?)
 }

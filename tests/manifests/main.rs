@@ -9,10 +9,9 @@ mod scripts;
 mod secrets;
 mod set;
 
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use conformance::{ignored, process};
+use conformance::{ignored, process, tools};
 use libtest_mimic::{Failed, Trial};
 
 fn main() -> ExitCode {
@@ -93,11 +92,7 @@ fn none(problems: Vec<String>) -> Result<(), Failed> {
     }
 }
 
-/// Where a tool is: in PRATIQUE_TOOLS, where `just tools` builds it, or on the PATH; or why not.
+/// A tool to be run, or why it is not there.
 fn tool(name: &str, how: &str) -> Result<Command, String> {
-    let mut places: Vec<PathBuf> = std::env::var_os("PRATIQUE_TOOLS").into_iter().map(Into::into).collect();
-    places.push(conformance::root().join("target/tools"));
-    places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    let found = places.into_iter().map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.map(Command::new).ok_or_else(|| format!("{name} is not on the PATH: {how}"))
+    tools::find(name, how).map(Command::new)
 }

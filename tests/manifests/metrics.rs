@@ -7,9 +7,9 @@ use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
-use crate::secrets::HOW;
 use crate::set::{self, Set, items, name, namespace_of, text};
 use crate::{none, tool};
+use conformance::tools::HOW;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![

@@ -115,6 +115,22 @@ fn breakages() -> Vec<(Set, Check, &'static str)> {
             "Service shop/api: no port \"web\"",
         ),
         (with("Service mysql/mysql", "\"targetPort\":9104", "\"targetPort\":9105"), services, "no port 9105"),
+        // What admission adds is held to the same: a Secret's key, and a port that something leads to.
+        (
+            with("StatefulSet mysql/mysql", "mysql/exporter-password", "mysql/exporter-passwd"),
+            keys_exist,
+            "has no key exporter-passwd",
+        ),
+        (
+            with("StatefulSet mongodb/mongodb", "mongodb/exporter-uri", "mongodb/exporter-url"),
+            keys_exist,
+            "has no key exporter-url",
+        ),
+        (
+            with("StatefulSet mysql/mysql", "inject-exporter\":\"mysqld\"", "inject-exporter\":\"false\""),
+            services,
+            "no port 9104",
+        ),
         (
             with("StatefulSet mysql/mysql", "\"serviceName\":\"mysql\"", "\"serviceName\":\"db\""),
             services,

@@ -9,9 +9,7 @@ use serde_json::Value;
 
 use crate::set::{self, Set, keys, name, namespace_of, text};
 use crate::tool;
-
-pub(crate) const HOW: &str =
-    "`just tools` builds it with Go, or set PRATIQUE_TOOLS to the folder that has it";
+use conformance::tools::HOW;
 
 pub(crate) fn trials() -> Vec<Trial> {
     match tool("kubeseal", HOW) {

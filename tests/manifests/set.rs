@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use conformance::root;
+use policy_core::{Arena, Field, Half, NoCluster, Request, admit, pod};
 use serde_json::Value;
+use webhook_server::config::Config;
 use webhook_server::input::Place;
 
 /// What an environment deploys.
@@ -14,6 +16,8 @@ pub(crate) struct Set {
     pub(crate) name: &'static str,
     /// Its objects.
     pub(crate) objects: Vec<Value>,
+    /// The pods of its workloads as admission lets them run, each by the number of its workload.
+    pods: BTreeMap<usize, Value>,
 }
 
 /// The environments, and production with the other collector of logs.
@@ -62,7 +66,32 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A pod as a workload makes it.
+/// The pods that workloads make, as the policies of the set leave them.
+fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
+    static CONFIG: OnceLock<Config> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let file = root().join("manifests/policies.yaml");
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        Config::parse(&text, &file).unwrap_or_else(|error| panic!("{error:#}"))
+    });
+    let mut pods = BTreeMap::new();
+    for (i, object) in objects.iter().enumerate() {
+        let arena = Arena::new();
+        let copy = policy_core::Value::copy(object.clone(), &arena).expect("it is JSON");
+        let Ok(request) = Request::create(Field::root(copy, &arena), "default") else { continue };
+        let made = match request.kind.name {
+            "Pod" => Some(request),
+            _ => pod::made_by(&request).unwrap_or_else(|undecided| panic!("{}: {undecided}", name(object))),
+        };
+        let Some(made) = made else { continue };
+        let verdicts = admit(&config.policies, &made, &NoCluster, Half::Mutate);
+        let pod = verdicts.patched.or(made.object.value().ok().flatten().copied());
+        pods.insert(i, serde_json::to_value(pod).expect("it is JSON"));
+    }
+    pods
+}
+
+/// A pod as a workload makes it, and admission changes it.
 #[derive(Clone, Copy)]
 pub(crate) struct Template<'s> {
     pub(crate) workload: &'s Value,
@@ -75,7 +104,12 @@ impl Set {
             "promtail" => with_promtail(),
             _ => build(&root().join("manifests"), &format!("clusters/{name}")),
         };
-        Set { name, objects }
+        Set::of_objects(name, objects)
+    }
+
+    fn of_objects(name: &'static str, objects: Vec<Value>) -> Self {
+        let pods = admitted(&objects);
+        Set { name, objects, pods }
     }
 
     /// The environment that it is, or is made from.
@@ -91,14 +125,14 @@ impl Set {
         let text = found.to_string();
         assert!(text.contains(from), "{object} has no {from}: {text}");
         *found = serde_json::from_str(&text.replacen(from, to, 1)).expect("it is JSON still");
-        Set { name: self.name, objects }
+        Set::of_objects(self.name, objects)
     }
 
     /// A copy without one object.
     pub(crate) fn without(&self, object: &str) -> Set {
         let objects: Vec<Value> = self.objects.iter().filter(|o| name(o) != object).cloned().collect();
         assert_eq!(objects.len() + 1, self.objects.len(), "there is one {object}");
-        Set { name: self.name, objects }
+        Set::of_objects(self.name, objects)
     }
 
     pub(crate) fn of<'s>(&'s self, kind: &str) -> impl Iterator<Item = &'s Value> {
@@ -109,19 +143,10 @@ impl Set {
         self.of(kind).find(|object| namespace_of(object) == namespace && object["metadata"]["name"] == name)
     }
 
-    /// The pods of all workloads.
+    /// The pods of all workloads, with what admission adds to them.
     pub(crate) fn templates(&self) -> impl Iterator<Item = Template<'_>> {
-        let pod = |workload| match text(workload, "/kind") {
-            "Pod" => Some(Template { workload, pod: workload }),
-            "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicaSet" => {
-                Some(Template { workload, pod: &workload["spec"]["template"] })
-            }
-            "CronJob" => {
-                Some(Template { workload, pod: &workload["spec"]["jobTemplate"]["spec"]["template"] })
-            }
-            _ => None,
-        };
-        self.objects.iter().filter_map(pod)
+        let pods = self.pods.iter().filter_map(|(i, pod)| Some((self.objects.get(*i)?, pod)));
+        pods.map(|(workload, pod)| Template { workload, pod })
     }
 
     /// The pods in a namespace that a selector of labels takes.
@@ -156,21 +181,13 @@ impl<'s> Template<'s> {
         ["initContainers", "containers"].into_iter().flat_map(move |list| items(&self.spec()[list]))
     }
 
-    /// The ports that something may connect to: name and number. With those of what admission adds.
+    /// The ports that something may connect to: name and number.
     pub(crate) fn ports(self) -> Vec<(&'s str, u64)> {
         let running = items(&self.spec()["initContainers"])
             .filter(|container| container["restartPolicy"] == "Always")
             .chain(items(&self.spec()["containers"]));
         let ports = running.flat_map(|container| items(&container["ports"]));
-        let mut ports: Vec<(&str, u64)> = ports
-            .map(|port| (text(port, "/name"), port["containerPort"].as_u64().unwrap_or_default()))
-            .collect();
-        match text(self.pod, "/metadata/annotations/pratique.dev~1inject-exporter") {
-            "mysqld" => ports.push(("", 9104)),
-            "mongodb" => ports.push(("", 9216)),
-            _ => {}
-        }
-        ports
+        ports.map(|port| (text(port, "/name"), port["containerPort"].as_u64().unwrap_or_default())).collect()
     }
 
     /// Whether a port, by name or by number, is one of them.

@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod hosts;
 pub mod process;
+pub mod tools;
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the tools that tests of the manifests need, with Go, into a folder; what is there and up to date is left alone.
+# Builds the tools that tests need, with Go, into a folder; what is there and up to date is left alone.
 #
 #   build.sh FOLDER
 #
@@ -15,17 +15,27 @@ folder="$(cd "$1" && pwd)"
 cd "$(dirname "$0")"
 command -v go >/dev/null || { echo "$0: go is not on the PATH; install Go 1.26 or later" >&2; exit 69; }
 
-# build MODULE PACKAGE [FLAGS…]
+# build MODULE PACKAGE [FLAGS…]: the tool is named as its package is.
 build() {
-  local module="$1" package="$2" stamp
+  local module="$1" package="$2" tool stamp
   shift 2
-  stamp="$(cat "$module/go.mod" "$module/go.sum" build.sh | sha256sum | cut -d ' ' -f 1)"
-  if [ -x "$folder/$module" ] && [ "$(cat "$folder/.$module" 2>/dev/null)" = "$stamp" ]; then return; fi
-  echo "building $module (a minute or two, once)" >&2
-  (cd "$module" && go build -mod=readonly -trimpath -ldflags '-s -w' "$@" -o "$folder/$module" "$package")
-  echo "$stamp" >"$folder/.$module"
+  tool="$(basename "$(realpath -m "$module/$package")")"
+  stamp="$(cat "$module"/*.go "$module/go.mod" "$module/go.sum" build.sh | sha256sum | cut -d ' ' -f 1)"
+  if [ -x "$folder/$tool" ] && [ "$(cat "$folder/.$tool" 2>/dev/null)" = "$stamp" ]; then return; fi
+  echo "building $tool (a minute or two, once)" >&2
+  (cd "$module" && go build -mod=readonly -trimpath -ldflags '-s -w' "$@" -o "$folder/$tool" "$package")
+  echo "$stamp" >"$folder/.$tool"
 }
 
 build kubeseal github.com/bitnami/sealed-secrets/cmd/kubeseal
-# Of the ways to discover targets only Kubernetes': all of them are a gigabyte of modules, and some cannot be had.
-build promtool github.com/prometheus/prometheus/cmd/promtool -tags remove_all_sd,enable_kubernetes_sd,netgo
+# Of the ways to discover targets only Kubernetes': all of them are a gigabyte of modules, and some cannot be had. The
+# web pages of Prometheus are left out with builtinassets.
+for tool in promtool prometheus; do
+  build prometheus github.com/prometheus/prometheus/cmd/$tool -tags remove_all_sd,enable_kubernetes_sd,netgo
+done
+for exporter in nginx/nginx-prometheus-exporter oliver006/redis_exporter prometheus-community/elasticsearch_exporter \
+  prometheus/mysqld_exporter; do
+  build exporters github.com/$exporter
+done
+# What the API server applies patches with.
+build json-patch .

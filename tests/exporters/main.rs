@@ -1,0 +1,101 @@
+//! Do real exporters, started with what the policy puts into a pod, export the metrics of real servers to a real Prometheus?
+//!
+//! All of it runs in a network namespace that has only loopback, and ends with the process that made it.
+
+mod pods;
+mod stage;
+
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
+
+use conformance::{ignored, tools};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+const INSIDE: &str = "--inside";
+
+/// What is started, and how to get it.
+const NEEDED: &[(&str, &str)] = &[
+    ("unshare", "install util-linux"),
+    ("ip", "install iproute2"),
+    ("mariadbd", "install mariadb-server"),
+    ("mariadb", "install mariadb-client"),
+    ("mariadb-install-db", "install mariadb-server"),
+    ("redis-server", "install redis-server"),
+    ("nginx", "install nginx"),
+    ("prometheus", tools::HOW),
+    ("mysqld_exporter", tools::HOW),
+    ("redis_exporter", tools::HOW),
+    ("nginx-prometheus-exporter", tools::HOW),
+    ("elasticsearch_exporter", tools::HOW),
+];
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(INSIDE) {
+        return match stage::play() {
+            Ok(seen) => {
+                println!("{seen}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let arguments = Arguments::from_args();
+    let missing = NEEDED.iter().find_map(|(name, how)| tools::find(name, how).err());
+    let trials = match missing.map_or_else(namespace, Err) {
+        Err(reason) => vec![ignored("exporters", &reason)],
+        Ok(_) => trials(),
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials() -> Vec<Trial> {
+    let is = |name: &str, key: &'static str, wanted: Value| {
+        Trial::test(name, move || {
+            let found = seen()?.get(key).cloned().unwrap_or_default();
+            if found == wanted { Ok(()) } else { Err(format!("{key} is {found}, not {wanted}").into()) }
+        })
+    };
+    vec![
+        is("mysqld::up_with_the_grants_of_the_manifests", "mysql_up", 1.into()),
+        is("mysqld::down_with_a_wrong_password", "mysql_up, wrong password", 0.into()),
+        is("mysqld::latency_by_digest_is_collected", "latency by digest", 1.into()),
+        is("redis::up_with_a_password", "redis_up", 1.into()),
+        is("redis::down_with_a_wrong_password", "redis_up, wrong password", 0.into()),
+        is("nginx::up", "nginx_up", 1.into()),
+        is("elasticsearch::starts_and_answers", "elasticsearch /metrics", 200.into()),
+        is("every_liveness_path_answers_without_a_database", "liveness", vec![200; 4].into()),
+        is("prometheus_scrapes_every_port", "targets up", 4.into()),
+    ]
+}
+
+/// The arguments of `unshare` by which this user gets a network of its own.
+fn namespace() -> Result<&'static [&'static str], String> {
+    const WITH_USER: &[&str] = &["-Urn", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const AS_ROOT: &[&str] = &["-n", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let works = |arguments: &&&[&str]| {
+        let unshare = Command::new("unshare").args(**arguments).arg("true").output();
+        unshare.is_ok_and(|output| output.status.success())
+    };
+    let found = [AS_ROOT, WITH_USER].iter().find(works).copied();
+    found.ok_or_else(|| "no network namespace can be made here: allow unshare".to_owned())
+}
+
+/// What was seen inside, by name: played once for all trials.
+fn seen() -> Result<&'static Value, Failed> {
+    static SEEN: OnceLock<Result<Value, String>> = OnceLock::new();
+    SEEN.get_or_init(|| inside().map_err(|error| format!("{error:#}"))).as_ref().map_err(Failed::from)
+}
+
+fn inside() -> anyhow::Result<Value> {
+    let arguments = namespace().map_err(anyhow::Error::msg)?;
+    let own = std::env::current_exe()?;
+    let output =
+        Command::new("unshare").args(arguments).arg(own).arg(INSIDE).stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{said}");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

@@ -1,0 +1,395 @@
+//! Does whatever the policies change stay what it was, and more? Over generated pods, for all that change objects together.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use conformance::{cases, ignored, tools};
+use libtest_mimic::{Arguments, Failed, Trial};
+use policy_core::pod::EXPORTER_STATUS;
+use policy_core::{Arena, Case, Configured, Field, Half, Objects, Request, Value, admit};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::{Value as Json, json};
+use webhook_server::config::Config as Policies;
+use webhook_server::input::Source;
+use webhook_server::render::{Renderer, Said};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = vec![
+        Trial::test("the_patch_makes_the_patched_pod", || hold(applies)),
+        Trial::test("a_second_time_changes_nothing", || hold(is_idempotent)),
+        Trial::test("the_order_of_policies_does_not_matter", || hold(has_no_order)),
+        Trial::test("what_was_restricted_stays_so", || hold(stays_restricted)),
+        Trial::test("nothing_that_was_there_is_lost", || hold(keeps_everything)),
+        Trial::test("what_is_rendered_is_left_alone", || hold(renders_and_rests)),
+        Trial::test("something_is_changed_at_all", something_is_changed),
+    ];
+    match tools::find("json-patch", tools::HOW) {
+        Ok(tool) => trials.push(Trial::test("patches_apply_as_in_an_api_server", move || api_server(&tool))),
+        Err(reason) => trials.push(ignored("patches_apply_as_in_an_api_server", &reason)),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A pod, its namespace, and the settings of the two policies.
+#[derive(Clone, Debug)]
+struct Asked {
+    pod: Json,
+    cluster: Vec<Json>,
+    exporter: Json,
+    labels: Json,
+}
+
+fn hold(property: fn(&Asked) -> Result<(), TestCaseError>) -> Result<(), Failed> {
+    let config = Config { cases: 2000, failure_persistence: None, ..Config::default() };
+    Ok(TestRunner::new(config).run(&asked(), |asked| property(&asked)).map_err(|error| error.to_string())?)
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let cluster = prop_oneof![
+        Just(vec![]),
+        Just(vec![
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "data", "labels": {"pratique.dev/inject-exporter": "enabled"}}})
+        ]),
+        Just(vec![
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "data"}, "spec": {"selector": {"app.kubernetes.io/name": "db"}}})
+        ]),
+    ];
+    let exporter = (select(vec!["native", "classic"]), select(vec!["allow", "deny"]))
+        .prop_map(|(form, missing)| json!({"form": form, "onMissing": missing}));
+    let labels = (select(vec!["labels", "annotations"]), select(vec!["", "kube-prometheus-stack"]))
+        .prop_map(|(mark, release)| json!({"mark": mark, "release": release, "metricsPorts": [8080]}));
+    (pod(), cluster, exporter, labels).prop_map(|(pod, cluster, exporter, labels)| Asked {
+        pod,
+        cluster,
+        exporter,
+        labels,
+    })
+}
+
+fn pod() -> impl Strategy<Value = Json> {
+    let one = |values: &[&str]| select(values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>());
+    let map = |pairs: Vec<(&'static str, f64, &'static [&'static str])>| {
+        let chosen = pairs.into_iter().map(|(key, often, values)| {
+            proptest::option::weighted(often, select(values.to_vec())).prop_map(move |value| (key, value))
+        });
+        chosen.collect::<Vec<_>>().prop_map(|pairs| {
+            let set = pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Json::from(value?))));
+            set.collect::<serde_json::Map<_, _>>()
+        })
+    };
+    let annotations = map(vec![
+        (
+            "pratique.dev/inject-exporter",
+            0.7,
+            &["auto", "mysqld", "redis", "nginx", "kafka", "false", "nope", ""],
+        ),
+        ("pratique.dev/exporter-secret", 0.8, &["db/password", "db/password", "db"]),
+        (EXPORTER_STATUS, 0.1, &["forged", r#"{"container":"mysqld-exporter"}"#]),
+        ("prometheus.io/port", 0.1, &["1"]),
+        ("kubernetes.io/config.mirror", 0.03, &["x"]),
+        ("a/b~c", 0.3, &["d"]),
+    ]);
+    let labels = map(vec![
+        ("app", 0.5, &["db", "web"]),
+        ("release", 0.3, &["mine"]),
+        ("app.kubernetes.io/name", 0.3, &["", "db"]),
+        ("pratique.dev/scrape", 0.2, &["true", "false"]),
+        ("pod-template-hash", 0.5, &["7d9f"]),
+    ]);
+    let port = (
+        proptest::option::of(one(&["metrics", "http", "metrics-9104", "exporter-9104", "prometheus"])),
+        select(vec![80, 8080, 9104, 9113, 9121]),
+        proptest::option::of(one(&["TCP", "UDP"])),
+    )
+        .prop_map(|(name, number, protocol)| {
+            let mut port = json!({"containerPort": number});
+            if let Some(name) = name {
+                port["name"] = name.into();
+            }
+            if let Some(protocol) = protocol {
+                port["protocol"] = protocol.into();
+            }
+            port
+        });
+    let container = (
+        one(&["db", "web", "mysqld-exporter", "redis-exporter"]),
+        one(&[
+            "mysql:8.4",
+            "redis:8",
+            "nginx:1.29",
+            "app:1",
+            "prom/mysqld-exporter:v0.1.0",
+            "Not An Image",
+            "rabbitmq:4",
+        ]),
+        proptest::option::of(proptest::collection::vec(port, 0..3)),
+        any::<bool>(),
+    )
+        .prop_map(|(name, image, ports, always)| {
+            let mut container = json!({"name": name, "image": image, "unknownField": {"x": [1, null]},
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}});
+            if let Some(ports) = ports {
+                container["ports"] = ports.into();
+            }
+            (container, always)
+        });
+    let metadata = (
+        proptest::option::weighted(0.8, annotations),
+        proptest::option::weighted(0.7, labels),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let spec = (
+        proptest::collection::vec(container.clone(), 1..3),
+        prop_oneof![
+            3 => Just(None),
+            1 => Just(Some(None)),
+            3 => proptest::collection::vec(container, 0..3).prop_map(|list| Some(Some(list))),
+        ],
+        proptest::option::weighted(0.1, any::<bool>()),
+        proptest::option::weighted(0.2, one(&["Never", "Always"])),
+    );
+    (metadata, spec).prop_map(|((annotations, labels, owned, generated), (containers, init, host_network, restart))| {
+        let mut metadata = json!({"namespace": "data"});
+        metadata[if generated { "generateName" } else { "name" }] = "db-7d9f-".into();
+        if let Some(annotations) = annotations {
+            metadata["annotations"] = annotations.into();
+        }
+        if let Some(labels) = labels {
+            metadata["labels"] = labels.into();
+        }
+        if owned {
+            metadata["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "db-7d9f", "uid": "u", "controller": true}]);
+        }
+        let mut spec = json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}});
+        spec["containers"] = containers.into_iter().map(|(container, _)| container).collect();
+        if let Some(init) = init {
+            spec["initContainers"] = init.map_or(Json::Null, |list| {
+                let sidecar = |(mut container, always): (Json, bool)| {
+                    if always {
+                        container["restartPolicy"] = "Always".into();
+                    }
+                    container
+                };
+                list.into_iter().map(sidecar).collect()
+            });
+        }
+        if let Some(host_network) = host_network {
+            spec["hostNetwork"] = host_network.into();
+        }
+        if let Some(restart) = restart {
+            spec["restartPolicy"] = restart.into();
+        }
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    })
+}
+
+/// What is said of a pod by policies in that order.
+struct Answer {
+    allowed: bool,
+    fault: Option<String>,
+    patch: Vec<policy_core::patch::Operation>,
+    /// The pod as it is then, changed or not.
+    pod: Json,
+}
+
+const MUTATING: &[&str] = &["exporter-sidecar", "prometheus-labels"];
+
+fn ask(asked: &Asked, policies: &[&str], pod: &Json) -> Answer {
+    let arena = Arena::new();
+    let copy = |json: &Json| Value::copy(json.clone(), &arena).expect("it is JSON");
+    let configure = |name: &&str| {
+        let entry = policy_catalog::find(name).expect("it is in the catalog");
+        let settings = match *name {
+            "exporter-sidecar" => asked.exporter.to_string(),
+            "prometheus-labels" => asked.labels.to_string(),
+            _ => String::new(),
+        };
+        Configured { about: entry.about, policy: (entry.configure)(&settings).expect("settings are right") }
+    };
+    let policies: Vec<Configured> = policies.iter().map(configure).collect();
+    let cluster = Objects::new(asked.cluster.iter().map(copy).collect(), "default");
+    let request = Request::create(Field::root(copy(pod), &arena), "default").expect("it is an object");
+    let verdicts = admit(&policies, &request, &cluster, Half::Mutate);
+    let patched = verdicts.patched.map(|value| serde_json::to_value(value).expect("it is JSON"));
+    Answer {
+        allowed: verdicts.allowed(),
+        fault: verdicts.fault.clone(),
+        patch: verdicts.patch().into_iter().map(policy_core::patch::Operation::owned).collect(),
+        pod: patched.unwrap_or_else(|| pod.clone()),
+    }
+}
+
+fn applies(asked: &Asked) -> Result<(), TestCaseError> {
+    let answer = ask(asked, MUTATING, &asked.pod);
+    let patch: json_patch::Patch = serde_json::from_value(json!(answer.patch)).expect("it is a JSON Patch");
+    let mut pod = asked.pod.clone();
+    json_patch::patch(&mut pod, &patch).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    prop_assert_eq!(pod, answer.pod);
+    Ok(())
+}
+
+fn is_idempotent(asked: &Asked) -> Result<(), TestCaseError> {
+    let first = ask(asked, MUTATING, &asked.pod);
+    let second = ask(asked, MUTATING, &first.pod);
+    prop_assert_eq!(second.fault, None);
+    prop_assert!(second.patch.is_empty(), "{:?}", second.patch);
+    Ok(())
+}
+
+fn has_no_order(asked: &Asked) -> Result<(), TestCaseError> {
+    let there = ask(asked, MUTATING, &asked.pod);
+    let back = ask(asked, &[MUTATING[1], MUTATING[0]], &asked.pod);
+    prop_assert_eq!((there.allowed, there.pod), (back.allowed, back.pod));
+    Ok(())
+}
+
+fn stays_restricted(asked: &Asked) -> Result<(), TestCaseError> {
+    const RESTRICTED: &[&str] = &["pod-security-standards"];
+    let all = [MUTATING, RESTRICTED].concat();
+    let answer = ask(asked, &all, &asked.pod);
+    prop_assert_eq!(&answer.fault, &None);
+    let before = ask(asked, RESTRICTED, &asked.pod).allowed;
+    prop_assert!(before || asked.pod["spec"]["hostNetwork"] == true, "most pods are compliant");
+    if before {
+        prop_assert!(ask(asked, RESTRICTED, &answer.pod).allowed, "{}", answer.pod);
+    }
+    Ok(())
+}
+
+fn keeps_everything(asked: &Asked) -> Result<(), TestCaseError> {
+    let answer = ask(asked, MUTATING, &asked.pod);
+    let mut before = asked.pod.clone();
+    // The policy's own word on what it did: nobody else's is believed.
+    if let Some(annotations) = before["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(EXPORTER_STATUS);
+    }
+    kept(&before, &answer.pod, "")
+}
+
+/// Members and items are where they were; what was null may have become something.
+fn kept(before: &Json, after: &Json, at: &str) -> Result<(), TestCaseError> {
+    match (before, after) {
+        (Json::Object(before), Json::Object(after)) => {
+            for (key, value) in before {
+                kept(value, after.get(key).unwrap_or(&Json::Null), &format!("{at}/{key}"))?;
+            }
+        }
+        (Json::Array(before), Json::Array(after)) => {
+            for (i, value) in before.iter().enumerate() {
+                kept(value, after.get(i).unwrap_or(&Json::Null), &format!("{at}/{i}"))?;
+            }
+        }
+        (Json::Null, _) => {}
+        (before, after) => prop_assert_eq!(before, after, "{}", at),
+    }
+    Ok(())
+}
+
+fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
+    let mut template = asked.pod.clone();
+    let template = template.as_object_mut().expect("a pod is an object");
+    template.retain(|key, _| key == "metadata" || key == "spec");
+    let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "db", "namespace": "data"},
+        "spec": {"template": template}});
+    let settings = json!({"policies": [
+        {"name": "exporter-sidecar", "settings": asked.exporter},
+        {"name": "prometheus-labels", "settings": asked.labels},
+    ]});
+    let config =
+        Policies::parse(&settings.to_string(), Path::new("policies.yaml")).expect("settings are right");
+    let arena = Arena::new();
+    let objects = asked.cluster.iter().map(|object| Value::copy(object.clone(), &arena).expect("it is JSON"));
+    let cluster = Objects::new(objects.collect(), "default");
+    let renderer = Renderer { config: &config, cluster: &cluster, namespace: "default" };
+    for text in [workload.to_string(), block(&workload, 0)] {
+        let mut said = Said::default();
+        let rendered = renderer.source(&Source { name: "x.yaml".to_owned(), text }, &mut said);
+        prop_assert!(said.unreadable.is_empty(), "{:?}", said.unreadable);
+        if !said.denied.is_empty() {
+            continue;
+        }
+        let again = renderer.source(&Source { name: "x.yaml".to_owned(), text: rendered.clone() }, &mut said);
+        prop_assert_eq!(again, rendered);
+        prop_assert!(said.denied.is_empty(), "{:?}", said.denied);
+    }
+    Ok(())
+}
+
+/// JSON as people write it in YAML: blocks, with a comment behind every scalar.
+fn block(value: &Json, indent: usize) -> String {
+    let pad = " ".repeat(indent);
+    let nested = |value: &Json| {
+        matches!(value, Json::Object(m) if !m.is_empty()) || matches!(value, Json::Array(l) if !l.is_empty())
+    };
+    match value {
+        Json::Object(members) => members
+            .iter()
+            .map(|(key, value)| match nested(value) {
+                true => format!("{pad}{}:\n{}", json!(key), block(value, indent + 2)),
+                false => format!("{pad}{}: {value} # {key}\n", json!(key)),
+            })
+            .collect(),
+        Json::Array(items) => items
+            .iter()
+            .map(|item| match nested(item) {
+                true => format!("{pad}- {}", block(item, indent + 2).trim_start()),
+                false => format!("{pad}- {item}\n"),
+            })
+            .collect(),
+        value => format!("{pad}{value}\n"),
+    }
+}
+
+/// The generator makes what the properties are about, often enough.
+fn something_is_changed() -> Result<(), Failed> {
+    let mut runner = TestRunner::deterministic();
+    let (mut patched, mut injected, mut denied) = (0, 0, 0);
+    for _ in 0..1000 {
+        let asked = asked().new_tree(&mut runner)?.current();
+        let answer = ask(&asked, MUTATING, &asked.pod);
+        patched += usize::from(!answer.patch.is_empty());
+        injected += usize::from(
+            answer.patch.iter().any(|operation| operation.value.to_string().contains("-exporter:")),
+        );
+        denied += usize::from(!answer.allowed);
+    }
+    assert!(
+        patched > 300 && injected > 100 && (50..700).contains(&denied),
+        "{patched}, {injected}, {denied}"
+    );
+    Ok(())
+}
+
+/// Every patch of a case, applied by the library of the API server.
+fn api_server(tool: &Path) -> Result<(), Failed> {
+    let (mut asked, mut wanted) = (String::new(), Vec::new());
+    for file in cases::all() {
+        let arena = Arena::new();
+        let case = Case::decode(&file.text, &arena)?;
+        let verdicts = case.run(file.entry, &arena)?;
+        let Some(patched) = verdicts.patched else { continue };
+        let object = case.request.get("object").map(serde_json::to_value).transpose()?;
+        asked.push_str(&json!({"object": object, "patch": verdicts.patch()}).to_string());
+        asked.push('\n');
+        wanted.push((file.name, serde_json::to_value(patched)?));
+    }
+    assert!(wanted.len() > 100, "{} patches", wanted.len());
+    let mut child = Command::new(tool).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().ok_or("it reads")?;
+    let writer = std::thread::spawn(move || stdin.write_all(asked.as_bytes()));
+    let output = child.wait_with_output()?;
+    writer.join().map_err(|_| "the writer panicked")??;
+    assert!(output.status.success(), "the tool refused a patch");
+    let answers = String::from_utf8(output.stdout)?;
+    assert_eq!(answers.lines().count(), wanted.len());
+    for (answer, (name, wanted)) in answers.lines().zip(wanted) {
+        assert_eq!(serde_json::from_str::<Json>(answer)?, wanted, "{name}");
+    }
+    Ok(())
+}
