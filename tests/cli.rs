@@ -599,7 +599,7 @@ fn render_prints_nothing_where_anything_is_wrong() -> Result<(), Failed> {
     let aliased = "a: &t { metadata: { annotations: { pratique.dev/inject-exporter: redis } }, spec: { containers: [{ name: r, image: redis }] } }\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: r }\nspec: { template: *t }\n";
     for (name, text_of, code, reason) in [
         ("forged.yaml", forged.as_str(), 1, "spec.containers[0].name: must be another"),
-        ("broken.yaml", "a: [", 2, "broken.yaml:1:5"),
+        ("broken.yaml", "a: [", 2, "broken.yaml:2:1: not readable as YAML"),
         ("aliased.yaml", aliased, 2, "cannot be written here"),
     ] {
         let file = folder.file(name, text_of);

@@ -100,6 +100,8 @@ fn order_is_the_files_whatever_the_threads_do() {
     let text: String = (0..500)
         .map(|i| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{i}}}\nspec: {{containers: [{{name: c}}]}}\n"))
         .collect();
-    let names: Vec<String> = report(&text).rows.into_iter().map(|row| row.object.name).collect();
+    let mut names: Vec<String> = report(&text).rows.into_iter().map(|row| row.object.name).collect();
+    // A row for each policy.
+    names.dedup();
     assert_eq!(names, (0..500).map(|i| format!("p{i}")).collect::<Vec<_>>());
 }
