@@ -112,8 +112,10 @@ fn every_policy_is_shown_to_allow_and_to_deny_or_patch() {
     for entry in POLICIES {
         let outcomes = shown(entry).outcomes;
         assert!(outcomes.contains(&Outcome::Allow), "{}: needs an allow case", entry.about.name);
-        let acts = outcomes.contains(&Outcome::Deny) || outcomes.contains(&Outcome::Patch);
-        assert!(acts, "{}: needs a deny or a patch case", entry.about.name);
+        let about = entry.about;
+        assert!(!about.denies || outcomes.contains(&Outcome::Deny), "{}: needs a deny case", about.name);
+        assert!(!about.mutates || outcomes.contains(&Outcome::Patch), "{}: needs a patch case", about.name);
+        assert!(about.denies || about.mutates, "{}: does something", about.name);
     }
 }
 
@@ -168,6 +170,44 @@ fn every_control_of_the_pod_security_standards_is_shown_to_deny() {
     for id in ids {
         let id = id["const"].as_str().expect("a control has a name");
         assert!(denied.contains(id), "no case in which {id} denies");
+    }
+}
+
+/// An exporter is shown in each way in which it can come to a pod, and the port that it adds is one that labels know.
+#[test]
+fn every_exporter_is_shown() {
+    let page = policy_catalog::find("exporter-sidecar").expect("it is in the catalog");
+    let labels = policy_catalog::find("prometheus-labels").expect("it is in the catalog");
+    let docs = (page.schema)().to_value()["description"].as_str().expect("it has a page").to_owned();
+    let table =
+        docs.split("| exporter |").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a table");
+    let exporters: Vec<&str> =
+        table.lines().skip(2).filter_map(|line| line.trim_matches(['|', ' ']).split('`').nth(1)).collect();
+    assert_eq!(exporters.len(), 10, "{exporters:?}");
+    let files = cases::of(page);
+    for exporter in exporters {
+        for kind in ["patch-", "patch-auto-", "patch-classic-"] {
+            let name = format!("{kind}{exporter}");
+            let file =
+                files.iter().find(|file| file.name == name).unwrap_or_else(|| panic!("no case {name}"));
+            let arena = Arena::new();
+            let case = Case::decode(&file.text, &arena).expect("it is decoded elsewhere");
+            let patched =
+                case.run(page, &arena).expect("it is run elsewhere").patched.expect("it is patched");
+            let pod: Value = serde_json::to_value(patched).expect("it is JSON");
+            let lists = [&pod["spec"]["initContainers"], &pod["spec"]["containers"]];
+            let mut containers = lists.into_iter().flat_map(|list| list.as_array().into_iter().flatten());
+            let added =
+                containers.find(|c| c["name"] == format!("{exporter}-exporter")).expect("it is added");
+            let port = &added["ports"][0]["containerPort"];
+            let text = format!(
+                "object: {{apiVersion: v1, kind: Pod, spec: {{containers: [{{name: c, ports: [{{containerPort: {port}}}]}}]}}}}"
+            );
+            let arena = Arena::new();
+            let case = Case::decode(&text, &arena).expect("it is a case");
+            let verdicts = case.run(labels, &arena).expect("it runs");
+            assert!(verdicts.patched.is_some(), "prometheus-labels does not know port {port} of {exporter}");
+        }
     }
 }
 

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             trial("cases_of_users_are_run_and_blessed", cases_of_users_are_run_and_blessed),
             trial("policies_are_described", policies_are_described),
             trial("render_writes_what_admission_makes", render_writes_what_admission_makes),
+            trial("render_takes_manifests_as_they_are_written", render_takes_manifests_as_they_are_written),
             trial("render_shows_what_differs", render_shows_what_differs),
             trial(
                 "render_prints_nothing_where_anything_is_wrong",
@@ -575,6 +576,49 @@ fn render_writes_what_admission_makes() -> Result<(), Failed> {
     Ok(())
 }
 
+/// As people write manifests: each is rendered, reads as one set afterwards, and is left alone the second time.
+fn render_takes_manifests_as_they_are_written() -> Result<(), Failed> {
+    let second = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: second }\n";
+    let pod = |spec: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: x\n  annotations:\n    pratique.dev/inject-exporter: redis\nspec:\n{spec}"
+        )
+    };
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: { name: j }\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - { name: j, image: j:1, ports: [{ containerPort: 9121 }] }\n";
+    let many: String = (0..300)
+        .map(|i| format!("- apiVersion: v1\n  kind: Pod\n  metadata: {{ name: p{i}, annotations: {{ pratique.dev/inject-exporter: redis }} }}\n  spec:\n    containers:\n    - {{ name: db, image: redis:8 }}\n"))
+        .collect();
+    let folder = Folder::new("written");
+    for (name, manifests) in [
+        ("flow-item-last", pod("  containers:\n  - {name: db, image: redis:7}\n") + second),
+        ("flow-item-first", pod("  initContainers:\n  - {name: i, image: \"x:1\"}\n  containers: [{name: db, image: redis:7}]\n") + second),
+        ("comment-on-the-dash", pod("  containers:\n  - # a-b\n    name: db\n    image: redis:7\n") + second),
+        ("dos", pod("  containers:\n  - name: db\n    image: redis:7\n").replace('\n', "\r\n")),
+        ("no-last-line-break", pod("  containers:\n  - name: db\n    image: redis:7")),
+        ("ends-with-dots", pod("  containers:\n  - {name: db, image: redis:7}\n") + "...\n" + second),
+        ("kept-lines", pod("  containers:\n  - name: db\n    image: redis:7\n    args:\n    - |+\n      x\n\n\n") + second),
+        ("unnamed-port", pod("  containers:\n  - name: db\n    image: redis:7\n    ports:\n    - name:\n      containerPort: 9100\n") + second),
+        ("job-without-metadata", job.to_owned() + second),
+        ("json", "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"\\ud83d\\ude00\",\"annotations\":{\"pratique.dev/inject-exporter\":\"redis\"}},\"spec\":{\"containers\":[{\"name\":\"db\"}]}}".to_owned()),
+        ("list", format!("apiVersion: v1\nkind: List\nitems:\n{many}")),
+    ] {
+        let render = |file: &str, text_of: &str| -> Result<String, Failed> {
+            let file = folder.file(file, text_of);
+            let output = run(&["render", file.to_str().ok_or("a path is UTF-8")?]);
+            expect(&output, 0).map_err(|error| format!("{name}: {error:?}"))?;
+            Ok(String::from_utf8(output.stdout)?)
+        };
+        let first = render("a.yaml", &manifests)?;
+        assert!(first.contains("-exporter") || name == "job-without-metadata", "{name}: {first}");
+        assert!(first.contains("pratique.dev/scrape"), "{name}: {first}");
+        assert_eq!(render("b.yaml", &first)?, first, "{name}");
+        let line_ends = |text: &str| (text.matches("\r\n").count(), text.matches('\n').count());
+        let (dos, all) = line_ends(&first);
+        assert!(dos == 0 || dos == all || (name == "dos" && dos + 1 >= all), "{name}: {first:?}");
+    }
+    Ok(())
+}
+
 fn render_shows_what_differs() -> Result<(), Failed> {
     let folder = Folder::new("diff");
     let file = folder.file("db.yaml", DATABASE);
@@ -634,7 +678,7 @@ spec: { podSelector: {} }
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: db, namespace: data }
-spec: { podSelector: { matchLabels: { app: db } }, ingress: [{ ports: [{ port: 9100, endPort: 9200 }] }] }
+spec: { podSelector: { matchLabels: { app: db } }, ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: 9100, endPort: 9200 }] }] }
 ";
     let pod_monitor = "---
 apiVersion: monitoring.coreos.com/v1
@@ -663,6 +707,13 @@ spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { ap
             format!("{service}{monitor}{deny}{}", allow.replace("endPort: 9200", "endPort: 9103")),
             vec!["no NetworkPolicy"],
         ),
+        // Prometheus is not of the same namespace.
+        (
+            format!("{service}{monitor}{deny}{}", allow.replace("namespaceSelector", "podSelector")),
+            vec!["no NetworkPolicy"],
+        ),
+        // What names no namespace is in the default one, which is another here.
+        (format!("{service}{}", monitor.replace(", namespace: data", "")), vec!["no ServiceMonitor"]),
     ] {
         let file = folder.file("db.yaml", format!("{DATABASE}{beside}"));
         let output = run(&["check", "--output", "json", file.to_str().ok_or("a path is UTF-8")?]);
@@ -689,14 +740,13 @@ spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { ap
     Ok(())
 }
 
-/// An exporter that settings make insecure is a fault of the settings, found before it is deployed.
+/// Pods are judged with what is added to them; what their template is denied for is said once.
 fn check_judges_pods_as_they_will_be() -> Result<(), Failed> {
     let folder = Folder::new("faulty");
     let file = folder.file("db.yaml", DATABASE);
     let file = file.to_str().ok_or("a path is UTF-8")?;
     let policies = "policies:\n- name: exporter-sidecar\n- name: pod-security-standards\n";
     expect(&run(&["check", "--config", folder.file("p.yaml", policies).to_str().ok_or("UTF-8")?, file]), 0)?;
-    // What the template itself is denied for is said once, and not again of its pods.
     let privileged = DATABASE.replace(
         "name: db\n        securityContext: {",
         "name: db\n        securityContext: { privileged: true,",

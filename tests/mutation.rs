@@ -13,9 +13,11 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value as Json, json};
+use webhook_server::check::check;
 use webhook_server::config::Config as Policies;
 use webhook_server::input::Source;
 use webhook_server::render::{Renderer, Said};
+use webhook_server::report::Report;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -295,8 +297,17 @@ fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
     let mut template = asked.pod.clone();
     let template = template.as_object_mut().expect("a pod is an object");
     template.retain(|key, _| key == "metadata" || key == "spec");
-    let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "db", "namespace": "data"},
-        "spec": {"template": template}});
+    // Templates of Jobs often have no metadata at all.
+    let has_annotations = asked.pod["metadata"]["annotations"].is_object();
+    if !has_annotations && !asked.pod["metadata"]["labels"].is_object() {
+        template.remove("metadata");
+    }
+    let metadata = json!({"name": "db", "namespace": "data"});
+    let workloads = [
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}),
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata,
+            "spec": {"jobTemplate": {"spec": {"template": template}}}}),
+    ];
     let settings = json!({"policies": [
         {"name": "exporter-sidecar", "settings": asked.exporter},
         {"name": "prometheus-labels", "settings": asked.labels},
@@ -307,7 +318,8 @@ fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
     let objects = asked.cluster.iter().map(|object| Value::copy(object.clone(), &arena).expect("it is JSON"));
     let cluster = Objects::new(objects.collect(), "default");
     let renderer = Renderer { config: &config, cluster: &cluster, namespace: "default" };
-    for text in [workload.to_string(), block(&workload, 0)] {
+    let texts = workloads.iter().flat_map(|workload| [workload.to_string(), block(workload, 0)]);
+    for text in texts {
         let mut said = Said::default();
         let rendered = renderer.source(&Source { name: "x.yaml".to_owned(), text }, &mut said);
         prop_assert!(said.unreadable.is_empty(), "{:?}", said.unreadable);
@@ -315,7 +327,16 @@ fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
             continue;
         }
         let again = renderer.source(&Source { name: "x.yaml".to_owned(), text: rendered.clone() }, &mut said);
-        prop_assert_eq!(again, rendered);
+        prop_assert_eq!(&again, &rendered);
+        let mut report = Report::default();
+        check(
+            &Source { name: "x.yaml".to_owned(), text: rendered },
+            &config,
+            &cluster,
+            "default",
+            &mut report,
+        );
+        prop_assert!(report.rows.iter().all(|row| row.patch.is_empty()), "check would patch it still");
         prop_assert!(said.denied.is_empty(), "{:?}", said.denied);
     }
     Ok(())

@@ -64,7 +64,8 @@ impl Webhook {
             .spawn()?;
         let mut stderr = BufReader::new(child.stderr.take().ok_or("it has a standard error")?);
         let mut line = String::new();
-        stderr.read_line(&mut line)?;
+        // What it says beforehand is for people.
+        while !line.contains("https://") && stderr.read_line(&mut line)? > 0 {}
         let Some(Ok(address)) = line.trim().rsplit_once("https://").map(|(_, address)| address.parse())
         else {
             child.kill()?;
@@ -314,7 +315,7 @@ fn metrics_are_counted_and_served() -> Result<(), Failed> {
     for wanted in [
         "content-type: application/openmetrics-text",
         "pratique_reviews_total{half=\"validate\",operation=\"CREATE\",outcome=\"deny\"} 2\n",
-        "pratique_reviews_total{half=\"mutate\",operation=\"CREATE\",outcome=\"deny\"} 1\n",
+        "pratique_reviews_total{half=\"mutate\",operation=\"CREATE\",outcome=\"allow\"} 1\n",
         "pratique_refusals_total{code=\"404\"} 1\n",
         "pratique_review_duration_seconds_bucket{le=\"0.00005\"}",
         "pratique_review_duration_seconds_count 3\n",

@@ -57,8 +57,7 @@ fn privileged() -> Value {
 
 #[tokio::test]
 async fn a_denial_says_what_and_where() {
-    for path in ["/validate", "/mutate", "/validate/pod-security-standards", "/mutate/pod-security-standards"]
-    {
+    for path in ["/validate", "/validate/pod-security-standards"] {
         let response = answer(path, json!({"object": privileged()})).await;
         assert_eq!(response["allowed"], false);
         assert_eq!(response["status"]["code"], 403);
@@ -78,6 +77,68 @@ async fn a_denial_says_what_and_where() {
             assert!(response.get(key).is_none(), "nothing was changed, so there is no {key}");
         }
     }
+}
+
+/// Other webhooks may yet mend it: what only judges is asked when nothing changes any more.
+#[tokio::test]
+async fn the_mutating_half_does_not_deny_for_policies_that_only_judge() {
+    for path in ["/mutate", "/mutate/pod-security-standards"] {
+        let response = answer(path, json!({"object": privileged()})).await;
+        assert_eq!(response["allowed"], true, "{response}");
+    }
+}
+
+/// A policy that denies what another one adds.
+struct DeniesTheLabel;
+
+impl Evaluate for DeniesTheLabel {
+    fn evaluate(
+        &self,
+        request: &policy_core::Request<'_>,
+        _: &dyn Cluster,
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        let label = request.object.at("metadata.labels").key("pratique.dev/scrape");
+        if label.is_set()? {
+            verdict.deny(label, "must not be set");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_patch_that_would_be_denied_is_an_error_and_is_counted() {
+    let find = |name| policy_catalog::find(name).expect("it is in the catalog");
+    let labels = find("prometheus-labels");
+    let policies = vec![
+        Configured { about: find("pod-security-standards").about, policy: Box::new(DeniesTheLabel) },
+        Configured { about: labels.about, policy: (labels.configure)("").expect("it has defaults") },
+    ];
+    let webhook = Webhook::new(policies);
+    let object = json!({"metadata": {"name": "web"}, "spec": {"containers": [
+        {"name": "web", "ports": [{"name": "metrics", "containerPort": 9090}]}]}});
+    let body = review(json!({"object": object})).to_string();
+    let request = |path: &str| {
+        Request::post(path)
+            .header("content-type", "application/json")
+            .body(Body::from(body.clone()))
+            .expect("a request")
+    };
+    let response = webhook.router().oneshot(request("/mutate")).await.expect("it answers");
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let body = to_bytes(response.into_body(), usize::MAX).await.expect("an answer has a body");
+    let said = String::from_utf8_lossy(&body).into_owned();
+    assert!(
+        said.contains(
+            "the patch would be denied: pod-security-standards: metadata.labels[pratique.dev/scrape]"
+        ),
+        "{said}"
+    );
+    let metrics = webhook.metrics().text().expect("it prints");
+    assert!(metrics.contains("pratique_faulty_patches_total 1"), "{metrics}");
+    // The object as it came is nobody's fault.
+    let response = webhook.router().oneshot(request("/validate")).await.expect("it answers");
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use conformance::{root, yaml};
 use policy_catalog::find;
-use policy_core::{Arena, Case, Configured, Field, Half, NoCluster, Request, Value, admit, pod};
+use policy_core::{Arena, Case, Configured, Field, Half, NoCluster, Request, Value, admit, workload};
 use serde_json::Value as Json;
 
 /// The exporter's container of the pods that a workload in the manifests makes.
@@ -12,7 +12,7 @@ pub(crate) fn of_workload(file: &str) -> anyhow::Result<Json> {
     let workload = yaml(&text)?.into_iter().next().context("it holds a workload")?.to_string();
     let arena = Arena::new();
     let object = Field::root(Value::from_json(workload.as_bytes(), &arena)?, &arena);
-    let request = pod::made_by(&Request::create(object, "data")?)?.context("it makes pods")?;
+    let request = workload::made_by(&Request::create(object, "data")?)?.context("it makes pods")?;
     let entry = find("exporter-sidecar").context("the policy is in the catalog")?;
     let policies = [Configured { about: entry.about, policy: (entry.configure)("")? }];
     let verdicts = admit(&policies, &request, &NoCluster, Half::Mutate);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use conformance::root;
-use policy_core::{Arena, Field, Half, NoCluster, Request, admit, pod};
+use policy_core::{Arena, Field, Half, NoCluster, Request, admit, workload};
 use serde_json::Value;
 use webhook_server::config::Config;
 use webhook_server::input::Place;
@@ -81,7 +81,8 @@ fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
         let Ok(request) = Request::create(Field::root(copy, &arena), "default") else { continue };
         let made = match request.kind.name {
             "Pod" => Some(request),
-            _ => pod::made_by(&request).unwrap_or_else(|undecided| panic!("{}: {undecided}", name(object))),
+            _ => workload::made_by(&request)
+                .unwrap_or_else(|undecided| panic!("{}: {undecided}", name(object))),
         };
         let Some(made) = made else { continue };
         let verdicts = admit(&config.policies, &made, &NoCluster, Half::Mutate);

@@ -25,7 +25,8 @@ pub enum Command {
     /// Print manifests as they will run: with what admission would add to the pods that they make.
     ///
     /// Comments, order and style of all else are kept. Applied in that form, the pods are left alone by the webhook.
-    /// Exit code 1: a pod would be denied. 2: could not run, or could not read something; nothing is printed then.
+    /// Exit code 1: a policy that changes pods denies one. 2: could not run, or could not read or write something. Nothing is
+    /// printed then. What other policies deny is for `check` to say.
     Render(RenderArgs),
     /// Run cases: examples of requests with the verdict they must give.
     Test(TestArgs),

@@ -105,7 +105,13 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
             let Some(batch) = batches.get(index) else { break };
             let mut part = Report::default();
             for (i, document) in batch.iter().enumerate() {
-                let at = At { source, document, number: index * BATCH + i + 1, places: OnceCell::new() };
+                let at = At {
+                    source,
+                    document,
+                    number: index * BATCH + i + 1,
+                    namespace,
+                    places: OnceCell::new(),
+                };
                 let judge =
                     AssertUnwindSafe(|| judge_document(&at, config, cluster, namespace, &arena, &mut part));
                 if catch_unwind(judge).is_err() {
@@ -140,6 +146,8 @@ struct At<'s> {
     source: &'s Source,
     document: &'s Document<'s>,
     number: usize,
+    /// The namespace of objects that name none.
+    namespace: &'s str,
     /// Where its fields stand: most documents have no finding, and need no second look at their text.
     places: OnceCell<Places>,
 }

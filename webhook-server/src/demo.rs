@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use policy_core::path::printable;
 use policy_core::yaml::documents;
-use policy_core::{Arena, Field, FieldPath, Outcome, Request, pod};
+use policy_core::{Arena, Field, FieldPath, Outcome, Request, workload};
 use serde_json::{Value, json};
 
 use crate::args::{DemoArgs, End};
@@ -110,7 +110,7 @@ fn read(args: &DemoArgs) -> anyhow::Result<Vec<Traveller>> {
                 let request =
                     Request::create(object, "default").map_err(|undecided| failed(undecided.to_string()))?;
                 let name = ObjectName::of(&request).to_string();
-                let made = pod::made_by(&request).map_err(|undecided| failed(undecided.to_string()))?;
+                let made = workload::made_by(&request).map_err(|undecided| failed(undecided.to_string()))?;
                 if let Some(pod) = made {
                     let title = format!("pods of {name}");
                     travellers.push(Traveller::new(&source.name, name, USER, &request)?);
@@ -242,7 +242,7 @@ fn print(travellers: &[Traveller], arrivals: &[Arrival]) -> std::io::Result<()> 
     let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default().as_secs_f64() * 1e3;
     writeln!(
         out,
-        "\n{} objects: {} admitted, {denied} denied; median latency of both calls together {median:.2} ms",
+        "\n{} objects and pods of workloads: {} admitted, {denied} denied; median latency of both calls together {median:.2} ms",
         arrivals.len(),
         arrivals.len() - denied,
     )

@@ -1,13 +1,14 @@
 //! `pratique render`: the manifests as they will run, with what admission would add to their pods.
 
+use std::cell::OnceCell;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, bail};
-use policy_core::patch::Operation;
+use policy_core::patch::{self, Operation};
 use policy_core::path::printable;
-use policy_core::yaml::{Document, documents};
-use policy_core::{Arena, Field, FieldPath, Half, Objects, Request, Value, admit, pod};
+use policy_core::yaml::{Document, Places, documents};
+use policy_core::{Arena, Field, FieldPath, Finding, Half, Objects, Request, Value, admit, workload};
 use similar::TextDiff;
 
 use crate::args::{End, RenderArgs};
@@ -51,8 +52,13 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
             diff(&mut out, source, text)?;
             continue;
         }
-        if i > 0 && !text.trim_start().starts_with("---") {
-            writeln!(out, "---")?;
+        // A directive must not stand in the document before it.
+        let directive = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        match directive {
+            _ if i == 0 => {}
+            Some(line) if line.starts_with('%') => writeln!(out, "...")?,
+            Some(line) if line.starts_with("---") => {}
+            _ => writeln!(out, "---")?,
         }
         out.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
@@ -127,59 +133,92 @@ impl Renderer<'_> {
     ) -> anyhow::Result<String> {
         let mut objects = Vec::new();
         unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects)?;
-        let mut wanted: serde_json::Value = serde_json::to_value(value)?;
-        let mut text = document.text.to_owned();
+        let at = At { source, document, places: OnceCell::new() };
+        let mut operations = Vec::new();
         for (object, prefix) in objects {
             let request = Request::create(object, self.namespace).context("not a Kubernetes object")?;
-            let template = Field::missing(arena).at(pod::template_of(request.kind.name)).path();
-            let whole = FieldPath::default();
-            for (asked, within) in [(Some(request), &whole), (pod::made_by(&request)?, &template)] {
-                let Some(asked) = asked else { continue };
-                let place = format!("{}:{}: {}", source.name, document.start(), ObjectName::of(&request));
-                let operations = self.changes(&asked, &place, said);
-                let prefix = within.below(&prefix);
-                patch(&mut wanted, &operations, &prefix)?;
-                text = Document { text: &text, line: document.line }.edited(&operations, &prefix).map_err(
-                    |reason| anyhow::anyhow!("what admission adds cannot be written here: {reason}"),
-                )?;
+            let name = ObjectName::of(&request);
+            if let Some(patched) = self.changed(&request, &at, &name, &prefix, said) {
+                let original = request.object.value()?.copied().unwrap_or(Value::Null);
+                operations.extend(below(patch::between(original, patched), &prefix));
+            }
+            let template =
+                Field::missing(arena).at(workload::template_of(request.kind.name)).path().below(&prefix);
+            let Some(made) = workload::made_by(&request)? else { continue };
+            if let Some(patched) = self.changed(&made, &at, &name, &template, said)
+                && let Some((old, new)) = workload::template_making(&request, Field::root(patched, arena))?
+            {
+                operations.extend(below(patch::between(old, new), &template));
             }
         }
+        if operations.is_empty() {
+            return Ok(document.text.to_owned());
+        }
+        let text = document.edited(&operations);
+        let text =
+            text.map_err(|reason| anyhow::anyhow!("what admission adds cannot be written here: {reason}"))?;
+        let mut wanted = serde_json::to_value(value)?;
+        let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(&operations)?)?;
+        json_patch::patch(&mut wanted, &patch)?;
         let arena = Arena::new();
         let read = Document { text: &text, line: document.line }.decode(&arena);
         let same =
             matches!(read, Ok(Some(value)) if serde_json::to_value(value).is_ok_and(|value| value == wanted));
         if !same {
             bail!(
-                "what admission adds cannot be written here: an anchor, an alias or a merge key is in the way; write it out"
+                "what admission adds cannot be written here: an anchor, an alias, a merge key or an unusual style of YAML \
+                 is in the way; write the pod template out, in blocks"
             )
         }
         Ok(text)
     }
 
-    /// What the policies change in an object; what they say beside is noted.
-    fn changes(&self, request: &Request<'_>, place: &str, said: &mut Said) -> Vec<Operation> {
+    /// What the policies make of an object, if they change it; what they say beside is noted, at its place in the document.
+    fn changed<'a>(
+        &self,
+        request: &Request<'a>,
+        at: &At<'_>,
+        name: &ObjectName,
+        prefix: &FieldPath,
+        said: &mut Said,
+    ) -> Option<Value<'a>> {
         let verdicts = admit(&self.config.policies, request, self.cluster, Half::Mutate);
         if let Some(fault) = &verdicts.fault {
-            said.denied.push(format!("{place}: {fault}"));
+            said.unreadable.push(format!("{}: {name}: {fault}", at.place(prefix)));
         }
         for row in verdicts.rows.iter().filter(|row| row.about.mutates) {
-            let line = |finding: &policy_core::Finding| {
-                format!("{place}: {}: {}", row.about.name, finding.sentence())
+            let line = |finding: &Finding| {
+                let field = finding.field.below(prefix);
+                let finding = Finding { field: field.clone(), ..finding.clone() };
+                format!("{}: {name}: {}: {}", at.place(&field), row.about.name, finding.sentence())
             };
             said.denied.extend(row.verdict.denials.iter().map(line));
             said.notes.extend(row.verdict.warnings.iter().map(line));
         }
-        verdicts.patch().into_iter().map(Operation::owned).collect()
+        verdicts.patched
     }
 }
 
-/// Makes the operations in what the text must read as.
-fn patch(object: &mut serde_json::Value, operations: &[Operation], prefix: &FieldPath) -> anyhow::Result<()> {
-    let below =
-        |operation: &Operation| Operation { path: prefix.pointer() + &operation.path, ..operation.clone() };
-    let operations: Vec<Operation> = operations.iter().map(below).collect();
-    let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(operations)?)?;
-    Ok(json_patch::patch(object, &patch)?)
+/// A document and where it comes from; where its fields stand is looked for when it is asked.
+struct At<'s> {
+    source: &'s Source,
+    document: &'s Document<'s>,
+    places: OnceCell<Places>,
+}
+
+impl At<'_> {
+    fn place(&self, path: &FieldPath) -> String {
+        let position = self.places.get_or_init(|| self.document.places()).of(path);
+        format!("{}:{position}", self.source.name)
+    }
+}
+
+/// The operations with paths that start at the document.
+fn below<'a>(operations: Vec<Operation<Value<'a>>>, prefix: &FieldPath) -> impl Iterator<Item = Operation> {
+    let prefix = prefix.pointer();
+    operations
+        .into_iter()
+        .map(move |operation| Operation { path: prefix.clone() + &operation.path, ..operation.owned() })
 }
 
 /// Prints what differs, as `diff -u` does; nothing if nothing does.
@@ -187,7 +226,7 @@ fn diff(out: &mut impl std::io::Write, source: &Source, rendered: &str) -> std::
     let name = printable(&source.name);
     let diff = TextDiff::from_lines(source.text.as_str(), rendered);
     let unified = diff.unified_diff().header(&name, &format!("{name} (rendered)")).to_string();
-    for line in unified.lines() {
+    for line in unified.split_inclusive('\n') {
         let style = match line.get(..1) {
             _ if line.starts_with("+++") || line.starts_with("---") => Style::new().bold(),
             Some("+") => GREEN,
@@ -195,7 +234,9 @@ fn diff(out: &mut impl std::io::Write, source: &Source, rendered: &str) -> std::
             Some("@") => AnsiColor::Cyan.on_default(),
             _ => Style::new(),
         };
-        writeln!(out, "{style}{line}{style:#}")?;
+        // The end of the line is the file's own: a patch of CRLF files is one.
+        let (text, end) = line.split_at(line.trim_end_matches(['\r', '\n']).len());
+        write!(out, "{style}{text}{style:#}{end}")?;
     }
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! What `check` and `demo` found, and the forms in which it is printed.
 
+mod human;
+
 use std::io::Write as _;
 
-use anstyle::{AnsiColor, Style};
 use policy_core::patch::Operation;
-use policy_core::path::{excerpt, printable};
+use policy_core::path::printable;
 use policy_core::{Outcome, Request};
 use serde::Serialize;
 
 use crate::args::{End, Output};
 use crate::exceptions::Exception;
+pub(crate) use human::{GREEN, RED, YELLOW, style};
 
 /// Everything that was found.
 #[derive(Debug, Default)]
@@ -165,20 +167,6 @@ struct Summary {
     patched: usize,
 }
 
-pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
-pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
-pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
-const DIM: Style = Style::new().dimmed();
-
-/// How an outcome is coloured on a terminal.
-pub(crate) fn style(outcome: Outcome) -> Style {
-    match outcome {
-        Outcome::Allow => GREEN,
-        Outcome::Warn | Outcome::Patch => YELLOW,
-        Outcome::Deny => RED,
-    }
-}
-
 impl Report {
     /// Counts an object by the outcome of all its rows; `is_judged` if it has any.
     pub fn count(&mut self, outcome: Outcome, is_judged: bool) {
@@ -249,48 +237,5 @@ impl Report {
     fn summary(&self) -> Summary {
         let [denied, warned, patched] = self.summary;
         Summary { objects: self.objects, denied, warned, patched }
-    }
-
-    fn human(&self) -> std::io::Result<()> {
-        let mut out = std::io::BufWriter::new(anstream::stdout());
-        for row in self.rows.iter().filter(|row| row.outcome != Outcome::Allow) {
-            let color = style(row.outcome);
-            let word = row.outcome.as_str();
-            let of = if row.of.is_some() { "pods of " } else { "" };
-            writeln!(out, "{color}{word}{color:#} {of}{} {DIM}({}){DIM:#}", row.object, row.policy)?;
-            for found in row.denials.iter().chain(&row.warnings) {
-                let place = format!("{}:{}:{}", printable(&row.source.file), found.line, found.column);
-                let control =
-                    found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
-                let colon = if found.field.is_empty() { "" } else { ": " };
-                writeln!(out, "  {place}: {}{colon}{}{control}", found.field, found.message)?;
-            }
-            if row.left_out > 0 {
-                writeln!(out, "  and {} more", row.left_out)?;
-            }
-            for operation in &row.patch {
-                // `render --diff` shows all of it.
-                let value = operation.value.to_string();
-                writeln!(out, "  {} {} {}", operation.op, printable(&operation.path), excerpt(&value))?;
-            }
-            if row.outcome == Outcome::Deny {
-                writeln!(out, "  {DIM}to fix: {}{DIM:#}", row.remediation)?;
-            }
-        }
-        let Summary { objects, denied, warned, patched } = self.summary();
-        let color = if denied > 0 { RED } else { GREEN };
-        let excepted: usize = self.rows.iter().map(|row| row.excepted.len()).sum();
-        let excepted = match excepted {
-            0 => String::new(),
-            1 => ", 1 finding excepted".to_owned(),
-            many => format!(", {many} findings excepted"),
-        };
-        let plural = if objects == 1 { "" } else { "s" };
-        let judged = format!("{} judged", self.judged);
-        writeln!(
-            out,
-            "{color}{objects} object{plural}, {judged}: {denied} denied, {warned} warned, {patched} patched{excepted}{color:#}"
-        )?;
-        out.flush()
     }
 }

@@ -73,6 +73,13 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
         }
     };
     let names: Vec<&str> = config.policies.iter().map(|configured| configured.about.name).collect();
+    for configured in config.policies.iter().filter(|configured| !configured.about.reads.is_empty()) {
+        let kinds: Vec<&str> = configured.about.reads.iter().map(|read| read.kind).collect();
+        let (name, kinds) = (configured.about.name, kinds.join(", "));
+        anstream::eprintln!(
+            "pratique: no cluster is known here: {name} does without what it would look up ({kinds})"
+        );
+    }
     let webhook = Webhook::new(config);
     webhook.metrics().certificate(identity.chain.first().context("certificate: the chain is empty")?)?;
     let tls = identity.server()?;

@@ -171,6 +171,7 @@ impl Webhook {
                     self.0.metrics.faulty_patch();
                     return Err(Refusal::faulty(&fault));
                 }
+                verdicts.keep(half);
                 for excepted in exceptions.apply(&review.request, &mut verdicts) {
                     self.0.metrics.excepted(excepted.policy, &excepted.exception.control);
                 }

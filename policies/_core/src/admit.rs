@@ -72,6 +72,12 @@ impl<'a> Verdicts<'a> {
         self.fault.is_none() && self.rows.iter().all(|row| row.verdict.denials.is_empty())
     }
 
+    /// Keeps what is said to whoever asks for one half: in the mutating one only the policies that change objects speak.
+    /// Others may yet change the object before the validating half asks them all.
+    pub fn keep(&mut self, half: Half) {
+        self.rows.retain(|row| half == Half::Validate || row.about.mutates);
+    }
+
     /// What the policies change, all together; empty if nothing.
     pub fn patch(&self) -> Vec<Operation<Value<'a>>> {
         self.patched.map(|patched| patch::between(self.original, patched)).unwrap_or_default()
@@ -121,7 +127,8 @@ const MOST_ROUNDS: usize = 4;
 /// In the mutating half those that change objects are asked first, in their order, each seeing what the others have done,
 /// again and again until nothing changes. The object as it is then is what the others judge. What is denied of it that is
 /// not denied of the object as it was sent is the patch's own doing: [`Verdicts::fault`], and no patch.
-/// An [`Undecided`] denies; this is the only place that says so. Housekeeping on what is being deleted is not denied.
+/// An [`Undecided`] denies, unless it is only that a policy which changes objects cannot look at others; this is the only
+/// place that says so. Housekeeping on what is being deleted is not denied.
 pub fn admit<'a>(
     policies: &[Configured],
     request: &Request<'a>,
@@ -143,7 +150,7 @@ pub fn admit<'a>(
     for (configured, row) in takers.iter().zip(&mut verdicts.rows) {
         if half == Half::Validate || !configured.about.mutates {
             row.verdict = configured.judge(&judged, cluster);
-            row.verdict.edits.clear();
+            row.verdict.make_no_edits();
         }
     }
     let (Some(object), Ok(Some(original))) = (changed, request.object.value()) else { return verdicts };
@@ -230,7 +237,11 @@ fn judge(about: &About, policy: &dyn Evaluate, request: &Request<'_>, cluster: &
             request.object.undecided(format!("resource `{}` holds no `{}`", names.0, names.1)),
         );
     } else if let Err(undecided) = policy.evaluate(request, cluster, &mut verdict) {
-        verdict.could_not_decide(undecided);
+        match undecided.of_cluster && about.mutates {
+            // What is not added for want of knowledge is missing; what is denied for it is an outage.
+            true => verdict.could_not_look(undecided),
+            false => verdict.could_not_decide(undecided),
+        }
     }
     if !about.mutates && !verdict.edits.is_empty() {
         verdict.could_not_decide(

@@ -3,7 +3,6 @@
 use crate::admit::{Configured, Half, Verdicts, admit};
 use crate::cluster::{NoCluster, Objects};
 use crate::field::{Field, Undecided};
-use crate::path::FieldPath;
 use crate::policy::{Entry, SettingsError};
 use crate::request::Request;
 use crate::value::{Arena, Member, Value};
@@ -63,7 +62,7 @@ impl<'a> Case<'a> {
     /// # Errors
     /// [`CaseError`]: no YAML, an unknown key, no object.
     pub fn decode(text: &'a str, arena: &'a Arena) -> Result<Self, CaseError> {
-        let nothing = || Undecided { field: FieldPath::default(), reason: "the file is empty".to_owned() };
+        let nothing = || Undecided { reason: "the file is empty".to_owned(), ..Undecided::default() };
         let document = yaml::documents(text).into_iter().next().ok_or_else(nothing)?;
         let root = Field::root(document.decode(arena)?.ok_or_else(nothing)?, arena);
         for (key, field) in root.members()? {
@@ -176,10 +175,8 @@ fn request<'a>(root: Field<'a>, arena: &'a Arena) -> Result<Value<'a>, CaseError
     let object = root.at("object");
     let old_object = given.at("oldObject");
     let judged = if object.is_set()? { object } else { old_object };
-    let created = Request::create(judged.rerooted(), "default").map_err(|undecided| Undecided {
-        field: undecided.field.below(&judged.path()),
-        reason: undecided.reason,
-    })?;
+    let created = Request::create(judged.rerooted(), "default")
+        .map_err(|undecided| Undecided { field: undecided.field.below(&judged.path()), ..undecided })?;
     let triple = |group, version, key, name| {
         arena.object(&[
             ("group", Value::String(group)),

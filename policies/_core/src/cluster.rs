@@ -36,18 +36,13 @@ pub trait Cluster {
         name: &str,
         arena: &'a Arena,
     ) -> Result<Option<Field<'a>>, Undecided> {
-        named(&self.list(group, kind, namespace, arena)?, name)
-    }
-}
-
-/// The object of that name among these.
-pub(crate) fn named<'a>(objects: &[Field<'a>], name: &str) -> Result<Option<Field<'a>>, Undecided> {
-    for object in objects {
-        if object.at("metadata.name").text()? == name {
-            return Ok(Some(*object));
+        for object in self.list(group, kind, namespace, arena)? {
+            if object.at("metadata.name").text()? == name {
+                return Ok(Some(object));
+            }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 /// No cluster: whoever needs one cannot decide.
@@ -66,10 +61,7 @@ impl Cluster for NoCluster {
         _: Option<&str>,
         _: &'a Arena,
     ) -> Result<Vec<Field<'a>>, Undecided> {
-        Err(Undecided {
-            field: Default::default(),
-            reason: format!("needs the cluster's {kind} objects, and no cluster was given"),
-        })
+        Err(Undecided::of_cluster(format!("needs the cluster's {kind} objects, and no cluster was given")))
     }
 }
 

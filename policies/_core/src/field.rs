@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::path::{FieldPath, Path, Step};
+use crate::path::{FieldPath, Path, Step, excerpt};
 use crate::value::{Arena, Value};
 
 /// A place in an object: its value, if there is one, and its path.
@@ -26,12 +26,27 @@ enum Found<'a> {
 
 /// Why a policy could not decide: the field and what is the matter with it. Only [`crate::admit()`] says what
 /// follows from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undecided {
     /// Where the matter lies.
     pub field: FieldPath,
     /// What is the matter: lower case, imperative.
     pub reason: String,
+    /// Whether it is not the object that is the matter, but what else exists.
+    pub of_cluster: bool,
+}
+
+impl Undecided {
+    /// It is not known what else exists.
+    pub fn of_cluster(reason: impl Into<String>) -> Self {
+        Undecided { field: FieldPath::default(), reason: reason.into(), of_cluster: true }
+    }
+
+    /// The matter is with another object, which is `kind` `name`, and not with the one that is judged.
+    #[must_use]
+    pub fn in_object(self, kind: &str, name: &str) -> Self {
+        Undecided::of_cluster(format!("{kind} `{}`: {self}", excerpt(name)))
+    }
 }
 
 impl fmt::Display for Undecided {
@@ -132,9 +147,11 @@ impl<'a> Field<'a> {
         match self.found {
             Found::Value(Value::Null) | Found::Missing => Ok(None),
             Found::Value(value) => Ok(Some(value)),
-            Found::Blocked(path, is) => {
-                Err(Undecided { field: path.owned(), reason: format!("must be an object, is {is}") })
-            }
+            Found::Blocked(path, is) => Err(Undecided {
+                field: path.owned(),
+                reason: format!("must be an object, is {is}"),
+                of_cluster: false,
+            }),
         }
     }
 
@@ -231,7 +248,7 @@ impl<'a> Field<'a> {
 
     /// An [`Undecided`] about this field.
     pub fn undecided(self, reason: impl Into<String>) -> Undecided {
-        Undecided { field: self.path(), reason: reason.into() }
+        Undecided { field: self.path(), reason: reason.into(), of_cluster: false }
     }
 
     fn expected(self, what: &str, is: &Value<'_>) -> Undecided {

@@ -6,7 +6,7 @@ use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function
 use serde::Serialize;
 
 use crate::admit::{Audit, Configured, Half, Verdicts, admit, judge_only};
-use crate::cluster::{Cluster, NoCluster, named};
+use crate::cluster::{Cluster, NoCluster};
 use crate::field::{Field, Undecided};
 use crate::policy::{Policy, Read, configure_value};
 use crate::request::Request;
@@ -102,7 +102,6 @@ impl HostCluster {
         name: Option<&str>,
         arena: &'a Arena,
     ) -> Result<Field<'a>, Undecided> {
-        let undecided = |reason: String| Undecided { field: Default::default(), reason };
         let read = self.reads.iter().find(|read| read.group == group && read.kind == kind);
         let version = read.map_or("v1", |read| read.version);
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -115,12 +114,13 @@ impl HostCluster {
             ("disable_cache", Value::Bool(false)),
         ];
         let ask = arena.object(&ask).to_string();
-        let answer = host_call("kubewarden", "kubernetes", operation, ask.as_bytes()).map_err(|error| {
-            undecided(format!("the host does not give the cluster's {kind} objects: {error}"))
-        })?;
-        let value = Value::from_json(arena.bytes(&answer), arena)
-            .map_err(|error| undecided(format!("{kind}: {error}")))?;
-        Ok(Field::root(value, arena))
+        let fail = |error: String| {
+            Undecided::of_cluster(format!("the host does not give the cluster's {kind} objects: {error}"))
+        };
+        let answer = host_call("kubewarden", "kubernetes", operation, ask.as_bytes());
+        let answer = answer.map_err(|error| fail(error.to_string()))?;
+        let value = Value::from_json(arena.bytes(&answer), arena);
+        Ok(Field::root(value.map_err(|error| fail(error.to_string()))?, arena))
     }
 }
 
@@ -150,10 +150,7 @@ impl Cluster for HostCluster {
         name: &str,
         arena: &'a Arena,
     ) -> Result<Option<Field<'a>>, Undecided> {
-        // A host fails where there is no such object, in words of its own: the list tells the two apart.
-        if let Ok(object) = self.ask("get_resource", (group, kind), namespace, Some(name), arena) {
-            return Ok(object.is_set()?.then_some(object));
-        }
-        named(&self.list(group, kind, namespace, arena)?, name)
+        // Where there is no such object the host fails, as it does where it may not look: the two cannot be told apart.
+        self.ask("get_resource", (group, kind), namespace, Some(name), arena).map(Some)
     }
 }

@@ -66,42 +66,30 @@ fn is_domain(first: &str) -> bool {
 }
 
 fn is_valid_domain(domain: &str) -> bool {
-    if let Some(rest) = domain.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
-        // The grammar of references asks for no more.
-        return (address.as_bytes().windows(2).any(|pair| pair == b"::") || address.split(':').count() == 8)
-            && address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':')
-            && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
-    }
-    let (host, port) = match domain.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (domain, None),
+    let (host, port) = match domain.rsplit_once(':') {
+        // The last colon of an IPv6 address stands inside of its brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (domain, "0"),
     };
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|address| {
+        address.contains(':') && address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':')
+    });
+    let is_label = |label: &[u8]| {
+        let ends = [label.first(), label.last()].map(|end| end.is_some_and(u8::is_ascii_alphanumeric));
+        ends == [true; 2] && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     };
-    host.split('.').all(label) && port.is_none_or(is_port)
-}
-
-fn is_port(port: &str) -> bool {
-    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    is_port && (is_address || host.as_bytes().split(|byte| *byte == b'.').all(is_label))
 }
 
 /// Lower case and digits, in groups joined by one dot, one or two underscores, or dashes.
 fn is_component(component: &str) -> bool {
-    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = |byte: Option<u8>| byte.is_some_and(is_word);
-    let joins = |joint: &str| {
-        matches!(joint, "." | "_" | "__") || (!joint.is_empty() && joint.bytes().all(|b| b == b'-'))
-    };
-    ends(component.bytes().next())
-        && ends(component.bytes().last())
-        && component
-            .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-            .all(|joint| joint.is_empty() || joins(joint))
+    let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let component = component.as_bytes();
+    let joins =
+        |joint: &[u8]| matches!(joint, b"" | b"." | b"_" | b"__") || joint.iter().all(|byte| *byte == b'-');
+    let ends = [component.first(), component.last()].map(|end| end.is_some_and(is_word));
+    ends == [true; 2] && component.split(is_word).all(joins)
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -116,15 +104,13 @@ fn is_digest(digest: &str) -> bool {
     let length = match algorithm {
         "sha256" => hex.len() == 64,
         "sha512" => hex.len() == 128,
-        _ => hex.len() >= 32,
-    };
-    let algorithm_part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        _ => hex.len() >= 32 && algorithm.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic()),
     };
     length
-        && hex.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
-        && algorithm.split(['+', '.', '-', '_']).all(algorithm_part)
+        && hex.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+        && algorithm
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'.' | b'-' | b'_'))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! Files are in the order of that flow: [`review`] (the wire), [`request`] (what is asked), [`scope`] (which
 //! requests a policy wants), [`policy`] (settings and `evaluate`), [`cluster`] (what else exists), [`field`] and [`path`]
 //! (a value and the way to it), [`verdict`] (deny, warn, patch), [`admit`] (the one place that merges them), [`case`] (an
-//! example that is a test). [`pod`], [`image`] and [`selector`] read what Kubernetes has in common for many policies. Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and
+//! example that is a test). [`pod`], [`workload`], [`image`] and [`selector`] read what Kubernetes has in common for many policies. Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and
 //! [`settings`] (a policy's own struct, read from it).
 //!
 //! Nothing here does I/O, reads a clock, or panics: bad input is an error or an [`Undecided`].
@@ -32,6 +32,7 @@ pub mod selector;
 pub mod settings;
 pub mod value;
 pub mod verdict;
+pub mod workload;
 pub mod yaml;
 
 pub use admit::{Configured, Half, Verdicts, admit};

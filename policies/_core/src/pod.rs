@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::field::{Field, Undecided};
 use crate::request::{Operation, Request};
 use crate::value::Value;
+use crate::workload::template;
 
 /// A pod, or the template of one: its metadata, its spec, and every container of its three lists.
 #[derive(Debug)]
@@ -26,6 +27,20 @@ pub struct Container<'a> {
     pub field: Field<'a>,
     /// Its `securityContext`, which most rules read.
     pub security_context: Field<'a>,
+}
+
+impl Container<'_> {
+    /// Whether it goes on running beside the others, as a native sidecar does and another init container does not.
+    ///
+    /// # Errors
+    /// `restartPolicy` is no string.
+    pub fn keeps_running(&self) -> Result<bool, Undecided> {
+        Ok(match self.list {
+            ContainerList::Regular => true,
+            ContainerList::Init => self.field.at("restartPolicy").str()? == Some("Always"),
+            ContainerList::Ephemeral => false,
+        })
+    }
 }
 
 /// The lists of containers that a pod has.
@@ -128,73 +143,6 @@ impl<'a> Pod<'a> {
     pub fn has_user_namespace(&self) -> Result<bool, Undecided> {
         Ok(self.spec.at("hostUsers").bool()? == Some(false))
     }
-}
-
-/// Where in an object of that kind the pod is: empty for the object itself, or the way to the template it holds.
-pub fn template_of(kind: &str) -> &'static str {
-    match kind {
-        "PodTemplate" => "template",
-        "CronJob" => "spec.jobTemplate.spec.template",
-        "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "ReplicationController" | "StatefulSet" => {
-            "spec.template"
-        }
-        _ => "",
-    }
-}
-
-/// The object itself, or the template it holds; `None` where it may go without.
-fn template<'a>(object: Field<'a>, kind: &str) -> Result<Option<Field<'a>>, Undecided> {
-    if !object.is_set()? {
-        return Err(object.undecided("there is no object in the request"));
-    }
-    let template = match template_of(kind) {
-        "" => object,
-        at => object.at(at),
-    };
-    Ok((kind != "ReplicationController" || template.is_set()?).then_some(template))
-}
-
-/// The request by which a controller will make a pod of the workload in this one; `None` if it is no workload.
-///
-/// Fields of that pod stand below [`template_of`] in the workload. It belongs to the workload itself, not to the ReplicaSet
-/// or Job that a controller would make in between.
-///
-/// # Errors
-/// The workload has no template.
-pub fn made_by<'a>(request: &Request<'a>) -> Result<Option<Request<'a>>, Undecided> {
-    let at = template_of(request.kind.name);
-    let known = matches!(request.kind.group, "" | "apps" | "batch" | "extensions");
-    if at.is_empty() || !known || request.kind.name == "PodTemplate" {
-        return Ok(None);
-    }
-    let arena = request.object.arena();
-    let Some(template) = template(request.object, request.kind.name)? else { return Ok(None) };
-    let text = |text: &str| Value::String(arena.text(text));
-    let (group, version) = (request.kind.group, request.kind.version);
-    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let name = request.display_name()?;
-    let owner = arena.object(&[
-        ("apiVersion", text(&api_version)),
-        ("kind", Value::String(request.kind.name)),
-        ("name", Value::String(name)),
-        ("controller", Value::Bool(true)),
-    ]);
-    let mut metadata = Vec::new();
-    for (key, field) in template.at("metadata").members()? {
-        if !matches!(key, "name" | "generateName" | "namespace" | "ownerReferences") {
-            metadata.push((key, field.value()?.copied().unwrap_or(Value::Null)));
-        }
-    }
-    metadata.push(("generateName", text(&format!("{name}-"))));
-    metadata.push(("namespace", Value::String(request.namespace)));
-    metadata.push(("ownerReferences", arena.list(&[owner])));
-    let pod = arena.object(&[
-        ("apiVersion", Value::String("v1")),
-        ("kind", Value::String("Pod")),
-        ("metadata", arena.object(&metadata)),
-        ("spec", template.at("spec").value()?.copied().unwrap_or(Value::Null)),
-    ]);
-    Ok(Some(Request::create(Field::root(pod, arena), request.namespace)?))
 }
 
 /// Whether the request can change what a rule about pods says, so that it has to be judged.

@@ -29,7 +29,7 @@ pub struct About {
     pub reads: &'static [Read],
     /// Whether it ever changes an object.
     pub mutates: bool,
-    /// Whether it ever denies one that it can read, so that it has to be asked of the object in its last form.
+    /// Whether it ever denies an object that it can read: the validating webhook's rules are of those that do.
     pub denies: bool,
 }
 

@@ -61,7 +61,7 @@ impl<'a> Review<'a> {
             }
             _ => None,
         };
-        let answer: Answer<'_> = Answer {
+        let answer = Answer {
             api_version: API_VERSION,
             kind: KIND,
             response: Response {

@@ -12,6 +12,13 @@ use crate::path::FieldPath;
 /// made of a million offences is answered like any other.
 pub const MOST_FINDINGS: usize = 1000;
 
+/// What the audit log is told of an object that is judged without the changes that a policy would have made: the API server
+/// went on without them.
+pub const NOT_CHANGED: &str = "not-changed";
+
+/// What the audit log is told where a policy cannot look at the objects that it needs to know before it changes anything.
+pub const CLUSTER_UNKNOWN: &str = "cluster-unknown";
+
 /// One thing that a policy found, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -151,6 +158,23 @@ impl Verdict {
             _ if !self.warnings.is_empty() => Outcome::Warn,
             _ => Outcome::Allow,
         }
+    }
+
+    /// Where nothing is changed any more: what was to be changed was not, and nothing is said of what it would have been.
+    pub(crate) fn make_no_edits(&mut self) {
+        if !self.edits.is_empty() {
+            self.edits.clear();
+            self.warnings.clear();
+            self.audit = Some(NOT_CHANGED.to_owned());
+        }
+    }
+
+    /// Changes nothing, and says that the policy could not look at what it needs for it.
+    pub(crate) fn could_not_look(&mut self, undecided: Undecided) {
+        self.edits.clear();
+        self.audit = Some(CLUSTER_UNKNOWN.to_owned());
+        let message = format!("changes nothing: {}", undecided.reason);
+        self.warnings.insert(Finding { field: undecided.field, message, control: None });
     }
 
     /// Turns the verdict into a denial that says why there is none.

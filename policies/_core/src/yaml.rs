@@ -114,13 +114,13 @@ impl<'a> Document<'a> {
         Places { start: self.start(), root: read.ok().and_then(|()| marks.root()) }
     }
 
-    /// Its text with these operations made, whose paths start below `prefix`; comments, order and style of all else are kept.
-    /// Whoever calls makes sure that the result reads as the patched object.
+    /// Its text with these operations made; comments, order and style of all else are kept. Whoever calls makes sure that the
+    /// result reads as the patched object.
     ///
     /// # Errors
     /// An operation that leads nowhere in the text; in words.
-    pub fn edited(&self, operations: &[Operation], prefix: &FieldPath) -> Result<String, String> {
-        edit::edited(self.text, operations, prefix)
+    pub fn edited(&self, operations: &[Operation]) -> Result<String, String> {
+        edit::edited(self.text, operations)
     }
 
     /// Where its content starts: the first line that is no comment, directive or marker.

@@ -1,26 +1,20 @@
 //! Which exporter a pod is to have: the one it names, or the one that its images are recognised to need.
 
 use policy_core::path::excerpt;
-use policy_core::pod::{Container, ContainerList, Pod};
+use policy_core::pod::{Container, Pod};
 use policy_core::{Field, ImageReference, Undecided};
 
 use crate::ExporterSidecar;
 use crate::exporter::Effective;
 use crate::exporters::METRICS_BUILT_IN;
-use crate::skip::{Reason, Skip};
-
-/// An exporter, or why there is none.
-pub(crate) type Chosen<'s, 'a> = Result<Effective<'s>, Skip<'a>>;
+use crate::skip::{Reason, Skip, Stop};
 
 /// The exporter of that name, as the pod's annotation has it.
 pub(crate) fn by_name<'s, 'a>(
     policy: &'s ExporterSidecar,
     annotation: Field<'a>,
     name: &str,
-) -> Chosen<'s, 'a> {
-    if let Some((server, _, how)) = METRICS_BUILT_IN.iter().find(|(server, ..)| *server == name) {
-        return Err(has_its_own(server, how, annotation));
-    }
+) -> Result<Effective<'s>, Stop<'a>> {
     let mut names = String::new();
     for known in policy.exporters() {
         if known.name == name {
@@ -29,8 +23,11 @@ pub(crate) fn by_name<'s, 'a>(
         names.push_str(known.name);
         names.push_str(", ");
     }
+    if let Some((server, _, how)) = METRICS_BUILT_IN.iter().find(|(server, ..)| *server == name) {
+        return Err(has_its_own(server, how, annotation).into());
+    }
     let message = format!("names no exporter: `{}`; there are {names}auto, and \"false\"", excerpt(name));
-    Err(Skip::new(Reason::UnknownExporter, annotation, message))
+    Err(Skip::new(Reason::UnknownExporter, annotation, message).into())
 }
 
 fn has_its_own<'a>(server: &str, how: &str, field: Field<'a>) -> Skip<'a> {
@@ -42,12 +39,12 @@ fn has_its_own<'a>(server: &str, how: &str, field: Field<'a>) -> Skip<'a> {
 pub(crate) fn by_image<'s, 'a>(
     policy: &'s ExporterSidecar,
     pod: &Pod<'a>,
-) -> Result<Chosen<'s, 'a>, Undecided> {
+) -> Result<Effective<'s>, Stop<'a>> {
     let exporters = policy.exporters();
     let mut found: Vec<Effective<'s>> = Vec::new();
     let (mut built_in, mut unreadable) = (None, None);
     for container in &pod.containers {
-        if !runs(container)? {
+        if !container.keeps_running()? {
             continue;
         }
         let field = container.field.at("image");
@@ -66,7 +63,7 @@ pub(crate) fn by_image<'s, 'a>(
         }
         let program = program(container)?;
         for exporter in &exporters {
-            let is_server = is_entrypoint(program) || exporter.has_program(program);
+            let is_server = program.is_empty() || exporter.has_program(program);
             let is_new = !found.iter().any(|found| found.name == exporter.name);
             if is_server && is_new && exporter.any_image(&|pattern| is_for(pattern, &image)) {
                 found.push(*exporter);
@@ -74,32 +71,22 @@ pub(crate) fn by_image<'s, 'a>(
         }
     }
     let spec = pod.spec.at("containers");
-    Ok(match (found.len(), found.first(), unreadable.or(built_in)) {
-        (1, Some(exporter), _) => Ok(*exporter),
-        (0, _, Some(skip)) => Err(skip),
-        (0, ..) => Err(Skip::new(
-            Reason::NotRecognised,
-            spec,
-            "adds no exporter: no container runs an image that one is known for; name the exporter in the annotation",
-        )),
-        _ => {
+    Err(match (found.as_slice(), unreadable.or(built_in)) {
+        ([exporter], _) => return Ok(*exporter),
+        ([], Some(skip)) => skip.into(),
+        ([], None) => {
+            let why = "no container runs an image that one is known for; name the exporter in the annotation";
+            Skip::new(Reason::NotRecognised, spec, format!("adds no exporter: {why}")).into()
+        }
+        (several, _) => {
             let mut message = "adds no exporter: the images are those of".to_owned();
-            for (i, exporter) in found.iter().enumerate() {
+            for (i, exporter) in several.iter().enumerate() {
                 message.push_str(if i == 0 { " " } else { " and " });
                 message.push_str(exporter.name);
             }
             message.push_str("; name one in the annotation");
-            Err(Skip::new(Reason::Ambiguous, spec, message))
+            Skip::new(Reason::Ambiguous, spec, message).into()
         }
-    })
-}
-
-/// Whether a container goes on running beside the others, as a native sidecar does.
-pub(crate) fn runs(container: &Container<'_>) -> Result<bool, Undecided> {
-    Ok(match container.list {
-        ContainerList::Regular => true,
-        ContainerList::Init => container.field.at("restartPolicy").str()? == Some("Always"),
-        ContainerList::Ephemeral => false,
     })
 }
 
@@ -115,17 +102,19 @@ fn is_for(pattern: &str, image: &ImageReference<'_>) -> bool {
         .is_none_or(|word| image.tag.is_some_and(|tag| tag.split(['-', '.', '_']).any(|part| part == word)))
 }
 
-/// The program that a container is told to run, without its folder; empty where that is left to the image.
+/// The program that a container is told to run, without its folder; empty where that is left to the image. What only starts
+/// another program, flags, and files of configuration are passed over.
 fn program<'a>(container: &Container<'a>) -> Result<&'a str, Undecided> {
-    let first = |list: Field<'a>| Ok(list.items()?.next().map(Field::text).transpose()?.unwrap_or_default());
-    let command = first(container.field.at("command"))?;
-    // Flags are for the image's own entrypoint.
-    let args = first(container.field.at("args"))?;
-    let program = if command.is_empty() && !args.starts_with('-') { args } else { command };
-    Ok(program.rsplit('/').next().unwrap_or_default())
-}
-
-/// Whether a program is what images start their servers with.
-fn is_entrypoint(program: &str) -> bool {
-    matches!(program, "" | "run.sh" | "tini" | "dumb-init") || program.ends_with("entrypoint.sh")
+    for list in ["command", "args"] {
+        for word in container.field.at(list).items()? {
+            let word = word.text()?;
+            let name = word.rsplit('/').next().unwrap_or_default();
+            let starts_another =
+                matches!(name, "run.sh" | "tini" | "dumb-init") || name.ends_with("entrypoint.sh");
+            if !starts_another && !word.starts_with('-') && !name.ends_with(".conf") {
+                return Ok(name);
+            }
+        }
+    }
+    Ok("")
 }

@@ -1,8 +1,9 @@
 //! What an exporter is, and what settings make of it.
 
-use crate::settings::ExporterSettings;
+use crate::settings::{AmountSettings, ExporterSettings, Form};
 
-/// An exporter that is built in. In arguments and in values of variables `{port}` and `{username}` are filled in.
+/// An exporter that is built in. In arguments and in values of variables `{port}`, `{username}` and `{variable}`, the one that
+/// gets the Secret's key, are filled in.
 pub(crate) struct Exporter {
     /// The image, with an exact tag.
     pub(crate) image: &'static str,
@@ -17,6 +18,8 @@ pub(crate) struct Exporter {
     pub(crate) run_as_user: u32,
     /// A path that answers without a look at the database; empty where there is none, and the port is all that is probed.
     pub(crate) liveness_path: &'static str,
+    /// The form that it has to have, whatever settings say of all.
+    pub(crate) form: Option<Form>,
     pub(crate) cpu: Amount,
     pub(crate) memory: Amount,
     /// The images it is for: see [`ExporterSettings::images`].
@@ -89,16 +92,14 @@ impl<'s> Effective<'s> {
     }
 
     /// Requests and limits: of processors, of memory.
-    pub(crate) fn requests(self) -> (&'s str, &'s str) {
-        let cpu = self.setting(|s| Some(s.cpu.as_ref()?.request.as_str()));
-        let memory = self.setting(|s| Some(s.memory.as_ref()?.request.as_str()));
-        (cpu.unwrap_or(self.built_in.cpu.request), memory.unwrap_or(self.built_in.memory.request))
-    }
-
-    pub(crate) fn limits(self) -> (&'s str, &'s str) {
-        let cpu = self.setting(|s| Some(s.cpu.as_ref()?.limit.as_str()));
-        let memory = self.setting(|s| Some(s.memory.as_ref()?.limit.as_str()));
-        (cpu.unwrap_or(self.built_in.cpu.limit), memory.unwrap_or(self.built_in.memory.limit))
+    pub(crate) fn resources(self) -> [(&'s str, &'s str); 2] {
+        let of = |setting: Option<&'s AmountSettings>, built_in: &Amount| match setting {
+            Some(amount) => (amount.request.as_str(), amount.limit.as_str()),
+            None => (built_in.request, built_in.limit),
+        };
+        let cpu = of(self.setting(|s| s.cpu.as_ref()), &self.built_in.cpu);
+        let memory = of(self.setting(|s| s.memory.as_ref()), &self.built_in.memory);
+        [(cpu.0, memory.0), (cpu.1, memory.1)]
     }
 
     /// The arguments, those for credentials last.
@@ -145,16 +146,21 @@ impl<'s> Effective<'s> {
     }
 
     fn fill(self, text: &str) -> String {
-        let username = self.setting(|s| s.username.as_deref()).unwrap_or(self.built_in.username);
-        let mut filled = String::with_capacity(text.len());
-        for (i, part) in text.split('{').enumerate() {
-            match (i, part.split_once('}')) {
-                (0, _) => filled.push_str(part),
-                (_, Some(("port", rest))) => filled.push_str(&(self.port().to_string() + rest)),
-                (_, Some(("username", rest))) => filled.push_str(&(username.to_owned() + rest)),
-                _ => filled.push_str(&("{".to_owned() + part)),
-            }
+        let port = self.port().to_string();
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            filled += before;
+            let (name, behind) = after.split_once('}').unwrap_or_default();
+            let value = match name {
+                "port" => Some(port.as_str()),
+                "username" => self.setting(|s| s.username.as_deref()).or(Some(self.built_in.username)),
+                "variable" => self.secret_variable(),
+                _ => None,
+            };
+            filled += value.unwrap_or("{");
+            rest = if value.is_some() { behind } else { after };
         }
-        filled
+        filled + rest
     }
 }

@@ -1,4 +1,7 @@
 //! The exporters that are built in, one file each, with the source of what it says.
+//!
+//! To add one: its file, its line in `BUILT_IN`, its line in the table of the page (`lib.rs`), the cases `patch-NAME`,
+//! `patch-auto-NAME` and `patch-classic-NAME`, and its port in `prometheus-labels` (`ports.rs`). Tests ask for all of them.
 
 mod elasticsearch;
 mod kafka;
@@ -12,6 +15,7 @@ mod postgres;
 mod redis;
 
 use crate::exporter::{Amount, Credentials, Exporter};
+use crate::settings::Form;
 
 /// All of them, by name.
 pub(crate) const BUILT_IN: &[(&str, &Exporter)] = &[
@@ -50,6 +54,7 @@ pub(crate) const COMMON: Exporter = Exporter {
     // `nobody`: images that name it by that word alone do not start under `runAsNonRoot`.
     run_as_user: 65534,
     liveness_path: "/",
+    form: None,
     cpu: Amount { request: "10m", limit: "200m" },
     memory: Amount { request: "32Mi", limit: "128Mi" },
     images: &[],

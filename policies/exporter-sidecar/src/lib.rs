@@ -6,10 +6,11 @@ mod exporters;
 mod settings;
 mod sidecar;
 mod skip;
+mod wanted;
 
-use policy_core::pod::{EXPORTER_STATUS, MIRROR, Pod};
+use policy_core::pod::{EXPORTER_STATUS, Pod};
 use policy_core::{
-    About, Arena, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Value, Verdict,
+    About, Arena, Cluster, Evaluate, Policy, Read, Request, Scope, Severity, Undecided, Value, Verdict,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use exporter::Effective;
 pub use settings::{AmountSettings, ExporterSettings, Form, OnMissing, Variable};
 pub use skip::Reason;
-use skip::Skip;
+use skip::{Skip, Stop};
 
 /// The pod's annotation, and the namespace's label: which exporter, or whether to look for one.
 pub const INJECT_EXPORTER: &str = "pratique.dev/inject-exporter";
@@ -39,12 +40,12 @@ pub const EXPORTER_SECRET: &str = "pratique.dev/exporter-secret";
 /// for `auto`; `"false"` opts out.
 ///
 /// Its password or URI comes from the Secret and key that the annotation `pratique.dev/exporter-secret: SECRET/KEY` names,
-/// or a setting; never from an argument. The database's user is `exporter` unless settings name another.
+/// or a setting, and is in no manifest. The database's user is `exporter` unless settings name another.
 ///
 /// | exporter | for | port | the Secret's key holds |
 /// |---|---|---|---|
 /// | `elasticsearch` | Elasticsearch, OpenSearch | 9114 | the password, where security is on |
-/// | `kafka` | Kafka | 9308 | the SASL password, where it is on |
+/// | `kafka` | Kafka; always classic, for it ends while no broker answers | 9308 | the SASL password, where it is on |
 /// | `memcached` | Memcached | 9150 | nothing |
 /// | `mongodb` | MongoDB | 9216 | the URI, with user and password |
 /// | `mysqld` | MySQL, MariaDB, Percona Server | 9104 | the password |
@@ -99,7 +100,12 @@ pub const EXPORTER_SECRET: &str = "pratique.dev/exporter-secret";
 ///   `pratique check` says which of them is missing.
 /// - Images are recognised by the last segment of their path, from whatever registry. `mysqld-exporter`, `mongo-express` or
 ///   `mysql-operator` are not `mysql`; a container that runs `mysqldump` of the image `mysql` is no server.
-/// - On Kubewarden it looks up the namespace's labels (`contextAwareResources`).
+/// - On Kubewarden it looks up the namespace's labels (`contextAwareResources`); where it may not, it changes nothing and says so
+///   (`cluster-unknown`). A policy that changes objects is asked only while they are changed there, and fails open: the
+///   denial above is certain in the native webhook alone.
+/// - A pod whose every container has limits equal to its requests loses that class (`Guaranteed`) by an exporter whose limits
+///   are higher than its requests; settings can make them equal.
+/// - Where the API server goes on without the patch, the audit log has `not-changed` from the validating webhook.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ExporterSidecar {
@@ -138,15 +144,17 @@ impl Evaluate for ExporterSidecar {
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
         let Some(pod) = Pod::of(request)? else { return Ok(()) };
-        let annotation = pod.annotations().key(INJECT_EXPORTER);
-        if let Err(skip) = self.inject(request, cluster, &pod, verdict)? {
-            verdict.audit(skip.reason.as_str());
-            let pod_asked = !matches!(annotation.str()?, None | Some("false"));
-            if self.on_missing == OnMissing::Deny && skip.reason.is_a_mistake(pod_asked) {
-                verdict.deny(skip.field, skip.message);
-            } else if pod_asked {
-                verdict.warn(skip.field, format!("{} ({})", skip.message, skip.reason.as_str()));
-            }
+        let skip = match self.inject(request, cluster, &pod, verdict) {
+            Ok(()) => return Ok(()),
+            Err(Stop::Undecided(undecided)) => return Err(undecided),
+            Err(Stop::Skip(skip)) => skip,
+        };
+        verdict.audit(skip.reason.as_str());
+        let pod_asked = !matches!(pod.annotations().key(INJECT_EXPORTER).str()?, None | Some("false"));
+        if self.on_missing == OnMissing::Deny && skip.reason.is_a_mistake(pod_asked) {
+            verdict.deny(skip.field, skip.message);
+        } else if pod_asked {
+            verdict.warn(skip.field, format!("{} ({})", skip.message, skip.reason.as_str()));
         }
         Ok(())
     }
@@ -160,76 +168,38 @@ impl ExporterSidecar {
         cluster: &dyn Cluster,
         pod: &Pod<'a>,
         verdict: &mut Verdict,
-    ) -> Result<Result<(), Skip<'a>>, Undecided> {
+    ) -> Result<(), Stop<'a>> {
+        wanted::by_anybody(request, cluster, pod)?;
+        wanted::suitable(pod)?;
         let annotation = pod.annotations().key(INJECT_EXPORTER);
-        let asked = annotation.str()?;
-        if let Some(skip) = not_wanted(request, cluster, annotation)? {
-            return Ok(Err(skip));
-        }
-        if let Some(skip) = self.unsuitable(pod)? {
-            return Ok(Err(skip));
-        }
-        let chosen = match asked {
+        let exporter = match annotation.str()? {
             None | Some("auto") => detect::by_image(self, pod)?,
-            Some(name) => detect::by_name(self, annotation, name),
+            Some(name) => detect::by_name(self, annotation, name)?,
         };
-        let exporter = match chosen {
-            Ok(exporter) => exporter,
-            Err(skip) => return Ok(Err(skip)),
-        };
-        let status = pod.annotations().key(EXPORTER_STATUS);
+        let form = exporter.built_in.form.unwrap_or(self.form);
+        wanted::suitable_for(form, pod)?;
         let present = sidecar::present(exporter, pod, verdict)?;
         if !verdict.denials.is_empty() {
-            return Ok(Ok(()));
+            return Ok(());
         }
+        let injected = format!("injected-{}", exporter.name);
         if let Some(container) = present {
-            if status.is_set()? {
-                verdict.audit(format!("injected-{}", exporter.name));
-                return Ok(Ok(()));
+            let name = container.field.at("name");
+            if pod.added_container()? == name.str()? {
+                verdict.audit(injected);
+                return Ok(());
             }
             let message = format!("adds no exporter: this container is one of {} already", exporter.name);
-            return Ok(Err(Skip::new(Reason::AlreadyPresent, container.field.at("name"), message)));
+            return Err(Skip::new(Reason::AlreadyPresent, name, message).into());
         }
-        let port = match sidecar::port_name(exporter.port(), pod)? {
-            Ok(port) => port,
-            Err(skip) => return Ok(Err(skip)),
-        };
-        let secret = match sidecar::secret(exporter, pod)? {
-            Ok(secret) => secret,
-            Err(skip) => return Ok(Err(skip)),
-        };
+        let port_name = sidecar::port_name(exporter.port(), pod)?;
+        let secret = sidecar::secret(exporter, pod)?;
         let arena = request.object.arena();
-        let container = sidecar::container(exporter, self.form, &port, secret, arena);
-        verdict.append(sidecar::list(self.form, pod), container);
-        verdict.set(status, status_of(exporter, arena));
-        verdict.audit(format!("injected-{}", exporter.name));
-        Ok(Ok(()))
-    }
-
-    /// Why no pod of that kind gets an exporter.
-    fn unsuitable<'a>(&self, pod: &Pod<'a>) -> Result<Option<Skip<'a>>, Undecided> {
-        let mirror = pod.annotations().key(MIRROR);
-        let (network, restart) = (pod.spec.at("hostNetwork"), pod.spec.at("restartPolicy"));
-        let skip = |reason, field, message: &str| {
-            Ok(Some(Skip::new(reason, field, format!("adds no exporter: {message}"))))
-        };
-        if mirror.is_set()? {
-            return skip(Reason::MirrorPod, mirror, "a mirror pod cannot be changed");
-        }
-        if network.is_true()? {
-            return skip(Reason::HostNetwork, network, "it would listen on the node's own address");
-        }
-        if pod.is_windows()? {
-            return skip(Reason::Windows, pod.spec.at("os.name"), "exporters are built for Linux");
-        }
-        if self.form == Form::Classic && restart.str()?.is_some_and(|policy| policy != "Always") {
-            return skip(
-                Reason::RunsToCompletion,
-                restart,
-                "a classic container would keep the pod from ending; native ones do not",
-            );
-        }
-        Ok(None)
+        let container = sidecar::container(exporter, form, &port_name, secret, arena);
+        verdict.append(sidecar::list(form, pod), container);
+        verdict.set(pod.annotations().key(EXPORTER_STATUS), status_of(exporter, arena));
+        verdict.audit(injected);
+        Ok(())
     }
 
     /// All exporters that there are.
@@ -246,31 +216,6 @@ impl ExporterSidecar {
             }
         }
         exporters
-    }
-}
-
-/// Why the pod is not looked at, if it is not.
-fn not_wanted<'a>(
-    request: &Request<'a>,
-    cluster: &dyn Cluster,
-    annotation: Field<'a>,
-) -> Result<Option<Skip<'a>>, Undecided> {
-    let skip = |reason, message| Ok(Some(Skip::new(reason, annotation, message)));
-    match annotation.str()? {
-        Some("false") => return skip(Reason::OptedOut, "the pod wants no exporter"),
-        Some(_) => return Ok(None),
-        None => {}
-    }
-    if !cluster.has("", "Namespace") {
-        return skip(Reason::NamespaceUnknown, "the labels of namespaces are not known here");
-    }
-    let arena = request.object.arena();
-    let namespace = cluster.get("", "Namespace", None, request.namespace, arena)?;
-    let label =
-        namespace.map(|namespace| namespace.at("metadata.labels").key(INJECT_EXPORTER).str()).transpose()?;
-    match label.flatten() {
-        Some("enabled") => Ok(None),
-        _ => skip(Reason::NotRequested, "neither the pod nor its namespace asks for an exporter"),
     }
 }
 

@@ -28,8 +28,8 @@ pub enum OnMissing {
     Deny,
 }
 
-/// What is said of an exporter; what is left out is as it is built in. In `args` and `env` `{port}` and `{username}` are
-/// filled in.
+/// What is said of an exporter; what is left out is as it is built in. In `args` and `env` `{port}`, `{username}` and
+/// `{variable}`, the one that gets the Secret's key, are filled in.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ExporterSettings {
@@ -90,12 +90,15 @@ impl ExporterSettings {
     /// What the types cannot say.
     pub(crate) fn validate(&self, is_built_in: bool) -> Result<(), String> {
         if !is_built_in && (self.image.is_none() || self.port.is_none()) {
-            return Err("must have an image and a port, for it is not one of those built in".to_owned());
+            return Err("must have an image and a port, for none is built in".to_owned());
         }
         self.image.as_deref().map_or(Ok(()), exact_image)?;
         for (wrong, reason) in [
             (self.port.is_some_and(|port| !(1..=65535).contains(&port)), "port: must be from 1 to 65535"),
-            (self.run_as_user == Some(0), "runAsUser: must not be 0"),
+            (
+                self.run_as_user.is_some_and(|user| !(1..=0x7fff_ffff).contains(&user)),
+                "runAsUser: must be from 1 to 2147483647",
+            ),
             (
                 self.liveness_path.as_ref().is_some_and(|p| !p.is_empty() && !p.starts_with('/')),
                 "livenessPath: must start with /",
@@ -109,6 +112,7 @@ impl ExporterSettings {
                 return Err(reason.to_owned());
             }
         }
+        self.check_names()?;
         if let Some(secret) = self.secret.as_ref().filter(|secret| secret_key(secret).is_none()) {
             return Err(format!("secret: must be SECRET/KEY, is `{secret}`"));
         }
@@ -116,14 +120,38 @@ impl ExporterSettings {
             self.cpu.iter().map(|cpu| ("cpu", cpu)).chain(self.memory.iter().map(|memory| ("memory", memory)))
         {
             let read = |text: &str| {
-                quantity(text)
-                    .ok_or_else(|| format!("{resource}: `{text}` must be a quantity, such as 10m or 32Mi"))
+                quantity(text).ok_or_else(|| {
+                    format!("{resource}: `{text}` must be a whole quantity, such as 10m or 32Mi")
+                })
             };
             if read(request)? > read(limit)? {
                 return Err(format!("{resource}: `{request}` must not be more than its limit `{limit}`"));
             }
         }
         Ok(())
+    }
+}
+
+impl ExporterSettings {
+    /// The variables have names, each once, and none is the one that a Secret is for.
+    fn check_names(&self) -> Result<(), String> {
+        let built_in = BUILT_IN.iter().find(|(name, _)| *name == self.name);
+        let built_in = built_in.and_then(|(_, exporter)| exporter.credentials.as_ref()).map(|c| c.variable);
+        let secret = self.secret_variable.as_deref().or(built_in).unwrap_or("-");
+        let env = self.env.as_deref().unwrap_or_default();
+        let is_name =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b'=');
+        for (i, Variable { name, .. }) in env.iter().enumerate() {
+            if !is_name(name) || name == secret || env.iter().take(i).any(|earlier| earlier.name == *name) {
+                return Err(format!(
+                    "env: `{name}` must be a name, stand there once, and not be a Secret's variable"
+                ));
+            }
+        }
+        match is_name(secret) {
+            true => Ok(()),
+            false => Err("secretVariable: must be a name".to_owned()),
+        }
     }
 }
 
@@ -161,12 +189,12 @@ fn exact_image(image: &str) -> Result<(), String> {
 /// `SECRET/KEY` taken apart, if it is one: a Secret's name is a DNS subdomain, a key has letters, digits and `-_.`.
 pub(crate) fn secret_key(text: &str) -> Option<(&str, &str)> {
     let (name, key) = text.split_once('/')?;
-    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_name = name.split('.').all(|label| {
-        label.bytes().next().is_some_and(word)
-            && label.bytes().last().is_some_and(word)
-            && label.bytes().all(|byte| word(byte) || byte == b'-')
-    });
+    let word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label = |label: &[u8]| {
+        let ends = [label.first(), label.last()].map(|end| end.is_some_and(word));
+        ends == [true; 2] && label.iter().all(|byte| word(byte) || *byte == b'-')
+    };
+    let is_name = name.as_bytes().split(|byte| *byte == b'.').all(label);
     let is_key = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     let fits = (1..=253).contains(&name.len()) && (1..=253).contains(&key.len());
     (is_name && is_key && fits && key != "." && !key.starts_with("..")).then_some((name, key))

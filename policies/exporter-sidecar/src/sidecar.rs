@@ -4,10 +4,9 @@ use policy_core::path::excerpt;
 use policy_core::pod::{Container, Pod};
 use policy_core::{Arena, Field, ImageReference, Undecided, Value, Verdict};
 
-use crate::detect::runs;
 use crate::exporter::Effective;
 use crate::settings::secret_key;
-use crate::skip::{Reason, Skip};
+use crate::skip::{Reason, Skip, Stop};
 use crate::{EXPORTER_SECRET, Form};
 
 /// The name of the container.
@@ -28,7 +27,9 @@ pub(crate) fn present<'a>(
     for container in &pod.containers {
         let image = container.field.at("image").text()?;
         let reference = ImageReference::parse(image);
-        if reference.is_ok_and(|reference| is_exporter(exporter, &name, &reference)) && runs(container)? {
+        if reference.is_ok_and(|reference| is_exporter(exporter, &name, &reference))
+            && container.keeps_running()?
+        {
             found = found.or(Some(*container));
         } else if container.field.at("name").text()? == name {
             let message = format!(
@@ -51,26 +52,30 @@ fn is_exporter(exporter: Effective<'_>, name: &str, image: &ImageReference<'_>) 
 /// A name for the port that no container of the pod has given away.
 ///
 /// It is the same whatever other policies name `metrics`: who scrapes by name finds it in every pod.
-pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<Result<String, Skip<'a>>, Undecided> {
-    let mut names = Vec::new();
+pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, Stop<'a>> {
+    let (mut names, mut taken) = (Vec::new(), None);
     for container in &pod.containers {
-        for taken in container.field.at("ports").items()? {
-            names.push(taken.at("name").text()?);
-            let number = taken.at("containerPort");
-            if number.int()? == Some(port.into()) && taken.at("protocol").str()?.unwrap_or("TCP") == "TCP" {
-                let message = format!(
-                    "adds no exporter: it listens on port {port}, which this container has; settings can move it"
-                );
-                return Ok(Err(Skip::new(Reason::PortTaken, number, message)));
+        for own in container.field.at("ports").items()? {
+            names.push(own.at("name").text()?);
+            let number = own.at("containerPort");
+            if number.int()? == Some(port.into()) && own.at("protocol").str()?.unwrap_or("TCP") == "TCP" {
+                taken = taken.or(Some(number));
             }
         }
     }
     let free = [format!("metrics-{port}"), format!("exporter-{port}")];
-    Ok(free.into_iter().find(|name| !names.contains(&name.as_str())).ok_or_else(|| {
-        let message =
-            format!("adds no exporter: the port names metrics-{port} and exporter-{port} are taken");
-        Skip::new(Reason::PortTaken, pod.spec.at("containers"), message)
-    }))
+    let free = free.into_iter().find(|name| !names.contains(&name.as_str()));
+    let (field, why) = match (taken, free) {
+        (None, Some(name)) => return Ok(name),
+        (Some(number), _) => {
+            (number, format!("it listens on port {port}, which this container has; settings can move it"))
+        }
+        (None, None) => {
+            let why = format!("the port names metrics-{port} and exporter-{port} are taken");
+            (pod.spec.at("containers"), why)
+        }
+    };
+    Err(Skip::new(Reason::PortTaken, field, format!("adds no exporter: {why}")).into())
 }
 
 /// A Secret's name and its key.
@@ -80,20 +85,23 @@ pub(crate) type SecretKey<'s> = (&'s str, &'s str);
 pub(crate) fn secret<'s, 'a: 's>(
     exporter: Effective<'s>,
     pod: &Pod<'a>,
-) -> Result<Result<Option<SecretKey<'s>>, Skip<'a>>, Undecided> {
+) -> Result<Option<SecretKey<'s>>, Stop<'a>> {
     let annotation = pod.annotations().key(EXPORTER_SECRET);
     let Some(named) = annotation.str()?.or(exporter.secret()) else {
         if !exporter.needs_secret() {
-            return Ok(Ok(None));
+            return Ok(None);
         }
         let message =
             format!("must be set to SECRET/KEY: the exporter of {} needs a password or a URI", exporter.name);
-        return Ok(Err(Skip::new(Reason::SecretMissing, annotation, message)));
+        return Err(Skip::new(Reason::SecretMissing, annotation, message).into());
     };
-    Ok(secret_key(named).map(Some).ok_or_else(|| {
-        let message = format!("must be SECRET/KEY, is `{}`", excerpt(named));
-        Skip::new(Reason::SecretMalformed, annotation, message)
-    }))
+    match secret_key(named) {
+        Some(secret) => Ok(Some(secret)),
+        None => {
+            let message = format!("must be SECRET/KEY, is `{}`", excerpt(named));
+            Err(Skip::new(Reason::SecretMalformed, annotation, message).into())
+        }
+    }
 }
 
 /// The container, in that arena.
@@ -119,7 +127,8 @@ pub(crate) fn container<'a>(
     }
     let ports = [texts("name", port_name), ("containerPort", port), texts("protocol", "TCP")];
     members.push(("ports", arena.list(&[arena.object(&ports)])));
-    let resources = [("requests", amounts(exporter.requests())), ("limits", amounts(exporter.limits()))];
+    let [requests, limits] = exporter.resources().map(amounts);
+    let resources = [("requests", requests), ("limits", limits)];
     members.push(("resources", arena.object(&resources)));
     // No readiness probe: it would take the database out of its Service when only the exporter is at fault.
     let probe = match exporter.liveness_path() {

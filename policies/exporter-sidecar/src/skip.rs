@@ -1,6 +1,6 @@
 //! Why a pod gets no exporter: one reason out of this list, the same in warnings, in the audit log and on the page.
 
-use policy_core::Field;
+use policy_core::{Field, Undecided};
 
 /// Declares [`Reason`], so that a reason's word, its meaning and the list of all stand in one place.
 macro_rules! reasons {
@@ -84,5 +84,23 @@ pub(crate) struct Skip<'a> {
 impl<'a> Skip<'a> {
     pub(crate) fn new(reason: Reason, field: Field<'a>, message: impl Into<String>) -> Self {
         Skip { reason, field, message: message.into() }
+    }
+}
+
+/// What ends the way to an exporter: a reason to add none, or that it cannot be decided.
+pub(crate) enum Stop<'a> {
+    Skip(Skip<'a>),
+    Undecided(Undecided),
+}
+
+impl<'a> From<Skip<'a>> for Stop<'a> {
+    fn from(skip: Skip<'a>) -> Self {
+        Stop::Skip(skip)
+    }
+}
+
+impl From<Undecided> for Stop<'_> {
+    fn from(undecided: Undecided) -> Self {
+        Stop::Undecided(undecided)
     }
 }

@@ -1,6 +1,6 @@
 //! What cannot be seen in a case: settings that are refused, and that the page names what there is.
 
-use policy_core::{Entry, NoCluster};
+use policy_core::{Entry, Field, NoCluster};
 
 use super::*;
 
@@ -22,7 +22,25 @@ fn settings_are_held_to_what_a_pod_can_run() {
         (r#"{"exporters":[{"name":"mysqld","image":"x:latest"}]}"#, "must have a tag other than latest"),
         (r#"{"exporters":[{"name":"mysqld","port":0}]}"#, "port: must be from 1 to 65535"),
         (r#"{"exporters":[{"name":"mysqld","port":70000}]}"#, "port: must be from 1 to 65535"),
-        (r#"{"exporters":[{"name":"mysqld","runAsUser":0}]}"#, "runAsUser: must not be 0"),
+        (r#"{"exporters":[{"name":"mysqld","runAsUser":0}]}"#, "runAsUser: must be from 1 to 2147483647"),
+        (
+            r#"{"exporters":[{"name":"mysqld","runAsUser":3000000000}]}"#,
+            "runAsUser: must be from 1 to 2147483647",
+        ),
+        (r#"{"exporters":[{"name":"mysqld","env":[{"name":"","value":"x"}]}]}"#, "env: `` must be a name"),
+        (
+            r#"{"exporters":[{"name":"mysqld","env":[{"name":"A=B","value":"x"}]}]}"#,
+            "env: `A=B` must be a name",
+        ),
+        (r#"{"exporters":[{"name":"redis","secretVariable":""}]}"#, "secretVariable: must be a name"),
+        (
+            r#"{"exporters":[{"name":"redis","env":[{"name":"REDIS_PASSWORD","value":"x"}]}]}"#,
+            "env: `REDIS_PASSWORD` must be a name, stand there once, and not be a Secret's",
+        ),
+        (
+            r#"{"exporters":[{"name":"redis","env":[{"name":"A","value":"x"},{"name":"A","value":"y"}]}]}"#,
+            "env: `A` must be a name, stand there once",
+        ),
         (r#"{"exporters":[{"name":"mysqld","secret":"name"}]}"#, "secret: must be SECRET/KEY, is `name`"),
         (r#"{"exporters":[{"name":"mysqld","livenessPath":"healthz"}]}"#, "livenessPath: must start with /"),
         (r#"{"exporters":[{"name":"mysqld","imagee":"x:1"}]}"#, "unknown field `imagee`"),
@@ -39,7 +57,7 @@ fn settings_are_held_to_what_a_pod_can_run() {
         ),
         (
             r#"{"exporters":[{"name":"mysqld","memory":{"request":"1x","limit":"1"}}]}"#,
-            "`1x` must be a quantity",
+            "`1x` must be a whole quantity",
         ),
         (r#"{"exporters":[{"name":"mysqld"},{"name":"mysqld"}]}"#, "`mysqld` stands there twice"),
         (r#"{"form":"sidecar"}"#, "unknown variant `sidecar`"),

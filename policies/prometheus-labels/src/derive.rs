@@ -2,6 +2,7 @@
 //! (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
 
 use policy_core::pod::{ContainerList, Pod};
+use policy_core::workload::workload_behind;
 use policy_core::{Field, ImageReference, Undecided};
 
 pub(crate) const NAME: &str = "app.kubernetes.io/name";
@@ -20,11 +21,11 @@ pub(crate) fn name_of_pod(metadata: Field<'_>) -> Result<Option<String>, Undecid
         if owner.at("controller").is_true()? {
             let (kind, name) = (owner.at("kind").text()?, owner.at("name").text()?);
             let hash = metadata.at("labels").key("pod-template-hash").text()?;
-            return Ok(value(workload(kind, name, hash)));
+            return Ok(value(workload_behind(kind, name, hash).map_or(name, |(_, name)| name)));
         }
     }
-    let generated = metadata.at("generateName").text()?.trim_end_matches('-');
-    Ok(value(if generated.is_empty() { metadata.at("name").text()? } else { generated }))
+    // A pod that nobody made is not named after itself: a ReplicaSet whose selector asks for no more would adopt it.
+    Ok(None)
 }
 
 /// The name of a Service's application: as its labels or its selector have it, or its own.
@@ -57,20 +58,11 @@ pub(crate) fn version(pod: &Pod<'_>) -> Result<Option<String>, Undecided> {
 
 fn older(labels: Field<'_>) -> Result<Option<&str>, Undecided> {
     for key in OLDER {
-        if let Some(name) = labels.key(key).str()? {
+        if let Some(name) = labels.key(key).str()?.filter(|name| !name.is_empty()) {
             return Ok(Some(name));
         }
     }
     Ok(None)
-}
-
-/// The workload that a controller of pods belongs to: of a ReplicaSet the Deployment, of a Job the CronJob.
-fn workload<'n>(kind: &str, name: &'n str, hash: &str) -> &'n str {
-    let Some((stem, end)) = name.rsplit_once('-') else { return name };
-    let of_deployment = kind == "ReplicaSet" && !hash.is_empty() && end == hash;
-    // The minute for which it was scheduled.
-    let of_cron_job = kind == "Job" && end.len() >= 8 && end.bytes().all(|byte| byte.is_ascii_digit());
-    if of_deployment || of_cron_job { stem } else { name }
 }
 
 fn value(text: &str) -> Option<String> {

@@ -3,10 +3,11 @@
 mod derive;
 mod ports;
 
+use policy_core::path::excerpt;
 use policy_core::pod::{MIRROR, Pod};
+use policy_core::selector::Labels;
 use policy_core::{
-    About, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Value, Verdict,
-    selector,
+    About, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Verdict,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,8 @@ pub const SCRAPE: &str = "pratique.dev/scrape";
 ///
 /// - the label `pratique.dev/scrape: "true"`, which a ServiceMonitor or PodMonitor can select by;
 /// - the label `release`, if the setting names one: what the selectors of kube-prometheus-stack ask for;
-/// - `app.kubernetes.io/name`, from the labels `app`, `k8s-app` or `name`, from the Service's selector, or from the workload
-///   that makes the pod; `app.kubernetes.io/instance` from Helm's annotation or the label `release`;
+/// - `app.kubernetes.io/name`, from the labels `app`, `k8s-app` or `name`, from the Service's selector or name, or from the
+///   workload that makes the pod; `app.kubernetes.io/instance` from Helm's annotation or the label `release`;
 ///   `app.kubernetes.io/version` from the tag of the first container's image;
 /// - the name `metrics` for its metrics port, if that has none and no other port is called so. Monitors select by name.
 ///
@@ -41,9 +42,10 @@ pub const SCRAPE: &str = "pratique.dev/scrape";
 ///
 /// ## What is special
 ///
-/// - A label can make a pod match more than the monitor: a Service would send it requests, a NetworkPolicy isolate it. Where
-///   an added label does that, the request is warned of, with the name of the object. This needs to know the cluster's
-///   Services and NetworkPolicies; where a host does not, it says nothing.
+/// - A label can make a pod match more than the monitor: a Service would send it requests, a NetworkPolicy isolate it, or
+///   no longer. Where an added label does that, the request is warned of, with the name of the object. This needs to know the
+///   cluster's Services and NetworkPolicies. A webhook without a cluster says nothing; a Kubewarden that may not read them
+///   changes nothing and says so (`cluster-unknown` in the audit log).
 /// - It changes nothing on UPDATE: the labels of a running pod are what controllers count by.
 /// - A mirror pod and a Service of type ExternalName are left as they are.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -54,7 +56,7 @@ pub struct PrometheusLabels {
     /// The value of the label `release`; none is added if it is empty.
     pub release: String,
     /// Numbers of further ports that serve metrics, beside those of known exporters.
-    pub metrics_ports: Vec<u16>,
+    pub metrics_ports: Vec<u32>,
 }
 
 /// What targets are marked with.
@@ -85,9 +87,9 @@ impl Policy for PrometheusLabels {
         if !self.release.is_empty() && !derive::is_label_value(&self.release) {
             return Err(format!("release: `{}` is no label value", self.release));
         }
-        match self.metrics_ports.contains(&0) {
-            true => Err("metricsPorts: must not hold 0".to_owned()),
-            false => Ok(()),
+        match self.metrics_ports.iter().find(|port| !(1..=65535).contains(*port)) {
+            Some(port) => Err(format!("metricsPorts: must be from 1 to 65535, is `{port}`")),
+            None => Ok(()),
         }
     }
 }
@@ -130,7 +132,7 @@ impl Evaluate for PrometheusLabels {
 }
 
 /// Labels and what they become, where that is known.
-type Labels = Vec<(&'static str, Option<String>)>;
+type Derived = Vec<(&'static str, Option<String>)>;
 
 impl PrometheusLabels {
     fn service(&self, request: &Request<'_>, verdict: &mut Verdict) -> Result<(), Undecided> {
@@ -148,7 +150,7 @@ impl PrometheusLabels {
     }
 
     /// What pods and Services get alike.
-    fn common(&self, metadata: Field<'_>) -> Result<Labels, Undecided> {
+    fn common(&self, metadata: Field<'_>) -> Result<Derived, Undecided> {
         let release = Some(self.release.clone()).filter(|release| !release.is_empty());
         Ok(vec![
             (SCRAPE, Some("true".to_owned())),
@@ -162,7 +164,7 @@ impl PrometheusLabels {
         &self,
         request: &Request<'_>,
         cluster: &dyn Cluster,
-        added: Labels,
+        added: Derived,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
         let labels = request.object.at("metadata.labels");
@@ -170,41 +172,49 @@ impl PrometheusLabels {
         if added.is_empty() {
             return Ok(());
         }
-        let arena = request.object.arena();
-        let mut members: Vec<(&str, Value<'_>)> = Vec::new();
-        for (key, label) in labels.members()? {
-            members.push((key, Value::String(label.text()?)));
-        }
-        members.extend(added.iter().map(|(key, value)| (*key, Value::String(arena.text(value)))));
-        let labelled = Field::root(arena.object(&members), arena);
-        for (group, kind, at) in
-            [("", "Service", "spec.selector"), ("networking.k8s.io", "NetworkPolicy", "spec.podSelector")]
-        {
-            if !cluster.has(group, kind) {
-                continue;
-            }
-            for object in cluster.list(group, kind, Some(request.namespace), arena)? {
-                let selector = object.at(at);
-                let takes = |labels| match kind {
-                    // A Service without a selector selects nothing.
-                    "Service" => Ok(selector.members()?.len() > 0 && selector::has_labels(labels, selector)?),
-                    _ => selector::selects(selector, labels),
-                };
-                if !takes(labels)? && takes(labelled)? {
-                    let name = policy_core::path::excerpt(object.at("metadata.name").text()?);
-                    verdict.warn(
-                        labels,
-                        format!("the labels that are added make the {kind} `{name}` select the pod"),
-                    );
-                }
-            }
+        for (kind, name, after) in selectors_that_change(request, cluster, labels, &added)? {
+            let (how, what) = if after { ("make", "select") } else { ("keep", "from selecting") };
+            verdict
+                .warn(labels, format!("the labels that are added {how} the {kind} `{name}` {what} the pod"));
         }
         add(verdict, added.into_iter().map(|(key, value)| (labels.key(key), value)))
     }
 }
 
+/// The Services and NetworkPolicies to which added labels make a difference: kind, name, and whether they select the pod then.
+fn selectors_that_change(
+    request: &Request<'_>,
+    cluster: &dyn Cluster,
+    labels: Field<'_>,
+    added: &[(&'static str, String)],
+) -> Result<Vec<(&'static str, String, bool)>, Undecided> {
+    let (without, mut with) = (Labels::of(labels)?, Labels::of(labels)?);
+    for (key, value) in added {
+        with.add(key, value);
+    }
+    let mut changed = Vec::new();
+    for (group, kind) in [("", "Service"), ("networking.k8s.io", "NetworkPolicy")] {
+        if !cluster.has(group, kind) {
+            continue;
+        }
+        for object in cluster.list(group, kind, Some(request.namespace), request.object.arena())? {
+            let name = object.at("metadata.name").text().unwrap_or_default();
+            let takes = |labels: &Labels<'_>| match kind {
+                "Service" => labels.are_served_by(object),
+                _ => labels.are_selected_by(object.at("spec.podSelector")),
+            };
+            let of_object = |undecided: Undecided| undecided.in_object(kind, name);
+            let (before, after) = (takes(&without).map_err(of_object)?, takes(&with).map_err(of_object)?);
+            if before != after {
+                changed.push((kind, excerpt(name).into_owned(), after));
+            }
+        }
+    }
+    Ok(changed)
+}
+
 /// Those of the labels that are not there, and whose value is known.
-fn missing(labels: Field<'_>, added: Labels) -> Result<Vec<(&'static str, String)>, Undecided> {
+fn missing(labels: Field<'_>, added: Derived) -> Result<Vec<(&'static str, String)>, Undecided> {
     let mut missing = Vec::new();
     for (key, value) in added {
         // What is there stays, also if it is empty.

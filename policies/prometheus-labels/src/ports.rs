@@ -1,15 +1,15 @@
 //! Which port serves metrics, and the name that it gets.
 
-use policy_core::pod::{ContainerList, Pod};
+use policy_core::pod::Pod;
 use policy_core::{Field, Undecided, Verdict};
 
 /// The name that monitors select.
 const METRICS: &str = "metrics";
 
 /// Ports of known exporters (github.com/prometheus/prometheus/wiki/Default-port-allocations).
-const KNOWN: &[u16] = &[7777, 9100, 9104, 9113, 9114, 9115, 9121, 9150, 9187, 9216, 9253, 9308, 9404, 15692];
+const KNOWN: &[u32] = &[7777, 9100, 9104, 9113, 9114, 9115, 9121, 9150, 9187, 9216, 9253, 9308, 9404, 15692];
 
-fn is_metrics(name: &str, number: Option<i64>, further: &[u16]) -> bool {
+fn is_metrics(name: &str, number: Option<i64>, further: &[u32]) -> bool {
     let known = |number: i64| KNOWN.iter().chain(further).any(|known| i64::from(*known) == number);
     matches!(name, METRICS | "prometheus")
         || name.starts_with("metrics-")
@@ -22,12 +22,16 @@ fn is_metrics(name: &str, number: Option<i64>, further: &[u16]) -> bool {
 /// The port of a container that was added to the pod counts last: it is there whoever is asked first.
 pub(crate) fn of_pod(
     pod: &Pod<'_>,
-    further: &[u16],
+    further: &[u32],
     verdict: &mut Verdict,
 ) -> Result<Option<i64>, Undecided> {
     let added = pod.added_container()?;
     let (mut own, mut of_added, mut unnamed, mut is_taken) = (None, None, None, false);
-    for container in pod.containers.iter().filter(|container| container.list != ContainerList::Ephemeral) {
+    for container in &pod.containers {
+        // Nobody listens on the port of an init container that has ended.
+        if !container.keeps_running()? {
+            continue;
+        }
         let is_added = added.is_some() && added == container.field.at("name").str()?;
         for port in container.field.at("ports").items()? {
             let (name, number) = (port.at("name").text()?, port.at("containerPort").int()?);
@@ -50,7 +54,7 @@ pub(crate) fn of_pod(
 }
 
 /// Whether a Service has a metrics port; gives it its name if it is the only one and has none.
-pub(crate) fn of_service(spec: Field<'_>, further: &[u16], verdict: &mut Verdict) -> Result<bool, Undecided> {
+pub(crate) fn of_service(spec: Field<'_>, further: &[u32], verdict: &mut Verdict) -> Result<bool, Undecided> {
     let ports = spec.at("ports");
     let count = ports.items()?.len();
     let mut found = false;

@@ -3,7 +3,8 @@
 
 use policy_core::path::excerpt;
 use policy_core::pod::Pod;
-use policy_core::{Cluster, Field, Finding, Read, Request, Undecided, Value, selector};
+use policy_core::selector::Labels;
+use policy_core::{Arena, Cluster, Field, Finding, Read, Request, Undecided, Value};
 
 /// The policy that adds exporters, of whose verdict this is a part.
 pub(super) const POLICY: &str = "exporter-sidecar";
@@ -22,7 +23,11 @@ pub(super) const READS: &[Read] = &[
 ///
 /// # Errors
 /// An object is not as Kubernetes has it.
-pub(super) fn missing(pod: &Request<'_>, cluster: &dyn Cluster) -> Result<Vec<Finding>, Undecided> {
+pub(super) fn missing(
+    pod: &Request<'_>,
+    default_namespace: &str,
+    cluster: &dyn Cluster,
+) -> Result<Vec<Finding>, Undecided> {
     let Some(own) = Pod::of(pod)? else { return Ok(Vec::new()) };
     let Some(added) = own.added_container()? else { return Ok(Vec::new()) };
     let mut port = None;
@@ -34,10 +39,12 @@ pub(super) fn missing(pod: &Request<'_>, cluster: &dyn Cluster) -> Result<Vec<Fi
     let Some(port) = port else { return Ok(Vec::new()) };
     let exporter = Exporter {
         namespace: pod.namespace,
-        labels: own.metadata.at("labels"),
+        default_namespace,
+        labels: Labels::of(own.metadata.at("labels"))?,
         name: port.at("name").text()?,
         number: port.at("containerPort").int()?.unwrap_or_default(),
         cluster,
+        arena: pod.object.arena(),
     };
     let missing = [exporter.scraped()?, exporter.reached()?].into_iter().flatten();
     let field = own.annotations().path();
@@ -47,15 +54,29 @@ pub(super) fn missing(pod: &Request<'_>, cluster: &dyn Cluster) -> Result<Vec<Fi
 /// A pod's exporter: by its port, and by what selects the pod.
 struct Exporter<'a> {
     namespace: &'a str,
-    labels: Field<'a>,
+    default_namespace: &'a str,
+    labels: Labels<'a>,
     name: &'a str,
     number: i64,
     cluster: &'a dyn Cluster,
+    arena: &'a Arena,
 }
 
 impl<'a> Exporter<'a> {
-    fn list(&self, group: &str, kind: &str, namespace: Option<&str>) -> Result<Vec<Field<'a>>, Undecided> {
-        self.cluster.list(group, kind, namespace, self.labels.arena())
+    /// Goes through all objects of a kind, and says which one it is that cannot be read.
+    fn any(
+        &self,
+        (group, kind): (&str, &str),
+        namespace: Option<&str>,
+        mut is_one: impl FnMut(Field<'a>) -> Result<bool, Undecided>,
+    ) -> Result<bool, Undecided> {
+        for object in self.cluster.list(group, kind, namespace, self.arena)? {
+            let name = object.at("metadata.name").text().unwrap_or_default();
+            if is_one(object).map_err(|undecided| undecided.in_object(kind, name))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a port, by number or by name, is the exporter's.
@@ -69,120 +90,152 @@ impl<'a> Exporter<'a> {
 
     /// Whether something scrapes the port; if nothing does, what is missing for it.
     fn scraped(&self) -> Result<Option<String>, Undecided> {
-        for monitor in self.list(MONITORS, "PodMonitor", None)? {
-            if looks_at(monitor, self.namespace)?
-                && selector::selects(monitor.at("spec.selector"), self.labels)?
-            {
-                for endpoint in monitor.at("spec.podMetricsEndpoints").items()? {
-                    if self.is_port(endpoint.at("port"))?
-                        || self.is_port(endpoint.at("portNumber"))?
-                        || self.is_port(endpoint.at("targetPort"))?
-                    {
-                        return Ok(None);
+        let by_pod = self.any((MONITORS, "PodMonitor"), None, |monitor| {
+            if !self.is_in_sight(monitor)? || !self.labels.are_selected_by(monitor.at("spec.selector"))? {
+                return Ok(false);
+            }
+            for endpoint in monitor.at("spec.podMetricsEndpoints").items()? {
+                for key in ["port", "portNumber", "targetPort"] {
+                    if self.is_port(endpoint.at(key))? {
+                        return Ok(true);
                     }
                 }
             }
-        }
+            Ok(false)
+        })?;
         let ports = self.service_ports()?;
-        let Some((service, port)) = ports.first().copied() else {
-            return Ok(Some(format!(
+        let by_service = self.any((MONITORS, "ServiceMonitor"), None, |monitor| {
+            for (service, port) in &ports {
+                if self.is_in_sight(monitor)? && self.is_scraped_by(monitor, *service, *port)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })?;
+        Ok(match ports.first() {
+            _ if by_pod || by_service => None,
+            None => Some(format!(
                 "no Service leads to the exporter's port {}, and no PodMonitor scrapes it: add the port to a Service",
                 self.number
-            )));
-        };
-        for monitor in self.list(MONITORS, "ServiceMonitor", None)? {
-            for (service, port) in &ports {
-                if looks_at(monitor, self.namespace)?
-                    && selector::selects(monitor.at("spec.selector"), service.at("metadata.labels"))?
-                {
-                    for endpoint in monitor.at("spec.endpoints").items()? {
-                        let by_name = endpoint.at("port").str()?;
-                        if by_name.map_or(self.is_port(endpoint.at("targetPort"))?, |name| {
-                            Some(name) == port.at("name").str().ok().flatten()
-                        }) {
-                            return Ok(None);
-                        }
-                    }
-                }
+            )),
+            Some((service, port)) => Some(format!(
+                "no ServiceMonitor scrapes the exporter: none selects port `{}` of the Service `{}`",
+                excerpt(port.at("name").text()?),
+                excerpt(service.at("metadata.name").text()?)
+            )),
+        })
+    }
+
+    /// Whether a ServiceMonitor selects the Service, and its port by name, or the exporter's by number.
+    fn is_scraped_by(
+        &self,
+        monitor: Field<'a>,
+        service: Field<'a>,
+        port: Field<'a>,
+    ) -> Result<bool, Undecided> {
+        if !Labels::of(service.at("metadata.labels"))?.are_selected_by(monitor.at("spec.selector"))? {
+            return Ok(false);
+        }
+        for endpoint in monitor.at("spec.endpoints").items()? {
+            let is_port = match endpoint.at("port").str()? {
+                Some(name) => port.at("name").str()? == Some(name),
+                None => self.is_port(endpoint.at("targetPort"))?,
+            };
+            if is_port {
+                return Ok(true);
             }
         }
-        Ok(Some(format!(
-            "no ServiceMonitor scrapes the exporter: none selects port `{}` of the Service `{}`",
-            excerpt(port.at("name").text()?),
-            excerpt(service.at("metadata.name").text()?)
-        )))
+        Ok(false)
     }
 
     /// The Services that select the pod, each with its port that leads to the exporter.
     fn service_ports(&self) -> Result<Vec<(Field<'a>, Field<'a>)>, Undecided> {
         let mut found = Vec::new();
-        for service in self.list("", "Service", Some(self.namespace))? {
-            let wanted = service.at("spec.selector");
-            if wanted.members()?.len() == 0 || !selector::has_labels(self.labels, wanted)? {
-                continue;
+        self.any(("", "Service"), Some(self.namespace), |service| {
+            if !self.labels.are_served_by(service)? {
+                return Ok(false);
             }
             for port in service.at("spec.ports").items()? {
                 let target = port.at("targetPort");
-                let leads_there =
-                    if target.is_set()? { self.is_port(target)? } else { self.is_port(port.at("port"))? };
-                if leads_there {
+                if self.is_port(if target.is_set()? { target } else { port.at("port") })? {
                     found.push((service, port));
                 }
             }
-        }
+            Ok(false)
+        })?;
         Ok(found)
     }
 
-    /// If policies isolate the pod, whether one of them lets anybody reach the port. Who that is is not looked at.
+    /// If policies isolate the pod, whether one of them lets somebody outside of its namespace reach the port: that is where
+    /// Prometheus is looked for. Who it is is not looked at.
     fn reached(&self) -> Result<Option<String>, Undecided> {
         let mut is_isolated = false;
-        for policy in self.list("networking.k8s.io", "NetworkPolicy", Some(self.namespace))? {
-            let spec = policy.at("spec");
-            let mut types =
-                spec.at("policyTypes").items()?.map(Field::text).collect::<Result<Vec<_>, _>>()?;
-            if types.is_empty() {
-                types.push("Ingress");
-            }
-            if !types.contains(&"Ingress") || !selector::selects(spec.at("podSelector"), self.labels)? {
-                continue;
-            }
-            is_isolated = true;
-            for rule in spec.at("ingress").items()? {
-                if rule.at("ports").items()?.len() == 0 {
-                    return Ok(None);
+        let is_reached =
+            self.any(("networking.k8s.io", "NetworkPolicy"), Some(self.namespace), |policy| {
+                let spec = policy.at("spec");
+                let mut types =
+                    spec.at("policyTypes").items()?.map(Field::text).collect::<Result<Vec<_>, _>>()?;
+                if types.is_empty() {
+                    types.push("Ingress");
                 }
-                for port in rule.at("ports").items()? {
-                    let number = port.at("port");
-                    let last = port.at("endPort").int()?;
-                    let in_range = match (number.value()?, last) {
-                        (Some(Value::Int(first)), Some(last)) => (*first..=last).contains(&self.number),
-                        _ => false,
-                    };
-                    let is_tcp = port.at("protocol").str()?.unwrap_or("TCP") == "TCP";
-                    if is_tcp && (!number.is_set()? || in_range || self.is_port(number)?) {
-                        return Ok(None);
+                if !types.contains(&"Ingress") || !self.labels.are_selected_by(spec.at("podSelector"))? {
+                    return Ok(false);
+                }
+                is_isolated = true;
+                for rule in spec.at("ingress").items()? {
+                    if lets_others_in(rule)? && self.is_port_of(rule)? {
+                        return Ok(true);
                     }
                 }
-            }
-        }
-        Ok(is_isolated.then(|| {
+                Ok(false)
+            })?;
+        Ok((is_isolated && !is_reached).then(|| {
+            let number = self.number;
             format!(
-                "no NetworkPolicy lets Prometheus reach the exporter's port {}, and the pod is isolated",
-                self.number
+                "no NetworkPolicy lets Prometheus reach the exporter's port {number}, and the pod is isolated"
             )
         }))
     }
+
+    /// Whether a rule of a NetworkPolicy is about the exporter's port.
+    fn is_port_of(&self, rule: Field<'_>) -> Result<bool, Undecided> {
+        let ports = rule.at("ports");
+        for port in ports.items()? {
+            let number = port.at("port");
+            let in_range = match (number.value()?, port.at("endPort").int()?) {
+                (Some(Value::Int(first)), Some(last)) => (*first..=last).contains(&self.number),
+                _ => false,
+            };
+            let is_tcp = port.at("protocol").str()?.unwrap_or("TCP") == "TCP";
+            if is_tcp && (!number.is_set()? || in_range || self.is_port(number)?) {
+                return Ok(true);
+            }
+        }
+        Ok(ports.items()?.len() == 0)
+    }
+
+    /// Whether a monitor looks into the pod's namespace (`spec.namespaceSelector`): its own, those it names, or any.
+    fn is_in_sight(&self, monitor: Field<'_>) -> Result<bool, Undecided> {
+        let wanted = monitor.at("spec.namespaceSelector");
+        if wanted.at("any").is_true()? {
+            return Ok(true);
+        }
+        let names = wanted.at("matchNames").items()?.map(Field::text).collect::<Result<Vec<_>, _>>()?;
+        if names.is_empty() {
+            let own = monitor.at("metadata.namespace").text()?;
+            return Ok(self.namespace == if own.is_empty() { self.default_namespace } else { own });
+        }
+        Ok(names.contains(&self.namespace))
+    }
 }
 
-/// Whether a monitor looks into that namespace (`spec.namespaceSelector`): its own, those it names, or any.
-fn looks_at(monitor: Field<'_>, namespace: &str) -> Result<bool, Undecided> {
-    let wanted = monitor.at("spec.namespaceSelector");
-    if wanted.at("any").is_true()? {
-        return Ok(true);
+/// Whether a rule lets in what is not of the policy's own namespace: anybody, other namespaces, or addresses.
+fn lets_others_in(rule: Field<'_>) -> Result<bool, Undecided> {
+    let peers = rule.at("from");
+    for peer in peers.items()? {
+        if peer.at("namespaceSelector").is_set()? || peer.at("ipBlock").is_set()? {
+            return Ok(true);
+        }
     }
-    let names = wanted.at("matchNames").items()?.map(Field::text).collect::<Result<Vec<_>, _>>()?;
-    if names.is_empty() {
-        return Ok(monitor.at("metadata.namespace").text()? == namespace);
-    }
-    Ok(names.contains(&namespace))
+    Ok(peers.items()?.len() == 0)
 }

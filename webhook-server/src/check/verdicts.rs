@@ -2,7 +2,8 @@
 
 use policy_core::yaml::Position;
 use policy_core::{
-    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, admit, case, patch, pod,
+    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, admit, case, patch,
+    workload,
 };
 
 use super::{At, beside};
@@ -31,21 +32,29 @@ pub(super) fn add(
         verdicts.rows.iter().flat_map(|row| row.verdict.denials.iter().cloned()).collect();
     let excepted = config.exceptions.apply(request, &mut verdicts);
     let mut outcome = case::outcome(&verdicts);
-    let is_judged = !verdicts.rows.is_empty();
+    let mut is_judged = !verdicts.rows.is_empty();
+    object.report(&verdicts, &excepted, report);
+    // What does not change pods has judged them by their template already.
+    if config.mutates() {
+        match workload::made_by(request) {
+            Ok(Some(made)) => {
+                let of_pods = object.pods(config, cluster, &made, &before, report);
+                (outcome, is_judged) = (outcome.max(of_pods), true);
+            }
+            Ok(None) if request.kind.name == "Pod" => {
+                outcome = outcome.max(object.beside(&verdicts, cluster, request, report));
+            }
+            Ok(None) => {}
+            // Some policy has denied it for that; if none has, somebody should know.
+            Err(undecided) if !is_judged => report.errors.push(at.unreadable(&undecided, prefix)),
+            Err(_) => {}
+        }
+    }
     if !is_judged && has_pod_template(request) {
         let name = ObjectName::of(request);
         report
             .notes
             .push(format!("{}:{start}: {name}: no policy judges the pods that it makes", at.source.name));
-    }
-    object.report(&verdicts, &excepted, report);
-    // What does not change pods has judged them by their template already. One without a template has been denied.
-    if config.mutates()
-        && let Ok(Some(made)) = pod::made_by(request)
-    {
-        outcome = outcome.max(object.pods(config, cluster, &made, &before, report));
-    } else if request.kind.name == "Pod" {
-        outcome = outcome.max(object.beside(&verdicts, cluster, request, report));
     }
     report.count(outcome, is_judged);
 }
@@ -84,7 +93,7 @@ impl Judged<'_> {
         report: &mut Report,
     ) -> Outcome {
         let template =
-            Field::missing(made.object.arena()).at(pod::template_of(self.request.kind.name)).path();
+            Field::missing(made.object.arena()).at(workload::template_of(self.request.kind.name)).path();
         let mut verdicts = admit(&config.policies, made, cluster, Half::Mutate);
         verdicts.rows.retain_mut(|row| {
             let said = |finding: &Finding| {
@@ -109,8 +118,14 @@ impl Judged<'_> {
         report: &mut Report,
     ) -> Outcome {
         let pod = verdicts.patched.map_or(*pod, |patched| pod.with_object(patched));
-        // What cannot be read is denied elsewhere.
-        let warnings: Vec<Finding> = beside::missing(&pod, cluster).unwrap_or_default();
+        let warnings: Vec<Finding> = match beside::missing(&pod, self.at.namespace, cluster) {
+            Ok(warnings) => warnings,
+            Err(undecided) => {
+                let name = ObjectName::of(self.request);
+                report.notes.push(format!("{}:{}: {name}: {undecided}", self.at.source.name, self.start));
+                Vec::new()
+            }
+        };
         let warnings: Vec<Found> = warnings.iter().map(|finding| self.found(finding)).collect();
         let Some(row) = report.rows.iter_mut().rev().find(|row| row.policy == beside::POLICY) else {
             return Outcome::Allow;

@@ -1,5 +1,6 @@
 //! Whose an object is, as far as that can be believed.
 
+use policy_core::workload::workload_behind;
 use policy_core::{Operation, Request, Undecided};
 
 /// The names under which an exception may know the object: its own, and that of the workload which controls it.
@@ -20,15 +21,7 @@ pub(super) fn workloads(request: &Request<'_>) -> Result<Vec<String>, Undecided>
         }
         names.push(format!("{kind}/{name}"));
         let hash = object.at("metadata.labels").key("pod-template-hash").text()?;
-        match (kind, name.rsplit_once('-')) {
-            ("ReplicaSet", Some((deployment, end))) if !hash.is_empty() && end == hash => {
-                names.push(format!("Deployment/{deployment}"));
-            }
-            ("Job", Some((cron_job, end))) if end.bytes().all(|byte| byte.is_ascii_digit()) => {
-                names.push(format!("CronJob/{cron_job}"));
-            }
-            _ => {}
-        }
+        names.extend(workload_behind(kind, name, hash).map(|(kind, name)| format!("{kind}/{name}")));
     }
     Ok(names)
 }

@@ -157,13 +157,24 @@ fn a_million_offences_are_counted_and_a_thousand_kept() {
 }
 
 #[test]
-fn undecided_denies() {
-    let (allowed, message, _) = run(&[r#"{"undecided":true}"#], CREATE);
-    assert!(!allowed);
-    assert_eq!(
-        message,
-        "toy: could not decide: needs the cluster's Namespace objects, and no cluster was given"
-    );
+fn a_policy_that_changes_objects_does_without_a_cluster() {
+    let arena = Arena::new();
+    let settings = r#"{"undecided":true,"label":"x"}"#;
+    let policy = (Entry::of::<Toy>().configure)(settings).unwrap();
+    let root = Field::root(Value::from_json(CREATE.as_bytes(), &arena).unwrap(), &arena);
+    let request = Request::read(root).unwrap();
+    let verdicts = admit(&[Configured { about: &Toy::ABOUT, policy }], &request, &NoCluster, Half::Mutate);
+    assert!(verdicts.allowed() && verdicts.patched.is_none());
+    assert_eq!(verdicts.audit().0, [("toy", "cluster-unknown")]);
+    let reason = "changes nothing: needs the cluster's Namespace objects, and no cluster was given";
+    assert_eq!(verdicts.warnings(), [format!("toy: {reason}")]);
+    // One that only judges denies.
+    static JUDGE: About = About { mutates: false, ..Toy::ABOUT };
+    let policy = (Entry::of::<Toy>().configure)(r#"{"undecided":true}"#).unwrap();
+    let verdicts = admit(&[Configured { about: &JUDGE, policy }], &request, &NoCluster, Half::Mutate);
+    assert!(!verdicts.allowed());
+    let reason = "could not decide: needs the cluster's Namespace objects, and no cluster was given";
+    assert_eq!(verdicts.message(), format!("toy: {reason}"));
 }
 
 #[test]

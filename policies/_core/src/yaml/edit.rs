@@ -11,29 +11,61 @@ use std::ops::Range;
 use serde_json::Value as Json;
 
 use crate::patch::Operation;
-use crate::path::FieldPath;
 use spans::{Children, Node, parse};
 use write::{block, flow, quoted};
 
-/// The text of a document with these operations made, whose paths start below `prefix`.
+/// The text of a document with these operations made.
+///
+/// The text is read once for as many of them as do not touch the same place, which is all of them but in odd cases.
 ///
 /// # Errors
 /// An operation that leads nowhere in the text, such as into the target of an alias; in words.
-pub(super) fn edited(text: &str, operations: &[Operation], prefix: &FieldPath) -> Result<String, String> {
+pub(super) fn edited(text: &str, operations: &[Operation]) -> Result<String, String> {
     let mut text = text.to_owned();
-    for operation in operations {
-        let path = prefix.pointer() + &operation.path;
-        text = edit(&text, &path, operation).map_err(|reason| format!("{path}: {reason}"))?;
+    let mut rest = operations;
+    while !rest.is_empty() {
+        let root = parse(&text)?;
+        let mut places: Vec<(Range<usize>, String)> = Vec::new();
+        for operation in rest {
+            let fail = |reason: String| format!("{}: {reason}", operation.path);
+            let place = place(&root, &text, operation).map_err(fail)?;
+            // What replaces something changes what others would be added to.
+            if places.iter().any(|(at, _)| !at.is_empty() && *at == place.0) {
+                break;
+            }
+            places.push(place);
+        }
+        rest = rest.get(places.len()..).unwrap_or_default();
+        text = with(&text, places);
     }
     Ok(text)
 }
 
-fn edit(text: &str, path: &str, operation: &Operation) -> Result<String, String> {
-    let root = parse(text)?;
-    let (parent, last) = path.rsplit_once('/').ok_or("there is no way to it")?;
+/// The text with all of these put in their places; what belongs to the same place keeps its order.
+fn with(text: &str, mut places: Vec<(Range<usize>, String)>) -> String {
+    places.sort_by_key(|(at, _)| at.start);
+    let is_dos = text.contains("\r\n");
+    let mut made = String::with_capacity(text.len() + 1024);
+    let mut from = 0;
+    for (at, new) in places {
+        made.push_str(text.get(from..at.start).unwrap_or_default());
+        if new.starts_with('\n') && made.ends_with(' ') {
+            made.truncate(made.trim_end_matches(' ').len());
+        } else if made.ends_with(':') && !new.starts_with('\n') {
+            made.push(' ');
+        }
+        made.push_str(&if is_dos { new.replace('\n', "\r\n") } else { new });
+        from = at.end;
+    }
+    made + text.get(from..).unwrap_or_default()
+}
+
+/// Where an operation changes the text, and what stands there then.
+fn place(root: &Node, text: &str, operation: &Operation) -> Result<(Range<usize>, String), String> {
+    let (parent, last) = operation.path.rsplit_once('/').ok_or("there is no way to it")?;
     let last = last.replace("~1", "/").replace("~0", "~");
     let (node, indent) = root.find(parent)?;
-    let (at, new) = match &node.children {
+    Ok(match &node.children {
         Children::Mapping(members) => match members.iter().find(|(key, ..)| *key == last) {
             Some((_, column, value)) => (value.at.clone(), value.written_as(&operation.value, *column)),
             None => node.with_member(text, members, &last, &operation.value, indent),
@@ -45,13 +77,7 @@ fn edit(text: &str, path: &str, operation: &Operation) -> Result<String, String>
             (item.at.clone(), flow(&operation.value))
         }
         Children::Scalar => return Err("it is written as an alias or a scalar".to_owned()),
-    };
-    let (mut before, after) =
-        (text.get(..at.start).unwrap_or_default(), text.get(at.end..).unwrap_or_default());
-    if new.starts_with('\n') && before.ends_with(": ") {
-        before = before.trim_end();
-    }
-    Ok(format!("{before}{new}{after}"))
+    })
 }
 
 impl Node {
@@ -118,8 +144,11 @@ impl Node {
         if self.is_flow {
             return (last.at.end..last.at.end, format!(",{}{}", self.spread(text, last.at.end), flow(value)));
         }
-        let dash = text.get(..last.at.start).and_then(|before| before.rfind('-')).unwrap_or(self.at.start);
-        insert_line(text, last.at.end, &block(&list, column(text, dash)))
+        // A list that is not indented starts at its first item, and has its dashes below its key.
+        let own = text.get(self.at.start..).unwrap_or_default();
+        let is_at_dash = own.strip_prefix('-').is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n']));
+        let dash = if is_at_dash { column(text, self.at.start) } else { indent };
+        insert_line(text, last.at.end, &block(&list, dash))
     }
 
     /// A key as the other keys of a flow mapping are written: JSON stays JSON.
@@ -168,7 +197,7 @@ mod tests {
             .iter()
             .map(|(op, path, value)| Operation { op, path: (*path).to_owned(), value: value.clone() })
             .collect();
-        edited(text, &operations, &FieldPath::default()).unwrap()
+        edited(text, &operations).unwrap()
     }
 
     #[test]
@@ -222,13 +251,38 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_found_however_they_are_written() {
+        let item = [("add", "/s/l/-", json!({"k": 2})), ("add", "/s/z", json!(1))];
+        for (text, wanted) in [
+            ("s:\n  l:\n  - {k: 1}\n", "s:\n  l:\n  - {k: 1}\n  - k: 2\n  z: 1\n"),
+            ("s:\n  l:\n    - {k: 1}\n", "s:\n  l:\n    - {k: 1}\n    - k: 2\n  z: 1\n"),
+            ("s:\n  l:\n  - # a-b\n    k: 1\n", "s:\n  l:\n  - # a-b\n    k: 1\n  - k: 2\n  z: 1\n"),
+            ("s:\r\n  l:\r\n  - k: 1", "s:\r\n  l:\r\n  - k: 1\r\n  - k: 2\r\n  z: 1"),
+            ("s: {l: [{k: 1}]}\n", "s: {l: [{k: 1}, {\"k\":2}], z: 1}\n"),
+            ("s:\n  l:\n  - |+\n    t\n\n\n", "s:\n  l:\n  - |+\n    t\n\n\n  - k: 2\n  z: 1\n"),
+            ("s:\n  l: !!seq []\n", "s:\n  l: !!seq\n  - k: 2\n  z: 1\n"),
+        ] {
+            assert_eq!(edit_with(text, &item), wanted, "{text:?}");
+        }
+        let two = [("add", "/l/a", json!("x")), ("add", "/l/b", json!("w"))];
+        assert_eq!(edit_with("l: {}\nm: 1\n", &two), "l:\n  a: x\n  b: w\nm: 1\n");
+        assert_eq!(edit_with("l: {c: d, e}\n", &two), "l: {c: d, e, a: \"x\", b: \"w\"}\n");
+        let named = [("replace", "/l/0/name", json!("x"))];
+        assert_eq!(edit_with("l:\n- name:\n  port: 1\n", &named), "l:\n- name: \"x\"\n  port: 1\n");
+        let json_text = "{\"t\": \"\\ud83d\\ude00\", \"l\": {\"c\": 1}}\n";
+        assert!(
+            edit_with(json_text, &two)
+                .starts_with("{\"t\": \"\\ud83d\\ude00\", \"l\": {\"c\": 1, \"a\": \"x\"")
+        );
+    }
+
+    #[test]
     fn what_is_not_written_there_is_said() {
         let operation = Operation { op: "add", path: "/b/c".to_owned(), value: json!(1) };
-        let error = edited("a: &x { k: v }\nb: *x\n", &[operation], &FieldPath::default()).unwrap_err();
+        let error = edited("a: &x { k: v }\nb: *x\n", &[operation]).unwrap_err();
         assert_eq!(error, "/b/c: it is written as an alias or a scalar");
         let operation = Operation { op: "add", path: "/b/c/d".to_owned(), value: json!(1) };
-        let error =
-            edited("x: &x { c: { } }\nb: { <<: *x }\n", &[operation], &FieldPath::default()).unwrap_err();
+        let error = edited("x: &x { c: { } }\nb: { <<: *x }\n", &[operation]).unwrap_err();
         assert!(error.contains("may come from an alias"), "{error}");
     }
 }

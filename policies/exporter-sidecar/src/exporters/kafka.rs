@@ -1,7 +1,7 @@
 //! Kafka: danielqsj/kafka_exporter (`kafka_exporter.go`, README; issue 293). It ends while no broker answers, and is started
 //! again.
 
-use super::{COMMON, Credentials, Exporter};
+use super::{COMMON, Credentials, Exporter, Form};
 
 pub(super) const EXPORTER: Exporter = Exporter {
     image: "docker.io/danielqsj/kafka-exporter:v1.9.0",
@@ -16,10 +16,12 @@ pub(super) const EXPORTER: Exporter = Exporter {
             "--sasl.enabled",
             "--sasl.mechanism=plain",
             "--sasl.username={username}",
-            "--sasl.password=$(SASL_PASSWORD)",
+            "--sasl.password=$({variable})",
         ],
     }),
     username: "exporter",
+    // A native sidecar would have to be seen running before the broker is started that it needs.
+    form: Some(Form::Classic),
     images: &["kafka", "cp-kafka", "kafka-native", "cp-server"],
     programs: &["kafka-server-start.sh", "kafka-server-start"],
     ..COMMON

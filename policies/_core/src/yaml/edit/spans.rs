@@ -1,8 +1,9 @@
 //! Where in a text every value of a document starts and ends.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use saphyr_parser::{Event, Marker, Span};
+use saphyr_parser::{Event, Marker, ScalarStyle, Span};
 
 use crate::yaml::Document;
 
@@ -25,8 +26,9 @@ pub(super) enum Children {
 
 /// Reads the document once more, for where everything starts and ends.
 pub(super) fn parse(text: &str) -> Result<Node, String> {
+    let readable = without_surrogates(text);
     let mut builder = Builder { bytes: Bytes::new(text), text, open: Vec::new(), root: None };
-    let document = Document { text, line: 1 };
+    let document = Document { text: &readable, line: 1 };
     document
         .events(|event, span| {
             builder.take(&event, span);
@@ -34,6 +36,20 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
         })
         .map_err(|error| error.to_string())?;
     builder.root.ok_or_else(|| "the document is empty".to_owned())
+}
+
+/// JSON writes what is beyond 16 bits as two escapes, which YAML refuses. Another escape of the same length keeps all places.
+fn without_surrogates(text: &str) -> Cow<'_, str> {
+    let is_surrogate = |rest: &str| {
+        let digits = rest.get(2..6).unwrap_or_default();
+        rest.starts_with("\\u")
+            && u32::from_str_radix(digits, 16).is_ok_and(|code| (0xd800..0xe000).contains(&code))
+    };
+    let mut readable = Cow::Borrowed(text);
+    for (at, _) in text.match_indices("\\u").filter(|(at, _)| text.get(*at..).is_some_and(is_surrogate)) {
+        readable.to_mut().replace_range(at..at + 6, "\\u0041");
+    }
+    readable
 }
 
 struct Builder<'t> {
@@ -54,23 +70,32 @@ impl Builder<'_> {
     fn take(&mut self, event: &Event<'_>, span: &Span) {
         let start = self.bytes.at(&span.start);
         match event {
-            Event::Scalar(value, ..) => {
+            Event::Scalar(value, style, ..) => {
                 let end = self.bytes.at(&span.end);
                 if let Some((Node { children: Children::Mapping(_), .. }, key @ None)) = self.open.last_mut()
                 {
                     *key = Some(Key { name: value.clone().into_owned(), column: span.start.col(), end });
                     return;
                 }
-                // A block scalar is said to end where the next thing starts.
-                let own = self.text.get(start..end).unwrap_or_default().trim_end().len();
-                self.place(start..start + own, Children::Scalar);
+                let own = self.text.get(start..end).unwrap_or_default().trim_end();
+                let mut end =
+                    if value.is_empty() && *style == ScalarStyle::Plain { start } else { start + own.len() };
+                if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                    // The empty lines that it keeps are its own.
+                    let kept = value.len() - value.trim_end_matches('\n').len();
+                    for _ in 1..kept {
+                        let newline = self.text.get(end..).and_then(|rest| rest.find('\n'));
+                        end = newline.map_or(end, |newline| end + newline + 1);
+                    }
+                }
+                self.place(start..end, Children::Scalar, false);
             }
             Event::Alias(_) => {
                 let end = self.bytes.at(&span.end);
-                self.place(start..end, Children::Scalar);
+                self.place(start..end, Children::Scalar, false);
             }
-            Event::SequenceStart(..) => self.open(start, Children::List(Vec::new())),
-            Event::MappingStart(..) => self.open(start, Children::Mapping(Vec::new())),
+            Event::SequenceStart(..) => self.open(span, Children::List(Vec::new())),
+            Event::MappingStart(..) => self.open(span, Children::Mapping(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some((node, _)) = self.open.pop() else { return };
                 let last = match &node.children {
@@ -79,23 +104,22 @@ impl Builder<'_> {
                     Children::Scalar => None,
                 };
                 let end = if node.is_flow { self.bytes.at(&span.end) } else { last.unwrap_or(node.at.end) };
-                self.place(node.at.start..end, node.children);
+                self.place(node.at.start..end, node.children, node.is_flow);
             }
             _ => {}
         }
     }
 
-    fn is_bracket(&self, at: usize) -> bool {
-        self.text.get(at..).is_some_and(|text| text.starts_with(['{', '[']))
-    }
-
-    fn open(&mut self, start: usize, children: Children) {
-        let is_flow = self.is_bracket(start);
+    /// A flow collection starts with a token of its own, behind its tag and its anchor; a block one starts with what is in it.
+    fn open(&mut self, span: &Span, children: Children) {
+        let (start, end) = (self.bytes.at(&span.start), self.bytes.at(&span.end));
+        let token = self.text.get(start..end).unwrap_or_default().trim_end();
+        let is_flow = token.ends_with(['{', '[']);
+        let start = if is_flow { start + token.len() - 1 } else { start };
         self.open.push((Node { at: start..start, in_flow: false, is_flow, children }, None));
     }
 
-    fn place(&mut self, mut at: Range<usize>, children: Children) {
-        let is_flow = self.is_bracket(at.start) && !matches!(children, Children::Scalar);
+    fn place(&mut self, mut at: Range<usize>, children: Children, is_flow: bool) {
         let in_flow = self.open.iter().any(|(node, _)| node.is_flow);
         let text = self.text;
         match self.open.last_mut() {
@@ -106,9 +130,11 @@ impl Builder<'_> {
             Some((Node { children: Children::Mapping(members), .. }, key)) => {
                 let Some(Key { name, column, end }) = key.take() else { return };
                 if at.is_empty() {
-                    // No text at all: it stands behind the colon.
-                    let colon =
-                        text.get(end..).and_then(|rest| rest.find(':')).map_or(end, |colon| end + colon + 1);
+                    // No text at all: it stands behind the colon, if there is one.
+                    let rest = text.get(end..).unwrap_or_default();
+                    let blank = rest.len() - rest.trim_start().len();
+                    let has_colon = rest.trim_start().starts_with(':');
+                    let colon = if has_colon { end + blank + 1 } else { end };
                     at = colon..colon;
                 }
                 members.push((name, column, Node { at, in_flow, is_flow, children }));

@@ -1,0 +1,70 @@
+//! Whether a pod is to have an exporter at all, and can.
+
+use policy_core::pod::{MIRROR, Pod};
+use policy_core::{Cluster, Request};
+
+use crate::skip::{Reason, Skip, Stop};
+use crate::{Form, INJECT_EXPORTER};
+
+/// Whether the pod asks for an exporter, or its namespace for all of its pods.
+pub(crate) fn by_anybody<'a>(
+    request: &Request<'a>,
+    cluster: &dyn Cluster,
+    pod: &Pod<'a>,
+) -> Result<(), Stop<'a>> {
+    let annotation = pod.annotations().key(INJECT_EXPORTER);
+    let skip = |reason, message| Err(Skip::new(reason, annotation, message).into());
+    match annotation.str()? {
+        Some("false") => return skip(Reason::OptedOut, "the pod wants no exporter"),
+        Some(_) => return Ok(()),
+        None => {}
+    }
+    if !cluster.has("", "Namespace") {
+        return skip(Reason::NamespaceUnknown, "the labels of namespaces are not known here");
+    }
+    let arena = request.object.arena();
+    let namespace = cluster.get("", "Namespace", None, request.namespace, arena)?;
+    let label =
+        namespace.map(|namespace| namespace.at("metadata.labels").key(INJECT_EXPORTER).str()).transpose()?;
+    match label.flatten() {
+        Some("enabled") => Ok(()),
+        _ => skip(Reason::NotRequested, "neither the pod nor its namespace asks for an exporter"),
+    }
+}
+
+/// Whether any exporter can run in the pod.
+pub(crate) fn suitable<'a>(pod: &Pod<'a>) -> Result<(), Stop<'a>> {
+    const LINUX: &str = "adds no exporter: exporters are built for Linux";
+    let mirror = pod.annotations().key(MIRROR);
+    let network = pod.spec.at("hostNetwork");
+    let os = pod.spec.at("os.name");
+    // Windows pods are often known by their nodes alone, and HostProcess containers by their options.
+    let node = pod.spec.at("nodeSelector").key("kubernetes.io/os");
+    let options = pod.security_context().at("windowsOptions");
+    let reasons = [
+        (mirror.is_set()?, Reason::MirrorPod, mirror, "adds no exporter: a mirror pod cannot be changed"),
+        (
+            network.is_true()?,
+            Reason::HostNetwork,
+            network,
+            "adds no exporter: it would listen on the node's own address",
+        ),
+        (os.str()? == Some("windows"), Reason::Windows, os, LINUX),
+        (node.str()? == Some("windows"), Reason::Windows, node, LINUX),
+        (options.is_set()?, Reason::Windows, options, LINUX),
+    ];
+    match reasons.into_iter().find(|(applies, ..)| *applies) {
+        Some((_, reason, field, message)) => Err(Skip::new(reason, field, message).into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether a container of that form lets the pod end when it is to end.
+pub(crate) fn suitable_for<'a>(form: Form, pod: &Pod<'a>) -> Result<(), Stop<'a>> {
+    let restart = pod.spec.at("restartPolicy");
+    if form == Form::Native || restart.str()?.is_none_or(|policy| policy == "Always") {
+        return Ok(());
+    }
+    let message = "adds no exporter: a classic container would keep the pod from ending; native ones do not";
+    Err(Skip::new(Reason::RunsToCompletion, restart, message).into())
+}
