@@ -98,7 +98,8 @@ impl Process {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("it has a standard error"));
         let mut line = String::new();
-        stderr.read_line(&mut line).expect("it says where it listens");
+        // What it says beforehand is for people.
+        while !line.contains("https://") && stderr.read_line(&mut line).expect("it speaks") > 0 {}
         let ready_after = since.elapsed();
         let address = line.trim().rsplit_once("https://").unwrap_or_else(|| panic!("{line}")).1;
         Process { child, address: address.parse().expect("an address"), ready_after, _stderr: stderr }

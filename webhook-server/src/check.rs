@@ -70,9 +70,7 @@ pub(crate) fn cluster<'a>(
 ) -> Objects<'a> {
     let mut kept = Vec::new();
     for document in sources.iter().flat_map(|source| documents(&source.text)) {
-        // Most documents are of other kinds, and most of those do not even name one of these. What escapes are in could.
-        let named = |read: &Read| document.text.contains(read.kind);
-        if !document.text.contains('\\') && !reads.iter().any(named) {
+        if !could_be(document.text, reads) {
             continue;
         }
         let Ok(Some(value)) = document.decode(arena) else { continue };
@@ -89,6 +87,29 @@ pub(crate) fn cluster<'a>(
         }
     }
     Objects::new(kept, namespace)
+}
+
+/// Whether a text could hold an object of one of these kinds, at a glance: most documents are of others, and reading them all
+/// takes as long as judging them. Where the glance cannot tell, it could.
+fn could_be(text: &str, kinds: &[Read]) -> bool {
+    if text.contains('\\') {
+        return true;
+    }
+    text.match_indices("kind").any(|(at, key)| {
+        let rest =
+            text.get(at + key.len()..).unwrap_or_default().trim_start_matches(['"', '\'']).trim_start();
+        let Some(value) = rest.strip_prefix(':') else { return false };
+        let value = value.trim_start().trim_start_matches(['"', '\'']);
+        match value.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            true => {
+                let end = value.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(value.len());
+                let kind = value.get(..end).unwrap_or_default();
+                kinds.iter().any(|read| read.kind == kind)
+            }
+            // A tag, an anchor, an alias, a block scalar or a comment.
+            false => true,
+        }
+    })
 }
 
 /// Judges every object of a source, on all processors, and adds to the report in the source's order.

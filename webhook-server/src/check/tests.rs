@@ -105,3 +105,29 @@ fn order_is_the_files_whatever_the_threads_do() {
     names.dedup();
     assert_eq!(names, (0..500).map(|i| format!("p{i}")).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_glance_misses_no_kind() {
+    const KINDS: &[Read] = &[Read::SERVICE];
+    for text in [
+        "kind: Service",
+        "{\"kind\":\"Service\"}",
+        "\"kind\" : 'Service'",
+        "kind:\n  Service",
+        "? kind\n: Service",
+        "kind: !!str Service",
+        "kind: &k Service",
+        "kind: *k",
+        "kind: # what\n  Service",
+        "kind: >-\n  Service",
+        "{\"\\u006bind\": \"Service\"}",
+        "kind: List\nitems:\n- kind: Service",
+    ] {
+        assert!(could_be(text, KINDS), "{text}");
+    }
+    for text in
+        ["kind: ServiceAccount", "kind: Deployment # of a Service", "x: Service", "kinds: Service", ""]
+    {
+        assert!(!could_be(text, KINDS), "{text}");
+    }
+}
