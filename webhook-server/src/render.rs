@@ -61,7 +61,8 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
             _ => writeln!(out, "---")?,
         }
         out.write_all(text.as_bytes())?;
-        if !text.ends_with('\n') {
+        // As it is, unless another follows.
+        if !text.ends_with('\n') && i + 1 < rendered.len() {
             writeln!(out)?;
         }
     }

@@ -103,6 +103,7 @@ pub const EXPORTER_SECRET: &str = "pratique.dev/exporter-secret";
 /// - On Kubewarden it looks up the namespace's labels (`contextAwareResources`); where it may not, it changes nothing and says so
 ///   (`cluster-unknown`). A policy that changes objects is asked only while they are changed there, and fails open: the
 ///   denial above is certain in the native webhook alone.
+/// - In a pod with resources of its own (`spec.resources`) the exporter has none: the sum of its containers would exceed them.
 /// - A pod whose every container has limits equal to its requests loses that class (`Guaranteed`) by an exporter whose limits
 ///   are higher than its requests; settings can make them equal.
 /// - Where the API server goes on without the patch, the audit log has `not-changed` from the validating webhook.
@@ -195,7 +196,8 @@ impl ExporterSidecar {
         let port_name = sidecar::port_name(exporter.port(), pod)?;
         let secret = sidecar::secret(exporter, pod)?;
         let arena = request.object.arena();
-        let container = sidecar::container(exporter, form, &port_name, secret, arena);
+        let has_pod_resources = pod.spec.at("resources").is_set()?;
+        let container = sidecar::container(exporter, form, &port_name, secret, has_pod_resources, arena);
         verdict.append(sidecar::list(form, pod), container);
         verdict.set(pod.annotations().key(EXPORTER_STATUS), status_of(exporter, arena));
         verdict.audit(injected);

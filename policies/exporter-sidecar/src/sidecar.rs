@@ -110,6 +110,7 @@ pub(crate) fn container<'a>(
     form: Form,
     port_name: &str,
     secret: Option<SecretKey<'_>>,
+    has_pod_resources: bool,
     arena: &'a Arena,
 ) -> Value<'a> {
     let text = |text: &str| Value::String(arena.text(text));
@@ -129,7 +130,10 @@ pub(crate) fn container<'a>(
     members.push(("ports", arena.list(&[arena.object(&ports)])));
     let [requests, limits] = exporter.resources().map(amounts);
     let resources = [("requests", requests), ("limits", limits)];
-    members.push(("resources", arena.object(&resources)));
+    // What the pod as a whole is given has to hold the sum of its containers: there it shares in that.
+    if !has_pod_resources {
+        members.push(("resources", arena.object(&resources)));
+    }
     // No readiness probe: it would take the database out of its Service when only the exporter is at fault.
     let probe = match exporter.liveness_path() {
         "" => ("tcpSocket", arena.object(&[("port", port)])),

@@ -39,7 +39,8 @@ pub(crate) fn suitable<'a>(pod: &Pod<'a>) -> Result<(), Stop<'a>> {
     let network = pod.spec.at("hostNetwork");
     let os = pod.spec.at("os.name");
     // Windows pods are often known by their nodes alone, and HostProcess containers by their options.
-    let node = pod.spec.at("nodeSelector").key("kubernetes.io/os");
+    let nodes = pod.spec.at("nodeSelector");
+    let (node, old_node) = (nodes.key("kubernetes.io/os"), nodes.key("beta.kubernetes.io/os"));
     let options = pod.security_context().at("windowsOptions");
     let reasons = [
         (mirror.is_set()?, Reason::MirrorPod, mirror, "adds no exporter: a mirror pod cannot be changed"),
@@ -51,6 +52,7 @@ pub(crate) fn suitable<'a>(pod: &Pod<'a>) -> Result<(), Stop<'a>> {
         ),
         (os.str()? == Some("windows"), Reason::Windows, os, LINUX),
         (node.str()? == Some("windows"), Reason::Windows, node, LINUX),
+        (old_node.str()? == Some("windows"), Reason::Windows, old_node, LINUX),
         (options.is_set()?, Reason::Windows, options, LINUX),
     ];
     match reasons.into_iter().find(|(applies, ..)| *applies) {

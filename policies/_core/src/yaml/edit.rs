@@ -49,13 +49,20 @@ fn with(text: &str, mut places: Vec<(Range<usize>, String)>) -> String {
     let mut from = 0;
     for (at, new) in places {
         made.push_str(text.get(from..at.start).unwrap_or_default());
-        if new.starts_with('\n') && made.ends_with(' ') {
+        from = at.end;
+        if new.starts_with('\n') {
             made.truncate(made.trim_end_matches(' ').len());
-        } else if made.ends_with(':') && !new.starts_with('\n') {
+            // A comment on what was empty stays behind its key.
+            let line = text.get(from..).and_then(|rest| rest.split('\n').next()).unwrap_or_default();
+            if line.trim_start().starts_with('#') {
+                made.push(' ');
+                made.push_str(line.trim());
+                from += line.trim_end().len();
+            }
+        } else if made.ends_with(':') {
             made.push(' ');
         }
         made.push_str(&if is_dos { new.replace('\n', "\r\n") } else { new });
-        from = at.end;
     }
     made + text.get(from..).unwrap_or_default()
 }
@@ -162,10 +169,12 @@ impl Node {
     /// What stands between the members of a flow collection: a space, or a new line with the indentation of the last.
     fn spread(&self, text: &str, end: usize) -> String {
         let own = text.get(self.at.clone()).unwrap_or_default();
-        let closes_on_its_own_line =
-            own.trim_end_matches(['}', ']']).ends_with(['\n', ' ']) && own.contains('\n');
         let line_start =
             text.get(..end).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+        // Lines of their own for what has lines of its own: not behind the bracket that opens.
+        let closes_on_its_own_line = own.trim_end_matches(['}', ']']).ends_with(['\n', ' '])
+            && own.contains('\n')
+            && self.at.start < line_start;
         let line = text.get(line_start..).unwrap_or_default();
         let indent = line.len() - line.trim_start_matches(' ').len();
         if closes_on_its_own_line { format!("\n{}", " ".repeat(indent)) } else { " ".to_owned() }
@@ -265,6 +274,10 @@ mod tests {
             assert_eq!(edit_with(text, &item), wanted, "{text:?}");
         }
         let two = [("add", "/l/a", json!("x")), ("add", "/l/b", json!("w"))];
+        assert_eq!(edit_with("l: {} # why\nm: 1\n", &two), "l: # why\n  a: x\n  b: w\nm: 1\n");
+        assert_eq!(edit_with("l: {}\r\n", &two), "l:\r\n  a: x\r\n  b: w\r\n");
+        assert_eq!(edit_with("l: {c: d,}\n", &two), "l: {c: d, a: \"x\", b: \"w\",}\n");
+        assert_eq!(edit_with("l: {c: d\n  }\n", &two), "l: {c: d, a: \"x\", b: \"w\"\n  }\n");
         assert_eq!(edit_with("l: {}\nm: 1\n", &two), "l:\n  a: x\n  b: w\nm: 1\n");
         assert_eq!(edit_with("l: {c: d, e}\n", &two), "l: {c: d, e, a: \"x\", b: \"w\"}\n");
         let named = [("replace", "/l/0/name", json!("x"))];

@@ -77,9 +77,13 @@ impl Builder<'_> {
                     *key = Some(Key { name: value.clone().into_owned(), column: span.start.col(), end });
                     return;
                 }
+                let rest = self.text.get(start..).unwrap_or_default();
                 let own = self.text.get(start..end).unwrap_or_default().trim_end();
-                let mut end =
-                    if value.is_empty() && *style == ScalarStyle::Plain { start } else { start + own.len() };
+                let mut end = match style {
+                    // Where it is written as it reads, that is all of it, whatever the parser has looked at behind it.
+                    ScalarStyle::Plain if rest.starts_with(&**value) => start + value.len(),
+                    _ => start + own.len(),
+                };
                 if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
                     // The empty lines that it keeps are its own.
                     let kept = value.len() - value.trim_end_matches('\n').len();
@@ -103,7 +107,13 @@ impl Builder<'_> {
                     Children::Mapping(members) => members.last().map(|(_, _, value)| value.at.end),
                     Children::Scalar => None,
                 };
-                let end = if node.is_flow { self.bytes.at(&span.end) } else { last.unwrap_or(node.at.end) };
+                // The bracket alone: what the parser has looked at behind it may be a comment.
+                let closes = self.text.get(start..).is_some_and(|rest| rest.starts_with(['}', ']']));
+                let end = match node.is_flow {
+                    true if closes => start + 1,
+                    true => self.bytes.at(&span.end),
+                    false => last.unwrap_or(node.at.end),
+                };
                 self.place(node.at.start..end, node.children, node.is_flow);
             }
             _ => {}
