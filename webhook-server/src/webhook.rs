@@ -217,7 +217,6 @@ impl Refusal {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
     fn unreadable(error: ReviewError) -> Self {
         Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
     }
