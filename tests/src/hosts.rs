@@ -56,20 +56,14 @@ impl Cluster for Given {
     ) -> Result<Vec<Field<'a>>, Undecided> {
         let copied =
             self.0.iter().map(|object| policy_core::Value::copy(object.clone(), arena).expect("it is JSON"));
-        // As the case has it natively; the objects are in the arena, the list need not be.
+        // As the case has it natively; the values are in the arena, what lists them need not be.
         let objects = Objects::new(copied.collect(), "default");
         Ok(objects
-            .list(group, kind, namespace, arena)?
-            .iter()
-            .map(|object| object_of(*object, arena))
+            .values(group, kind, namespace)
+            .into_iter()
+            .map(|value| Field::root(value, arena))
             .collect())
     }
-}
-
-fn object_of<'a>(object: Field<'_>, arena: &'a Arena) -> Field<'a> {
-    let json = object.value().ok().flatten().map(ToString::to_string).unwrap_or_default();
-    let value = serde_json::from_str(&json).expect("it is JSON");
-    Field::root(policy_core::Value::copy(value, arena).expect("it is JSON"), arena)
 }
 
 impl Answer {

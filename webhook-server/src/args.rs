@@ -84,9 +84,9 @@ pub enum Output {
     Json,
 }
 
-/// Arguments of `check`.
+/// Which manifests, by which policies.
 #[derive(Clone, Debug, clap::Args)]
-pub struct CheckArgs {
+pub struct Manifests {
     /// Files, directories, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
@@ -96,6 +96,14 @@ pub struct CheckArgs {
     /// The namespace of objects that name none
     #[arg(long, value_name = "NS", default_value = "default")]
     pub namespace: String,
+}
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub manifests: Manifests,
     /// The form of the report
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -104,15 +112,9 @@ pub struct CheckArgs {
 /// Arguments of `render`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RenderArgs {
-    /// Files, directories, or `-` for standard input
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
-    pub selection: Selection,
-    /// The namespace of objects that name none
-    #[arg(long, value_name = "NS", default_value = "default")]
-    pub namespace: String,
+    pub manifests: Manifests,
     /// Print only what differs, as `diff -u` does
     #[arg(long)]
     pub diff: bool,

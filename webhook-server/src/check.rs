@@ -25,8 +25,8 @@ const BATCH: usize = 32;
 /// # Errors
 /// It cannot start: bad arguments, bad settings, a path that does not exist.
 pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
-    let config = Config::load_for(&args.selection, &args.paths)?;
-    let places = input::places(&args.paths, Kustomizations::Build)?;
+    let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
+    let places = input::places(&args.manifests.paths, Kustomizations::Build)?;
     let mut report = Report::default();
     let reads = reads(&config);
     let read = |place: &Place, report: &mut Report| {
@@ -36,15 +36,15 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
         // One source at a time is in memory.
         for place in &places {
             if let Some(source) = read(place, &mut report) {
-                check(&source, &config, &Objects::default(), &args.namespace, &mut report);
+                check(&source, &config, &Objects::default(), &args.manifests.namespace, &mut report);
             }
         }
     } else {
         let sources: Vec<Source> = places.iter().filter_map(|place| read(place, &mut report)).collect();
         let arena = Arena::new();
-        let cluster = cluster(&sources, &reads, &args.namespace, &arena);
+        let cluster = cluster(&sources, &reads, &args.manifests.namespace, &arena);
         for source in &sources {
-            check(source, &config, &cluster, &args.namespace, &mut report);
+            check(source, &config, &cluster, &args.manifests.namespace, &mut report);
         }
     }
     for exception in config.exceptions.unused(config.governs_all) {

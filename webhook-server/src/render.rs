@@ -22,15 +22,15 @@ use crate::report::{GREEN, ObjectName, RED, YELLOW};
 /// # Errors
 /// It cannot start: bad arguments, bad settings, a path that does not exist or cannot be read.
 pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
-    let config = Config::load_for(&args.selection, &args.paths)?;
-    let places = input::places(&args.paths, Kustomizations::Build)?;
+    let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
+    let places = input::places(&args.manifests.paths, Kustomizations::Build)?;
     let sources = places.iter().map(input::Place::read).collect::<anyhow::Result<Vec<Source>>>()?;
     let arena = Arena::new();
     let reads = reads(&config);
     let renderer = Renderer {
         config: &config,
-        cluster: &cluster(&sources, &reads, &args.namespace, &arena),
-        namespace: &args.namespace,
+        cluster: &cluster(&sources, &reads, &args.manifests.namespace, &arena),
+        namespace: &args.manifests.namespace,
     };
     let mut said = Said::default();
     let rendered: Vec<String> = sources.iter().map(|source| renderer.source(source, &mut said)).collect();

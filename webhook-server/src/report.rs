@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use policy_core::patch::Operation;
 use policy_core::path::printable;
+use policy_core::request::api_version;
 use policy_core::{Outcome, Request};
 use serde::Serialize;
 
@@ -127,9 +128,8 @@ impl ObjectName {
     /// The name of the request's object.
     pub fn of(request: &Request<'_>) -> Self {
         let kind = &request.kind;
-        let slash = if kind.group.is_empty() { "" } else { "/" };
         ObjectName {
-            api_version: format!("{}{slash}{}", kind.group, kind.version),
+            api_version: api_version(kind.group, kind.version),
             kind: kind.name.to_owned(),
             namespace: request.namespace.to_owned(),
             name: request.display_name().unwrap_or_default().to_owned(),

@@ -5,6 +5,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy_core::request::api_version;
 use policy_core::scope::Resource;
 use policy_core::{About, Entry, Operation, Read, Scope};
 use serde_json::Value;
@@ -198,8 +199,7 @@ pub fn table(entries: &[Entry]) -> String {
 }
 
 fn read(read: &Read) -> Value {
-    let slash = if read.group.is_empty() { "" } else { "/" };
-    serde_json::json!({"apiVersion": format!("{}{slash}{}", read.group, read.version), "kind": read.kind})
+    serde_json::json!({"apiVersion": api_version(read.group, read.version), "kind": read.kind})
 }
 
 fn operations(scope: &Scope) -> Vec<&'static str> {

@@ -92,6 +92,13 @@ impl<'o> Objects<'o> {
         }
         Objects { objects: by_kind }
     }
+
+    /// Those of that group and kind, in one namespace or in all.
+    pub fn values(&self, group: &str, kind: &str, namespace: Option<&str>) -> Vec<Value<'o>> {
+        let of_kind = self.objects.get(&(group, kind)).into_iter().flatten();
+        let wanted = of_kind.filter(|(lives_in, _)| namespace.is_none_or(|namespace| namespace == *lives_in));
+        wanted.map(|(_, object)| *object).collect()
+    }
 }
 
 impl Cluster for Objects<'_> {
@@ -106,9 +113,7 @@ impl Cluster for Objects<'_> {
         namespace: Option<&str>,
         arena: &'a Arena,
     ) -> Result<Vec<Field<'a>>, Undecided> {
-        let of_kind = self.objects.get(&(group, kind)).into_iter().flatten();
-        let wanted = of_kind.filter(|(lives_in, _)| namespace.is_none_or(|namespace| namespace == *lives_in));
-        Ok(wanted.map(|(_, object)| Field::root(*object, arena)).collect())
+        Ok(self.values(group, kind, namespace).into_iter().map(|object| Field::root(object, arena)).collect())
     }
 }
 

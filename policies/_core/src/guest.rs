@@ -9,7 +9,7 @@ use crate::admit::{Audit, Configured, Half, Verdicts, admit, judge_only};
 use crate::cluster::{Cluster, NoCluster};
 use crate::field::{Field, Undecided};
 use crate::policy::{Policy, Read, configure_value};
-use crate::request::Request;
+use crate::request::{Request, api_version};
 use crate::value::{Arena, Value};
 
 /// Registers the three functions that policy-server and `kwctl` call.
@@ -104,10 +104,9 @@ impl HostCluster {
     ) -> Result<Field<'a>, Undecided> {
         let read = self.reads.iter().find(|read| read.group == group && read.kind == kind);
         let version = read.map_or("v1", |read| read.version);
-        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         let text = |text: &str| Value::String(arena.text(text));
         let ask = [
-            ("api_version", text(&api_version)),
+            ("api_version", text(&api_version(group, version))),
             ("kind", text(kind)),
             ("namespace", namespace.map_or(Value::Null, text)),
             ("name", name.map_or(Value::Null, text)),

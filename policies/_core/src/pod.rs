@@ -43,6 +43,14 @@ impl Container<'_> {
     }
 }
 
+/// Whether a port is TCP's: of a container, a Service or a NetworkPolicy, which all mean TCP where they do not say.
+///
+/// # Errors
+/// `protocol` is no string.
+pub fn is_tcp(port: Field<'_>) -> Result<bool, Undecided> {
+    Ok(port.at("protocol").str()?.is_none_or(|protocol| protocol == "TCP"))
+}
+
 /// The lists of containers that a pod has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerList {

@@ -45,6 +45,11 @@ pub struct GroupVersion<'a> {
     pub name: &'a str,
 }
 
+/// As manifests write group and version: `apps/v1`, and `v1` for the core group.
+pub fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
 /// One AdmissionRequest (admission.k8s.io/v1).
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::field::{Field, Undecided};
 
 /// The labels of an object, to be asked about many times: whoever has thousands of them is looked up no slower.
+#[derive(Clone, Debug)]
 pub struct Labels<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Labels<'a> {

@@ -1,7 +1,7 @@
 //! Workloads and the pods that their controllers make of them.
 
 use crate::field::{Field, Undecided};
-use crate::request::Request;
+use crate::request::{Request, api_version};
 use crate::value::Value;
 
 /// Where in an object of that kind the pod is: empty for the object itself, or the way to the template it holds.
@@ -100,8 +100,7 @@ pub fn made_by<'a>(request: &Request<'a>) -> Result<Option<Request<'a>>, Undecid
     let arena = request.object.arena();
     let Some(template) = template(request.object, request.kind.name)? else { return Ok(None) };
     let text = |text: &str| Value::String(arena.text(text));
-    let (group, version) = (request.kind.group, request.kind.version);
-    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let api_version = api_version(request.kind.group, request.kind.version);
     let name = request.display_name()?;
     let owner = arena.object(&[
         ("apiVersion", text(&api_version)),

@@ -1,7 +1,7 @@
 //! The container that is added, and whether a pod has it already.
 
 use policy_core::path::excerpt;
-use policy_core::pod::{Container, Pod};
+use policy_core::pod::{Container, Pod, is_tcp};
 use policy_core::{Arena, Field, ImageReference, Undecided, Value, Verdict};
 
 use crate::exporter::Effective;
@@ -58,7 +58,7 @@ pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, Stop<'a>
         for own in container.field.at("ports").items()? {
             names.push(own.at("name").text()?);
             let number = own.at("containerPort");
-            if number.int()? == Some(port.into()) && own.at("protocol").str()?.unwrap_or("TCP") == "TCP" {
+            if number.int()? == Some(port.into()) && is_tcp(own)? {
                 taken = taken.or(Some(number));
             }
         }

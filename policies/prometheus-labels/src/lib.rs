@@ -188,7 +188,8 @@ fn selectors_that_change(
     labels: Field<'_>,
     added: &[(&'static str, String)],
 ) -> Result<Vec<(&'static str, String, bool)>, Undecided> {
-    let (without, mut with) = (Labels::of(labels)?, Labels::of(labels)?);
+    let without = Labels::of(labels)?;
+    let mut with = without.clone();
     for (key, value) in added {
         with.add(key, value);
     }

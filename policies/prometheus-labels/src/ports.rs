@@ -1,6 +1,6 @@
 //! Which port serves metrics, and the name that it gets.
 
-use policy_core::pod::Pod;
+use policy_core::pod::{Pod, is_tcp};
 use policy_core::{Field, Undecided, Verdict};
 
 /// The name that monitors select.
@@ -36,8 +36,7 @@ pub(crate) fn of_pod(
         for port in container.field.at("ports").items()? {
             let (name, number) = (port.at("name").text()?, port.at("containerPort").int()?);
             is_taken |= name == METRICS;
-            let is_tcp = port.at("protocol").str()?.unwrap_or("TCP") == "TCP";
-            if !is_tcp || !is_metrics(name, number, further) {
+            if !is_tcp(port)? || !is_metrics(name, number, further) {
                 continue;
             }
             let found = if is_added { &mut of_added } else { &mut own };
@@ -66,8 +65,7 @@ pub(crate) fn of_service(spec: Field<'_>, further: &[u32], verdict: &mut Verdict
             Some(_) => (target.int()?, ""),
             None => (port.at("port").int()?, ""),
         };
-        let is_tcp = port.at("protocol").str()?.unwrap_or("TCP") == "TCP";
-        if !is_tcp || !(is_metrics(name, number, further) || is_metrics(target_name, None, further)) {
+        if !is_tcp(port)? || !(is_metrics(name, number, further) || is_metrics(target_name, None, further)) {
             continue;
         }
         found = true;

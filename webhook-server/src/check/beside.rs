@@ -2,7 +2,7 @@
 //! NetworkPolicy that lets Prometheus in. Admission adds none of them; they belong into Git.
 
 use policy_core::path::excerpt;
-use policy_core::pod::Pod;
+use policy_core::pod::{Pod, is_tcp};
 use policy_core::selector::Labels;
 use policy_core::{Arena, Cluster, Field, Finding, Read, Request, Undecided, Value};
 
@@ -206,8 +206,7 @@ impl<'a> Exporter<'a> {
                 (Some(Value::Int(first)), Some(last)) => (*first..=last).contains(&self.number),
                 _ => false,
             };
-            let is_tcp = port.at("protocol").str()?.unwrap_or("TCP") == "TCP";
-            if is_tcp && (!number.is_set()? || in_range || self.is_port(number)?) {
+            if is_tcp(port)? && (!number.is_set()? || in_range || self.is_port(number)?) {
                 return Ok(true);
             }
         }
