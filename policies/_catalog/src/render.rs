@@ -31,9 +31,12 @@ pub fn page(entry: &Entry, cases: &[CaseLine]) -> String {
     let mut page = format!("<!-- {NOTE}. -->\n\n# {}\n\n{}\n\n{docs}\n", about.title, about.summary);
     page.push_str(&format!("\n## How to fix a denial\n\n{}\n", about.remediation));
     page.push_str("\n## What it judges\n\n| operations | resources |\n|---|---|\n");
-    let resources: Vec<String> =
-        about.scope.resources.iter().flat_map(|r| r.rule_names()).map(|name| format!("`{name}`")).collect();
-    page.push_str(&format!("| {} | {} |\n", operations(&about.scope).join(", "), resources.join(", ")));
+    for resources in about.scope.resources.chunk_by(|a, b| a.operations == b.operations) {
+        let names: Vec<String> =
+            resources.iter().flat_map(|r| r.rule_names()).map(|name| format!("`{name}`")).collect();
+        let operations = resources.first().map(operations).unwrap_or_default();
+        page.push_str(&format!("| {} | {} |\n", operations.join(", "), names.join(", ")));
+    }
     page.push_str(&settings::settings(schema.as_value()));
     page.push_str(
         "\n## Cases\n\nEach is a file in `cases/`, and a test in every host.\n\n| case | why |\n|---|---|\n",
@@ -62,11 +65,19 @@ pub fn metadata(entry: &Entry, version: &str) -> String {
         ("io.kubewarden.policy.author", "Pratique"),
         ("io.kubewarden.policy.license", "Apache-2.0"),
         ("io.kubewarden.policy.severity", about.severity.as_str()),
-        ("io.kubewarden.policy.category", if about.mutates { "Observability" } else { "Pod security" }),
+        ("io.kubewarden.policy.category", category(about)),
     ] {
         text.push_str(&format!("  {key}: {}\n", json(&value)));
     }
     text
+}
+
+fn category(about: &About) -> &'static str {
+    match about.mutates {
+        true => "Observability",
+        false if about.reads.contains(&Read::NETWORK_POLICY) => "Network security",
+        false => "Pod security",
+    }
 }
 
 /// The rules of a scope as YAML, a rule for each resource, each line after `indent`.
@@ -76,7 +87,7 @@ fn scope_rules(scope: &Scope, indent: &str) -> String {
             group: resource.group,
             version: resource.version,
             resources: resource.rule_names(),
-            operations: operations(scope),
+            operations: operations(resource),
         };
         rule.yaml(indent)
     };
@@ -112,7 +123,7 @@ pub fn webhook_rules(entries: &[Entry], indent: &str) -> String {
         for resource in scope.resources {
             for name in resource.rule_names() {
                 let operations = operations_of.entry((resource.group, resource.version, name)).or_default();
-                operations.extend(scope.operations);
+                operations.extend(resource.operations);
             }
         }
     }
@@ -202,8 +213,8 @@ fn read(read: &Read) -> Value {
     serde_json::json!({"apiVersion": api_version(read.group, read.version), "kind": read.kind})
 }
 
-fn operations(scope: &Scope) -> Vec<&'static str> {
-    scope.operations.iter().copied().map(Operation::as_str).collect()
+fn operations(resource: &Resource) -> Vec<&'static str> {
+    resource.operations.iter().copied().map(Operation::as_str).collect()
 }
 
 fn kinds(scope: &Scope) -> String {

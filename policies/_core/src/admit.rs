@@ -267,12 +267,19 @@ fn change<'a>(request: &Request<'a>, verdict: &Verdict) -> Result<Option<Value<'
 /// Whether the request is housekeeping on an object that is on its way out, such as the removal of a finalizer.
 ///
 /// The old object says so, which no user can make up. Subresources are judged all the same: an ephemeral container
-/// is no housekeeping.
+/// is no housekeeping. Nor is what concerns others for as long as the object is there: other labels, by which others select
+/// it, and another spec of a NetworkPolicy, which goes on isolating until its last finalizer is gone.
 fn is_being_deleted(request: &Request<'_>) -> bool {
     let deleted = |object: Field<'_>| object.at("metadata.deletionTimestamp").is_set().unwrap_or(false);
+    let same = |at: &'static str| match (request.object.at(at).value(), request.old_object.at(at).value()) {
+        (Ok(new), Ok(old)) => new == old,
+        _ => false,
+    };
     request.operation == request::Operation::Update
         && request.sub_resource.is_empty()
         && deleted(request.old_object)
+        && same("metadata.labels")
+        && (request.kind.name != "NetworkPolicy" || same("spec"))
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ pub use policy::{About, Entry, Evaluate, Policy, Read, SettingsError, Severity};
 pub use request::{Operation, Request};
 pub use review::Review;
 pub use scope::Scope;
+pub use selector::{Labels, Selector};
 pub use value::{Arena, Value};
 pub use verdict::{Finding, Outcome, Verdict};
 

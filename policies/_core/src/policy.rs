@@ -27,6 +27,8 @@ pub struct About {
     pub scope: Scope,
     /// What it looks at in the cluster, beside the object it judges.
     pub reads: &'static [Read],
+    /// Whether it can decide nothing without a cluster. Nobody is asked it who does not name it or give a cluster.
+    pub needs_cluster: bool,
     /// Whether it ever changes an object.
     pub mutates: bool,
     /// Whether it ever denies an object that it can read: the validating webhook's rules are of those that do.
@@ -42,16 +44,29 @@ pub struct Read {
     pub version: &'static str,
     /// `NetworkPolicy`.
     pub kind: &'static str,
+    /// The fields that are looked at, beside `metadata.name` and `metadata.namespace`: a host need not keep others.
+    pub fields: &'static [&'static str],
 }
 
 impl Read {
-    /// Namespaces, for their labels.
-    pub const NAMESPACE: Read = Read { group: "", version: "v1", kind: "Namespace" };
-    /// Services, for what they select.
-    pub const SERVICE: Read = Read { group: "", version: "v1", kind: "Service" };
-    /// NetworkPolicies, for what they select.
+    /// Namespaces: their labels, and whether they are being deleted.
+    pub const NAMESPACE: Read = Read::of("", "Namespace", &["metadata.deletionTimestamp", "metadata.labels"]);
+    /// NetworkPolicies, and whether they are being deleted.
     pub const NETWORK_POLICY: Read =
-        Read { group: "networking.k8s.io", version: "v1", kind: "NetworkPolicy" };
+        Read::of("networking.k8s.io", "NetworkPolicy", &["metadata.deletionTimestamp", "spec"]);
+    /// Pods: their labels, and whether they run, and where.
+    pub const POD: Read = Read::of(
+        "",
+        "Pod",
+        &["metadata.deletionTimestamp", "metadata.labels", "spec.hostNetwork", "status.phase"],
+    );
+    /// Services, for what they select.
+    pub const SERVICE: Read = Read::of("", "Service", &["spec.selector"]);
+
+    /// A kind of version v1, and the fields of it that are looked at.
+    pub const fn of(group: &'static str, kind: &'static str, fields: &'static [&'static str]) -> Self {
+        Read { group, version: "v1", kind, fields }
+    }
 }
 
 /// How bad it is to go without a policy; the words are Kubewarden's.

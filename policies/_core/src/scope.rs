@@ -6,9 +6,7 @@ use crate::value::Arena;
 /// The requests that a policy judges.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
-    /// On which operations.
-    pub operations: &'static [Operation],
-    /// On which resources.
+    /// On which resources, each with its operations.
     pub resources: &'static [Resource],
 }
 
@@ -25,6 +23,8 @@ pub struct Resource {
     pub plural: &'static str,
     /// Which subresources are judged.
     pub subresources: Subresources,
+    /// On which operations.
+    pub operations: &'static [Operation],
 }
 
 /// The subresources of a resource that a policy judges, beside the resource itself.
@@ -42,16 +42,26 @@ pub enum Subresources {
     },
 }
 
+/// What is made, and what is changed.
+const CHANGES: &[Operation] = &[Operation::Create, Operation::Update];
+/// What is made.
+const CREATION: &[Operation] = &[Operation::Create];
+
+const POD_TEMPLATES: Resource = Resource::plain("", "PodTemplate", "podtemplates", CHANGES);
+const REPLICATION_CONTROLLERS: Resource =
+    Resource::plain("", "ReplicationController", "replicationcontrollers", CHANGES);
+const DAEMON_SETS: Resource = Resource::plain("apps", "DaemonSet", "daemonsets", CHANGES);
+const DEPLOYMENTS: Resource = Resource::plain("apps", "Deployment", "deployments", CHANGES);
+const REPLICA_SETS: Resource = Resource::plain("apps", "ReplicaSet", "replicasets", CHANGES);
+const STATEFUL_SETS: Resource = Resource::plain("apps", "StatefulSet", "statefulsets", CHANGES);
+const CRON_JOBS: Resource = Resource::plain("batch", "CronJob", "cronjobs", CHANGES);
+const JOBS: Resource = Resource::plain("batch", "Job", "jobs", CHANGES);
+
 impl Scope {
     /// Pods, with their ephemeral containers and resizes, and the eight kinds that make pods.
     pub const PODS_AND_WORKLOADS: Scope = Scope {
-        operations: &[Operation::Create, Operation::Update],
         resources: &[
             Resource {
-                group: "",
-                version: "v1",
-                kind: "Pod",
-                plural: "pods",
                 subresources: Subresources::AllBut {
                     known: &["ephemeralcontainers", "resize"],
                     ignored: &[
@@ -65,26 +75,49 @@ impl Scope {
                         "status",
                     ],
                 },
+                ..Resource::plain("", "Pod", "pods", CHANGES)
             },
-            Resource::plain("", "PodTemplate", "podtemplates"),
-            Resource::plain("", "ReplicationController", "replicationcontrollers"),
-            Resource::plain("apps", "DaemonSet", "daemonsets"),
-            Resource::plain("apps", "Deployment", "deployments"),
-            Resource::plain("apps", "ReplicaSet", "replicasets"),
-            Resource::plain("apps", "StatefulSet", "statefulsets"),
-            Resource::plain("batch", "CronJob", "cronjobs"),
-            Resource::plain("batch", "Job", "jobs"),
+            POD_TEMPLATES,
+            REPLICATION_CONTROLLERS,
+            DAEMON_SETS,
+            DEPLOYMENTS,
+            REPLICA_SETS,
+            STATEFUL_SETS,
+            CRON_JOBS,
+            JOBS,
+        ],
+    };
+
+    /// Pods, the eight kinds that make pods, and NetworkPolicies, which are judged when they go as well.
+    pub const PODS_WORKLOADS_AND_NETWORK_POLICIES: Scope = Scope {
+        resources: &[
+            Resource::plain("", "Pod", "pods", CHANGES),
+            POD_TEMPLATES,
+            REPLICATION_CONTROLLERS,
+            DAEMON_SETS,
+            DEPLOYMENTS,
+            REPLICA_SETS,
+            STATEFUL_SETS,
+            CRON_JOBS,
+            JOBS,
+            Resource::plain(
+                "networking.k8s.io",
+                "NetworkPolicy",
+                "networkpolicies",
+                &[Operation::Create, Operation::Update, Operation::Delete],
+            ),
         ],
     };
 
     /// Pods as they are made: most of a pod cannot be changed afterwards, and workloads are Git's.
-    pub const NEW_PODS: Scope =
-        Scope { operations: &[Operation::Create], resources: &[Resource::plain("", "Pod", "pods")] };
+    pub const NEW_PODS: Scope = Scope { resources: &[Resource::plain("", "Pod", "pods", CREATION)] };
 
     /// Pods and Services as they are made.
     pub const NEW_PODS_AND_SERVICES: Scope = Scope {
-        operations: &[Operation::Create],
-        resources: &[Resource::plain("", "Pod", "pods"), Resource::plain("", "Service", "services")],
+        resources: &[
+            Resource::plain("", "Pod", "pods", CREATION),
+            Resource::plain("", "Service", "services", CREATION),
+        ],
     };
 
     /// Whether a policy of this scope judges that request.
@@ -92,8 +125,7 @@ impl Scope {
     /// By kind or by resource, whichever matches: a request whose two names disagree is judged, and found wanting
     /// by the policy that cannot read it.
     pub fn takes(&self, request: &Request<'_>) -> bool {
-        self.operations.contains(&request.operation)
-            && self.resources.iter().any(|resource| resource.takes(request))
+        self.resources.iter().any(|resource| resource.takes(request))
     }
 
     /// Whether the request's kind is what its resource holds. No API server sends another; who does wants to be judged by
@@ -105,12 +137,18 @@ impl Scope {
 }
 
 impl Resource {
-    const fn plain(group: &'static str, kind: &'static str, plural: &'static str) -> Self {
-        Resource { group, version: "v1", kind, plural, subresources: Subresources::None }
+    const fn plain(
+        group: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        operations: &'static [Operation],
+    ) -> Self {
+        Resource { group, version: "v1", kind, plural, subresources: Subresources::None, operations }
     }
 
     fn takes(&self, request: &Request<'_>) -> bool {
         (self.is_kind(&request.kind) || self.is_resource(&request.resource))
+            && self.operations.contains(&request.operation)
             && match self.subresources {
                 Subresources::None => request.sub_resource.is_empty(),
                 Subresources::AllBut { ignored, .. } => !ignored.contains(&request.sub_resource),

@@ -124,6 +124,27 @@ impl<'a> Value<'a> {
         Reader(&mut Scratch::new(arena)).deserialize(value)
     }
 
+    /// The same value in another arena, where it stays when this one is reset.
+    pub fn kept_in<'b>(&self, arena: &'b Arena) -> Value<'b> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(*value),
+            Value::Int(value) => Value::Int(*value),
+            Value::Uint(value) => Value::Uint(*value),
+            Value::Float(value) => Value::Float(*value),
+            Value::String(text) => Value::String(arena.text(text)),
+            Value::Array(items) => {
+                let items: Vec<Value<'b>> = items.iter().map(|item| item.kept_in(arena)).collect();
+                arena.list(&items)
+            }
+            Value::Object(members) => {
+                let members: Vec<Member<'b>> =
+                    members.iter().map(|(key, value)| (arena.text(key), value.kept_in(arena))).collect();
+                arena.object(&members)
+            }
+        }
+    }
+
     /// The member of that key; `None` where there is none or this is no object.
     pub fn get(&self, key: &str) -> Option<&'a Value<'a>> {
         match self {

@@ -128,6 +128,7 @@ impl Policy for ExporterSidecar {
         severity: Severity::Low,
         scope: Scope::NEW_PODS,
         reads: &[Read::NAMESPACE],
+        needs_cluster: false,
         mutates: true,
         denies: true,
     };

@@ -64,6 +64,7 @@ impl Policy for PodSecurityStandards {
         severity: Severity::High,
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],
+        needs_cluster: false,
         mutates: false,
         denies: true,
     };

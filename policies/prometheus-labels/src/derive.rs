@@ -2,6 +2,7 @@
 //! (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
 
 use policy_core::pod::{ContainerList, Pod};
+use policy_core::selector::is_label_value;
 use policy_core::workload::workload_behind;
 use policy_core::{Field, ImageReference, Undecided};
 
@@ -66,14 +67,5 @@ fn older(labels: Field<'_>) -> Result<Option<&str>, Undecided> {
 }
 
 fn value(text: &str) -> Option<String> {
-    is_label_value(text).then(|| text.to_owned())
-}
-
-/// Whether a text can be the value of a label (k8s.io/apimachinery, `validation.IsValidLabelValue`), and says something.
-pub(crate) fn is_label_value(text: &str) -> bool {
-    let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
-    text.len() <= 63
-        && ends(text.bytes().next())
-        && ends(text.bytes().last())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    (!text.is_empty() && is_label_value(text)).then(|| text.to_owned())
 }

@@ -5,7 +5,7 @@ mod ports;
 
 use policy_core::path::excerpt;
 use policy_core::pod::{MIRROR, Pod};
-use policy_core::selector::Labels;
+use policy_core::selector::{Labels, is_label_value};
 use policy_core::{
     About, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Verdict,
 };
@@ -79,12 +79,13 @@ impl Policy for PrometheusLabels {
         severity: Severity::Low,
         scope: Scope::NEW_PODS_AND_SERVICES,
         reads: &[Read::SERVICE, Read::NETWORK_POLICY],
+        needs_cluster: false,
         mutates: true,
         denies: false,
     };
 
     fn validate(&self) -> Result<(), String> {
-        if !self.release.is_empty() && !derive::is_label_value(&self.release) {
+        if !is_label_value(&self.release) {
             return Err(format!("release: `{}` is no label value", self.release));
         }
         match self.metrics_ports.iter().find(|port| !(1..=65535).contains(*port)) {

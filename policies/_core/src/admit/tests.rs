@@ -32,6 +32,7 @@ impl Policy for Toy {
         severity: Severity::Low,
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],
+        needs_cluster: false,
         mutates: true,
         denies: true,
     };
@@ -194,8 +195,10 @@ fn what_is_being_deleted_is_not_denied_but_its_subresources_are_judged() {
         );
         run(&[r#"{"deny_label":"x"}"#], &request).0
     };
-    let going = r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}"#;
+    let going = r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","labels":{"toy":"x"}}}"#;
     assert!(update("", going));
+    let relabelled = r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","labels":{"toy":"y"}}}"#;
+    assert!(!update("", relabelled), "others still select it by its labels");
     assert!(!update("ephemeralcontainers", going));
     assert!(!update("", r#"{"metadata":{}}"#), "only the old object can say that it is going");
 }
