@@ -1,0 +1,137 @@
+//! Rules, each with the pods and addresses that it names, and pods, each with the rules that apply to it.
+
+use std::collections::BTreeMap;
+
+use fixedbitset::FixedBitSet;
+use policy_core::{Labels, Selector};
+
+use crate::address::{Block, Range};
+use crate::door::INGRESS_NAMESPACE;
+use crate::flow::End;
+use crate::index::{Index, everyone};
+use crate::policy::{Direction, NetworkPolicy};
+use crate::ports::Ports;
+use crate::rule::{Peer, Port, Rule};
+use crate::workload::{Name, Workload};
+use crate::world::NAMESPACE_NAME;
+
+/// Pods that are alike, and what applies to them.
+pub(crate) struct Alike<'a> {
+    pub(crate) workload: Workload<'a>,
+    /// Not of a workload, but where traffic enters: it opens connections along its routes only.
+    pub(crate) enters: bool,
+    /// What isolates them, and what is allowed all the same; `None` where nothing isolates them.
+    pub(crate) ingress: Option<Allowed>,
+    pub(crate) egress: Option<Allowed>,
+}
+
+/// The rules that apply, and all pods that any of them names.
+#[derive(Default)]
+pub(crate) struct Allowed {
+    pub(crate) rules: Vec<usize>,
+    pub(crate) peers: FixedBitSet,
+}
+
+/// A rule, and whom it names.
+pub(crate) struct Compiled<'w, 'a> {
+    pub(crate) policy: &'w NetworkPolicy<'a>,
+    /// Its number among those of its policy's direction.
+    pub(crate) number: usize,
+    pub(crate) rule: &'w Rule<'a>,
+    pub(crate) peers: FixedBitSet,
+    pub(crate) ranges: FixedBitSet,
+    /// The ports, where they are the same for every destination.
+    pub(crate) ports: Option<Ports>,
+}
+
+impl<'a> Alike<'a> {
+    pub(crate) fn allowed(&self, direction: Direction) -> Option<&Allowed> {
+        match direction {
+            Direction::Ingress => self.ingress.as_ref(),
+            Direction::Egress => self.egress.as_ref(),
+        }
+    }
+
+    pub(crate) fn end(&self) -> End<'a> {
+        match self.workload.name {
+            Name { kind: "", .. } => End::IngressController,
+            name => End::Workload(name),
+        }
+    }
+}
+
+/// What rules are compiled against.
+pub(crate) struct Compiler<'a> {
+    pods: Index<'a>,
+    namespaces: Index<'a>,
+    /// The pods of each namespace, and in the order of the index.
+    members: BTreeMap<&'a str, FixedBitSet>,
+    len: usize,
+}
+
+impl<'a> Compiler<'a> {
+    pub(crate) fn new(pods: &[Alike<'a>], namespaces: &BTreeMap<&'a str, Labels<'a>>) -> Self {
+        let mut namespaces = namespaces.clone();
+        let ingress = [(NAMESPACE_NAME, INGRESS_NAMESPACE)];
+        namespaces.entry(INGRESS_NAMESPACE).or_insert_with(|| ingress.into_iter().collect());
+        let len = pods.len();
+        let mut members: BTreeMap<&'a str, FixedBitSet> =
+            namespaces.keys().map(|name| (*name, FixedBitSet::with_capacity(len))).collect();
+        for (i, pod) in pods.iter().enumerate() {
+            if let Some(members) = members.get_mut(pod.workload.name.namespace) {
+                members.insert(i);
+            }
+        }
+        let pods = Index::new(pods.iter().map(|pod| &pod.workload.labels));
+        Compiler { pods, namespaces: Index::new(namespaces.values()), members, len }
+    }
+
+    /// The pods of a namespace that a selector takes.
+    pub(crate) fn select(&self, namespace: &str, selector: &Selector<'_>) -> FixedBitSet {
+        let mut selected = self.pods.select(selector);
+        match self.members.get(namespace) {
+            Some(members) => selected.intersect_with(members),
+            None => selected.clear(),
+        }
+        selected
+    }
+
+    pub(crate) fn compile<'w>(
+        &self,
+        policy: &'w NetworkPolicy<'a>,
+        number: usize,
+        rule: &'w Rule<'a>,
+        seen: &[Range],
+    ) -> Compiled<'w, 'a> {
+        let everybody = rule.peers.is_empty();
+        let mut peers = if everybody { everyone(self.len) } else { FixedBitSet::with_capacity(self.len) };
+        for peer in &rule.peers {
+            if let Peer::Pods { namespaces, pods } = peer {
+                peers.union_with(&match namespaces {
+                    None => self.select(policy.namespace, pods),
+                    Some(namespaces) => self.select_in(namespaces, pods),
+                });
+            }
+        }
+        let mut ranges = FixedBitSet::with_capacity(seen.len());
+        let blocks = Block::all_of(rule.blocks());
+        for (i, range) in seen.iter().enumerate() {
+            ranges.set(i, everybody || blocks.takes(range));
+        }
+        let by_name = |port: &Port<'_>| matches!(port, Port::Named(..));
+        let ports = (!rule.ports.iter().any(by_name)).then(|| rule.ports(&[]));
+        Compiled { policy, number, rule, peers, ranges, ports }
+    }
+
+    fn select_in(&self, namespaces: &Selector<'_>, pods: &Selector<'_>) -> FixedBitSet {
+        let mut inside = FixedBitSet::with_capacity(self.len);
+        let taken = self.namespaces.select(namespaces);
+        for (i, members) in self.members.values().enumerate() {
+            if taken.contains(i) {
+                inside.union_with(members);
+            }
+        }
+        inside.intersect_with(&self.pods.select(pods));
+        inside
+    }
+}

@@ -1,0 +1,217 @@
+//! The map: who can talk to whom, on which ports. Policies are compiled once, and pods that are alike are one.
+
+use std::collections::BTreeMap;
+
+use crate::address::{Block, Range, ranges};
+use crate::compile::{Alike, Allowed, Compiled, Compiler};
+use crate::door::entering;
+use crate::flow::{Flow, Found};
+use crate::policy::Direction;
+use crate::ports::Ports;
+use crate::rule::NamedPort;
+use crate::workload::{Name, Workload};
+use crate::world::World;
+
+/// Which ranges of addresses the policies tell apart: from which connections come, and to which they go.
+#[derive(Clone, Debug)]
+pub struct Ranges {
+    pub(crate) from: Vec<Range>,
+    pub(crate) to: Vec<Range>,
+}
+
+impl Ranges {
+    /// Those of all these worlds together, so that maps of two can be compared, and of further blocks.
+    pub fn of(worlds: &[&World<'_>], further: &[Block]) -> Self {
+        let cut = |direction: Direction| {
+            let policies = worlds.iter().flat_map(|world| world.policies());
+            ranges(policies.flat_map(|policy| policy.blocks(direction)).chain(further))
+        };
+        Ranges { from: cut(Direction::Ingress), to: cut(Direction::Egress) }
+    }
+
+    fn seen(&self, direction: Direction) -> &[Range] {
+        match direction {
+            Direction::Ingress => &self.from,
+            Direction::Egress => &self.to,
+        }
+    }
+}
+
+/// How a workload stands to NetworkPolicies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether any of its pods is on the network of its node, where NetworkPolicies may or may not apply.
+    pub host_network: bool,
+    /// Whether all its pods are isolated for ingress.
+    pub isolated_ingress: bool,
+    /// Whether all its pods are isolated for egress.
+    pub isolated_egress: bool,
+}
+
+/// Everything that is known of a world, ready to be asked.
+pub struct Map<'w, 'a> {
+    pub(crate) world: &'w World<'a>,
+    pub(crate) ranges: Ranges,
+    /// Pods that are alike to all policies.
+    pub(crate) pods: Vec<Alike<'a>>,
+    pub(crate) rules: Vec<Compiled<'w, 'a>>,
+}
+
+impl<'w, 'a> Map<'w, 'a> {
+    /// The map of a world.
+    pub fn of(world: &'w World<'a>) -> Self {
+        Map::within(world, Ranges::of(&[world], &[]))
+    }
+
+    /// The map of a world whose outside is cut into these ranges.
+    pub fn within(world: &'w World<'a>, ranges: Ranges) -> Self {
+        let mut pods: Vec<Alike<'a>> = Vec::new();
+        let alike = |workload, enters| Alike { workload, enters, ingress: None, egress: None };
+        pods.extend(alike_to_all(world).map(|workload| alike(workload, false)));
+        pods.extend(entering(world).map(|workload| alike(workload, true)));
+        let namespaces = world.namespaces();
+        let compiler = Compiler::new(&pods, &namespaces);
+        let mut rules = Vec::new();
+        for policy in world.policies() {
+            let selected = compiler.select(policy.namespace, &policy.pods);
+            for direction in Direction::BOTH {
+                let side = policy.side(direction);
+                if !side.isolates {
+                    continue;
+                }
+                let first = rules.len();
+                for (number, rule) in side.rules.iter().enumerate() {
+                    rules.push(compiler.compile(policy, number, rule, ranges.seen(direction)));
+                }
+                for one in selected.ones() {
+                    let Some(pod) = pods.get_mut(one) else { continue };
+                    let allowed = match direction {
+                        Direction::Ingress => &mut pod.ingress,
+                        Direction::Egress => &mut pod.egress,
+                    };
+                    let allowed = allowed.get_or_insert_default();
+                    allowed.rules.extend(first..rules.len());
+                    for rule in rules.get(first..).unwrap_or_default() {
+                        allowed.peers.union_with(&rule.peers);
+                    }
+                }
+            }
+        }
+        Map { world, ranges, pods, rules }
+    }
+
+    /// The ranges that the map tells apart: for ingress those that connections come from, for egress those that they go to.
+    pub fn ranges(&self, direction: Direction) -> &[Range] {
+        self.ranges.seen(direction)
+    }
+
+    /// Every flow, in the order of what it says. Those within one workload only if asked for: all its pods look alike.
+    pub fn flows(&self, within_workloads: bool) -> Vec<Flow<'a>> {
+        let mut found = Found::new(self);
+        for (to, callee) in self.pods.iter().enumerate().filter(|(_, pod)| !pod.enters) {
+            let callers = self.pods.iter().enumerate().filter(|(_, caller)| !caller.enters);
+            for (from, caller) in callers {
+                let wanted = within_workloads || caller.workload.name != callee.workload.name;
+                if wanted && self.could_call((from, caller), (to, callee)) {
+                    found.add((from, to), self.between(from, to));
+                }
+            }
+            for (i, _) in self.ranges.from.iter().enumerate() {
+                found.add(
+                    (found.from(i), to),
+                    self.through(callee.allowed(Direction::Ingress), &callee.workload.ports, |r| {
+                        r.ranges.contains(i)
+                    }),
+                );
+            }
+        }
+        for (from, caller) in self.pods.iter().enumerate().filter(|(_, caller)| !caller.enters) {
+            for (i, _) in self.ranges.to.iter().enumerate() {
+                found.add(
+                    (from, found.to(i)),
+                    self.through(caller.allowed(Direction::Egress), &[], |r| r.ranges.contains(i)),
+                );
+            }
+        }
+        for (from, to, ports) in self.entries() {
+            found.add((from, to), Some(ports));
+        }
+        found.flows()
+    }
+
+    /// Whether nothing rules out, at a glance, that the one calls the other.
+    fn could_call(&self, (from, caller): (usize, &Alike<'a>), (to, callee): (usize, &Alike<'a>)) -> bool {
+        callee.ingress.as_ref().is_none_or(|allowed| allowed.peers.contains(from))
+            && caller.egress.as_ref().is_none_or(|allowed| allowed.peers.contains(to))
+    }
+
+    /// The ports on which one can call the other; `None` for all that there are.
+    pub(crate) fn between(&self, from: usize, to: usize) -> Option<Ports> {
+        let (Some(caller), Some(callee)) = (self.pods.get(from), self.pods.get(to)) else {
+            return Some(Ports::default());
+        };
+        let out = self.through(caller.allowed(Direction::Egress), &callee.workload.ports, |rule| {
+            rule.peers.contains(to)
+        });
+        let into = self.through(callee.allowed(Direction::Ingress), &callee.workload.ports, |rule| {
+            rule.peers.contains(from)
+        });
+        match (out, into) {
+            (None, ports) | (ports, None) => ports,
+            (Some(out), Some(into)) => Some(out.intersection(&into)),
+        }
+    }
+
+    /// The ports that rules of one side let through to a destination, of those rules that name the other side.
+    pub(crate) fn through(
+        &self,
+        allowed: Option<&Allowed>,
+        ports_of_destination: &[NamedPort<'_>],
+        names: impl Fn(&Compiled<'w, 'a>) -> bool,
+    ) -> Option<Ports> {
+        let mut ports = Ports::default();
+        for rule in allowed?.rules.iter().filter_map(|rule| self.rules.get(*rule)).filter(|rule| names(rule))
+        {
+            match &rule.ports {
+                Some(always) => ports.unite(always),
+                None => ports.unite(&rule.rule.ports(ports_of_destination)),
+            }
+        }
+        Some(ports)
+    }
+
+    /// The pods of that workload, by number.
+    pub(crate) fn pods_of(&self, name: Name<'_>) -> impl Iterator<Item = usize> {
+        let numbered = self.pods.iter().enumerate();
+        numbered.filter(move |(_, pod)| pod.workload.name == name).map(|(number, _)| number)
+    }
+
+    /// The workloads on the map, by name.
+    pub fn workloads(&self) -> BTreeMap<Name<'a>, Standing> {
+        let mut workloads: BTreeMap<Name<'a>, Standing> = BTreeMap::new();
+        for pod in self.pods.iter().filter(|pod| !pod.enters) {
+            let (ingress, egress) = (pod.ingress.is_some(), pod.egress.is_some());
+            let host_network = pod.workload.host_network;
+            let first = Standing { host_network, isolated_ingress: ingress, isolated_egress: egress };
+            let standing = workloads.entry(pod.workload.name).or_insert(first);
+            standing.host_network |= host_network;
+            standing.isolated_ingress &= ingress;
+            standing.isolated_egress &= egress;
+        }
+        workloads
+    }
+}
+
+/// The pods of a world, those that no selector tells apart as one: of labels that nobody asks for every pod of a StatefulSet has
+/// one of its own.
+fn alike_to_all<'a>(world: &World<'a>) -> impl Iterator<Item = Workload<'a>> {
+    let asked = world.asked_keys();
+    let mut alike = BTreeMap::new();
+    for workload in world.workloads() {
+        let labels: Vec<_> = workload.labels.iter().filter(|(key, _)| asked.contains(key)).collect();
+        let (name, ports, host_network) = (workload.name, workload.ports, workload.host_network);
+        let key = (name, labels.clone(), ports.clone(), host_network);
+        alike.insert(key, Workload { name, labels: labels.into_iter().collect(), ports, host_network });
+    }
+    alike.into_values()
+}
