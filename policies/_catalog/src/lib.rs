@@ -7,6 +7,7 @@ use policy_core::Entry;
 /// All policies, by name. A policy that is not in this list does not exist.
 pub const POLICIES: &[Entry] = &[
     Entry::of::<exporter_sidecar::ExporterSidecar>(),
+    Entry::of::<network_policy_required::NetworkPolicyRequired>(),
     Entry::of::<pod_security_standards::PodSecurityStandards>(),
     Entry::of::<prometheus_labels::PrometheusLabels>(),
 ];

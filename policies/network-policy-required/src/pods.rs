@@ -1,0 +1,56 @@
+//! Pods, and workloads by the pods that they make.
+
+use std::collections::BTreeSet;
+
+use policy_core::pod::{self, Pod};
+use policy_core::{Cluster, Labels, Operation, Request, Undecided, Verdict};
+
+use crate::NetworkPolicyRequired;
+use crate::lack::{Lack, Namespace};
+use crate::settings::{ControlId, Grace};
+
+/// Says what the pods of a request lack.
+pub(crate) fn judge(
+    settings: &NetworkPolicyRequired,
+    request: &Request<'_>,
+    cluster: &dyn Cluster,
+    verdict: &mut Verdict,
+) -> Result<(), Undecided> {
+    let is_pod = request.kind.name == "Pod";
+    let changes_pod = is_pod && request.operation == Operation::Update && request.old_object.is_set()?;
+    if !changes_pod && !pod::is_significant(request)? {
+        return Ok(());
+    }
+    let Some(pod) = Pod::of(request)? else { return Ok(()) };
+    let labels = Labels::of(pod.metadata.at("labels"))?;
+    let before =
+        if changes_pod { Labels::of(request.old_object.at("metadata.labels"))? } else { labels.clone() };
+    if changes_pod && before.iter().eq(labels.iter()) {
+        return Ok(());
+    }
+    let on_the_node = pod.spec.at("hostNetwork");
+    if on_the_node.is_true()? {
+        // It is on the network of its node whatever its labels become.
+        if !changes_pod && settings.wants(ControlId::HostNetwork) {
+            let message =
+                "must not be true: no NetworkPolicy isolates a pod on the network of its node for certain";
+            verdict.deny_by(ControlId::HostNetwork.as_str(), on_the_node, message);
+        }
+        return Ok(());
+    }
+    let arena = request.object.arena();
+    let namespace = Namespace::read(settings, request.namespace, None, cluster, arena)?;
+    let known = if changes_pod { namespace.lacks(&before)? } else { BTreeSet::new() };
+    for lack in namespace.lacks(&labels)?.difference(&known) {
+        let field = match lack {
+            Lack::DefaultDeny(_) => request.object.at("metadata.namespace"),
+            Lack::Isolation(_) | Lack::Dns(_) => pod.metadata.at("labels"),
+        };
+        let message = lack.message(settings, request.namespace);
+        match settings.grace {
+            Grace::WarnWorkload if !is_pod => verdict.warn(field, message),
+            Grace::None | Grace::WarnWorkload => verdict.deny_by(lack.control().as_str(), field, message),
+        }
+    }
+    Ok(())
+}

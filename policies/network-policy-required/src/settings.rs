@@ -1,0 +1,144 @@
+//! What can be set.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use policy_core::selector::is_label_value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::NetworkPolicyRequired;
+
+/// A direction, seen from the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// To the pod.
+    Ingress,
+    /// From the pod.
+    Egress,
+}
+
+/// Whether a workload may come before its NetworkPolicies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grace {
+    /// Workloads and pods are denied alike.
+    #[default]
+    None,
+    /// Workloads are warned of what their pods will be denied for.
+    WarnWorkload,
+}
+
+/// What to do with pods on the network of their node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HostNetwork {
+    /// They are denied: no NetworkPolicy isolates them for certain.
+    #[default]
+    Deny,
+    /// They are let alone.
+    Allow,
+}
+
+/// Who answers DNS: pods, and perhaps a cache on each node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct DnsServer {
+    /// The namespace of its pods.
+    pub namespace: String,
+    /// The labels of its pods.
+    pub labels: BTreeMap<String, String>,
+    /// The port of its pods; OpenShift's is 5353.
+    pub port: u16,
+    /// The address of a cache on the nodes, such as NodeLocal DNSCache's `169.254.20.10`, if there is one: a rule for that
+    /// address will do as well then.
+    pub address: Option<IpAddr>,
+}
+
+impl Default for DnsServer {
+    fn default() -> Self {
+        let mut labels = BTreeMap::new();
+        labels.insert("k8s-app".to_owned(), "kube-dns".to_owned());
+        DnsServer { namespace: "kube-system".to_owned(), labels, port: 53, address: None }
+    }
+}
+
+impl DnsServer {
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if self.namespace.is_empty() || self.port == 0 {
+            return Err("dnsServer: must have a namespace and a port".to_owned());
+        }
+        match self.labels.values().find(|value| !is_label_value(value)) {
+            Some(value) => Err(format!("dnsServer: `{value}` is no label value")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A part of the policy that can be exempt, or excepted for a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ControlId {
+    /// Every pod is isolated for ingress.
+    IsolatedIngress,
+    /// Every pod is isolated for egress.
+    IsolatedEgress,
+    /// Every namespace with workloads has a default deny for ingress.
+    DefaultDenyIngress,
+    /// Every namespace with workloads has a default deny for egress.
+    DefaultDenyEgress,
+    /// Pods that are isolated for egress can ask DNS.
+    Dns,
+    /// No NetworkPolicy is wide open for ingress.
+    NarrowIngress,
+    /// No NetworkPolicy is wide open for egress.
+    NarrowEgress,
+    /// No pod is on the network of its node.
+    HostNetwork,
+}
+
+impl ControlId {
+    /// As settings and verdicts have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ControlId::IsolatedIngress => "isolatedIngress",
+            ControlId::IsolatedEgress => "isolatedEgress",
+            ControlId::DefaultDenyIngress => "defaultDenyIngress",
+            ControlId::DefaultDenyEgress => "defaultDenyEgress",
+            ControlId::Dns => "dns",
+            ControlId::NarrowIngress => "narrowIngress",
+            ControlId::NarrowEgress => "narrowEgress",
+            ControlId::HostNetwork => "hostNetwork",
+        }
+    }
+}
+
+impl NetworkPolicyRequired {
+    /// Whether a control is in force.
+    pub(crate) fn wants(&self, control: ControlId) -> bool {
+        let asked = match control {
+            ControlId::IsolatedIngress => self.isolated.contains(&Direction::Ingress),
+            ControlId::IsolatedEgress => self.isolated.contains(&Direction::Egress),
+            ControlId::DefaultDenyIngress => self.default_deny.contains(&Direction::Ingress),
+            ControlId::DefaultDenyEgress => self.default_deny.contains(&Direction::Egress),
+            ControlId::Dns => self.dns,
+            ControlId::NarrowIngress => self.narrow.contains(&Direction::Ingress),
+            ControlId::NarrowEgress => self.narrow.contains(&Direction::Egress),
+            ControlId::HostNetwork => self.host_network == HostNetwork::Deny,
+        };
+        asked && !self.exempt_controls.contains(&control)
+    }
+}
+
+/// The control of a direction, of two.
+pub(crate) fn of(
+    direction: policy_connectivity::Direction,
+    ingress: ControlId,
+    egress: ControlId,
+) -> ControlId {
+    match direction {
+        policy_connectivity::Direction::Ingress => ingress,
+        policy_connectivity::Direction::Egress => egress,
+    }
+}
