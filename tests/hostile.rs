@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use policy_catalog::POLICIES;
 use policy_core::patch::{self, Edit};
 use policy_core::path::Segment;
-use policy_core::{Arena, Configured, FieldPath, Half, NoCluster, Review, Value, admit, yaml};
+use policy_core::{Arena, Configured, FieldPath, Half, Objects, Request, Review, Value, admit, yaml};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,7 +13,11 @@ use serde_json::json;
 /// All policies, with these settings for the Pod Security Standards.
 fn policies(settings: &str) -> Vec<Configured> {
     let configure = |entry: &policy_core::Entry| {
-        let settings = if entry.about.name == "pod-security-standards" { settings } else { "" };
+        let settings = match entry.about.name {
+            "pod-security-standards" => settings,
+            "network-policy-required" => r#"{"dns":false}"#,
+            _ => "",
+        };
         let policy = (entry.configure)(settings).expect("the policy takes these settings");
         Configured { about: entry.about, policy }
     };
@@ -25,10 +29,16 @@ fn answer(bytes: &[u8]) -> Result<bool, String> {
     answer_by(&policies(""), bytes)
 }
 
+/// The namespace of the good review: nobody may call its pods, nor they anybody.
+const DENIED_BY_DEFAULT: &str = r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"default-deny"},
+"spec":{"podSelector":{},"policyTypes":["Ingress","Egress"]}}"#;
+
 fn answer_by(policies: &[Configured], bytes: &[u8]) -> Result<bool, String> {
     let arena = Arena::new();
     let review = Review::decode(bytes, &arena).map_err(|error| error.to_string())?;
-    let verdicts = admit(policies, &review.request, &NoCluster, Half::Mutate);
+    let cluster = Value::from_json(DENIED_BY_DEFAULT.as_bytes(), &arena).expect("it is JSON");
+    let cluster = Objects::new(vec![cluster], "shop");
+    let verdicts = admit(policies, &review.request, &cluster, Half::Mutate);
     for half in [Half::Validate, Half::Mutate] {
         let answer: serde_json::Value =
             serde_json::from_str(&review.answer(&verdicts, half)).expect("an answer is JSON");
@@ -232,4 +242,33 @@ proptest! {
             prop_assert_eq!(here, elsewhere);
         }
     }
+}
+
+/// A NetworkPolicy as large as an API server takes: with anything quadratic in it, this would not end.
+#[test]
+fn a_policy_of_a_hundred_thousand_parts_is_judged() {
+    let arena = Arena::new();
+    let ports: Vec<_> = (0..100_000).map(|i| json!({"port": 1 + i * 7 % 65_000})).collect();
+    let blocks: Vec<_> = (0..50_000u32)
+        .map(|i| json!({"ipBlock": {"cidr": format!("{}.{}.{}.0/25", 1 + i % 200, i / 200 % 250, i % 7)}}))
+        .collect();
+    let values: Vec<_> = (0..50_000).map(|i| json!(format!("v{i}"))).collect();
+    let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "huge", "namespace": "shop"}, "spec": {
+            "podSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": values}]},
+            "egress": [{"to": blocks, "ports": ports}]}});
+    let pods = (0..2000).map(|i| {
+        json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": format!("p{i}"), "namespace": "shop", "labels": {"app": format!("a{i}")}}})
+    });
+    let mut objects: Vec<_> = pods.map(|pod| Value::copy(pod, &arena).expect("it is JSON")).collect();
+    let policy = Value::copy(policy, &arena).expect("it is JSON");
+    objects.push(policy);
+    let cluster = Objects::new(objects, "shop");
+    let entry = policy_catalog::find("network-policy-required").expect("it exists");
+    let policies = [Configured { about: entry.about, policy: (entry.configure)("").expect("defaults") }];
+    let request = Request::create(policy_core::Field::root(policy, &arena), "shop").expect("it is an object");
+    let verdicts = admit(&policies, &request, &cluster, Half::Validate);
+    assert!(verdicts.allowed(), "{}", verdicts.message());
+    assert!(verdicts.warnings().join("").contains("and 1990 more could no longer ask DNS over TCP"));
 }

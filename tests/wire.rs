@@ -11,7 +11,7 @@ use webhook_server::config::Config;
 use webhook_server::webhook::{BODY_LIMIT, Webhook};
 
 fn webhook() -> Webhook {
-    Webhook::new(Config::load(&Selection::default()).expect("every policy has defaults"))
+    Webhook::new(Config::load(&Selection::default(), false).expect("every policy has defaults"))
 }
 
 async fn send(request: Request<Body>) -> (StatusCode, String) {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use policy_core::{Arena, Case, Cluster, Configured, Field, Objects, Undecided, Verdicts};
 use serde_json::{Value, json};
 use webhook_server::client::Client;
+use webhook_server::cluster::Watched;
 use webhook_server::serve::Server;
 use webhook_server::tls::{self, Identity};
 use webhook_server::webhook::Webhook;
@@ -39,6 +40,18 @@ impl Given {
         let objects =
             case.cluster.as_ref()?.iter().map(|object| serde_json::to_value(object).expect("it is JSON"));
         Some(Given(objects.collect()))
+    }
+
+    /// The objects, each with the namespace that it has where it says none.
+    fn complete(self) -> Vec<Value> {
+        let mut objects = self.0;
+        for object in objects.iter_mut().filter(|object| object["kind"] != "Namespace") {
+            let namespace = &mut object["metadata"]["namespace"];
+            if namespace.is_null() {
+                *namespace = json!("default");
+            }
+        }
+        objects
     }
 }
 
@@ -115,7 +128,11 @@ pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
         let trusted = tls::trusting(&identity.chain)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let webhook = match Given::of(&case) {
-            Some(cluster) => Webhook::with_cluster(vec![policy], Arc::new(cluster)),
+            // As an API server would have told it: no more of each object than the policy says that it reads.
+            Some(cluster) => {
+                let known = Watched::holding(file.entry.about.reads.iter().copied(), cluster.complete())?;
+                Webhook::watching(vec![policy], Arc::new(known))
+            }
             None => Webhook::new(vec![policy]),
         };
         let server = Server::start(listener, identity.server()?, webhook.router())?;

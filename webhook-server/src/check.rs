@@ -5,7 +5,7 @@ mod progress;
 mod verdicts;
 
 use policy_core::yaml::{Document, Places, Position, documents};
-use policy_core::{Arena, Field, FieldPath, Objects, Read, Request, Undecided, Value};
+use policy_core::{Arena, FieldPath, Objects, Read};
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::args::{CheckArgs, End};
 use crate::config::Config;
 use crate::input::{self, Kustomizations, Place, Source};
+use crate::objects;
 use crate::report::Report;
 use progress::Progress;
 
@@ -26,6 +27,11 @@ const BATCH: usize = 32;
 /// It cannot start: bad arguments, bad settings, a path that does not exist.
 pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
     let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
+    for name in &config.unasked {
+        anstream::eprintln!(
+            "pratique: {name} is not asked: it would take what is given for the whole cluster; name it with --policy"
+        );
+    }
     let places = input::places(&args.manifests.paths, Kustomizations::Build)?;
     let mut report = Report::default();
     let reads = reads(&config);
@@ -69,22 +75,19 @@ pub(crate) fn cluster<'a>(
     arena: &'a Arena,
 ) -> Objects<'a> {
     let mut kept = Vec::new();
-    for document in sources.iter().flat_map(|source| documents(&source.text)) {
+    let written =
+        sources.iter().flat_map(|source| documents(&source.text).into_iter().map(move |d| (source, d)));
+    for (source, document) in written {
         if !could_be(document.text, reads) {
             continue;
         }
-        let Ok(Some(value)) = document.decode(arena) else { continue };
-        let mut objects = Vec::new();
-        if unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects).is_err() {
-            continue;
-        }
-        for (object, _) in objects {
-            let Ok(request) = Request::create(object, "default") else { continue };
+        objects::each(source, &document, "default", arena, |object| {
+            let Ok((request, _)) = object else { return };
             let wanted = |read: &Read| read.group == request.kind.group && read.kind == request.kind.name;
-            if let (true, Ok(Some(value))) = (reads.iter().any(wanted), object.value()) {
+            if let (true, Ok(Some(value))) = (reads.iter().any(wanted), request.object.value()) {
                 kept.push(*value);
             }
-        }
+        });
     }
     Objects::new(kept, namespace)
 }
@@ -177,11 +180,6 @@ impl At<'_> {
     fn place(&self, path: &FieldPath) -> Position {
         self.places.get_or_init(|| self.document.places()).of(path)
     }
-
-    fn unreadable(&self, undecided: &Undecided, prefix: &FieldPath) -> String {
-        let position = self.place(&undecided.field.below(prefix));
-        format!("{}:{position}: not a Kubernetes object: {undecided}", self.source.name)
-    }
 }
 
 fn judge_document<'a>(
@@ -192,58 +190,10 @@ fn judge_document<'a>(
     arena: &'a Arena,
     report: &mut Report,
 ) {
-    let value = match at.document.decode(arena) {
-        Ok(Some(value)) => value,
-        Ok(None) => return,
-        Err(error) => {
-            report.errors.push(format!("{}:{}: {error}", at.source.name, error.position));
-            return;
-        }
-    };
-    let mut objects = Vec::new();
-    let unlisted = unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects);
-    if let Err(undecided) = unlisted {
-        report.errors.push(at.unreadable(&undecided, &FieldPath::default()));
-        return;
-    }
-    for (object, prefix) in objects {
-        match Request::create(object, namespace) {
-            Ok(request) => verdicts::add(at, config, cluster, &request, &prefix, report),
-            Err(undecided) => report.errors.push(at.unreadable(&undecided, &prefix)),
-        }
-    }
-}
-
-/// The objects of a `List`, or the one object there is, each with its path in the document.
-pub(crate) fn unlist<'a>(
-    object: Field<'a>,
-    prefix: FieldPath,
-    of: Option<(&'a str, &'a str)>,
-    objects: &mut Vec<(Field<'a>, FieldPath)>,
-) -> Result<(), Undecided> {
-    // What has items is a list to kubectl, whatever kind it says it is.
-    let items = object.at("items");
-    let is_list = matches!(items.value()?, Some(Value::Array(_)));
-    let list_kind = object.at("kind").text()?.strip_suffix("List");
-    // And it is itself to whoever decodes it as its kind.
-    if !is_list || list_kind.is_none() {
-        // The items of a PodList are Pods without saying so.
-        let object = match of {
-            Some((version, kind)) if object.at("kind").text()?.is_empty() => object.naming(version, kind)?,
-            _ => object.rerooted(),
-        };
-        objects.push((object, prefix.clone()));
-    }
-    if !is_list {
-        return Ok(());
-    }
-    let kind = list_kind.filter(|kind| !kind.is_empty());
-    let version = object.at("apiVersion").text()?;
-    for item in items.items()? {
-        let path = item.path().below(&prefix);
-        unlist(item.rerooted(), path, kind.map(|kind| (version, kind)), objects)?;
-    }
-    Ok(())
+    objects::each(at.source, at.document, namespace, arena, |object| match object {
+        Ok((request, prefix)) => verdicts::add(at, config, cluster, &request, prefix, report),
+        Err(unreadable) => report.errors.push(unreadable.line),
+    });
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::input;
 
 /// The name of the file that governs the directory it is in, where `check` and `demo` are given none.
 const NAME: &str = "policies.yaml";
+/// The name of the file that lists intended flows, where `connectivity --intended` is given it.
+const INTENDED: &str = "connectivity.yaml";
 
 /// Which policies are asked, and what is excepted of what they deny.
 #[derive(Default)]
@@ -26,6 +28,8 @@ pub struct Config {
     pub exceptions: Exceptions,
     /// Whether it was found in the one directory that is judged, so that all that it governs is seen.
     pub governs_all: bool,
+    /// The policies that nobody named, and that can decide nothing without a cluster.
+    pub unasked: Vec<&'static str>,
 }
 
 /// `policies.yaml`.
@@ -51,18 +55,22 @@ struct WrittenPolicy {
 struct Wanted {
     policies: Vec<(&'static Entry, String)>,
     exceptions: Vec<Exception>,
+    /// Whether somebody chose these, or they are all there are.
+    chosen: bool,
 }
 
 impl Config {
-    /// What the command line asks for: a file, or all policies, fewer of them, with other settings.
+    /// What the command line asks for: a file, or all policies, fewer of them, with other settings. Of all, those that can
+    /// decide nothing without a cluster are left out unless one is known.
     ///
     /// # Errors
     /// A file that cannot be read, a policy that does not exist, settings that it does not take.
-    pub fn load(selection: &Selection) -> anyhow::Result<Self> {
-        let wanted = match &selection.config {
+    pub fn load(selection: &Selection, knows_cluster: bool) -> anyhow::Result<Self> {
+        let mut wanted = match &selection.config {
             Some(path) => Wanted::from_file(path)?,
             None => Wanted::all(),
         };
+        wanted.chosen |= knows_cluster;
         wanted.select(selection)
     }
 
@@ -75,7 +83,7 @@ impl Config {
             [path] if selection.config.is_none() => in_directory(path),
             _ => None,
         };
-        let Some(file) = found else { return Config::load(selection) };
+        let Some(file) = found else { return Config::load(selection, false) };
         anstream::eprintln!("pratique: policies and exceptions as {} has them", file.display());
         let config = Wanted::from_file(&file)?.select(selection)?;
         Ok(Config { governs_all: true, ..config })
@@ -108,7 +116,17 @@ impl From<Vec<Configured>> for Config {
 /// The configuration in a directory, if it has one: its file `policies.yaml`, unless that is a Kubernetes object. What
 /// cannot be read is a configuration too, and an error to whoever reads it.
 pub fn in_directory(directory: &Path) -> Option<PathBuf> {
-    let file = directory.join(NAME);
+    governing(directory, NAME)
+}
+
+/// The files in a directory that say something of its manifests and are none: the configuration, and the list of intended
+/// flows.
+pub(crate) fn beside_manifests(directory: &Path) -> Vec<PathBuf> {
+    [NAME, INTENDED].iter().filter_map(|name| governing(directory, name)).collect()
+}
+
+fn governing(directory: &Path, name: &str) -> Option<PathBuf> {
+    let file = directory.join(name);
     if !file.is_file() {
         return None;
     }
@@ -137,7 +155,7 @@ pub fn find(name: &str) -> anyhow::Result<&'static Entry> {
 impl Wanted {
     fn all() -> Self {
         let policies = POLICIES.iter().map(|entry| (entry, String::new())).collect();
-        Wanted { policies, exceptions: Vec::new() }
+        Wanted { policies, exceptions: Vec::new(), chosen: false }
     }
 
     fn from_file(path: &Path) -> anyhow::Result<Self> {
@@ -181,12 +199,13 @@ impl Wanted {
             }
             exceptions.push(exception);
         }
-        Ok(Wanted { policies, exceptions })
+        Ok(Wanted { policies, exceptions, chosen: true })
     }
 
     /// What the command line leaves of it, with the settings that it gives.
     fn select(self, selection: &Selection) -> anyhow::Result<Config> {
-        let Wanted { policies: mut wanted, mut exceptions } = self;
+        let Wanted { policies: mut wanted, mut exceptions, chosen } = self;
+        let mut unasked = Vec::new();
         for name in &selection.policies {
             let entry = find(name)?;
             if !wanted.iter().any(|(wanted, _)| wanted.about.name == entry.about.name) {
@@ -195,6 +214,9 @@ impl Wanted {
         }
         if !selection.policies.is_empty() {
             wanted.retain(|(entry, _)| selection.policies.iter().any(|name| name == entry.about.name));
+        } else if !chosen {
+            let needy = wanted.extract_if(.., |(entry, _)| entry.about.needs_cluster);
+            unasked.extend(needy.map(|(entry, _)| entry.about.name));
         }
         for set in &selection.settings {
             let Some((name, settings)) = set.split_once('=') else {
@@ -214,7 +236,7 @@ impl Wanted {
             anyhow::Ok(Configured { about: entry.about, policy: (entry.configure)(settings)? })
         };
         let policies = wanted.iter().map(configure).collect::<Result<_, _>>()?;
-        Ok(Config { policies, exceptions: Exceptions::new(exceptions), governs_all: false })
+        Ok(Config { policies, exceptions: Exceptions::new(exceptions), governs_all: false, unasked })
     }
 }
 

@@ -2,19 +2,21 @@
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use policy_core::path::printable;
 use policy_core::yaml::documents;
-use policy_core::{Arena, Field, FieldPath, Outcome, Request, workload};
+use policy_core::{Arena, Outcome, Request, workload};
 use serde_json::{Value, json};
 
 use crate::args::{DemoArgs, End};
-use crate::check::unlist;
 use crate::client::{Client, apply_patch};
+use crate::cluster::Watched;
 use crate::config::Config;
 use crate::input::{self, Kustomizations};
+use crate::objects;
 use crate::report::{ObjectName, style};
 use crate::serve::Server;
 use crate::tls::{self, Identity};
@@ -34,6 +36,7 @@ struct Traveller {
     resource: String,
     user: &'static str,
     object: Value,
+    namespace: String,
 }
 
 impl Traveller {
@@ -45,7 +48,19 @@ impl Traveller {
             resource: request.resource.name.to_owned(),
             user,
             object: serde_json::to_value(request.object.value().ok().flatten())?,
+            namespace: request.namespace.to_owned(),
         })
+    }
+
+    /// The object as an API server would have it: in the namespace that it is made in.
+    fn stored(&self) -> Value {
+        let mut object = self.object.clone();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+            && !self.namespace.is_empty()
+        {
+            metadata.insert("namespace".to_owned(), json!(self.namespace));
+        }
+        object
     }
 }
 
@@ -66,13 +81,18 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
     let config = Config::load_for(&args.selection, std::slice::from_ref(&args.path))?;
     let names: Vec<&str> = config.policies.iter().map(|configured| configured.about.name).collect();
     let travellers = read(args)?;
+    // All that is sent is there already: a set is applied as a whole.
+    let reads = config.policies.iter().flat_map(|configured| configured.about.reads).copied();
+    let stored = travellers.iter().filter(|traveller| traveller.user == USER).map(Traveller::stored);
+    let named = stored.filter(|object| object.pointer("/metadata/name").is_some_and(Value::is_string));
+    let cluster = Arc::new(Watched::holding(reads, named)?);
     let identity = Identity::for_loopback(Ipv4Addr::LOCALHOST.into())?;
     let trusted = tls::trusting(&identity.chain)?;
     let tls = identity.server()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let arrivals = runtime.block_on(async {
-        let server = Server::start(listener, tls, Webhook::new(config).router())?;
+        let server = Server::start(listener, tls, Webhook::watching(config, cluster).router())?;
         anstream::println!("webhook on https://{}, policies: {}\n", server.address, names.join(", "));
         let mut client = Client::connect(server.address, trusted).await?;
         let mut arrivals = Vec::with_capacity(travellers.len());
@@ -98,20 +118,15 @@ fn read(args: &DemoArgs) -> anyhow::Result<Vec<Traveller>> {
         let source = place.read()?;
         for document in documents(&source.text) {
             let arena = Arena::new();
-            let failed = |reason: String| anyhow::anyhow!("{}:{}: {reason}", source.name, document.start());
-            let decoded = document
-                .decode(&arena)
-                .map_err(|error| anyhow::anyhow!("{}:{}: {error}", source.name, error.position))?;
-            let Some(value) = decoded else { continue };
             let mut objects = Vec::new();
-            unlist(Field::root(value, &arena), FieldPath::default(), None, &mut objects)
-                .map_err(|undecided| failed(undecided.to_string()))?;
-            for (object, _) in objects {
-                let request =
-                    Request::create(object, "default").map_err(|undecided| failed(undecided.to_string()))?;
+            objects::each(&source, &document, "default", &arena, |object| {
+                objects.push(object.map(|(request, _)| request));
+            });
+            for request in objects {
+                let request = request.map_err(|unreadable| anyhow::Error::msg(unreadable.line))?;
                 let name = ObjectName::of(&request).to_string();
-                let made = workload::made_by(&request).map_err(|undecided| failed(undecided.to_string()))?;
-                if let Some(pod) = made {
+                let failed = |undecided| anyhow::anyhow!("{}:{}: {undecided}", source.name, document.start());
+                if let Some(pod) = workload::made_by(&request).map_err(failed)? {
                     let title = format!("pods of {name}");
                     travellers.push(Traveller::new(&source.name, name, USER, &request)?);
                     travellers.push(Traveller::new(&source.name, title, CONTROLLER, &pod)?);

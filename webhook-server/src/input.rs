@@ -53,7 +53,7 @@ pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Resu
             path if path.as_os_str() == "-" => places.push(Place::StandardInput),
             path if path.is_dir() => {
                 // What governs the manifests is none.
-                walk(path, kustomizations, config::in_directory(path).as_deref(), &mut places)?;
+                walk(path, kustomizations, &config::beside_manifests(path), &mut places)?;
             }
             path => {
                 path.metadata().with_context(|| path.display().to_string())?;
@@ -70,7 +70,7 @@ pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Resu
 fn walk(
     dir: &Path,
     kustomizations: Kustomizations,
-    except: Option<&Path>,
+    except: &[PathBuf],
     places: &mut Vec<Place>,
 ) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
@@ -78,7 +78,7 @@ fn walk(
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| dir.display().to_string())?;
-    paths.retain(|path| Some(path.as_path()) != except);
+    paths.retain(|path| !except.contains(path));
     paths.sort();
     let (kustomization, others): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| KUSTOMIZATIONS.contains(&name(path).as_str()));

@@ -18,6 +18,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 
+use crate::cluster::Watched;
+
 /// The content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -54,9 +56,13 @@ struct Control {
     control: String,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// All at nothing; what is known of a cluster that is watched is counted as it is when somebody asks.
+    pub fn new(watched: Option<Arc<Watched>>) -> Self {
         let mut registry = Registry::with_prefix("pratique");
+        if let Some(watched) = watched {
+            registry.register_collector(Box::new(watched));
+        }
         let reviews = Family::default();
         registry.register("reviews", "Reviews that were answered", reviews.clone());
         let refusals = Family::default();
@@ -92,9 +98,7 @@ impl Default for Metrics {
             certificate,
         }))
     }
-}
 
-impl Metrics {
     /// Counts a review that was answered.
     pub(crate) fn review(&self, half: Half, operation: Operation, outcome: Outcome, took: Duration) {
         let half = match half {

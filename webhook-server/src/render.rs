@@ -12,9 +12,10 @@ use policy_core::{Arena, Field, FieldPath, Finding, Half, Objects, Request, Valu
 use similar::TextDiff;
 
 use crate::args::{End, RenderArgs};
-use crate::check::{cluster, reads, unlist};
+use crate::check::{cluster, reads};
 use crate::config::Config;
 use crate::input::{self, Kustomizations, Source};
+use crate::objects::unlist;
 use crate::report::{GREEN, ObjectName, RED, YELLOW};
 
 /// Runs the command. Where anything is wrong, nothing is printed: half of a set is worse than none.

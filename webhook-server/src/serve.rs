@@ -10,9 +10,11 @@ use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
+use policy_core::About;
 use rustls::ServerConfig;
 
-use crate::args::{End, ServeArgs};
+use crate::args::{ClusterArgs, End, ServeArgs};
+use crate::cluster::Watched;
 use crate::config::Config;
 use crate::tls::Identity;
 use crate::webhook::Webhook;
@@ -63,7 +65,8 @@ impl Server {
 /// # Errors
 /// It cannot start: bad settings, bad certificate, an address in use.
 pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
-    let config = Config::load(&args.selection)?;
+    let given = args.cluster.kubeconfig.is_some() || args.cluster.in_cluster;
+    let config = Config::load(&args.selection, given)?;
     let identity = match (&args.tls_cert, &args.tls_key) {
         (Some(cert), Some(key)) => Identity::from_files(cert, key)?,
         _ => {
@@ -73,18 +76,17 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
         }
     };
     let names: Vec<&str> = config.policies.iter().map(|configured| configured.about.name).collect();
-    for configured in config.policies.iter().filter(|configured| !configured.about.reads.is_empty()) {
-        let kinds: Vec<&str> = configured.about.reads.iter().map(|read| read.kind).collect();
-        let (name, kinds) = (configured.about.name, kinds.join(", "));
-        anstream::eprintln!(
-            "pratique: no cluster is known here: {name} does without what it would look up ({kinds})"
-        );
+    if !given {
+        warn_of_ignorance(&config);
     }
-    let webhook = Webhook::new(config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let webhook = match given {
+        true => watch(config, &args.cluster)?,
+        false => Webhook::new(config),
+    };
     webhook.metrics().certificate(identity.chain.first().context("certificate: the chain is empty")?)?;
     let tls = identity.server()?;
     let listener = TcpListener::bind(args.listen).with_context(|| format!("--listen {}", args.listen))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let metrics = args
         .metrics_listen
         .map(|address| TcpListener::bind(address).with_context(|| format!("--metrics-listen {address}")));
@@ -107,6 +109,33 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
         server.stop().await
     })?;
     Ok(End::Well)
+}
+
+/// A webhook that watches the cluster.
+fn watch(config: Config, args: &ClusterArgs) -> anyhow::Result<Webhook> {
+    let reads = config.policies.iter().flat_map(|configured| configured.about.reads).copied();
+    let watched = Watched::new(reads, Duration::from_secs(args.stale_after), args.when_stale);
+    watched.start(args.kubeconfig.as_deref())?;
+    let watched = Arc::new(watched);
+    Ok(Webhook::watching(config, watched))
+}
+
+/// Says what policies cannot do without a cluster.
+fn warn_of_ignorance(config: &Config) {
+    for name in &config.unasked {
+        anstream::eprintln!(
+            "pratique: {name} is not asked: it can decide nothing without a cluster (--kubeconfig, --in-cluster)"
+        );
+    }
+    for configured in config.policies.iter().filter(|configured| !configured.about.reads.is_empty()) {
+        let About { name, reads, needs_cluster, .. } = configured.about;
+        let kinds: Vec<&str> = reads.iter().map(|read| read.kind).collect();
+        let follows = match needs_cluster {
+            true => "denies what it is asked, for it cannot look up",
+            false => "does without what it would look up:",
+        };
+        anstream::eprintln!("pratique: no cluster is known here: {name} {follows} {}", kinds.join(", "));
+    }
 }
 
 /// The signals that end the process; a second one cuts the draining short.

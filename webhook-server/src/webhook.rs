@@ -1,33 +1,30 @@
 //! The webhook, without the network around it: routes, limits, deadlines; reviews in, answers out.
 
+mod wire;
+
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use policy_core::path::excerpt;
-use policy_core::review::ReviewError;
 use policy_core::{Arena, Cluster, Half, NoCluster, Review, admit, case};
 use tokio::sync::Semaphore;
 
+use crate::cluster::Watched;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use wire::{Refusal, check_headers, read_body, timeout};
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
-/// How long a call may take that does not say; the API server's own default.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest that an API server can be told to wait.
-const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 /// Reviews above this size are judged off the threads that answer the small ones.
 const LARGE: usize = 128 * 1024;
 /// What a thread keeps of an arena from one review to the next.
@@ -40,6 +37,8 @@ pub struct Webhook(Arc<Inner>);
 struct Inner {
     config: Config,
     cluster: Arc<dyn Cluster + Send + Sync>,
+    /// The same cluster, where it is watched: until it is known, nobody is welcome.
+    watched: Option<Arc<Watched>>,
     metrics: Metrics,
     ready: AtomicBool,
     /// One permit for each large review that may be judged at a time: they take the memory.
@@ -54,11 +53,19 @@ impl Webhook {
 
     /// A webhook that asks these policies about objects in that cluster.
     pub fn with_cluster(config: impl Into<Config>, cluster: Arc<dyn Cluster + Send + Sync>) -> Self {
-        let config = config.into();
+        Webhook::make(config.into(), cluster, None)
+    }
+
+    /// The same in a cluster that is watched: the webhook is ready once that is known.
+    pub fn watching(config: impl Into<Config>, watched: Arc<Watched>) -> Self {
+        Webhook::make(config.into(), watched.clone(), Some(watched))
+    }
+
+    fn make(config: Config, cluster: Arc<dyn Cluster + Send + Sync>, watched: Option<Arc<Watched>>) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let large = Arc::new(Semaphore::new(processors));
-        let metrics = Metrics::default();
-        Webhook(Arc::new(Inner { config, cluster, metrics, ready: AtomicBool::new(true), large }))
+        let metrics = Metrics::new(watched.clone());
+        Webhook(Arc::new(Inner { config, cluster, watched, metrics, ready: AtomicBool::new(true), large }))
     }
 
     /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
@@ -90,10 +97,15 @@ impl Webhook {
         self.0.ready.store(ready, Ordering::SeqCst);
     }
 
-    fn readyz(&self) -> (StatusCode, &'static str) {
-        match self.0.ready.load(Ordering::SeqCst) {
-            true => (StatusCode::OK, "ok\n"),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+    fn readyz(&self) -> (StatusCode, String) {
+        let unknown = self.0.watched.as_ref().map(|watched| watched.unknown()).unwrap_or_default();
+        match (self.0.ready.load(Ordering::SeqCst), unknown.as_slice()) {
+            (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned()),
+            (true, []) => (StatusCode::OK, "ok\n".to_owned()),
+            (true, kinds) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("the cluster is not known yet: {}\n", kinds.join(", ")),
+            ),
         }
     }
 
@@ -199,103 +211,4 @@ fn with_arena<T>(work: impl FnOnce(&Arena) -> T) -> T {
         }
         result
     })
-}
-
-/// An HTTP error with a reason: what goes wrong in the wire is no verdict.
-#[derive(Debug)]
-struct Refusal {
-    status: StatusCode,
-    reason: String,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, reason: impl Into<String>) -> Self {
-        Refusal { status, reason: reason.into() }
-    }
-
-    fn too_large() -> Self {
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
-    }
-
-    fn unreadable(error: ReviewError) -> Self {
-        Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
-    }
-
-    /// An API server that is told to ignore failures goes on without the patch; the object is judged as it is then.
-    fn faulty(fault: &str) -> Self {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, fault)
-    }
-
-    fn panicked() -> Self {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a bug in pratique: the request could not be judged")
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.reason + "\n")
-            .into_response()
-    }
-}
-
-/// Refuses by its headers what need not be read.
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let media_type = header(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
-    if !media_type.trim().eq_ignore_ascii_case("application/json") {
-        let reason = format!("the content type must be application/json, is `{}`", excerpt(media_type));
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
-    }
-    if let Some(encoding) = header(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-        let reason = format!("the body must not be encoded, is `{}`", excerpt(encoding));
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
-    }
-    match header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > BODY_LIMIT as u64 => Err(Refusal::too_large()),
-        _ => Ok(()),
-    }
-}
-
-/// Reads the body, and stops at the limit.
-async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
-        Err(error) => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")))
-        }
-    }
-}
-
-/// What the API server appends to the URL: `?timeout=10s`, a Go duration of whole seconds.
-fn timeout(query: Option<&str>) -> Duration {
-    let given = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
-    let (number, unit) = match given
-        .map(|text| text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())))
-    {
-        Some(parts) => parts,
-        None => return DEFAULT_TIMEOUT,
-    };
-    match (number.parse(), unit) {
-        (Ok(seconds @ 1..), "s") => Duration::from_secs(seconds).min(MAX_TIMEOUT),
-        (Ok(milliseconds @ 1..), "ms") => Duration::from_millis(milliseconds).min(MAX_TIMEOUT),
-        _ => DEFAULT_TIMEOUT,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_api_servers_timeout_is_read() {
-        assert_eq!(timeout(Some("timeout=5s")), Duration::from_secs(5));
-        assert_eq!(timeout(Some("a=b&timeout=250ms")), Duration::from_millis(250));
-        assert_eq!(timeout(Some("timeout=99999s")), MAX_TIMEOUT);
-        for default in
-            [None, Some(""), Some("timeout="), Some("timeout=0s"), Some("timeout=1h"), Some("timeout=-1s")]
-        {
-            assert_eq!(timeout(default), DEFAULT_TIMEOUT);
-        }
-    }
 }

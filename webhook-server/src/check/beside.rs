@@ -1,8 +1,9 @@
 //! What has to be beside a pod for its exporter to be scraped: a Service with the port, a monitor that scrapes it, and a
 //! NetworkPolicy that lets Prometheus in. Admission adds none of them; they belong into Git.
 
+use policy_connectivity::{Direction, NamedPort, NetworkPolicy, Peer, Protocol, Rule};
 use policy_core::path::excerpt;
-use policy_core::pod::{Pod, is_tcp};
+use policy_core::pod::Pod;
 use policy_core::selector::Labels;
 use policy_core::{Arena, Cluster, Field, Finding, Read, Request, Undecided, Value};
 
@@ -15,8 +16,8 @@ const MONITORS: &str = "monitoring.coreos.com";
 pub(super) const READS: &[Read] = &[
     Read::SERVICE,
     Read::NETWORK_POLICY,
-    Read { group: MONITORS, version: "v1", kind: "ServiceMonitor" },
-    Read { group: MONITORS, version: "v1", kind: "PodMonitor" },
+    Read::of(MONITORS, "ServiceMonitor", &["spec"]),
+    Read::of(MONITORS, "PodMonitor", &["spec"]),
 ];
 
 /// What is missing beside a pod that has an exporter; nothing for one that has none.
@@ -169,25 +170,23 @@ impl<'a> Exporter<'a> {
     /// If policies isolate the pod, whether one of them lets somebody outside of its namespace reach the port: that is where
     /// Prometheus is looked for. Who it is is not looked at.
     fn reached(&self) -> Result<Option<String>, Undecided> {
+        let port = NamedPort {
+            name: self.name,
+            protocol: Protocol::Tcp,
+            number: u16::try_from(self.number).unwrap_or_default(),
+        };
         let mut is_isolated = false;
         let is_reached =
             self.any(("networking.k8s.io", "NetworkPolicy"), Some(self.namespace), |policy| {
-                let spec = policy.at("spec");
-                let mut types =
-                    spec.at("policyTypes").items()?.map(Field::text).collect::<Result<Vec<_>, _>>()?;
-                if types.is_empty() {
-                    types.push("Ingress");
-                }
-                if !types.contains(&"Ingress") || !self.labels.are_selected_by(spec.at("podSelector"))? {
+                let policy = NetworkPolicy::read(policy, self.namespace)?;
+                if !policy.isolates(Direction::Ingress, &self.labels) {
                     return Ok(false);
                 }
                 is_isolated = true;
-                for rule in spec.at("ingress").items()? {
-                    if lets_others_in(rule)? && self.is_port_of(rule)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
+                let mut rules = policy.side(Direction::Ingress).rules.iter();
+                Ok(rules.any(|rule| {
+                    lets_others_in(rule) && rule.ports(&[port]).contains(port.protocol, port.number)
+                }))
             })?;
         Ok((is_isolated && !is_reached).then(|| {
             let number = self.number;
@@ -195,22 +194,6 @@ impl<'a> Exporter<'a> {
                 "no NetworkPolicy lets Prometheus reach the exporter's port {number}, and the pod is isolated"
             )
         }))
-    }
-
-    /// Whether a rule of a NetworkPolicy is about the exporter's port.
-    fn is_port_of(&self, rule: Field<'_>) -> Result<bool, Undecided> {
-        let ports = rule.at("ports");
-        for port in ports.items()? {
-            let number = port.at("port");
-            let in_range = match (number.value()?, port.at("endPort").int()?) {
-                (Some(Value::Int(first)), Some(last)) => (*first..=last).contains(&self.number),
-                _ => false,
-            };
-            if is_tcp(port)? && (!number.is_set()? || in_range || self.is_port(number)?) {
-                return Ok(true);
-            }
-        }
-        Ok(ports.items()?.len() == 0)
     }
 
     /// Whether a monitor looks into the pod's namespace (`spec.namespaceSelector`): its own, those it names, or any.
@@ -229,12 +212,7 @@ impl<'a> Exporter<'a> {
 }
 
 /// Whether a rule lets in what is not of the policy's own namespace: anybody, other namespaces, or addresses.
-fn lets_others_in(rule: Field<'_>) -> Result<bool, Undecided> {
-    let peers = rule.at("from");
-    for peer in peers.items()? {
-        if peer.at("namespaceSelector").is_set()? || peer.at("ipBlock").is_set()? {
-            return Ok(true);
-        }
-    }
-    Ok(peers.items()?.len() == 0)
+fn lets_others_in(rule: &Rule<'_>) -> bool {
+    let is_other = |peer: &Peer<'_>| !matches!(peer, Peer::Pods { namespaces: None, .. });
+    rule.peers.is_empty() || rule.peers.iter().any(is_other)
 }

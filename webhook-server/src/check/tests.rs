@@ -1,12 +1,13 @@
 //! What becomes of documents that are read, whatever the policies are.
 
 use policy_core::{Cluster, Configured, Evaluate, Outcome, Verdict};
+use policy_core::{Request, Undecided};
 
 use super::*;
 use crate::args::Selection;
 
 fn report(text: &str) -> Report {
-    let config = Config::load(&Selection::default()).unwrap();
+    let config = Config::load(&Selection::default(), false).unwrap();
     let source = Source { name: "x.yaml".to_owned(), text: text.to_owned() };
     let mut report = Report::default();
     check(&source, &config, &Objects::default(), "default", &mut report);
@@ -60,7 +61,7 @@ fn the_other_documents_are_the_cluster() {
             Ok(())
         }
     }
-    const READS: &[Read] = &[Read { group: "", version: "v1", kind: "ConfigMap" }];
+    const READS: &[Read] = &[Read::of("", "ConfigMap", &["data"])];
     let about = policy_catalog::POLICIES[0].about;
     let policies = vec![Configured { about, policy: Box::new(WantsConfigMap) }];
     let config = Config { policies, ..Config::default() };

@@ -9,6 +9,7 @@ use policy_core::{
 use super::{At, beside};
 use crate::config::Config;
 use crate::exceptions::Excepted;
+use crate::objects::unreadable;
 use crate::report::{ExceptedFinding, Found, ObjectName, Report, Row, SourcePosition};
 
 /// Judges an object, and the pods that its controller would make of it, and adds what is said to the report.
@@ -46,7 +47,9 @@ pub(super) fn add(
             }
             Ok(None) => {}
             // Some policy has denied it for that; if none has, somebody should know.
-            Err(undecided) if !is_judged => report.errors.push(at.unreadable(&undecided, prefix)),
+            Err(undecided) if !is_judged => {
+                report.errors.push(unreadable(at.source, at.document, &undecided, prefix))
+            }
             Err(_) => {}
         }
     }

@@ -10,7 +10,8 @@ use policy_core::{Operation, Request, Undecided};
 ///
 /// A ReplicaSet's name is its Deployment's and a hash, a Job's its CronJob's and a time: their pods name only those.
 pub(super) fn workloads(request: &Request<'_>) -> Result<Vec<String>, Undecided> {
-    let object = request.object;
+    // What goes is only in the request as it was.
+    let object = if request.operation == Operation::Delete { request.old_object } else { request.object };
     let mut names = vec![format!("{}/{}", request.kind.name, object.at("metadata.name").text()?)];
     let user = request.user_info.at("username").text()?;
     for owner in object.at("metadata.ownerReferences").items()? {

@@ -1,0 +1,283 @@
+//! An API server as far as lists and watches go (kubernetes.io/docs/reference/using-api/api-concepts), on loopback.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use base64::Engine as _;
+use rustls::pki_types::CertificateDer;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use webhook_server::serve::Server;
+use webhook_server::tls::Identity;
+
+/// The API server; it ends with the test.
+#[derive(Clone)]
+pub(crate) struct Api {
+    state: Arc<Mutex<State_>>,
+    changed: watch::Sender<u64>,
+    address: std::net::SocketAddr,
+    /// The certificate that it shows, if it is on TLS.
+    certificate: Option<CertificateDer<'static>>,
+}
+
+/// What watches do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Watches {
+    /// What they should.
+    #[default]
+    Work,
+    /// They do, and say each half second that nothing is new.
+    Bookmarks,
+    /// They end as soon as they have begun.
+    EndAtOnce,
+    /// They say that something failed, and end.
+    Fail,
+    /// They say something that is no event.
+    Garbage,
+    /// They say a Status that is in no event.
+    Status,
+}
+
+#[derive(Default)]
+struct State_ {
+    watches: Watches,
+    version: u64,
+    /// Before which version it knows of no change any more.
+    forgotten: u64,
+    refuses: bool,
+    objects: BTreeMap<(String, String, String), Value>,
+    events: Vec<(u64, String, Value)>,
+    pages: BTreeMap<String, usize>,
+}
+
+/// Who may ask.
+const TOKEN: &str = "letmein";
+
+type Asked = BTreeMap<String, String>;
+
+impl Api {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback");
+        let api = Api::at(listener.local_addr().expect("it is bound"), None);
+        let router = api.router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        api
+    }
+
+    /// The same on TLS, as API servers are, with a certificate that only the kubeconfig vouches for.
+    pub(crate) async fn start_on_tls() -> Self {
+        let identity = Identity::for_loopback([127, 0, 0, 1].into()).expect("a certificate can be made");
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
+        let address = listener.local_addr().expect("it is bound");
+        let api = Api::at(address, identity.chain.first().cloned());
+        let config = identity.server().expect("it is a certificate");
+        let server = Server::start(listener, config, api.router()).expect("it can be served");
+        // It is served until the test's process ends.
+        std::mem::forget(server);
+        api
+    }
+
+    fn at(address: std::net::SocketAddr, certificate: Option<CertificateDer<'static>>) -> Self {
+        Api { state: Arc::default(), changed: watch::Sender::new(0), address, certificate }
+    }
+
+    fn router(&self) -> Router {
+        Router::new()
+            .route("/api/v1/{resource}", get(answer))
+            .route("/apis/networking.k8s.io/v1/{resource}", get(answer))
+            .with_state(self.clone())
+    }
+
+    /// A kubeconfig for it.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        let file = std::env::temp_dir().join(format!("pratique-kubeconfig-{}", self.address.port()));
+        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let cluster = match &self.certificate {
+            None => json!({"server": format!("http://{}", self.address)}),
+            Some(certificate) => {
+                let pem = format!(
+                    "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                    base64(certificate)
+                );
+                let server = format!("https://{}", self.address);
+                json!({"server": server, "certificate-authority-data": base64(pem.as_bytes())})
+            }
+        };
+        let cluster = json!({"name": "c", "cluster": cluster});
+        let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c", "clusters": [cluster],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}], "users": [{"name": "u", "user": {"token": TOKEN}}]});
+        std::fs::write(&file, config.to_string()).expect("a file can be written");
+        file
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State_)) {
+        let version = {
+            let mut state = self.state.lock().expect("no test panics here");
+            state.version += 1;
+            change(&mut state);
+            state.version
+        };
+        self.changed.send_replace(version);
+    }
+
+    pub(crate) fn put(&self, resource: &str, mut object: Value) {
+        self.change(|state| {
+            object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+            let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+            let key = (resource.to_owned(), text("namespace"), text("name"));
+            let kind = if state.objects.contains_key(&key) { "MODIFIED" } else { "ADDED" };
+            state.events.push((state.version, resource.to_owned(), json!({"type": kind, "object": object})));
+            state.objects.insert(key, object);
+        });
+    }
+
+    pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
+        self.change(|state| {
+            let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+            let mut object = state.objects.remove(&key).expect("it is there");
+            object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+            state.events.push((
+                state.version,
+                resource.to_owned(),
+                json!({"type": "DELETED", "object": object}),
+            ));
+        });
+    }
+
+    /// Changes something that no watch is told, because the API server has forgotten it by then.
+    pub(crate) fn forget(&self, change: impl FnOnce(&Api)) {
+        self.refuse(true);
+        change(self);
+        {
+            let mut state = self.state.lock().expect("no test panics here");
+            state.forgotten = state.version;
+            state.events.clear();
+        }
+        self.refuse(false);
+    }
+
+    /// Answers nothing but errors from now on, and ends every watch; or answers again.
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.change(|state| state.refuses = refuses);
+    }
+
+    /// What watches do from now on.
+    pub(crate) fn watches(&self, do_: Watches) {
+        self.change(|state| state.watches = do_);
+    }
+
+    /// How many pages of a list it has given.
+    pub(crate) fn pages(&self, resource: &str) -> usize {
+        self.state.lock().expect("no test panics here").pages.get(resource).copied().unwrap_or_default()
+    }
+}
+
+fn status(code: u16, message: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
+        "reason": if code == 410 { "Expired" } else { "InternalError" }, "code": code})
+}
+
+async fn answer(
+    State(api): State<Api>,
+    Path(resource): Path<String>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    if headers.get("authorization").is_none_or(|token| token != &format!("Bearer {TOKEN}")) {
+        return (StatusCode::UNAUTHORIZED, status(401, "Unauthorized").to_string()).into_response();
+    }
+    if api.state.lock().expect("no test panics here").refuses {
+        let refusal = status(503, "the server is not there").to_string();
+        return (StatusCode::SERVICE_UNAVAILABLE, refusal).into_response();
+    }
+    let watches = api.state.lock().expect("no test panics here").watches;
+    let json = [("content-type", "application/json")];
+    match (asked.get("watch").map(String::as_str), watches) {
+        (Some("true" | "1"), Watches::EndAtOnce) => (json, String::new()).into_response(),
+        (Some("true" | "1"), Watches::Fail) => {
+            (json, json!({"type": "ERROR", "object": status(500, "it failed")}).to_string() + "\n")
+                .into_response()
+        }
+        (Some("true" | "1"), Watches::Garbage) => {
+            (json, "{\"type\": \"ADDED\", \"obj\n".to_owned()).into_response()
+        }
+        (Some("true" | "1"), Watches::Status) => {
+            (json, status(410, "too old").to_string() + "\n").into_response()
+        }
+        (Some("true" | "1"), _) => follow(api, resource, &asked),
+        _ => list(&api, &resource, &asked),
+    }
+}
+
+fn list(api: &Api, resource: &str, asked: &Asked) -> Response {
+    let number = |key: &str| asked.get(key).and_then(|text| text.parse::<usize>().ok());
+    let (limit, from) = (number("limit").unwrap_or(usize::MAX), number("continue").unwrap_or(0));
+    let mut state = api.state.lock().expect("no test panics here");
+    *state.pages.entry(resource.to_owned()).or_default() += 1;
+    let all: Vec<&Value> =
+        state.objects.iter().filter(|((of, ..), _)| of == resource).map(|(_, object)| object).collect();
+    let items: Vec<&&Value> = all.iter().skip(from).take(limit).collect();
+    let more = if from + items.len() < all.len() { (from + items.len()).to_string() } else { String::new() };
+    let version = state.version.to_string();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items,
+        "metadata": {"resourceVersion": version, "continue": more}});
+    ([("content-type", "application/json")], list.to_string()).into_response()
+}
+
+fn follow(api: Api, resource: String, asked: &Asked) -> Response {
+    let number = |key: &str| asked.get(key).and_then(|text| text.parse::<u64>().ok());
+    let (from, seconds) = (number("resourceVersion").unwrap_or(0), number("timeoutSeconds").unwrap_or(290));
+    let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(64);
+    tokio::spawn(async move {
+        let mut changed = api.changed.subscribe();
+        let mut sent = from;
+        loop {
+            let news: Vec<Value> = {
+                let state = api.state.lock().expect("no test panics here");
+                if state.refuses {
+                    return;
+                }
+                if sent < state.forgotten {
+                    vec![json!({"type": "ERROR", "object": status(410, "too old resource version")})]
+                } else {
+                    let after =
+                        state.events.iter().filter(|(version, of, _)| *version > sent && *of == resource);
+                    let news = after.map(|(_, _, event)| event.clone()).collect();
+                    sent = state.version;
+                    news
+                }
+            };
+            for event in news {
+                if sender.send(Bytes::from(format!("{event}\n"))).await.is_err() {
+                    return;
+                }
+            }
+            let bookmarks = api.state.lock().expect("no test panics here").watches == Watches::Bookmarks;
+            tokio::select! {
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(Duration::from_millis(500)), if bookmarks => {
+                    let metadata = json!({"resourceVersion": sent.to_string()});
+                    let object = json!({"apiVersion": "v1", "kind": "X", "metadata": metadata});
+                    let bookmark = json!({"type": "BOOKMARK", "object": object});
+                    if sender.send(Bytes::from(format!("{bookmark}\n"))).await.is_err() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep_until(until) => return,
+            }
+        }
+    });
+    let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), receiver))
+    });
+    ([("content-type", "application/json")], Body::from_stream(stream)).into_response()
+}

@@ -1,0 +1,39 @@
+//! What is known of the cluster, as Prometheus reads it.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::{Known, Watched};
+
+impl Collector for Watched {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let known = self.known();
+        let mut say = |name: &str, help: &str, metric: &dyn Fn(&Known) -> Option<Box<dyn EncodeMetric>>| {
+            let said: Vec<_> = known.iter().filter_map(|known| Some((known.kind, metric(known)?))).collect();
+            let Some((_, first)) = said.first() else { return Ok(()) };
+            let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+            for (kind, metric) in &said {
+                metric.encode(family.encode_family(&[("kind", *kind)])?)?;
+            }
+            Ok(())
+        };
+        say("cluster_objects", "Objects of the cluster that are known", &|known| {
+            Some(Box::new(ConstGauge::new(known.objects as i64)))
+        })?;
+        say("cluster_bytes", "Bytes that are kept of them", &|known| {
+            Some(Box::new(ConstGauge::new(known.bytes as i64)))
+        })?;
+        say(
+            "cluster_age_seconds",
+            "Time since the API server last said that these are all there are",
+            &|known| Some(Box::new(ConstGauge::new(known.age?.as_secs_f64()))),
+        )?;
+        say("cluster_failures", "How often the API server could not be asked for them", &|known| {
+            Some(Box::new(ConstCounter::new(known.failures)))
+        })
+    }
+}

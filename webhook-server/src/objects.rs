@@ -1,0 +1,90 @@
+//! The objects in a document: one, or those of a `List`, each as the request by which it would be made.
+
+use policy_core::yaml::Document;
+use policy_core::{Arena, Field, FieldPath, Request, Undecided, Value};
+
+use crate::input::Source;
+
+/// What cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// A line that says where and why.
+    pub line: String,
+    /// Whether it does not even claim to be an object of Kubernetes: it names no kind.
+    pub is_else: bool,
+}
+
+/// Gives each object of a document, and its path in the document, or what cannot be read of it.
+pub fn each<'a>(
+    source: &Source,
+    document: &Document<'a>,
+    namespace: &'a str,
+    arena: &'a Arena,
+    mut take: impl FnMut(Result<(Request<'a>, &FieldPath), Unreadable>),
+) {
+    let value = match document.decode(arena) {
+        Ok(Some(value)) => value,
+        Ok(None) => return,
+        Err(error) => {
+            let line = format!("{}:{}: {error}", source.name, error.position);
+            return take(Err(Unreadable { line, is_else: false }));
+        }
+    };
+    let is_else = !matches!(value, Value::Object(_)) || value.get("kind").is_none();
+    let unreadable = |undecided: &Undecided, prefix: &FieldPath| {
+        let line = unreadable(source, document, undecided, prefix);
+        Unreadable { line, is_else }
+    };
+    let mut objects = Vec::new();
+    let unlisted = unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects);
+    if let Err(undecided) = unlisted {
+        return take(Err(unreadable(&undecided, &FieldPath::default())));
+    }
+    for (object, prefix) in objects {
+        let request = Request::create(object, namespace).map_err(|undecided| unreadable(&undecided, &prefix));
+        take(request.map(|request| (request, &prefix)));
+    }
+}
+
+/// The line that says that an object, or one of its fields, is not as Kubernetes has it.
+pub(crate) fn unreadable(
+    source: &Source,
+    document: &Document<'_>,
+    undecided: &Undecided,
+    prefix: &FieldPath,
+) -> String {
+    let position = document.places().of(&undecided.field.below(prefix));
+    format!("{}:{position}: not a Kubernetes object: {undecided}", source.name)
+}
+
+/// The objects of a `List`, or the one object there is, each with its path in the document.
+pub(crate) fn unlist<'a>(
+    object: Field<'a>,
+    prefix: FieldPath,
+    of: Option<(&'a str, &'a str)>,
+    objects: &mut Vec<(Field<'a>, FieldPath)>,
+) -> Result<(), Undecided> {
+    // What has items is a list to kubectl, whatever kind it says it is.
+    let items = object.at("items");
+    let is_list = matches!(items.value()?, Some(Value::Array(_)));
+    let list_kind = object.at("kind").text()?.strip_suffix("List");
+    // And it is itself to whoever decodes it as its kind.
+    if !is_list || list_kind.is_none() {
+        // The items of a PodList are Pods without saying so.
+        let object = match of {
+            Some((version, kind)) if object.at("kind").text()?.is_empty() => object.naming(version, kind)?,
+            _ => object.rerooted(),
+        };
+        objects.push((object, prefix.clone()));
+    }
+    if !is_list {
+        return Ok(());
+    }
+    let kind = list_kind.filter(|kind| !kind.is_empty());
+    let version = object.at("apiVersion").text()?;
+    for item in items.items()? {
+        let path = item.path().below(&prefix);
+        unlist(item.rerooted(), path, kind.map(|kind| (version, kind)), objects)?;
+    }
+    Ok(())
+}
