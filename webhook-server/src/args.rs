@@ -28,6 +28,12 @@ pub enum Command {
     /// Exit code 1: a policy that changes pods denies one. 2: could not run, or could not read or write something. Nothing is
     /// printed then. What other policies deny is for `check` to say.
     Render(RenderArgs),
+    /// Show who can talk to whom, as NetworkPolicies have it.
+    ///
+    /// A flow a line: `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`. Pods go under the name of the workload that
+    /// makes them, addresses outside of the cluster as the ranges that the policies tell apart. Exit code 1: `--explain` finds
+    /// the connection denied, or `--intended` finds another map than was meant. 2: could not run, or could not read something.
+    Connectivity(ConnectivityArgs),
     /// Run cases: examples of requests with the verdict they must give.
     Test(TestArgs),
     /// List the policies, or describe one.
@@ -63,7 +69,7 @@ impl From<End> for ExitCode {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Selection {
     /// A file that lists policies, their settings and exceptions; if not given, `policies.yaml` in the one directory that
-    /// is judged, or all policies with default settings
+    /// is judged, or all policies with default settings (those that need to know the cluster only where one is given)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Only this policy; may be given again
@@ -120,6 +126,53 @@ pub struct RenderArgs {
     pub diff: bool,
 }
 
+/// Arguments of `connectivity`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConnectivityArgs {
+    /// Files, directories, or `-` for standard input
+    #[arg(required_unless_present = "diff", conflicts_with = "diff", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The form of the map
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: MapForm,
+    /// Why the one can call the other, or cannot: a workload (`shop/web`, `shop/web[Deployment]`), an address, or as DST a
+    /// Service (`shop/api[Service]`, whose port PORT is then); the port as `8080`, `TCP/8080` or `UDP/53`
+    #[arg(long, num_args = 3, value_names = ["SRC", "DST", "PORT"], conflicts_with_all = ["diff", "intended", "output"])]
+    pub explain: Option<Vec<String>>,
+    /// The flows that are in NEW and not in OLD, and the other way round
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "intended")]
+    pub diff: Option<Vec<PathBuf>>,
+    /// A file that lists the flows that are meant to be; says which are missing, and which there are beside them
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    pub intended: Option<PathBuf>,
+    /// Also the flows between pods of one workload
+    #[arg(long)]
+    pub within_workloads: bool,
+    /// The namespace of objects that name none
+    #[arg(long, value_name = "NS", default_value = "default")]
+    pub namespace: String,
+}
+
+/// The form of a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum MapForm {
+    /// A flow a line
+    #[default]
+    Text,
+    /// For programs: one JSON object
+    Json,
+    /// For spreadsheets: src,dst,conn
+    Csv,
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// A picture
+    Svg,
+    /// A page: the picture, and the flows as a table
+    Html,
+}
+
 /// Arguments of `test`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TestArgs {
@@ -163,9 +216,40 @@ pub struct ServeArgs {
     /// The certificate's private key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub cluster: ClusterArgs,
     /// How long to go on accepting after SIGTERM, not ready any more, while endpoints are withdrawn
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     pub drain: u64,
+}
+
+/// Which cluster is looked at, and what if it is silent.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ClusterArgs {
+    /// The cluster whose objects policies look at, as its current context has it; none, if neither this nor --in-cluster is
+    /// given
+    #[arg(long, value_name = "FILE", conflicts_with = "in_cluster")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Look at the cluster that this runs in, with the service account of the pod
+    #[arg(long)]
+    pub in_cluster: bool,
+    /// After how long without a word from the API server what is known of the cluster is too old
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(2..))]
+    pub stale_after: u64,
+    /// What to do when it is too old
+    #[arg(long, value_enum, default_value_t)]
+    pub when_stale: WhenStale,
+}
+
+/// What to do when what is known of the cluster is too old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum WhenStale {
+    /// Deny what cannot be decided without it
+    #[default]
+    Deny,
+    /// Go on with what is known
+    Use,
 }
 
 /// Arguments of `demo`.

@@ -2,18 +2,21 @@
 //!
 //! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked,
 //! `exceptions` what is excepted of what they deny; `input` reads manifests; `check`, `render`, `cases`, `policies` and `demo` are one
-//! command each, with `report` for what they print; `webhook` answers reviews, `metrics` counts them, `serve` and `tls` put
+//! command each, with `report` for what they print; `connectivity` draws maps; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them, `serve` and `tls` put
 //! it on the network, `client` is its counterpart for `demo` and the tests.
 
 pub mod args;
 pub mod cases;
 pub mod check;
 pub mod client;
+pub mod cluster;
 pub mod config;
+pub mod connectivity;
 pub mod demo;
 pub mod exceptions;
 pub mod input;
 pub mod metrics;
+pub mod objects;
 pub mod policies;
 pub mod render;
 pub mod report;
@@ -43,6 +46,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match args.command {
         Command::Check(args) => check::run(&args),
         Command::Render(args) => render::run(&args),
+        Command::Connectivity(args) => connectivity::run(&args),
         Command::Test(args) => cases::run(&args),
         Command::Policies(args) => policies::run(&args),
         Command::Serve(args) => serve::run(&args),

@@ -1,0 +1,486 @@
+//! `pratique connectivity` as it is used: forms, explanations, differences, intended flows, bad input.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use conformance::process::pratique;
+use conformance::{ignored, root};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+use webhook_server::input::can_build;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::test("command::explains_why", explains_why),
+        Trial::test("command::explains_through_a_service", explains_through_a_service),
+        Trial::test("command::says_what_a_change_does", says_what_a_change_does),
+        Trial::test("command::compares_with_what_is_intended", compares_with_what_is_intended),
+        Trial::test("command::shows_where_traffic_enters", shows_where_traffic_enters),
+        Trial::test("command::every_form_has_every_flow", every_form_has_every_flow),
+        Trial::test("command::nothing_is_skipped_silently", nothing_is_skipped_silently),
+        Trial::test("command::owners_are_followed", owners_are_followed),
+    ];
+    for set in ["production", "staging"] {
+        let name = format!("manifests::{set}_is_as_intended");
+        trials.push(match can_build() {
+            true => Trial::test(name, move || is_as_intended(set)),
+            false => ignored(&name, "neither kustomize nor kubectl is on the PATH: install one"),
+        });
+    }
+    trials
+}
+
+/// A folder with one file, gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, text: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("pratique-map-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        std::fs::write(folder.join("set.yaml"), text).expect("a file can be written");
+        Folder(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn map(folder: &Folder, arguments: &[&str]) -> Output {
+    let mut command = pratique();
+    command.arg("connectivity").arg(&folder.0).args(arguments);
+    command.output().expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn ends(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+const SET: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web, namespace: shop }
+spec: { template: { metadata: { labels: { app: web } }, spec: { containers: [{ name: web, ports: [{ name: http, containerPort: 8080 }] }] } } }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: api, namespace: shop }
+spec: { template: { metadata: { labels: { app: api } }, spec: { containers: [{ name: api, ports: [{ name: http, containerPort: 9000 }] }] } } }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: api, namespace: shop }
+spec: { selector: { app: api }, ports: [{ port: 80, targetPort: http }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: default-deny, namespace: shop }
+spec: { podSelector: {}, policyTypes: [Ingress, Egress] }
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: web, namespace: shop }
+spec:
+  podSelector: { matchLabels: { app: web } }
+  policyTypes: [Egress]
+  egress:
+  - to:
+    - podSelector: { matchLabels: { app: api } }
+    ports: [{ port: http }]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: api, namespace: shop }
+spec:
+  podSelector: { matchLabels: { app: api } }
+  ingress:
+  - from: [{ podSelector: { matchLabels: { app: web } } }]
+    ports: [{ port: 9000 }]
+";
+
+fn explains_why() -> Result<(), Failed> {
+    let folder = Folder::new("why", SET);
+    let output = map(&folder, &["--explain", "shop/web", "shop/api[Deployment]", "9000"]);
+    ends(&output, 0);
+    let file = folder.0.join("set.yaml").display().to_string();
+    let expected = format!(
+        "allowed shop/web[Deployment] => shop/api[Deployment] : TCP 9000
+  egress of shop/web[Deployment]: allowed
+    isolated by NetworkPolicy shop/default-deny ({file}:17:1)
+    isolated by NetworkPolicy shop/web ({file}:22:1)
+    allowed by NetworkPolicy shop/web egress[0] ({file}:29:5), on TCP 9000
+  ingress of shop/api[Deployment]: allowed
+    isolated by NetworkPolicy shop/api ({file}:33:1)
+    isolated by NetworkPolicy shop/default-deny ({file}:17:1)
+    allowed by NetworkPolicy shop/api ingress[0] ({file}:39:5), on TCP 9000
+"
+    );
+    assert_eq!(text(&output.stdout), expected);
+    let output = map(&folder, &["--explain", "shop/web", "shop/api", "udp/53"]);
+    ends(&output, 1);
+    let said = text(&output.stdout);
+    for line in [
+        "denied shop/web[Deployment] => shop/api[Deployment] : UDP 53",
+        "    none of their rules is for shop/api[Deployment] on UDP 53",
+        "egress[0] (",
+        "but on TCP 9000",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let output = map(&folder, &["--explain", "10.0.0.1", "shop/web", "8080"]);
+    ends(&output, 1);
+    assert!(text(&output.stdout).contains("  ingress of shop/web[Deployment]: denied"));
+    for (arguments, reason) in [
+        (
+            ["shop/nobody", "shop/api", "80"],
+            "`shop/nobody` is no workload and no address; there are: shop/api[Deployment], shop/web[Deployment]",
+        ),
+        (["shop/web", "shop/api", "http"], "must be a port from 1 to 65535"),
+        (["shop/web", "shop/api", "0"], "must be a port from 1 to 65535"),
+        (["shop/web", "shop/api", "icmp/1"], "must be a port from 1 to 65535"),
+    ] {
+        let output = map(&folder, &[&["--explain"][..], &arguments[..]].concat());
+        ends(&output, 2);
+        assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
+    }
+    Ok(())
+}
+
+fn explains_through_a_service() -> Result<(), Failed> {
+    let folder = Folder::new("service", SET);
+    let output = map(&folder, &["--explain", "shop/web", "shop/api[Service]", "80"]);
+    ends(&output, 0);
+    assert!(
+        text(&output.stdout).starts_with("allowed shop/web[Deployment] => shop/api[Deployment] : TCP 9000\n")
+    );
+    let output = map(&folder, &["--explain", "shop/web", "shop/api[Service]", "81"]);
+    ends(&output, 2);
+    assert!(text(&output.stderr).contains("no pod is behind port TCP 81 of `shop/api[Service]`"));
+    Ok(())
+}
+
+fn says_what_a_change_does() -> Result<(), Failed> {
+    let old = Folder::new("old", SET);
+    let new = Folder::new(
+        "new",
+        &SET.replace("[{ port: 9000 }]", "[{ port: 9001 }]").replace(
+            "name: default-deny, namespace: shop }\nspec: { podSelector: {}",
+            "name: default-deny, namespace: shop }\nspec: { podSelector: { matchLabels: { app: api } }",
+        ),
+    );
+    let diff = |form: &str| {
+        let mut command = pratique();
+        command.args(["connectivity", "--output", form, "--diff"]).args([&old.0, &new.0]);
+        command.output().expect("it runs")
+    };
+    let output = diff("text");
+    ends(&output, 0);
+    assert_eq!(
+        text(&output.stdout),
+        "+ 0.0.0.0-255.255.255.255[External] => shop/web[Deployment] : All Connections\n\
+         - shop/web[Deployment] => shop/api[Deployment] : TCP 9000\n"
+    );
+    let json: Value = serde_json::from_slice(&diff("json").stdout)?;
+    assert_eq!(json["removed"][0]["ports"][0]["first"], 9000);
+    assert_eq!(json["added"].as_array().map(Vec::len), Some(1));
+    assert!(
+        text(&diff("csv").stdout).contains("\nremoved,shop/web[Deployment],shop/api[Deployment],TCP 9000\n")
+    );
+    ends(&diff("svg"), 2);
+    // A Service that is opened to the outside is a difference, though no policy changes.
+    let open = SET.replace(
+        "spec: { selector: { app: api }, ports",
+        "spec: { type: NodePort, selector: { app: api }, ports",
+    );
+    let free = |set: &str| {
+        set.replace(
+            "podSelector: {}, policyTypes: [Ingress, Egress]",
+            "podSelector: { matchLabels: { app: x } }",
+        )
+        .replace(
+            "ingress:\n  - from: [{ podSelector: { matchLabels: { app: web } } }]\n    ports",
+            "ingress:\n  - ports",
+        )
+    };
+    let (shut, open) = (Folder::new("shut", &free(SET)), Folder::new("open", &free(&open)));
+    let mut command = pratique();
+    let output = command.args(["connectivity", "--diff"]).args([&shut.0, &open.0]).output()?;
+    assert_eq!(text(&output.stdout), "+ shop/api[NodePort] => shop/api[Deployment] : TCP 9000\n");
+    // A new block cuts the outside into other ranges: that alone is no difference.
+    let cut = Folder::new(
+        "cut",
+        &format!("{SET}  - from: [{{ ipBlock: {{ cidr: 10.0.0.0/8 }} }}]\n    ports: [{{ port: 1 }}]\n"),
+    );
+    let mut command = pratique();
+    let output = command.args(["connectivity", "--diff"]).args([&old.0, &cut.0]).output()?;
+    assert_eq!(text(&output.stdout), "+ 10.0.0.0-10.255.255.255[External] => shop/api[Deployment] : TCP 1\n");
+    Ok(())
+}
+
+fn compares_with_what_is_intended() -> Result<(), Failed> {
+    let folder = Folder::new("intended", SET);
+    let other = Folder::new("intended-list", "");
+    let file = other.0.join("connectivity.yaml");
+    let asked = |list: &str| {
+        std::fs::write(&file, list).expect("a file can be written");
+        map(&folder, &["--intended", file.to_str().expect("a path is UTF-8")])
+    };
+    let web = "\"shop/web[Deployment] => shop/api[Deployment] : TCP 9000\"";
+    ends(&asked(&format!("flows: [{web}]")), 0);
+    let output = asked("flows: [\"shop/api[Deployment] => shop/web[Deployment] : TCP 8080\"]");
+    ends(&output, 1);
+    assert_eq!(
+        text(&output.stdout),
+        "- shop/api[Deployment] => shop/web[Deployment] : TCP 8080\n+ shop/web[Deployment] => shop/api[Deployment] : TCP 9000\n"
+    );
+    for (list, reason) in [
+        ("flow: []", "1:1: flow: must not be set: there are addresses, pods, flows"),
+        (&*format!("flows: [{web}, {web}]"), "must not be there twice"),
+        (
+            "pods: [{ name: web }]\nflows: []",
+            "1:10: pods[0].name: must be as `shop/web[Deployment]`, is `web`",
+        ),
+        (
+            "addresses: { world: [{ cidr: 1 }] }\nflows: []",
+            "addresses.world[0].cidr: must be a string, is an integer",
+        ),
+        ("", "must be one YAML document, is 0"),
+    ] {
+        let output = asked(list);
+        ends(&output, 2);
+        assert!(text(&output.stderr).contains(reason), "{reason}: {}", text(&output.stderr));
+    }
+    Ok(())
+}
+
+/// A Gateway leads where its routes lead, and where policies let it; so does a Service that is open to the outside.
+fn shows_where_traffic_enters() -> Result<(), Failed> {
+    let more = "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: public, namespace: gateway }
+spec: { infrastructure: { labels: { app: proxy } } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: api, namespace: shop }
+spec:
+  parentRefs: [{ name: public, namespace: gateway }]
+  rules: [{ backendRefs: [{ name: api, port: 80 }, { name: gone, port: 80 }] }]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: api, namespace: shop }
+spec: { rules: [{ http: { paths: [{ backend: { service: { name: api, port: { number: 80 } } } }] } }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: shop }
+spec: { type: LoadBalancer, selector: { app: web }, ports: [{ port: 443, targetPort: http }] }
+";
+    let open = "---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: open, namespace: shop }
+spec:
+  podSelector: {}
+  ingress:
+  - from:
+    - namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: gateway } }
+      podSelector: { matchLabels: { app: proxy } }
+    - ipBlock: { cidr: 10.0.0.0/8 }
+";
+    let closed = Folder::new("closed", &format!("{SET}{more}"));
+    let output = map(&closed, &[]);
+    ends(&output, 0);
+    let said = text(&output.stderr);
+    for note in [
+        "shop/api[HTTPRoute] leads from gateway/public[Gateway] to shop/api[Deployment] on TCP 9000, and no NetworkPolicy lets it",
+        "shop/api[Ingress] leads from {ingress-controller} to shop/api[Deployment] on TCP 9000, and no NetworkPolicy lets it",
+        "shop/api[HTTPRoute] leads to the Service shop/gone, which is not given",
+    ] {
+        assert!(said.contains(note), "{note}: {said}");
+    }
+    let opened = Folder::new("opened", &format!("{SET}{more}{open}"));
+    let output = map(&opened, &[]);
+    let lines = text(&output.stdout);
+    assert!(lines.contains("gateway/public[Gateway] => shop/api[Deployment] : TCP 9000\n"), "{lines}");
+    assert!(!lines.contains("gateway/public[Gateway] => shop/web"), "no route leads there: {lines}");
+    let note = "the LoadBalancer Service shop/web lets 10.0.0.0-10.255.255.255 in to shop/web[Deployment] on TCP 8080";
+    assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&map(&opened, &["--output", "json"]).stdout)?;
+    assert_eq!(json["openings"][0]["conn"], "TCP 8080", "{json}");
+    Ok(())
+}
+
+fn every_form_has_every_flow() -> Result<(), Failed> {
+    let folder = Folder::new(
+        "forms",
+        &SET.replace(
+            "name: web, namespace: shop }\nspec: { template",
+            "name: \"web\", namespace: shop, annotations: { a: \"<b>&\" } }\nspec: { template",
+        ),
+    );
+    for (form, flow) in [
+        ("text", "shop/web[Deployment] => shop/api[Deployment] : TCP 9000\n"),
+        ("csv", "src,dst,conn\nshop/web[Deployment],shop/api[Deployment],TCP 9000\n"),
+        ("dot", "\"shop/web[Deployment]\" -> \"shop/api[Deployment]\" [label=\"TCP 9000\"];"),
+        ("mermaid", "-->|\"TCP 9000\"|"),
+        ("svg", "<title>shop/web[Deployment] =&gt; shop/api[Deployment] : TCP 9000</title>"),
+        ("html", "<td>shop/web[Deployment]</td><td>shop/api[Deployment]</td><td>TCP 9000</td>"),
+    ] {
+        let output = map(&folder, &["--output", form]);
+        ends(&output, 0);
+        assert!(text(&output.stdout).contains(flow), "{form}: {}", text(&output.stdout));
+    }
+    let json: Value = serde_json::from_slice(&map(&folder, &["--output", "json"]).stdout)?;
+    assert_eq!(json["flows"][0]["conn"], "TCP 9000");
+    assert_eq!(json["workloads"][1]["isolated"]["ingress"], true);
+    let page = text(&map(&folder, &["--output", "html"]).stdout);
+    assert!(
+        page.contains("<svg ") && !page.contains("<!--") && !page.contains("http://www.w3.org/1999"),
+        "{page}"
+    );
+    assert!(!page.contains("src=") && !page.contains("href="), "it asks nobody for anything");
+    Ok(())
+}
+
+fn nothing_is_skipped_silently() -> Result<(), Failed> {
+    for (old, new, reason) in [
+        (
+            "port: 9000 }",
+            "port: 90000 }",
+            "NetworkPolicy shop/api: spec.ingress[0].ports[0].port: must be a port from 1 to 65535",
+        ),
+        (
+            "port: 9000 }",
+            "port: 9, protocol: ICMP }",
+            "spec.ingress[0].ports[0].protocol: must be TCP, UDP or SCTP, is `ICMP`",
+        ),
+        (
+            "port: 9000 }",
+            "port: 9, endPort: 8 }",
+            "spec.ingress[0].ports[0].endPort: must be 9 or more, is 8",
+        ),
+        (
+            "from: [{ pod",
+            "from: [{ ipBlock: { cidr: 10.0.0.0/33 } }, { pod",
+            "ipBlock.cidr: must be a CIDR such as 10.0.0.0/8, is `10.0.0.0/33`",
+        ),
+        (
+            "{ app: api } }\n  ingress",
+            "{ app: 7 } }\n  ingress",
+            "spec.podSelector.matchLabels.app: must be a string, is an integer",
+        ),
+        (
+            "containers: [{ name: api, ports",
+            "containers: [{ name: api, Ports: 1 }, { name: b, ports: 7 }, { ports",
+            "spec.template.spec.containers[1].ports: must be a list, is an integer",
+        ),
+        (
+            "targetPort: http",
+            "targetPort: -1",
+            "Service shop/api: spec.ports[0].targetPort: must be a port from 1 to 65535",
+        ),
+    ] {
+        assert!(SET.contains(old), "{old}");
+        let folder = Folder::new("bad", &SET.replacen(old, new, 1));
+        let output = map(&folder, &[]);
+        ends(&output, 2);
+        let said = text(&output.stderr);
+        assert!(said.contains(reason) && said.contains("set.yaml:"), "{reason}: {said}");
+    }
+    let twice = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: api, namespace: shop }\nspec: { podSelector: {} }\n";
+    let output = map(&Folder::new("twice", &format!("{SET}{twice}")), &[]);
+    ends(&output, 2);
+    assert!(
+        text(&output.stderr).contains("must not be that of another NetworkPolicy"),
+        "{}",
+        text(&output.stderr)
+    );
+    let other = "---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: { name: strict }\nspec: {}\n---\n[1, 2]\n";
+    let output = map(&Folder::new("other", &format!("{SET}{other}")), &[]);
+    ends(&output, 0);
+    let said = text(&output.stderr);
+    for note in [
+        "ClusterNetworkPolicy.policy.networking.k8s.io strict is not read",
+        "not a Kubernetes object: must be an object, is a list",
+    ] {
+        assert!(said.contains(note), "{note}: {said}");
+    }
+    Ok(())
+}
+
+/// Pods go under the Deployment that made their ReplicaSet, where both are there; what has ended is no pod any more.
+fn owners_are_followed() -> Result<(), Failed> {
+    let folder = Folder::new("owners", "
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: { name: web-7d, namespace: shop, ownerReferences: [{ kind: Deployment, name: web, controller: true }] }
+spec: { template: { metadata: { labels: { app: web } }, spec: { containers: [{ name: web }] } } }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: web-7d-x, namespace: shop, labels: { app: web, hash: 7d }, ownerReferences: [{ kind: ReplicaSet, name: web-7d, controller: true }] }
+spec: { containers: [{ name: web }] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: static, namespace: shop, ownerReferences: [{ kind: Node, name: n, controller: true }] }
+spec: { hostNetwork: true, containers: [{ name: web }] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: done, namespace: shop }
+spec: { containers: [{ name: web }] }
+status: { phase: Succeeded }
+");
+    let output = map(&folder, &[]);
+    ends(&output, 0);
+    let lines = text(&output.stdout);
+    assert!(lines.contains("shop/static[Pod] => shop/web[Deployment] : All Connections\n"), "{lines}");
+    assert!(
+        !lines.contains("ReplicaSet") && !lines.contains("web-7d-x") && !lines.contains("done"),
+        "{lines}"
+    );
+    let note = "shop/static[Pod] is on the network of its node: what policies do to it is not known";
+    assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&map(&folder, &["--output", "json"]).stdout)?;
+    assert!(json["flows"].as_array().into_iter().flatten().any(|flow| flow["unknown"] == true));
+    Ok(())
+}
+
+/// The reviewed list says all that the manifests allow, and nothing else.
+fn is_as_intended(set: &str) -> Result<(), Failed> {
+    let mut command = pratique();
+    command.current_dir(root()).args(["connectivity", "--intended", "manifests/connectivity.yaml"]);
+    let output = command.arg(format!("manifests/clusters/{set}")).output()?;
+    ends(&output, 0);
+    // And it would notice: with a flow less in the list, it is one too many on the map.
+    let list = std::fs::read_to_string(root().join("manifests/connectivity.yaml"))?;
+    let line = "- \"shop/api[Deployment] => mysql/mysql[StatefulSet] : TCP 3306\"\n";
+    assert!(list.contains(line), "the flow is in the list");
+    let folder = Folder::new(&format!("intended-{set}"), "");
+    let file = folder.0.join("connectivity.yaml");
+    std::fs::write(&file, list.replace(line, ""))?;
+    let mut command = pratique();
+    command.current_dir(root()).args(["connectivity", "--intended"]).arg(&file);
+    let output = command.arg(format!("manifests/clusters/{set}")).output()?;
+    ends(&output, 1);
+    assert_eq!(text(&output.stdout), "+ shop/api[Deployment] => mysql/mysql[StatefulSet] : TCP 3306\n");
+    let more = "- \"shop/web[Deployment] => mysql/mysql[StatefulSet] : TCP 3306\"\n";
+    std::fs::write(&file, format!("{list}{more}"))?;
+    let mut command = pratique();
+    command.current_dir(root()).args(["connectivity", "--intended"]).arg(&file);
+    let output = command.arg(format!("manifests/clusters/{set}")).output()?;
+    ends(&output, 1);
+    assert_eq!(text(&output.stdout), "- shop/web[Deployment] => mysql/mysql[StatefulSet] : TCP 3306\n");
+    Ok(())
+}

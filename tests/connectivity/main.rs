@@ -1,0 +1,71 @@
+//! Who can talk to whom: the maps of others, an oracle, and the command.
+
+mod command;
+mod oracle;
+mod properties;
+mod worlds;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use conformance::process::{self, pratique};
+use conformance::{ignored, root};
+use libtest_mimic::{Failed, Trial};
+
+fn main() -> ExitCode {
+    process::main(trials)
+}
+
+fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::test("properties::the_map_is_what_the_api_says", properties::the_map_is_what_the_api_says),
+        Trial::test(
+            "properties::an_explanation_comes_to_the_same",
+            properties::an_explanation_comes_to_the_same,
+        ),
+        Trial::test("properties::isolation_is_what_the_api_says", properties::isolation_is_what_the_api_says),
+        Trial::test("properties::replicas_change_nothing", properties::replicas_change_nothing),
+    ];
+    trials.extend(command::trials());
+    let folder =
+        std::env::var_os("NETPOL_SETS").map_or_else(|| root().join("../shared/netpol"), PathBuf::from);
+    let Ok(sets) = std::fs::read_dir(&folder) else {
+        trials.push(ignored(
+            "sets",
+            "sets with their maps are in the folder NETPOL_SETS, or ../shared/netpol: set it",
+        ));
+        return trials;
+    };
+    for set in
+        sets.filter_map(|set| set.ok().map(|set| set.path())).filter(|set| set.join("expected.txt").is_file())
+    {
+        for (form, expected) in [("text", "expected.txt"), ("csv", "expected.csv")] {
+            if set.join(expected).is_file() {
+                let name = set.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let set = set.clone();
+                trials.push(Trial::test(format!("sets::{name}::{form}"), move || same(&set, form, expected)));
+            }
+        }
+    }
+    trials
+}
+
+/// The very lines that netpol-analyzer has for a set.
+fn same(set: &Path, form: &str, expected: &str) -> Result<(), Failed> {
+    let output = pratique().args(["connectivity", "--output", form]).arg(set.join("input")).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{}: {said}", output.status).into());
+    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (found, expected) =
+        (lines(&String::from_utf8(output.stdout)?), lines(&std::fs::read_to_string(set.join(expected))?));
+    let only = |these: &[String], those: &[String]| {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect::<Vec<_>>().join("\n")
+    };
+    if found != expected {
+        let (missing, extra) = (only(&expected, &found), only(&found, &expected));
+        return Err(format!("missing:\n{missing}\nextra:\n{extra}\n{said}").into());
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The map, explanations and isolation against the oracle: every pair of pods, every address, every protocol and port.
+
+use std::net::IpAddr;
+
+use libtest_mimic::Failed;
+use policy_connectivity::{Direction, End, Flow, Map, NetworkPolicy, Protocol};
+use policy_core::{Arena, Field, Labels, Request, Value};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::Value as Json;
+
+use crate::oracle::{Cluster, Peer};
+use crate::worlds::{ADDRESSES, PORTS, World, world};
+
+const CASES: u32 = 600;
+
+fn field<'a>(object: &Json, arena: &'a Arena) -> Field<'a> {
+    let text = object.to_string();
+    Field::root(Value::from_json(arena.bytes(text.as_bytes()), arena).expect("it is JSON"), arena)
+}
+
+fn built<'a>(world: &World, arena: &'a Arena) -> policy_connectivity::World<'a> {
+    let mut built = policy_connectivity::World::new(arena);
+    for object in world.namespaces.iter().chain(&world.pods).chain(&world.policies) {
+        let request = Request::create(field(object, arena), "default").expect("it is an object");
+        built.add(&request, 0).unwrap_or_else(|undecided| panic!("{object}: {undecided}"));
+    }
+    built
+}
+
+fn name(pod: &Json) -> String {
+    let text = |key: &str| pod["metadata"][key].as_str().expect("it has one").to_owned();
+    format!("{}/{}[Pod]", text("namespace"), text("name"))
+}
+
+fn is(end: &End<'_>, peer: Peer<'_>) -> bool {
+    match (end, peer) {
+        (End::Workload(own), Peer::Pod(pod)) => own.to_string() == name(pod),
+        (End::Outside(range), Peer::Address(address)) => {
+            range.first <= address && address <= range.last && range.first.is_ipv4() == address.is_ipv4()
+        }
+        _ => false,
+    }
+}
+
+fn shown(peer: Peer<'_>) -> String {
+    match peer {
+        Peer::Pod(pod) => name(pod),
+        Peer::Address(address) => address.to_string(),
+    }
+}
+
+/// Runs a property on random clusters; says which, if one does not have it.
+fn holds(property: impl Fn(&World) -> Result<(), TestCaseError>) -> Result<(), Failed> {
+    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    runner.run(&world(), |world| property(&world)).map_err(|error| error.to_string().into())
+}
+
+/// Every connection that there could be, and whether the oracle allows it.
+fn every(
+    world: &World,
+    mut see: impl FnMut(Peer<'_>, Peer<'_>, Protocol, u16, bool) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let cluster = Cluster { namespaces: &world.namespaces, policies: &world.policies };
+    let addresses = ADDRESSES.iter().map(|text| Peer::Address(text.parse::<IpAddr>().expect("an address")));
+    let peers: Vec<Peer<'_>> = world.pods.iter().map(Peer::Pod).chain(addresses).collect();
+    for from in &peers {
+        for to in &peers {
+            if matches!((from, to), (Peer::Address(_), Peer::Address(_))) {
+                continue;
+            }
+            for protocol in Protocol::ALL {
+                for port in PORTS {
+                    let allowed = cluster.allows(*from, *to, protocol.as_str(), port);
+                    see(*from, *to, protocol, port, allowed)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn the_map_is_what_the_api_says() -> Result<(), Failed> {
+    holds(|world| {
+        let arena = Arena::new();
+        let built = built(world, &arena);
+        let map = Map::of(&built);
+        let flows = map.flows(true);
+        // IPv6 is on the map only where a block of that direction is of that family.
+        let is_v6 = |end: &End<'_>| matches!(end, End::Outside(range) if range.first.is_ipv6());
+        let (from_v6, to_v6) =
+            (flows.iter().any(|flow| is_v6(&flow.from)), flows.iter().any(|flow| is_v6(&flow.to)));
+        every(world, |from, to, protocol, port, allowed| {
+            let is_v6 = |peer: Peer<'_>| matches!(peer, Peer::Address(address) if address.is_ipv6());
+            if (is_v6(from) && !from_v6) || (is_v6(to) && !to_v6) {
+                return Ok(());
+            }
+            let flow = |flow: &&Flow<'_>| is(&flow.from, from) && is(&flow.to, to);
+            let mapped = flows.iter().filter(flow).any(|flow| flow.ports.contains(protocol, port));
+            if mapped == allowed {
+                return Ok(());
+            }
+            let (from, to) = (shown(from), shown(to));
+            let why = format!("{from} => {to} {} {port}: mapped {mapped}, is {allowed}", protocol.as_str());
+            Err(TestCaseError::fail(why))
+        })
+    })
+}
+
+pub(crate) fn an_explanation_comes_to_the_same() -> Result<(), Failed> {
+    holds(|world| {
+        let arena = Arena::new();
+        let built = built(world, &arena);
+        let map = Map::of(&built);
+        every(world, |from, to, protocol, port, allowed| {
+            let find = |peer| map.find(&shown(peer)).map_err(TestCaseError::fail);
+            let why = map.why(&find(from)?, &find(to)?, (protocol, port));
+            match why.allowed() == allowed {
+                true => Ok(()),
+                false => {
+                    Err(TestCaseError::fail(format!("{why}: explained {}, is {allowed}", why.allowed())))
+                }
+            }
+        })
+    })
+}
+
+pub(crate) fn isolation_is_what_the_api_says() -> Result<(), Failed> {
+    holds(|world| {
+        let arena = Arena::new();
+        let cluster = Cluster { namespaces: &world.namespaces, policies: &world.policies };
+        for pod in &world.pods {
+            let labels = Labels::of(field(pod, &arena).at("metadata.labels")).expect("they are labels");
+            for direction in Direction::BOTH {
+                let oracle: Vec<&str> = cluster
+                    .isolating(pod, direction.policy_type())
+                    .filter_map(|policy| policy["metadata"]["name"].as_str())
+                    .collect();
+                let here = |policy: &&Json| policy["metadata"]["namespace"] == pod["metadata"]["namespace"];
+                let read =
+                    |policy| NetworkPolicy::read(field(policy, &arena), "here").expect("it can be read");
+                let policies: Vec<NetworkPolicy<'_>> = world.policies.iter().filter(here).map(read).collect();
+                let isolating = policies.iter().filter(|policy| policy.isolates(direction, &labels));
+                let names: Vec<&str> = isolating.map(|policy| policy.name).collect();
+                if names != oracle {
+                    return Err(TestCaseError::fail(format!("{}: {names:?}, is {oracle:?}", name(pod))));
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Pods that differ in name only are one to the map, and as many as there are in the oracle: replicas change no line.
+pub(crate) fn replicas_change_nothing() -> Result<(), Failed> {
+    holds(|world| {
+        let owned = |mut pod: Json, replica: usize| {
+            let name = pod["metadata"]["name"].clone();
+            let owner = serde_json::json!([{"kind": "ReplicaSet", "name": name, "controller": true}]);
+            pod["metadata"]["ownerReferences"] = owner;
+            pod["metadata"]["name"] = format!("{}-{replica}", name.as_str().unwrap_or_default()).into();
+            pod
+        };
+        let lines = |replicas: usize| {
+            let pods =
+                world.pods.iter().flat_map(|pod| (0..replicas).map(|replica| owned(pod.clone(), replica)));
+            let world = World { pods: pods.collect(), ..world.clone() };
+            let arena = Arena::new();
+            let built = built(&world, &arena);
+            Map::of(&built).flows(false).iter().map(Flow::to_string).collect::<Vec<_>>()
+        };
+        match lines(1) == lines(3) {
+            true => Ok(()),
+            false => Err(TestCaseError::fail("the number of replicas changes the map")),
+        }
+    })
+}

@@ -1,0 +1,149 @@
+//! The map as text: for people, for programs, for spreadsheets, for Graphviz and for Markdown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::io::Write;
+
+use policy_connectivity::{End, Flow, Map, Ports};
+use serde_json::{Value, json};
+
+/// A flow a line.
+pub(super) fn text(flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
+    for flow in flows {
+        writeln!(out, "{flow}")?;
+    }
+    Ok(())
+}
+
+/// Comma-separated values (RFC 4180).
+pub(super) fn csv(flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
+    writeln!(out, "src,dst,conn")?;
+    for Flow { from, to, ports, .. } in flows {
+        writeln!(out, "{},{},{}", cell(from), cell(to), cell(ports))?;
+    }
+    Ok(())
+}
+
+/// A value as CSV has it.
+pub(super) fn cell(value: &impl Display) -> String {
+    let text = value.to_string();
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+/// One JSON object: flows, workloads, openings, notes.
+pub(super) fn json(
+    map: &Map<'_, '_>,
+    flows: &[Flow<'_>],
+    notes: &[String],
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let workloads = map.workloads().into_iter().map(|(name, standing)| {
+        json!({"workload": name.to_string(), "hostNetwork": standing.host_network,
+            "isolated": {"ingress": standing.isolated_ingress, "egress": standing.isolated_egress}})
+    });
+    let openings = map.openings().into_iter().map(|opening| {
+        json!({"service": format!("{}/{}", opening.namespace, opening.service), "type": opening.kind,
+            "src": End::Outside(opening.from).to_string(), "dst": opening.to.to_string(),
+            "conn": opening.ports.to_string(), "ports": ranges(&opening.ports)})
+    });
+    let map = json!({
+        "flows": flows.iter().map(flow).collect::<Vec<_>>(),
+        "workloads": workloads.collect::<Vec<_>>(),
+        "openings": openings.collect::<Vec<_>>(),
+        "notes": notes,
+    });
+    serde_json::to_writer_pretty(&mut *out, &map)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// A flow as JSON.
+pub(super) fn flow(flow: &Flow<'_>) -> Value {
+    let (src, dst, conn) = (flow.from.to_string(), flow.to.to_string(), flow.ports.to_string());
+    json!({"src": src, "dst": dst, "conn": conn, "ports": ranges(&flow.ports), "unknown": flow.unknown})
+}
+
+fn ranges(ports: &Ports) -> Vec<Value> {
+    let range = |(protocol, first, last): (policy_connectivity::Protocol, u16, u16)| json!({"protocol": protocol.as_str(), "first": first, "last": last});
+    ports.iter().map(range).collect()
+}
+
+/// The ends of flows, and workloads without any, by the box that they are drawn in: a namespace, or the outside.
+pub(super) fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a str, BTreeSet<End<'a>>> {
+    let ends = flows.iter().flat_map(|flow| [flow.from, flow.to]);
+    let workloads = map.workloads().into_keys().map(End::Workload);
+    let mut boxes: BTreeMap<&str, BTreeSet<End<'_>>> = BTreeMap::new();
+    for end in ends.chain(workloads) {
+        let namespace = match end {
+            End::Workload(name) => name.namespace,
+            End::Outside(_) | End::IngressController => "",
+        };
+        boxes.entry(namespace).or_default().insert(end);
+    }
+    boxes
+}
+
+/// What stands in the box of an end, in two lines.
+pub(super) fn label(end: &End<'_>) -> (String, String) {
+    match end {
+        End::Workload(name) => (name.name.to_owned(), name.kind.to_owned()),
+        End::Outside(range) => (range.first.to_string(), format!("to {}", range.last)),
+        End::IngressController => ("ingress-controller".to_owned(), "of anybody".to_owned()),
+    }
+}
+
+/// What a box is called.
+pub(super) fn title(namespace: &str) -> &str {
+    if namespace.is_empty() { "outside" } else { namespace }
+}
+
+/// A digraph for Graphviz.
+pub(super) fn dot(map: &Map<'_, '_>, flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    writeln!(out, "digraph connectivity {{\n  rankdir=LR;\n  node [shape=box, style=rounded];")?;
+    for (namespace, ends) in boxes(map, flows) {
+        let name = title(namespace);
+        writeln!(out, "  subgraph {} {{\n    label={};", quoted(&format!("cluster_{name}")), quoted(name))?;
+        for end in ends {
+            let (first, second) = label(&end);
+            let label = quoted(&first).trim_end_matches('"').to_owned()
+                + "\\n"
+                + quoted(&second).trim_start_matches('"');
+            writeln!(out, "    {} [label={label}];", quoted(&end.to_string()))?;
+        }
+        writeln!(out, "  }}")?;
+    }
+    for flow in flows {
+        let (from, to) = (quoted(&flow.from.to_string()), quoted(&flow.to.to_string()));
+        let style = if flow.unknown { ", style=dashed" } else { "" };
+        writeln!(out, "  {from} -> {to} [label={}{style}];", quoted(&flow.ports.to_string()))?;
+    }
+    writeln!(out, "}}")?;
+    Ok(())
+}
+
+/// A flowchart for Mermaid, which Markdown of GitHub and GitLab shows.
+pub(super) fn mermaid(map: &Map<'_, '_>, flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "#quot;"));
+    writeln!(out, "flowchart LR")?;
+    let mut numbers = BTreeMap::new();
+    for (number, (namespace, ends)) in boxes(map, flows).into_iter().enumerate() {
+        writeln!(out, "  subgraph b{number} [{}]", quoted(title(namespace)))?;
+        for end in ends {
+            let (first, second) = label(&end);
+            let id = numbers.len();
+            numbers.insert(end, id);
+            writeln!(out, "    n{id}[{}]", quoted(&format!("{first}<br/>{second}")))?;
+        }
+        writeln!(out, "  end")?;
+    }
+    for flow in flows {
+        let (Some(from), Some(to)) = (numbers.get(&flow.from), numbers.get(&flow.to)) else { continue };
+        let arrow = if flow.unknown { "-.->" } else { "-->" };
+        writeln!(out, "  n{from} {arrow}|{}| n{to}", quoted(&flow.ports.to_string()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The map as a page of its own: the picture, what it does not say, and the flows as a table that can be searched.
+
+use std::io::Write;
+
+use policy_connectivity::{Flow, Map};
+
+use super::picture::Picture;
+use super::svg::{draw, escaped};
+
+const PAGE: &str = include_str!("page.html");
+
+/// Writes the page.
+pub(super) fn write(
+    map: &Map<'_, '_>,
+    flows: &[Flow<'_>],
+    notes: &[String],
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    for part in PAGE.split_inclusive("-->") {
+        let (text, place) = match part.rsplit_once("<!--") {
+            Some((text, place)) => (text, place.trim_end_matches("-->")),
+            None => (part, ""),
+        };
+        out.write_all(text.as_bytes())?;
+        match place {
+            "picture" => out.write_all(draw(&Picture::of(map, flows)).as_bytes())?,
+            "notes" if !notes.is_empty() => {
+                writeln!(out, "<section>")?;
+                for note in notes {
+                    writeln!(out, "<p>{}</p>", escaped(note))?;
+                }
+                writeln!(out, "</section>")?;
+            }
+            "rows" => {
+                for Flow { from, to, ports, .. } in flows {
+                    let cell = |text: String| format!("<td>{}</td>", escaped(&text));
+                    let (from, to, ports) =
+                        (cell(from.to_string()), cell(to.to_string()), cell(ports.to_string()));
+                    writeln!(out, "<tr>{from}{to}{ports}</tr>")?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Reads manifests into a world, and finds the place of a policy's rule again.
+
+use std::path::PathBuf;
+
+use policy_connectivity::Direction;
+use policy_connectivity::World;
+use policy_core::yaml::{Document, documents};
+use policy_core::{Arena, FieldPath};
+
+use crate::input::{self, Kustomizations, Source};
+use crate::objects;
+use crate::report::ObjectName;
+
+/// The text of manifests, as long as places in it are asked for.
+pub(super) struct Written {
+    sources: Vec<Source>,
+}
+
+/// Where a policy stands: source, line of the document, path in it.
+#[derive(Clone, Debug)]
+struct Origin {
+    source: usize,
+    document: usize,
+    prefix: FieldPath,
+}
+
+/// A world, where its policies come from, and what could not be read.
+pub(super) struct Known<'a> {
+    pub(super) world: World<'a>,
+    arena: &'a Arena,
+    origins: Vec<Origin>,
+    /// What could not be read, so that the map may be wrong.
+    pub(super) errors: Vec<String>,
+    /// What is left out of it.
+    pub(super) notes: Vec<String>,
+}
+
+impl Written {
+    /// Reads everything under these paths.
+    pub(super) fn under(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let places = input::places(paths, Kustomizations::Build)?;
+        let sources = places.iter().map(input::Place::read).collect::<anyhow::Result<_>>()?;
+        Ok(Written { sources })
+    }
+
+    /// What it says. What has to do with traffic is kept in the arena.
+    pub(super) fn known<'a>(&self, namespace: &str, kept: &'a Arena) -> Known<'a> {
+        let mut known = Known {
+            world: World::new(kept),
+            arena: kept,
+            origins: Vec::new(),
+            errors: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut arena = Arena::new();
+        for (number, source) in self.sources.iter().enumerate() {
+            for (place, document) in documents(&source.text).iter().enumerate() {
+                known.add((number, source), (place, document), namespace, &arena);
+                arena.reset();
+            }
+        }
+        known.notes.extend(known.world.notes().iter().cloned());
+        known
+    }
+
+    /// The file and line of a rule of a policy.
+    pub(super) fn place(
+        &self,
+        known: &Known<'_>,
+        origin: Option<usize>,
+        rule: Option<(Direction, usize)>,
+    ) -> Option<String> {
+        let Origin { source, document, prefix } = known.origins.get(origin?)?;
+        let source = self.sources.get(*source)?;
+        let documents = documents(&source.text);
+        let document = documents.get(*document)?;
+        let arena = Arena::new();
+        let root = policy_core::Field::missing(&arena);
+        let path = match rule {
+            None => root.path(),
+            Some((direction, number)) => {
+                let mut path = root.at("spec").at(direction.as_str()).path();
+                path.0.push(policy_core::path::Segment::Index(number));
+                path
+            }
+        };
+        Some(format!("{}:{}", source.name, document.places().of(&path.below(prefix))))
+    }
+}
+
+impl<'k> Known<'k> {
+    fn add(
+        &mut self,
+        (number, source): (usize, &Source),
+        (place, document): (usize, &Document<'_>),
+        namespace: &str,
+        arena: &Arena,
+    ) {
+        objects::each(source, document, namespace, arena, |object| {
+            let (request, prefix) = match object {
+                Ok(object) => object,
+                // A folder may hold other JSON and YAML: it makes no traffic, and is said to be left out.
+                Err(unreadable) if unreadable.is_else => return self.notes.push(unreadable.line),
+                Err(unreadable) => return self.errors.push(unreadable.line),
+            };
+            let origin = self.origins.len();
+            if let Err(undecided) = self.world.add(&request, origin) {
+                let position = document.places().of(&undecided.field.below(prefix));
+                let name = ObjectName::of(&request);
+                self.errors.push(format!("{}:{position}: {name}: {undecided}", source.name));
+            }
+            if request.kind.name == "NetworkPolicy" {
+                self.origins.push(Origin { source: number, document: place, prefix: prefix.clone() });
+            }
+        });
+    }
+
+    /// A text that is kept as long as what is known.
+    pub(super) fn kept(&self, text: &str) -> &'k str {
+        self.arena.text(text)
+    }
+}
