@@ -8,7 +8,7 @@ use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
 use pod_security_standards::CONTROLS;
 use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, Value, admit};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use webhook_server::config;
 use webhook_server::input::{Kustomizations, Place, can_build, places};
 
@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             without_exceptions,
         ));
         trials.push(Trial::test("policies::kubewarden_admits_what_the_webhook_does", kubewarden));
+        trials.push(Trial::test("policies::nobody_may_read_more_than_policies_do", nobody_reads_more));
     } else {
         trials.push(ignored(
             "policies::check_manifests",
@@ -111,6 +112,37 @@ fn kubewarden() -> Result<(), Failed> {
         }
     }
     assert!(judged >= 3, "Falco and a collector are judged");
+    Ok(())
+}
+
+/// What the webhook and the policy server may read in the cluster is what the policies say that they look at.
+fn nobody_reads_more() -> Result<(), Failed> {
+    let arena = Arena::new();
+    let mut wanted = BTreeSet::new();
+    for read in policy_catalog::POLICIES.iter().flat_map(|entry| entry.about.reads) {
+        let api_version = policy_core::request::api_version(read.group, read.version);
+        let object = json!({"apiVersion": api_version, "kind": read.kind}).to_string();
+        let value = Value::from_json(arena.bytes(object.as_bytes()), &arena)?;
+        let request = Request::create(Field::root(value, &arena), "").map_err(|e| e.to_string())?;
+        wanted.insert((read.group.to_owned(), request.resource.name.to_owned()));
+    }
+    for (role, verbs) in [
+        ("pratique-webhook", json!(["list", "watch"])),
+        ("policy-server-context", json!(["get", "list", "watch"])),
+    ] {
+        let staging = set::environments().find(|set| set.name == "staging").ok_or("there is a staging")?;
+        let role = staging.get("ClusterRole", "", role).ok_or("the role is there")?;
+        let mut granted = BTreeSet::new();
+        for rule in items(&role["rules"]) {
+            assert_eq!(rule["verbs"], verbs, "{}", name(role));
+            for group in items(&rule["apiGroups"]) {
+                let resources =
+                    items(&rule["resources"]).map(|resource| (text(group, ""), text(resource, "")));
+                granted.extend(resources.map(|(group, resource)| (group.to_owned(), resource.to_owned())));
+            }
+        }
+        assert_eq!(granted, wanted, "{}", name(role));
+    }
     Ok(())
 }
 
