@@ -19,7 +19,7 @@ fn configured(wanted: impl Fn(&About) -> bool) -> Vec<Configured> {
         about: entry.about,
         policy: (entry.configure)("").expect("every policy has defaults"),
     };
-    POLICIES.iter().filter(|entry| wanted(entry.about)).map(configure).collect()
+    POLICIES.iter().filter(|entry| !entry.about.needs_cluster && wanted(entry.about)).map(configure).collect()
 }
 
 /// The floor under any decoder, what we decode into, and what others decode into.
