@@ -47,6 +47,8 @@ fn describe(entry: &Entry) -> serde_json::Value {
         "remediation": about.remediation,
         "severity": about.severity.as_str(),
         "mutates": about.mutates,
+        "reads": about.reads.iter().map(|read| read.kind).collect::<Vec<_>>(),
+        "needsCluster": about.needs_cluster,
         "resources": about.scope.resources.iter().flat_map(|resource| resource.rule_names()).collect::<Vec<_>>(),
         "settings": (entry.schema)(),
     })

@@ -4,12 +4,15 @@
 mod layout;
 mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use policy_connectivity::{End, Flow, Map};
+use policy_connectivity::{End, Flow, Map, Standing};
 
-use super::forms::{boxes, label, title};
+use super::forms::{boxes, label};
 
+/// What the boxes of addresses are called.
+const FROM_OUTSIDE: &str = "from outside";
+const TO_OUTSIDE: &str = "to outside";
 /// The width of a letter.
 const LETTER: f64 = 6.8;
 /// The longest label that is drawn whole.
@@ -75,6 +78,33 @@ enum Side {
     Right,
 }
 
+impl Node {
+    fn of(end: &End<'_>, standing: Option<&Standing>, in_box: usize) -> Self {
+        let note = standing.map_or("", |standing| match standing {
+            one if one.host_network => "on the network of its node: what policies do to it is not known",
+            one if !one.isolated_ingress && !one.isolated_egress => "isolated by no NetworkPolicy",
+            one if !one.isolated_ingress => "not isolated for ingress",
+            one if !one.isolated_egress => "not isolated for egress",
+            _ => "",
+        });
+        let (title, kind) = label(end);
+        let letters = title.chars().count().max(kind.chars().count()) as f64;
+        Node {
+            name: end.to_string(),
+            title,
+            kind,
+            note: note.to_owned(),
+            isolated: note.is_empty(),
+            x: 0.0,
+            y: 0.0,
+            width: (letters * LETTER + 28.0).max(110.0),
+            height: 0.0,
+            in_box,
+            column: 0,
+        }
+    }
+}
+
 impl Edge {
     /// Whether it comes to its end from the left.
     pub(super) fn enters_left(&self) -> bool {
@@ -89,8 +119,8 @@ impl Picture {
             Picture { width: 0.0, height: 0.0, boxes: Vec::new(), nodes: Vec::new(), edges: Vec::new() };
         picture.place_ends(map, flows);
         let links: Vec<(usize, usize)> = picture.links(|node| node.in_box);
-        let calls_in = picture.boxes.iter().position(|one| one.title == "from outside");
-        let called_out = picture.boxes.iter().position(|one| one.title == "to outside");
+        let calls_in = picture.boxes.iter().position(|one| one.title == FROM_OUTSIDE);
+        let called_out = picture.boxes.iter().position(|one| one.title == TO_OUTSIDE);
         let columns = order::columns(picture.boxes.len(), &links, calls_in, called_out);
         for (one, column) in picture.boxes.iter_mut().zip(columns) {
             one.column = column;
@@ -108,75 +138,39 @@ impl Picture {
     /// are apart.
     fn place_ends<'a>(&mut self, map: &Map<'_, 'a>, flows: &[Flow<'a>]) {
         let standings = map.workloads();
+        let callers: BTreeSet<End<'a>> = flows.iter().map(|flow| flow.from).collect();
+        let called: BTreeSet<End<'a>> = flows.iter().map(|flow| flow.to).collect();
         let mut numbers: BTreeMap<(End<'a>, bool), usize> = BTreeMap::new();
         for (namespace, ends) in boxes(map, flows) {
-            for comes_in in [true, false] {
-                let is_outside = |end: &End<'_>| matches!(end, End::Outside(_) | End::IngressController);
-                let used = |end: &&End<'a>| match comes_in {
-                    _ if !is_outside(end) => comes_in,
-                    true => flows.iter().any(|flow| flow.from == **end),
-                    false => flows.iter().any(|flow| flow.to == **end),
+            let sides: &[(&str, bool)] = match namespace {
+                "" => &[(FROM_OUTSIDE, true), (TO_OUTSIDE, false)],
+                namespace => &[(namespace, true)],
+            };
+            for (title, calls) in sides {
+                let is_here = |end: &&End<'a>| {
+                    !namespace.is_empty() || if *calls { &callers } else { &called }.contains(*end)
                 };
-                let here: Vec<&End<'a>> = ends.iter().filter(used).collect();
-                if here.is_empty() {
-                    continue;
-                }
-                let title = match (title(namespace), comes_in) {
-                    ("outside", true) if namespace.is_empty() => "from outside",
-                    ("outside", false) if namespace.is_empty() => "to outside",
-                    (title, _) => title,
-                };
-                for end in here {
+                let here: Vec<&End<'a>> = ends.iter().filter(is_here).collect();
+                for end in &here {
+                    numbers.insert((**end, *calls), self.nodes.len());
                     let standing = match end {
                         End::Workload(name) => standings.get(name),
                         End::Outside(_) | End::IngressController => None,
                     };
-                    let note = standing.map(|standing| match standing {
-                        one if one.host_network => {
-                            "on the network of its node: what policies do to it is not known"
-                        }
-                        one if !one.isolated_ingress && !one.isolated_egress => {
-                            "isolated by no NetworkPolicy"
-                        }
-                        one if !one.isolated_ingress => "not isolated for ingress",
-                        one if !one.isolated_egress => "not isolated for egress",
-                        _ => "",
-                    });
-                    let note = note.unwrap_or_default().to_owned();
-                    numbers.insert((*end, comes_in), self.nodes.len());
-                    let (first, second) = label(end);
-                    let letters = first.chars().count().max(second.chars().count()) as f64;
-                    self.nodes.push(Node {
-                        name: end.to_string(),
-                        title: first,
-                        kind: second,
-                        isolated: note.is_empty(),
-                        note,
-                        x: 0.0,
-                        y: 0.0,
-                        width: (letters * LETTER + 28.0).max(110.0),
-                        height: 0.0,
-                        in_box: self.boxes.len(),
-                        column: 0,
-                    });
+                    self.nodes.push(Node::of(end, standing, self.boxes.len()));
                 }
-                self.boxes.push(Boxed {
-                    title: title.to_owned(),
-                    x: 0.0,
-                    y: 0.0,
-                    width: 0.0,
-                    height: 0.0,
-                    column: 0,
-                });
+                if !here.is_empty() {
+                    let title = (*title).to_owned();
+                    self.boxes.push(Boxed { title, x: 0.0, y: 0.0, width: 0.0, height: 0.0, column: 0 });
+                }
             }
         }
-        let number = |end: End<'a>, comes_in: bool| {
-            numbers.get(&(end, comes_in)).or_else(|| numbers.get(&(end, true))).copied().unwrap_or_default()
-        };
+        let number = |end, calls| numbers.get(&(end, calls)).or_else(|| numbers.get(&(end, true))).copied();
         for flow in flows {
+            let (Some(from), Some(to)) = (number(flow.from, true), number(flow.to, false)) else { continue };
             self.edges.push(Edge {
-                from: number(flow.from, true),
-                to: number(flow.to, !matches!(flow.to, End::Outside(_))),
+                from,
+                to,
                 curve: [(0.0, 0.0); 4],
                 label: shortened(&flow.ports.to_string()),
                 whole: flow.to_string(),

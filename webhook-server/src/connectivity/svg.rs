@@ -41,7 +41,7 @@ pub(super) fn draw(picture: &Picture) -> String {
     for (number, node) in picture.nodes.iter().enumerate() {
         draw_node(number, node, &mut svg);
     }
-    let said = "A line is a flow that NetworkPolicies allow, its ports where it arrives. What is not drawn is denied. \
+    let said = "A line is a flow that NetworkPolicies allow, its ports where it arrives. What is not drawn, they deny. \
                 Dashed red: not isolated both ways, so that everything is allowed where nobody else denies it.";
     let y = height - 10.0;
     let _ = writeln!(svg, "<text class=\"kind\" x=\"16\" y=\"{y:.0}\">{}</text></svg>", escaped(said));
