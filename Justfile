@@ -54,11 +54,15 @@ wasm:
     for policy in policies/[!_]*/; do name=$(basename $policy); cargo guest -p $name && cp target/wasm32-wasip1/guest/$(echo $name | tr - _).wasm target/wasm/$name.wasm; done
     ls -l target/wasm
 
+# map.html: who can talk to whom in an environment of the manifests
+map ENVIRONMENT="production":
+    cargo run --release --quiet -- connectivity manifests/clusters/{{ENVIRONMENT}} --output html > map.html
+
 # the webhook on loopback
 serve *ARGS:
     cargo run --release --quiet -- serve {{ARGS}}
 
-# engine, server and check, against bare servers and bare parsers in the same run
+# engine, server, check and map, against bare servers and bare parsers in the same run
 bench *FILTER:
     cargo build --release --quiet --bin pratique
     cargo bench -p conformance --quiet {{FILTER}}

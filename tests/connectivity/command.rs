@@ -142,6 +142,7 @@ fn explains_why() -> Result<(), Failed> {
             ["shop/nobody", "shop/api", "80"],
             "`shop/nobody` is no workload and no address; there are: shop/api[Deployment], shop/web[Deployment]",
         ),
+        (["10.0.0.1", "8.8.8.8", "80"], "one of the two must be a workload"),
         (["shop/web", "shop/api", "http"], "must be a port from 1 to 65535"),
         (["shop/web", "shop/api", "0"], "must be a port from 1 to 65535"),
         (["shop/web", "shop/api", "icmp/1"], "must be a port from 1 to 65535"),
@@ -252,6 +253,13 @@ fn compares_with_what_is_intended() -> Result<(), Failed> {
             "addresses.world[0].cidr: must be a string, is an integer",
         ),
         ("", "must be one YAML document, is 0"),
+        (
+            "flows: [nonsense]",
+            "flows[0]: must be as `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`",
+        ),
+        ("flows: [\"{nobody} => shop/web[Deployment] : TCP 1\"]", "there are no addresses called `nobody`"),
+        ("pods: [{ name: \"shop/web[Deployment]\" }]", "pods: shop/web[Deployment] is among the manifests"),
+        ("pods: [{ name: \"shop/web[]\" }]", "must be as `shop/web[Deployment]`, is `shop/web[]`"),
     ] {
         let output = asked(list);
         ends(&output, 2);
@@ -266,7 +274,7 @@ fn shows_where_traffic_enters() -> Result<(), Failed> {
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: { name: public, namespace: gateway }
-spec: { infrastructure: { labels: { app: proxy } } }
+spec: { infrastructure: { labels: { app: proxy } }, listeners: [{ name: https, protocol: HTTPS, port: 443 }] }
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -312,6 +320,13 @@ spec:
     let output = map(&opened, &[]);
     let lines = text(&output.stdout);
     assert!(lines.contains("gateway/public[Gateway] => shop/api[Deployment] : TCP 9000\n"), "{lines}");
+    let drawn = text(&map(&opened, &["--output", "dot"]).stdout);
+    for edge in [
+        "\"0.0.0.0-255.255.255.255[External]\" -> \"gateway/public[Gateway]\" [label=\"TCP 443\"];",
+        "\"shop/web[LoadBalancer]\" -> \"shop/web[Deployment]\" [label=\"TCP 8080\"];",
+    ] {
+        assert!(drawn.contains(edge), "{edge}: {drawn}");
+    }
     assert!(!lines.contains("gateway/public[Gateway] => shop/web"), "no route leads there: {lines}");
     let note = "the LoadBalancer Service shop/web lets 10.0.0.0-10.255.255.255 in to shop/web[Deployment] on TCP 8080";
     assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
@@ -397,6 +412,43 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
         let said = text(&output.stderr);
         assert!(said.contains(reason) && said.contains("set.yaml:"), "{reason}: {said}");
     }
+    // What is misspelt would mean everybody, or everything.
+    for (old, new, reason) in [
+        ("from: [{ pod", "form: [{ pod", "spec.ingress[0].form: must not be set: there are from, ports"),
+        (
+            "    ports: [{ port: 9000 }]",
+            "    port: [{ port: 9000 }]",
+            "spec.ingress[0].port: must not be set",
+        ),
+        (
+            "from: [{ podSelector: { matchLabels: { app: web } } }]",
+            "from: [{ podSelector: { app: web } }]",
+            "podSelector.app: must not be set: there are matchLabels, matchExpressions",
+        ),
+        (
+            "podSelector: { matchLabels: { app: api } }\n  ingress",
+            "podSelecter: { matchLabels: { app: api } }\n  ingress",
+            "spec.podSelecter: must not be set",
+        ),
+        (
+            "networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: api",
+            "extensions/v1beta1\nkind: NetworkPolicy\nmetadata: { name: api",
+            "apiVersion: must be networking.k8s.io/v1 of a NetworkPolicy",
+        ),
+    ] {
+        assert!(SET.contains(old), "{old}");
+        let output = map(&Folder::new("misspelt", &SET.replacen(old, new, 1)), &[]);
+        ends(&output, 2);
+        assert!(text(&output.stderr).contains(reason), "{reason}: {}", text(&output.stderr));
+    }
+    let list = "---\napiVersion: v1\nkind: List\nitems:\n- { apiVersion: v1, kind: Pod, metadata: { name: p }, spec: { containers: [{ name: c }] } }\n- 3\n";
+    let output = map(&Folder::new("list", &format!("{SET}{list}")), &[]);
+    ends(&output, 2);
+    assert!(
+        text(&output.stderr).contains("items[1]: must be an object, is an integer"),
+        "{}",
+        text(&output.stderr)
+    );
     let twice = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: api, namespace: shop }\nspec: { podSelector: {} }\n";
     let output = map(&Folder::new("twice", &format!("{SET}{twice}")), &[]);
     ends(&output, 2);

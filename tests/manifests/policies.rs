@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ];
     if can_build() {
         trials.push(Trial::test("policies::check_manifests_admits_everything", check_manifests));
+        trials.push(Trial::test("policies::each_environment_is_admitted_by_itself", check_environments));
         trials.push(Trial::test(
             "policies::without_exceptions_only_collectors_and_falco_are_denied",
             without_exceptions,
@@ -36,6 +37,19 @@ pub(crate) fn trials() -> Vec<Trial> {
         ));
     }
     trials
+}
+
+/// An environment by itself: what covers a workload there is what is deployed there.
+fn check_environments() -> Result<(), Failed> {
+    for environment in ["production", "staging"] {
+        let mut command = pratique();
+        command.current_dir(root()).args(["check", "--config", "manifests/policies.yaml"]);
+        let output = command.arg(format!("manifests/clusters/{environment}")).output()?;
+        if !output.status.success() {
+            return Err(format!("{environment}: {}", String::from_utf8_lossy(&output.stdout)).into());
+        }
+    }
+    Ok(())
 }
 
 /// The very command of the README.

@@ -139,7 +139,7 @@ pub struct ConnectivityArgs {
     /// Service (`shop/api[Service]`, whose port PORT is then); the port as `8080`, `TCP/8080` or `UDP/53`
     #[arg(long, num_args = 3, value_names = ["SRC", "DST", "PORT"], conflicts_with_all = ["diff", "intended", "output"])]
     pub explain: Option<Vec<String>>,
-    /// The flows that are in NEW and not in OLD, and the other way round
+    /// The flows that are in NEW and not in OLD, and the other way round; exit code 0 also where they differ
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "intended")]
     pub diff: Option<Vec<PathBuf>>,
     /// A file that lists the flows that are meant to be; says which are missing, and which there are beside them

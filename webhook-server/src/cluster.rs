@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use policy_core::path::printable;
 use policy_core::{Arena, Cluster, Field, Read, Undecided, Value};
 
 use crate::args::WhenStale;
@@ -94,7 +95,7 @@ impl Watched {
         // A watch ends, and is begun again, twice within the time after which what is known counts as too old.
         let window = (self.max_age / 2).clamp(Duration::from_secs(1), Duration::from_secs(290));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(client(kubeconfig))?;
+        let client = runtime.block_on(client(kubeconfig)).map_err(|error| anyhow::anyhow!(told(&error)))?;
         let stores = self.stores.clone();
         let watch = move || {
             let watches = stores.into_iter().map(|store| watch::forever(client.clone(), store, window));
@@ -170,6 +171,19 @@ fn decoded<'a>(json: &'a [u8], kind: &str, arena: &'a Arena) -> Result<Field<'a>
     let value =
         value.map_err(|error| Undecided::of_cluster(format!("the cluster's {kind} objects: {error}")))?;
     Ok(Field::root(value, arena))
+}
+
+/// An error and what is behind it, without what has been said already.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    printable(&told).into_owned()
 }
 
 /// A client for the cluster that a kubeconfig names, or for the one that this process runs in.

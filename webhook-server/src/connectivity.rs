@@ -9,9 +9,10 @@ mod picture;
 mod read;
 mod svg;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
-use policy_connectivity::{End as Edge, Flow, Map, Name, Opening};
+use policy_connectivity::{End as Edge, Flow, Map, Name, Opening, Range};
 use policy_core::Arena;
 use policy_core::path::printable;
 
@@ -41,8 +42,13 @@ fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<End> {
     }
     let end = known.complain();
     let map = Map::of(&known.world);
-    let notes = known.notes(&map);
+    let mut notes = known.notes(&map);
     say(&notes);
+    // A page or an object stands without its standard error.
+    notes.splice(
+        ..0,
+        known.errors.iter().map(|error| format!("could not be read, and is not on the map: {error}")),
+    );
     if let Some(asked) = &args.explain {
         let answer = explain::run(&written, &known, &map, asked, out)?;
         return Ok(if end == End::Well { answer } else { end });
@@ -63,7 +69,7 @@ fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<End> {
     Ok(end)
 }
 
-/// What is drawn: the flows, and what Services open to the outside, as flows from these.
+/// What is drawn: the flows, what Services open to the outside, as flows from these, and the ports of Gateways.
 fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
     let mut openings: Vec<Flow<'a>> = Vec::new();
     for opening in map.openings() {
@@ -75,6 +81,14 @@ fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
         }
     }
     flows.extend(openings);
+    // Anybody may come to a Gateway that is given, as far as anybody knows.
+    let led: BTreeSet<Edge<'a>> = flows.iter().map(|flow| flow.from).collect();
+    for (name, ports) in
+        map.gateways().filter(|(name, ports)| !ports.is_empty() && led.contains(&Edge::Workload(*name)))
+    {
+        let (from, to) = (Edge::Outside(Range::V4), Edge::Workload(name));
+        flows.push(Flow { from, to, ports: ports.clone(), unknown: false });
+    }
     flows
 }
 
@@ -89,6 +103,7 @@ impl<'a> Known<'a> {
     /// What a map does not say in its flows.
     fn notes(&self, map: &Map<'_, 'a>) -> Vec<String> {
         let mut notes = self.notes.clone();
+        notes.extend(self.world.notes());
         for (name, standing) in map.workloads() {
             if standing.host_network {
                 notes.push(format!(

@@ -64,15 +64,22 @@ pub(crate) fn unlist<'a>(
     of: Option<(&'a str, &'a str)>,
     objects: &mut Vec<(Field<'a>, FieldPath)>,
 ) -> Result<(), Undecided> {
+    let at = |undecided: Undecided| Undecided { field: undecided.field.below(&prefix), ..undecided };
     // What has items is a list to kubectl, whatever kind it says it is.
     let items = object.at("items");
-    let is_list = matches!(items.value()?, Some(Value::Array(_)));
-    let list_kind = object.at("kind").text()?.strip_suffix("List");
+    let list_kind = object.at("kind").text().map_err(at)?.strip_suffix("List");
+    let is_list = match items.value().map_err(at)? {
+        Some(Value::Array(_)) => true,
+        Some(_) if list_kind.is_some() => return Err(at(items.undecided("must be a list"))),
+        _ => false,
+    };
     // And it is itself to whoever decodes it as its kind.
     if !is_list || list_kind.is_none() {
         // The items of a PodList are Pods without saying so.
         let object = match of {
-            Some((version, kind)) if object.at("kind").text()?.is_empty() => object.naming(version, kind)?,
+            Some((version, kind)) if object.at("kind").text().map_err(at)?.is_empty() => {
+                object.naming(version, kind).map_err(at)?
+            }
             _ => object.rerooted(),
         };
         objects.push((object, prefix.clone()));
@@ -81,8 +88,8 @@ pub(crate) fn unlist<'a>(
         return Ok(());
     }
     let kind = list_kind.filter(|kind| !kind.is_empty());
-    let version = object.at("apiVersion").text()?;
-    for item in items.items()? {
+    let version = object.at("apiVersion").text().map_err(at)?;
+    for item in items.items().map_err(at)? {
         let path = item.path().below(&prefix);
         unlist(item.rerooted(), path, kind.map(|kind| (version, kind)), objects)?;
     }

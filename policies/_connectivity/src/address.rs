@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
@@ -51,6 +51,7 @@ impl Block {
     /// # Errors
     /// The API server would not take it (`ValidateIPBlock`): no CIDR, or an exception that is not a part of it.
     pub fn read(block: Field<'_>) -> Result<Self, Undecided> {
+        only(block, &["cidr", "except"])?;
         let whole = net(block.at("cidr"))?;
         let mut excepted = Vec::new();
         for except in block.at("except").items()? {
@@ -80,6 +81,24 @@ impl Block {
     /// The ranges that it takes.
     pub fn ranges(&self) -> &[Range] {
         &self.0
+    }
+
+    /// Every address there is.
+    pub(crate) fn everything() -> Self {
+        Block(vec![Range::V4, Range::V6])
+    }
+
+    /// The block of that CIDR.
+    pub(crate) fn of_cidr(cidr: Field<'_>) -> Result<Self, Undecided> {
+        Ok(Block(vec![Range::of(net(cidr)?)]))
+    }
+
+    /// What of a range it takes.
+    pub(crate) fn within(&self, range: &Range) -> impl Iterator<Item = Range> {
+        let parts = self.0.iter().filter(|own| own.first.is_ipv4() == range.first.is_ipv4());
+        let parts =
+            parts.map(|own| Range { first: own.first.max(range.first), last: own.last.min(range.last) });
+        parts.filter(|part| part.first <= part.last)
     }
 
     /// What any of these blocks takes.
@@ -118,7 +137,15 @@ fn net(field: Field<'_>) -> Result<IpNet, Undecided> {
     let no_net = |_| field.undecided(format!("must be a CIDR such as 10.0.0.0/8, is `{}`", excerpt(text)));
     // The API server has taken leading zeros in octets (`ParseCIDRSloppy`), and keeps what it has.
     let parsed = text.parse::<IpNet>().or_else(|_| without_leading_zeros(text).parse());
-    parsed.map(|net| net.trunc()).map_err(no_net)
+    parsed.map(|net| unmapped(net).trunc()).map_err(no_net)
+}
+
+/// `::ffff:10.0.0.0/104` is 10.0.0.0/8 (RFC 4291, section 2.5.5.2).
+fn unmapped(net: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = net else { return net };
+    let (address, length) = (mapped.addr().to_ipv4_mapped(), mapped.prefix_len().checked_sub(96));
+    let unmapped = address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    unmapped.map_or(net, IpNet::V4)
 }
 
 fn without_leading_zeros(text: &str) -> String {
@@ -129,6 +156,14 @@ fn without_leading_zeros(text: &str) -> String {
     };
     let octets: Vec<String> = address.split('.').map(significant).collect();
     format!("{}/{length}", octets.join("."))
+}
+
+/// Holds an object to the fields that it can have: of one that is misspelt, the rule would mean everybody.
+pub(crate) fn only(object: Field<'_>, known: &[&str]) -> Result<(), Undecided> {
+    match object.members()?.find(|(key, _)| !known.contains(key)) {
+        Some((_, field)) => Err(field.undecided(format!("must not be set: there are {}", known.join(", ")))),
+        None => Ok(()),
+    }
 }
 
 /// The address before, of the same family; `None` before the first.
@@ -196,6 +231,7 @@ mod tests {
         let nothing = block(r#"{"cidr":"0.0.0.0/0","except":["0.0.0.0/1","128.0.0.0/1"]}"#).unwrap();
         assert!(nothing.0.is_empty());
         assert!(block(r#"{"cidr":"10.1.2.3/8"}"#).is_ok(), "host bits are masked");
+        assert_eq!(block(r#"{"cidr":"::ffff:10.0.0.0/104"}"#), block(r#"{"cidr":"10.0.0.0/8"}"#));
         assert_eq!(block(r#"{"cidr":"010.000.0.0/8"}"#), block(r#"{"cidr":"10.0.0.0/8"}"#));
     }
 

@@ -1,5 +1,7 @@
 //! Rules, each with the pods and addresses that it names, and pods, each with the rules that apply to it.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use fixedbitset::FixedBitSet;
@@ -11,13 +13,15 @@ use crate::flow::End;
 use crate::index::{Index, everyone};
 use crate::policy::{Direction, NetworkPolicy};
 use crate::ports::Ports;
-use crate::rule::{Peer, Port, Rule};
+use crate::rule::{NamedPort, Peer, Rule};
 use crate::workload::{Name, Workload};
 use crate::world::NAMESPACE_NAME;
 
 /// Pods that are alike, and what applies to them.
 pub(crate) struct Alike<'a> {
     pub(crate) workload: Workload<'a>,
+    /// The number of the list of its ports' names, among all that there are; 0 for none.
+    pub(crate) names: usize,
     /// Not of a workload, but where traffic enters: it opens connections along its routes only.
     pub(crate) enters: bool,
     /// What isolates them, and what is allowed all the same; `None` where nothing isolates them.
@@ -40,8 +44,18 @@ pub(crate) struct Compiled<'w, 'a> {
     pub(crate) rule: &'w Rule<'a>,
     pub(crate) peers: FixedBitSet,
     pub(crate) ranges: FixedBitSet,
-    /// The ports, where they are the same for every destination.
-    pub(crate) ports: Option<Ports>,
+    /// The ports, by the number of the list of names that a destination has for its own.
+    ports: Vec<OnceCell<Ports>>,
+}
+
+impl Compiled<'_, '_> {
+    /// The ports that it allows at a destination, which has that list of names.
+    pub(crate) fn ports(&self, names: usize, named: &[NamedPort<'_>]) -> Cow<'_, Ports> {
+        match self.ports.get(names) {
+            Some(ports) => Cow::Borrowed(ports.get_or_init(|| self.rule.ports(named))),
+            None => Cow::Owned(self.rule.ports(named)),
+        }
+    }
 }
 
 impl<'a> Alike<'a> {
@@ -50,6 +64,11 @@ impl<'a> Alike<'a> {
             Direction::Ingress => self.ingress.as_ref(),
             Direction::Egress => self.egress.as_ref(),
         }
+    }
+
+    /// The names of its ports, and the number of that list.
+    pub(crate) fn named(&self) -> (usize, &[NamedPort<'a>]) {
+        (self.names, &self.workload.ports)
     }
 
     pub(crate) fn end(&self) -> End<'a> {
@@ -67,6 +86,8 @@ pub(crate) struct Compiler<'a> {
     /// The pods of each namespace, and in the order of the index.
     members: BTreeMap<&'a str, FixedBitSet>,
     len: usize,
+    /// How many lists of ports' names there are.
+    names: usize,
 }
 
 impl<'a> Compiler<'a> {
@@ -82,8 +103,9 @@ impl<'a> Compiler<'a> {
                 members.insert(i);
             }
         }
-        let pods = Index::new(pods.iter().map(|pod| &pod.workload.labels));
-        Compiler { pods, namespaces: Index::new(namespaces.values()), members, len }
+        let names = pods.iter().map(|pod| pod.names + 1).max().unwrap_or(1);
+        let index = Index::new(pods.iter().map(|pod| &pod.workload.labels));
+        Compiler { pods: index, namespaces: Index::new(namespaces.values()), members, len, names }
     }
 
     /// The pods of a namespace that a selector takes.
@@ -118,8 +140,7 @@ impl<'a> Compiler<'a> {
         for (i, range) in seen.iter().enumerate() {
             ranges.set(i, everybody || blocks.takes(range));
         }
-        let by_name = |port: &Port<'_>| matches!(port, Port::Named(..));
-        let ports = (!rule.ports.iter().any(by_name)).then(|| rule.ports(&[]));
+        let ports = vec![OnceCell::new(); self.names];
         Compiled { policy, number, rule, peers, ranges, ports }
     }
 

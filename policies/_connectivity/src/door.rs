@@ -5,7 +5,7 @@ use std::fmt;
 
 use policy_core::Labels;
 
-use crate::address::Range;
+use crate::address::{Block, Range};
 use crate::compile::Alike;
 use crate::entry::{Service, Target};
 use crate::map::Map;
@@ -68,13 +68,14 @@ impl<'w, 'a> Map<'w, 'a> {
             }
         });
         for backends in self.world.backends() {
-            for (namespace, service, _) in &backends.services {
-                if self.world.service(namespace, service).is_none() {
-                    let route = backends.name;
-                    blocked.insert(format!(
-                        "{route} leads to the Service {namespace}/{service}, which is not given"
-                    ));
-                }
+            for (namespace, service, asked) in &backends.services {
+                let wrong = match self.world.service(namespace, service) {
+                    None => "which is not given",
+                    Some(service) if !service.has(*asked) => "which has no such port",
+                    Some(_) => continue,
+                };
+                let route = backends.name;
+                blocked.insert(format!("{route} leads to the Service {namespace}/{service}, {wrong}"));
             }
         }
         blocked.into_iter().collect()
@@ -125,22 +126,32 @@ impl<'w, 'a> Map<'w, 'a> {
         numbered.filter(|(_, pod)| !pod.enters && service.selects(&pod.workload))
     }
 
+    /// The Gateways that are given, and the ports at which they listen to the outside.
+    pub fn gateways(&self) -> impl Iterator<Item = (Name<'a>, &Ports)> {
+        self.world.gateways()
+    }
+
     /// What Services of type LoadBalancer and NodePort open to the outside, as far as policies let it in.
     pub fn openings(&self) -> Vec<Opening<'a>> {
         let mut openings = Vec::new();
+        let everywhere = [Block::everything()];
         for service in self.world.services().filter(|service| service.is_open()) {
+            let sources = if service.sources.is_empty() { everywhere.iter() } else { service.sources.iter() };
+            let service_sources = Block::all_of(sources);
             for (_, callee) in self.served_by(service) {
                 let targets = service.targets(Target::Any, &callee.workload);
                 for (i, from) in self.ranges.from.iter().enumerate() {
-                    let into =
-                        self.through(callee.allowed(Direction::Ingress), &callee.workload.ports, |r| {
-                            r.ranges.contains(i)
-                        });
+                    let into = self.through(callee.allowed(Direction::Ingress), callee.named(), |r| {
+                        r.ranges.contains(i)
+                    });
                     let ports = into.unwrap_or_else(Ports::all).intersection(&targets);
                     if !ports.is_empty() {
                         let (kind, namespace) = (service.kind, service.namespace);
                         let (service, to) = (service.name, callee.workload.name);
-                        openings.push(Opening { kind, namespace, service, to, from: *from, ports });
+                        let sources = service_sources.within(from);
+                        let opening =
+                            |from| Opening { kind, namespace, service, to, from, ports: ports.clone() };
+                        openings.extend(sources.map(opening));
                     }
                 }
             }

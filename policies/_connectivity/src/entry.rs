@@ -4,6 +4,7 @@
 use policy_core::path::excerpt;
 use policy_core::{Field, Labels, Undecided, Value};
 
+use crate::address::Block;
 use crate::ports::{Ports, Protocol};
 use crate::rule::port_number;
 use crate::workload::{Name, Workload};
@@ -22,6 +23,10 @@ pub(crate) struct Service<'a> {
     pub kind: &'a str,
     selector: Vec<(&'a str, &'a str)>,
     ports: Vec<ServicePort<'a>>,
+    /// Whether it has addresses of its own outside of the cluster (`externalIPs`).
+    has_address: bool,
+    /// From where a load balancer lets in; from everywhere, if there is none.
+    pub(crate) sources: Vec<Block>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +35,16 @@ struct ServicePort<'a> {
     number: u16,
     protocol: Protocol,
     target: Target<'a>,
+}
+
+impl ServicePort<'_> {
+    fn is(&self, asked: Target<'_>) -> bool {
+        match asked {
+            Target::Any => true,
+            Target::Number(number) => self.number == number,
+            Target::Name(name) => self.name == name,
+        }
+    }
 }
 
 /// A port, by number or by name.
@@ -73,12 +88,18 @@ impl<'a> Service<'a> {
             kind: spec.at("type").str()?.unwrap_or("ClusterIP"),
             selector: Labels::of(spec.at("selector"))?.iter().collect(),
             ports,
+            has_address: spec.at("externalIPs").items()?.len() > 0,
+            sources: spec
+                .at("loadBalancerSourceRanges")
+                .items()?
+                .map(Block::of_cidr)
+                .collect::<Result<_, _>>()?,
         })
     }
 
-    /// Whether somebody outside of the cluster can call it: of type LoadBalancer or NodePort.
+    /// Whether somebody outside of the cluster can call it: of type LoadBalancer or NodePort, or with addresses of its own there.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.kind, "LoadBalancer" | "NodePort")
+        matches!(self.kind, "LoadBalancer" | "NodePort") || self.has_address
     }
 
     /// The keys of labels that it asks for.
@@ -93,15 +114,15 @@ impl<'a> Service<'a> {
             && self.selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
     }
 
+    /// Whether it has that port.
+    pub(crate) fn has(&self, asked: Target<'_>) -> bool {
+        self.ports.iter().any(|port| port.is(asked))
+    }
+
     /// The ports of the pods of a workload to which that port of the Service leads.
     pub(crate) fn targets(&self, asked: Target<'_>, workload: &Workload<'_>) -> Ports {
         let mut ports = Ports::default();
-        let is_asked = |port: &&ServicePort<'_>| match asked {
-            Target::Any => true,
-            Target::Number(number) => port.number == number,
-            Target::Name(name) => port.name == name,
-        };
-        for port in self.ports.iter().filter(is_asked) {
+        for port in self.ports.iter().filter(|port| port.is(asked)) {
             match port.target {
                 Target::Number(number) => ports.add(port.protocol, number, number),
                 Target::Name(name) => {
@@ -123,18 +144,28 @@ pub(crate) struct Gateway<'a> {
     pub name: &'a str,
     /// The labels of its pods, which are in its namespace.
     pub labels: Labels<'a>,
+    /// The ports at which it listens to the outside.
+    pub listens: Ports,
 }
 
 impl<'a> Gateway<'a> {
     /// One of which nothing is known but its name.
     pub(crate) fn named(name: &'a str) -> Self {
-        Gateway { name, labels: [(GATEWAY_NAME, name)].into_iter().collect() }
+        Gateway { name, labels: [(GATEWAY_NAME, name)].into_iter().collect(), listens: Ports::default() }
     }
 
     pub(crate) fn read(object: Field<'a>) -> Result<Self, Undecided> {
         let mut gateway = Gateway::named(object.at("metadata.name").text()?);
         for (key, value) in Labels::of(object.at("spec.infrastructure.labels"))?.iter() {
             gateway.labels.add(key, value);
+        }
+        for listener in object.at("spec.listeners").items()? {
+            let port = listener.at("port");
+            if port.is_set()? {
+                let udp = listener.at("protocol").str()? == Some("UDP");
+                let number = port_number(port)?;
+                gateway.listens.add(if udp { Protocol::Udp } else { Protocol::Tcp }, number, number);
+            }
         }
         Ok(gateway)
     }

@@ -66,7 +66,12 @@ impl<'w, 'a> Map<'w, 'a> {
     /// The map of a world whose outside is cut into these ranges.
     pub fn within(world: &'w World<'a>, ranges: Ranges) -> Self {
         let mut pods: Vec<Alike<'a>> = Vec::new();
-        let alike = |workload, enters| Alike { workload, enters, ingress: None, egress: None };
+        let mut lists: BTreeMap<Vec<NamedPort<'a>>, usize> = BTreeMap::from([(Vec::new(), 0)]);
+        let mut alike = |workload: Workload<'a>, enters| {
+            let number = lists.len();
+            let names = *lists.entry(workload.ports.clone()).or_insert(number);
+            Alike { workload, names, enters, ingress: None, egress: None }
+        };
         pods.extend(alike_to_all(world).map(|workload| alike(workload, false)));
         pods.extend(entering(world).map(|workload| alike(workload, true)));
         let namespaces = world.namespaces();
@@ -119,7 +124,7 @@ impl<'w, 'a> Map<'w, 'a> {
             for (i, _) in self.ranges.from.iter().enumerate() {
                 found.add(
                     (found.from(i), to),
-                    self.through(callee.allowed(Direction::Ingress), &callee.workload.ports, |r| {
+                    self.through(callee.allowed(Direction::Ingress), callee.named(), |r| {
                         r.ranges.contains(i)
                     }),
                 );
@@ -129,7 +134,7 @@ impl<'w, 'a> Map<'w, 'a> {
             for (i, _) in self.ranges.to.iter().enumerate() {
                 found.add(
                     (from, found.to(i)),
-                    self.through(caller.allowed(Direction::Egress), &[], |r| r.ranges.contains(i)),
+                    self.through(caller.allowed(Direction::Egress), (0, &[]), |r| r.ranges.contains(i)),
                 );
             }
         }
@@ -150,12 +155,10 @@ impl<'w, 'a> Map<'w, 'a> {
         let (Some(caller), Some(callee)) = (self.pods.get(from), self.pods.get(to)) else {
             return Some(Ports::default());
         };
-        let out = self.through(caller.allowed(Direction::Egress), &callee.workload.ports, |rule| {
-            rule.peers.contains(to)
-        });
-        let into = self.through(callee.allowed(Direction::Ingress), &callee.workload.ports, |rule| {
-            rule.peers.contains(from)
-        });
+        let out =
+            self.through(caller.allowed(Direction::Egress), callee.named(), |rule| rule.peers.contains(to));
+        let into = self
+            .through(callee.allowed(Direction::Ingress), callee.named(), |rule| rule.peers.contains(from));
         match (out, into) {
             (None, ports) | (ports, None) => ports,
             (Some(out), Some(into)) => Some(out.intersection(&into)),
@@ -166,16 +169,13 @@ impl<'w, 'a> Map<'w, 'a> {
     pub(crate) fn through(
         &self,
         allowed: Option<&Allowed>,
-        ports_of_destination: &[NamedPort<'_>],
+        (list, named): (usize, &[NamedPort<'_>]),
         names: impl Fn(&Compiled<'w, 'a>) -> bool,
     ) -> Option<Ports> {
         let mut ports = Ports::default();
         for rule in allowed?.rules.iter().filter_map(|rule| self.rules.get(*rule)).filter(|rule| names(rule))
         {
-            match &rule.ports {
-                Some(always) => ports.unite(always),
-                None => ports.unite(&rule.rule.ports(ports_of_destination)),
-            }
+            ports.unite(&rule.ports(list, named));
         }
         Some(ports)
     }

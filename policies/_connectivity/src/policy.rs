@@ -3,7 +3,7 @@
 use policy_core::path::excerpt;
 use policy_core::{Field, Labels, Selector, Undecided};
 
-use crate::address::Block;
+use crate::address::{Block, only};
 use crate::rule::Rule;
 
 /// Which way a connection goes, seen from the pod that a policy selects.
@@ -83,6 +83,7 @@ impl<'a> NetworkPolicy<'a> {
     pub fn read(object: Field<'a>, namespace: &'a str) -> Result<Self, Undecided> {
         // One without a spec is taken, and selects every pod.
         let spec = object.at("spec");
+        only(spec, &["podSelector", "policyTypes", "ingress", "egress"])?;
         let side = |direction: Direction| -> Result<Side<'a>, Undecided> {
             let rules = spec.at(direction.as_str()).items()?;
             let rules = rules.map(|rule| Rule::read(rule, direction)).collect::<Result<Vec<_>, _>>()?;

@@ -113,9 +113,14 @@ impl Ports {
     pub fn intersection(&self, other: &Ports) -> Ports {
         let mut both = Ports::default();
         for ((ranges, ours), theirs) in both.ranges.iter_mut().zip(&self.ranges).zip(&other.ranges) {
-            for (first, last) in ours {
-                let overlap = theirs.iter().map(|(f, l)| (*first.max(f), *last.min(l)));
-                ranges.extend(overlap.filter(|(first, last)| first <= last));
+            let (mut ours, mut theirs) = (ours.iter().peekable(), theirs.iter().peekable());
+            while let (Some(a), Some(b)) = (ours.peek(), theirs.peek()) {
+                let (first, last) = (a.0.max(b.0), a.1.min(b.1));
+                if first <= last {
+                    ranges.push((first, last));
+                }
+                let behind = if a.1 < b.1 { &mut ours } else { &mut theirs };
+                behind.next();
             }
         }
         both

@@ -3,7 +3,7 @@
 use policy_core::path::excerpt;
 use policy_core::{Field, Selector, Undecided, Value};
 
-use crate::address::{Block, Range};
+use crate::address::{Block, Range, only};
 use crate::policy::Direction;
 use crate::ports::{FIRST, LAST, Ports, Protocol};
 
@@ -61,6 +61,7 @@ impl<'a> Rule<'a> {
                 direction.as_str()
             )));
         }
+        only(rule, &[direction.peers(), "ports"])?;
         let peers = rule.at(direction.peers()).items()?.map(Peer::read).collect::<Result<_, _>>()?;
         let ports = rule.at("ports").items()?.map(Port::read).collect::<Result<_, _>>()?;
         Ok(Rule { peers, ports })
@@ -97,6 +98,7 @@ impl<'a> Rule<'a> {
 
 impl<'a> Peer<'a> {
     fn read(peer: Field<'a>) -> Result<Self, Undecided> {
+        only(peer, &["podSelector", "namespaceSelector", "ipBlock"])?;
         let (pods, namespaces, block) =
             (peer.at("podSelector"), peer.at("namespaceSelector"), peer.at("ipBlock"));
         let selects = pods.is_set()? || namespaces.is_set()?;
@@ -116,6 +118,7 @@ impl<'a> Peer<'a> {
 
 impl<'a> Port<'a> {
     fn read(port: Field<'a>) -> Result<Self, Undecided> {
+        only(port, &["port", "endPort", "protocol"])?;
         let protocol = Protocol::read(port.at("protocol"))?;
         let (number, end) = (port.at("port"), port.at("endPort"));
         match number.value()? {

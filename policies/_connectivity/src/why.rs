@@ -89,6 +89,7 @@ impl<'w, 'a> Map<'w, 'a> {
     /// Nobody, or more than one; the message says who there is.
     pub fn find(&self, text: &str) -> Result<Asked<'a>, String> {
         if let Ok(address) = text.parse::<IpAddr>() {
+            let address = address.to_canonical();
             return Ok(Asked {
                 end: End::Outside(Range { first: address, last: address }),
                 pods: Vec::new(),

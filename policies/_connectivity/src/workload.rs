@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use policy_core::path::excerpt;
+use policy_core::path::{excerpt, printable};
 use policy_core::pod::Pod;
 use policy_core::workload::template_of;
 use policy_core::{Field, Labels, Request, Undecided};
@@ -37,7 +37,8 @@ pub struct Name<'a> {
 /// `shop/web[Deployment]`.
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}[{}]", self.namespace, self.name, self.kind)
+        let Name { namespace, name, kind } = self;
+        write!(f, "{}/{}[{}]", printable(namespace), printable(name), printable(kind))
     }
 }
 
@@ -89,12 +90,13 @@ impl<'a> Workload<'a> {
         ports.dedup();
         let own = Name { namespace: request.namespace, name: request.display_name()?, kind: kind.name };
         let name = owner(object)?.map_or(own, |(kind, name)| Name { kind, name, ..own });
-        Ok(Some(Workload {
-            name,
-            labels: Labels::of(pod.metadata.at("labels"))?,
-            ports,
-            host_network: pod.spec.at("hostNetwork").is_true()?,
-        }))
+        let mut labels = Labels::of(pod.metadata.at("labels"))?;
+        if own.kind == "Job" && name == own {
+            // As its controller adds them.
+            labels.add("batch.kubernetes.io/job-name", own.name);
+            labels.add("job-name", own.name);
+        }
+        Ok(Some(Workload { name, labels, ports, host_network: pod.spec.at("hostNetwork").is_true()? }))
     }
 }
 
@@ -111,6 +113,11 @@ fn named_port(port: Field<'_>) -> Result<Option<NamedPort<'_>>, Undecided> {
 pub(crate) fn owner(object: Field<'_>) -> Result<Option<(&str, &str)>, Undecided> {
     for owner in object.at("metadata.ownerReferences").items()? {
         if owner.at("controller").is_true()? && owner.at("kind").text()? != "Node" {
+            for key in ["kind", "name"] {
+                if owner.at(key).text()?.is_empty() {
+                    return Err(owner.at(key).undecided("must be set"));
+                }
+            }
             return Ok(Some((owner.at("kind").text()?, owner.at("name").text()?)));
         }
     }

@@ -126,7 +126,7 @@ impl<'a> Request<'a> {
             name: metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default(),
             namespace: match kind {
                 kind if scope::is_cluster_scoped(kind) => "",
-                _ => metadata.at("namespace").str()?.unwrap_or(namespace),
+                _ => metadata.at("namespace").str()?.filter(|named| !named.is_empty()).unwrap_or(namespace),
             },
             operation: Operation::Create,
             dry_run: false,

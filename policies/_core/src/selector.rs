@@ -104,6 +104,12 @@ impl<'a> Selector<'a> {
     /// none or none where there must be some, a key or a value that no label can have.
     pub fn read(selector: Field<'a>) -> Result<Self, Undecided> {
         let mut requirements = Vec::new();
+        // Of one that is misspelt, the selector would take everything.
+        for (key, field) in selector.members()? {
+            if !matches!(key, "matchLabels" | "matchExpressions") {
+                return Err(field.undecided("must not be set: there are matchLabels, matchExpressions"));
+            }
+        }
         for (key, value) in selector.at("matchLabels").members()? {
             let wanted = label_value(value)?;
             if !is_label_key(key) {
@@ -120,6 +126,11 @@ impl<'a> Selector<'a> {
     /// Whether it takes an object with these labels.
     pub fn takes(&self, labels: &Labels<'_>) -> bool {
         self.requirements.iter().all(|requirement| requirement.holds(labels))
+    }
+
+    /// The labels that it asks for.
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.requirements.iter().map(Requirement::key)
     }
 
     /// Whether it takes whatever there is.

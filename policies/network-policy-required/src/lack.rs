@@ -176,21 +176,28 @@ impl<'a> Namespace<'a> {
         });
         let mut allowed = Vec::new();
         for rule in &policy.side(Direction::Egress).rules {
-            let ports = rule.ports(&named);
-            if DNS.iter().any(|protocol| ports.contains(*protocol, number)) && self.names_dns(rule)? {
-                allowed.extend(DNS.into_iter().filter(|protocol| ports.contains(*protocol, number)));
+            // Outside of the cluster nothing is called anything.
+            let ways = [(rule.ports(&named), true), (rule.ports(&[]), false)];
+            for (ports, of_pods) in ways {
+                let open = DNS.into_iter().filter(|protocol| ports.contains(*protocol, number));
+                let open: Vec<Protocol> = open.collect();
+                if !open.is_empty() && if of_pods { self.names_pods(rule)? } else { self.names_cache(rule) } {
+                    allowed.extend(open);
+                }
             }
         }
         Ok(allowed)
     }
 
-    /// Whether a rule is for the pods that answer DNS, or for the cache on the nodes.
-    fn names_dns(&self, rule: &Rule<'a>) -> Result<bool, Undecided> {
+    /// Whether a rule is for the cache on the nodes, if there is one.
+    fn names_cache(&self, rule: &Rule<'a>) -> bool {
+        let cache = self.settings.dns_server.address.map(|address| Range { first: address, last: address });
+        cache.is_some_and(|cache| rule.takes(&cache))
+    }
+
+    /// Whether a rule is for the pods that answer DNS.
+    fn names_pods(&self, rule: &Rule<'a>) -> Result<bool, Undecided> {
         let server = &self.settings.dns_server;
-        let cache = server.address.map(|address| Range { first: address, last: address });
-        if rule.peers.is_empty() || cache.is_some_and(|cache| rule.takes(&cache)) {
-            return Ok(true);
-        }
         let labels: Labels<'_> = server.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         for peer in &rule.peers {
             let Peer::Pods { namespaces, pods } = peer else { continue };
@@ -203,7 +210,7 @@ impl<'a> Namespace<'a> {
                 return Ok(true);
             }
         }
-        Ok(false)
+        Ok(rule.peers.is_empty())
     }
 
     /// Whether a selector takes the namespace of DNS. Only where it asks for more than the name is the Namespace looked up.

@@ -12,10 +12,10 @@ use futures_util::pin_mut;
 use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
-use policy_core::path::printable;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::store::{Contents, Store};
+use super::told;
 
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
@@ -38,8 +38,11 @@ pub(super) async fn forever(client: Client, store: Arc<Store>, window: Duration)
         let began = Instant::now();
         if let Err(error) = follow(&api, &store, window).await {
             store.fail();
-            let error = format!("{error:#}");
-            anstream::eprintln!("pratique: {} objects of the cluster: {}", read.kind, printable(&error));
+            anstream::eprintln!(
+                "pratique: {} objects of the cluster cannot be had: {}",
+                read.kind,
+                told(&error)
+            );
         }
         if began.elapsed() > LONGEST_WAIT {
             wait = FIRST_WAIT;

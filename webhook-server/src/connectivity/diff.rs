@@ -51,8 +51,8 @@ pub(super) fn run(args: &ConnectivityArgs, paths: &[PathBuf], out: &mut impl Wri
             }
         }
         MapForm::Json => {
-            let list = |flows: &[Flow<'_>]| flows.iter().map(forms::flow).collect::<Vec<_>>();
-            serde_json::to_writer_pretty(&mut *out, &json!({"added": list(&added), "removed": list(&gone)}))?;
+            let (added, removed) = (forms::Each(&added), forms::Each(&gone));
+            serde_json::to_writer_pretty(&mut *out, &json!({"added": added, "removed": removed}))?;
             writeln!(out)?;
         }
         MapForm::Dot | MapForm::Mermaid | MapForm::Svg | MapForm::Html => {

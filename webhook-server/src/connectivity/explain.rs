@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use policy_connectivity::{Asked, Cited, Reasons, Why};
+use policy_connectivity::{Asked, Cited, End as Edge, Reasons, Why};
 use policy_connectivity::{Direction, Map, NetworkPolicy, Protocol};
 use policy_core::path::excerpt;
 
@@ -28,6 +28,9 @@ pub(super) fn run<'a>(
     let explainer = Explainer { written, known };
     let mut end = End::Well;
     let mut explain = |callee: &Asked<'a>, port| -> anyhow::Result<()> {
+        if let (Edge::Outside(_), Edge::Outside(_)) = (caller.end, callee.end) {
+            bail!("--explain: one of the two must be a workload: NetworkPolicies say nothing of others");
+        }
         let why = map.why(&caller, callee, port);
         if !why.allowed() {
             end = End::Denied;

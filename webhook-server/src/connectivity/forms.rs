@@ -5,6 +5,9 @@ use std::fmt::Display;
 use std::io::Write;
 
 use policy_connectivity::{End, Flow, Map, Ports};
+use policy_core::path::printable;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 /// A flow a line.
@@ -33,7 +36,7 @@ pub(super) fn cell(value: &impl Display) -> String {
     }
 }
 
-/// One JSON object: flows, workloads, openings, notes.
+/// One JSON object: flows, workloads, openings, notes. Flows one after the other: there may be millions.
 pub(super) fn json(
     map: &Map<'_, '_>,
     flows: &[Flow<'_>],
@@ -41,27 +44,38 @@ pub(super) fn json(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let workloads = map.workloads().into_iter().map(|(name, standing)| {
+        // On the network of its node nobody knows.
+        let isolated = |is_so: bool| if standing.host_network { Value::Null } else { json!(is_so) };
         json!({"workload": name.to_string(), "hostNetwork": standing.host_network,
-            "isolated": {"ingress": standing.isolated_ingress, "egress": standing.isolated_egress}})
+            "isolated": {"ingress": isolated(standing.isolated_ingress), "egress": isolated(standing.isolated_egress)}})
     });
     let openings = map.openings().into_iter().map(|opening| {
         json!({"service": format!("{}/{}", opening.namespace, opening.service), "type": opening.kind,
             "src": End::Outside(opening.from).to_string(), "dst": opening.to.to_string(),
             "conn": opening.ports.to_string(), "ports": ranges(&opening.ports)})
     });
-    let map = json!({
-        "flows": flows.iter().map(flow).collect::<Vec<_>>(),
-        "workloads": workloads.collect::<Vec<_>>(),
-        "openings": openings.collect::<Vec<_>>(),
-        "notes": notes,
-    });
-    serde_json::to_writer_pretty(&mut *out, &map)?;
+    let mut serializer = serde_json::Serializer::pretty(&mut *out);
+    let mut object = serializer.serialize_map(Some(4))?;
+    object.serialize_entry("flows", &Each(flows))?;
+    object.serialize_entry("workloads", &workloads.collect::<Vec<_>>())?;
+    object.serialize_entry("openings", &openings.collect::<Vec<_>>())?;
+    object.serialize_entry("notes", notes)?;
+    object.end()?;
     writeln!(out)?;
     Ok(())
 }
 
+/// Flows, each as JSON.
+pub(super) struct Each<'f, 'a>(pub(super) &'f [Flow<'a>]);
+
+impl Serialize for Each<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(flow))
+    }
+}
+
 /// A flow as JSON.
-pub(super) fn flow(flow: &Flow<'_>) -> Value {
+fn flow(flow: &Flow<'_>) -> Value {
     let (src, dst, conn) = (flow.from.to_string(), flow.to.to_string(), flow.ports.to_string());
     json!({"src": src, "dst": dst, "conn": conn, "ports": ranges(&flow.ports), "unknown": flow.unknown})
 }
@@ -89,7 +103,7 @@ pub(super) fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a s
 /// What stands in the box of an end, in two lines.
 pub(super) fn label(end: &End<'_>) -> (String, String) {
     match end {
-        End::Workload(name) => (name.name.to_owned(), name.kind.to_owned()),
+        End::Workload(name) => (printable(name.name).into_owned(), printable(name.kind).into_owned()),
         End::Outside(range) => (range.first.to_string(), format!("to {}", range.last)),
         End::IngressController => ("ingress-controller".to_owned(), "of anybody".to_owned()),
     }
@@ -104,9 +118,8 @@ pub(super) fn title(namespace: &str) -> &str {
 pub(super) fn dot(map: &Map<'_, '_>, flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     writeln!(out, "digraph connectivity {{\n  rankdir=LR;\n  node [shape=box, style=rounded];")?;
-    for (namespace, ends) in boxes(map, flows) {
-        let name = title(namespace);
-        writeln!(out, "  subgraph {} {{\n    label={};", quoted(&format!("cluster_{name}")), quoted(name))?;
+    for (number, (namespace, ends)) in boxes(map, flows).into_iter().enumerate() {
+        writeln!(out, "  subgraph cluster_{number} {{\n    label={};", quoted(title(namespace)))?;
         for end in ends {
             let (first, second) = label(&end);
             let label = quoted(&first).trim_end_matches('"').to_owned()
@@ -127,16 +140,20 @@ pub(super) fn dot(map: &Map<'_, '_>, flows: &[Flow<'_>], out: &mut impl Write) -
 
 /// A flowchart for Mermaid, which Markdown of GitHub and GitLab shows.
 pub(super) fn mermaid(map: &Map<'_, '_>, flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "#quot;"));
+    // As entities: what is in names is no markup.
+    let escaped = |text: &str| {
+        text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
+    };
+    let quoted = |text: &str| format!("\"{text}\"");
     writeln!(out, "flowchart LR")?;
     let mut numbers = BTreeMap::new();
     for (number, (namespace, ends)) in boxes(map, flows).into_iter().enumerate() {
-        writeln!(out, "  subgraph b{number} [{}]", quoted(title(namespace)))?;
+        writeln!(out, "  subgraph b{number} [{}]", quoted(&escaped(title(namespace))))?;
         for end in ends {
             let (first, second) = label(&end);
             let id = numbers.len();
             numbers.insert(end, id);
-            writeln!(out, "    n{id}[{}]", quoted(&format!("{first}<br/>{second}")))?;
+            writeln!(out, "    n{id}[{}]", quoted(&format!("{}<br/>{}", escaped(&first), escaped(&second))))?;
         }
         writeln!(out, "  end")?;
     }

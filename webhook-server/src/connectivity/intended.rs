@@ -38,6 +38,13 @@ pub(super) fn run(file: &Path, mut known: Known<'_>, out: &mut impl Write) -> an
     let arena = Arena::new();
     let intended = Intended::read(&text, &arena).with_context(named)?;
     for pods in &intended.pods {
+        if known.world.has(pods.name) {
+            bail!(
+                "{}: pods: {} is among the manifests: it is what they say it is",
+                file.display(),
+                pods.name
+            );
+        }
         if pods.name.kind == "Gateway" {
             known.world.add_gateway_labels(pods.name, &pods.labels);
         }
@@ -95,7 +102,23 @@ impl<'a> Intended<'a> {
         let pods = root.at("pods").items()?.map(pods).collect::<Result<_, _>>()?;
         let mut flows = BTreeSet::new();
         for flow in root.at("flows").items()? {
-            if !flows.insert(flow.text()?) {
+            let line = flow.text()?;
+            let ends = line.split_once(" : ").and_then(|(ends, _)| ends.split_once(" => "));
+            let Some((from, to)) = ends else {
+                return Err(
+                    flow.undecided("must be as `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`")
+                );
+            };
+            for end in [from, to] {
+                let name = end.strip_prefix('{').and_then(|end| end.strip_suffix('}'));
+                let is_known = |name: &&str| {
+                    addresses.iter().any(|(known, _)| known == name) || **name == *"ingress-controller"
+                };
+                if let Some(name) = name.filter(|name| !is_known(name)) {
+                    return Err(flow.undecided(format!("there are no addresses called `{}`", excerpt(name))));
+                }
+            }
+            if !flows.insert(line) {
                 return Err(flow.undecided("must not be there twice"));
             }
         }
@@ -192,7 +215,9 @@ fn pods(field: Field<'_>) -> Result<Workload<'_>, Undecided> {
     let written = field.at("name").text()?;
     let name = written.strip_suffix(']').and_then(|rest| rest.split_once('['));
     let name = name.and_then(|(name, kind)| Some((name.split_once('/')?, kind)));
-    let Some(((namespace, name), kind)) = name else {
+    let complete =
+        |((namespace, name), kind): &((&str, &str), &str)| ![*namespace, *name, *kind].contains(&"");
+    let Some(((namespace, name), kind)) = name.filter(complete) else {
         let is = format!("must be as `shop/web[Deployment]`, is `{}`", excerpt(written));
         return Err(field.at("name").undecided(is));
     };

@@ -59,7 +59,7 @@ impl Written {
                 arena.reset();
             }
         }
-        known.notes.extend(known.world.notes().iter().cloned());
+
         known
     }
 

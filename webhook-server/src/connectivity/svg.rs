@@ -17,7 +17,7 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}\
 /// Draws it.
 pub(super) fn draw(picture: &Picture) -> String {
     let mut svg = String::new();
-    let (width, height) = (picture.width.max(200.0), picture.height.max(80.0) + 24.0);
+    let (width, height) = (picture.width.max(880.0), picture.height.max(80.0) + 24.0);
     // Writing to a string does not fail.
     let _ = write!(
         svg,
@@ -42,7 +42,7 @@ pub(super) fn draw(picture: &Picture) -> String {
         draw_node(number, node, &mut svg);
     }
     let said = "A line is a flow that NetworkPolicies allow, its ports where it arrives. What is not drawn, they deny. \
-                Dashed red: not isolated both ways, so that everything is allowed where nobody else denies it.";
+                Dashed red: not isolated both ways, or on the network of its node.";
     let y = height - 10.0;
     let _ = writeln!(svg, "<text class=\"kind\" x=\"16\" y=\"{y:.0}\">{}</text></svg>", escaped(said));
     svg
