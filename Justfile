@@ -39,6 +39,10 @@ bless:
 tools:
     tests/tools/build.sh target/tools
 
+# a control plane of Kubernetes for tests, built with Go; once, about five minutes
+cluster-assets:
+    tests/control-plane/build.sh target/control-plane
+
 # all secrets of an environment anew, sealed with your controller's certificate (kubeseal --fetch-cert > FILE)
 seal ENVIRONMENT CERTIFICATE:
     PATH="$PWD/target/tools:$PATH" manifests/platform/security/sealed-secrets/seal.sh {{ENVIRONMENT}} {{CERTIFICATE}}

@@ -1,0 +1,266 @@
+//! A control plane of Kubernetes on loopback: etcd, kube-apiserver and kube-controller-manager, started for this test.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use axum::http::{Method, Request};
+use base64::Engine as _;
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+const TOKEN: &str = "test";
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The folder with the binaries: KUBEBUILDER_ASSETS, or what `just cluster-assets` has built.
+///
+/// # Errors
+/// There is none; the reason, and what to do.
+pub(crate) fn assets() -> Result<PathBuf, String> {
+    let built = conformance::root().join("target/control-plane");
+    let folder = std::env::var_os("KUBEBUILDER_ASSETS").map_or(built, PathBuf::from);
+    let missing: Vec<&str> = ["etcd", "kube-apiserver", "kube-controller-manager"]
+        .into_iter()
+        .filter(|binary| !folder.join(binary).is_file())
+        .collect();
+    match missing.is_empty() {
+        true => Ok(folder),
+        false => Err(format!(
+            "no {}: `just cluster-assets` builds them with Go, or name their folder in KUBEBUILDER_ASSETS",
+            missing.join(", ")
+        )),
+    }
+}
+
+/// A process that ends with what holds it, or with the test however that ends.
+struct Running(Child);
+
+impl Running {
+    fn start(program: &Path, arguments: &[String], log: &Path) -> anyhow::Result<Self> {
+        let log = File::create(log)?;
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(Running(command.spawn().with_context(|| program.display().to_string())?))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The control plane. It ends with this, and its folder goes.
+pub(crate) struct Plane {
+    /// In the order in which they are to end.
+    processes: Vec<Running>,
+    folder: PathBuf,
+    /// How it is called.
+    pub(crate) api: Api,
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.processes.clear();
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+impl Plane {
+    /// Starts it, and waits until it is ready.
+    pub(crate) async fn start(assets: &Path) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("pratique-cluster-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let file = |name: &str| folder.join(name);
+        let text = |path: &Path| path.display().to_string();
+        let ports = free_ports()?;
+        let [etcd, peers, secure, controllers] = ports;
+        std::fs::write(file("tokens"), format!("{TOKEN},admin,1,\"system:masters\"\n"))?;
+        let key = rcgen::KeyPair::generate()?;
+        std::fs::write(file("accounts.key"), key.serialize_pem())?;
+        std::fs::write(file("accounts.pub"), key.public_key_pem())?;
+        let (etcd, peers) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
+        let store = [
+            "--unsafe-no-fsync".to_owned(),
+            format!("--data-dir={}", text(&file("etcd"))),
+            format!("--listen-client-urls={etcd}"),
+            format!("--advertise-client-urls={etcd}"),
+            format!("--listen-peer-urls={peers}"),
+            format!("--initial-advertise-peer-urls={peers}"),
+            format!("--initial-cluster=default={peers}"),
+        ];
+        let server = [
+            format!("--etcd-servers={etcd}"),
+            format!("--secure-port={secure}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            format!("--cert-dir={}", text(&file("certificates"))),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", text(&file("accounts.pub"))),
+            format!("--service-account-signing-key-file={}", text(&file("accounts.key"))),
+            format!("--token-auth-file={}", text(&file("tokens"))),
+            "--authorization-mode=RBAC".to_owned(),
+            // Or it forbids itself what policies are to deny.
+            "--allow-privileged=true".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--disable-admission-plugins=ServiceAccount".to_owned(),
+        ];
+        let mut processes = vec![Running::start(&assets.join("etcd"), &store, &file("etcd.log"))?];
+        processes.insert(0, Running::start(&assets.join("kube-apiserver"), &server, &file("apiserver.log"))?);
+        let mut plane = Plane { processes, folder, api: Api::nowhere() };
+        plane.api = plane.ready(secure).await?;
+        let kubeconfig = text(&plane.api.kubeconfig);
+        let manager = [
+            format!("--kubeconfig={kubeconfig}"),
+            format!("--authentication-kubeconfig={kubeconfig}"),
+            format!("--authorization-kubeconfig={kubeconfig}"),
+            format!("--service-account-private-key-file={}", text(&plane.folder.join("accounts.key"))),
+            "--leader-elect=false".to_owned(),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={controllers}"),
+        ];
+        let log = plane.folder.join("controllers.log");
+        let manager = Running::start(&assets.join("kube-controller-manager"), &manager, &log)?;
+        plane.processes.insert(0, manager);
+        Ok(plane)
+    }
+
+    /// Waits until the API server is ready, and gives a way to call it.
+    async fn ready(&mut self, port: u16) -> anyhow::Result<Api> {
+        let certificate = self.folder.join("certificates/apiserver.crt");
+        let since = Instant::now();
+        loop {
+            if let Ok(pem) = std::fs::read(&certificate)
+                && let Ok(api) = Api::new(port, &pem, &self.folder)
+                && let Ok(answer) = api.get("/readyz").await
+                && answer.status == 200
+            {
+                return Ok(api);
+            }
+            let ended = self.processes.iter_mut().any(|running| !matches!(running.0.try_wait(), Ok(None)));
+            if ended || since.elapsed() > PATIENCE {
+                let log = std::fs::read_to_string(self.folder.join("apiserver.log")).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().rev().take(15).collect();
+                bail!("the API server is not ready: {}", lines.join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// Ports that nobody listens on.
+fn free_ports() -> anyhow::Result<[u16; 4]> {
+    let listeners = [(); 4].map(|()| TcpListener::bind(("127.0.0.1", 0)));
+    let mut ports = [0; 4];
+    for (port, listener) in ports.iter_mut().zip(listeners) {
+        *port = listener?.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// The API, as an administrator.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Option<Client>,
+    /// A kubeconfig for it.
+    pub(crate) kubeconfig: PathBuf,
+}
+
+/// What the API server answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Answer {
+    /// The body of what went well.
+    pub(crate) fn well(self) -> anyhow::Result<Value> {
+        ensure!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
+        Ok(self.body)
+    }
+
+    /// Why it was refused by a webhook.
+    pub(crate) fn refused(self) -> anyhow::Result<String> {
+        let message = self.body["message"].as_str().unwrap_or_default().to_owned();
+        let is_ours = message.contains("admission webhook") && message.contains("denied the request: ");
+        ensure!(self.status == 403 && is_ours, "{}: {}", self.status, self.body);
+        Ok(message)
+    }
+}
+
+impl Api {
+    fn nowhere() -> Self {
+        Api { client: None, kubeconfig: PathBuf::new() }
+    }
+
+    fn new(port: u16, certificate: &[u8], folder: &Path) -> anyhow::Result<Self> {
+        let base64 = base64::engine::general_purpose::STANDARD.encode(certificate);
+        let cluster =
+            json!({"server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64});
+        let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "users": [{"name": "u", "user": {"token": TOKEN}}]});
+        let kubeconfig = folder.join("kubeconfig");
+        std::fs::write(&kubeconfig, config.to_string())?;
+        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
+        let pems = x509(certificate)?;
+        config.root_cert = Some(pems);
+        config.auth_info.token = Some(TOKEN.to_owned().into());
+        Ok(Api { client: Some(Client::try_from(config)?), kubeconfig })
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> anyhow::Result<Answer> {
+        let request = Request::builder().method(method).uri(path).header("content-type", kind);
+        let request = request.body(Body::from(body))?;
+        let response = self.client.as_ref().context("it is started")?.send(request).await?;
+        let status = response.status().as_u16();
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings = warnings.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), warnings })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.call(Method::GET, path, Vec::new(), "application/json").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, object: &Value) -> anyhow::Result<Answer> {
+        self.call(Method::POST, path, object.to_string().into_bytes(), "application/json").await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Answer> {
+        let kind = "application/strategic-merge-patch+json";
+        self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
+    }
+
+    /// Server-side apply, with strict field validation.
+    pub(crate) async fn apply(&self, path: &str, object: &Value, dry_run: bool) -> anyhow::Result<Answer> {
+        let dry_run = if dry_run { "&dryRun=All" } else { "" };
+        let path = format!("{path}?fieldManager=test&fieldValidation=Strict&force=true{dry_run}");
+        self.call(Method::PATCH, &path, object.to_string().into_bytes(), "application/apply-patch+yaml").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.call(Method::DELETE, path, Vec::new(), "application/json").await
+    }
+}
+
+/// The certificates in a PEM file, as DER.
+fn x509(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
+    Ok(certificates.into_iter().map(|certificate| certificate.to_vec()).collect())
+}

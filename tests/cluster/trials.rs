@@ -1,0 +1,368 @@
+//! What is asked of the API server, and what must come of it.
+
+mod manifests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use conformance::cases;
+use libtest_mimic::Trial;
+use policy_catalog::{POLICIES, render};
+use policy_core::{Arena, Case, Configured, Entry, Outcome, case};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use webhook_server::args::WhenStale;
+use webhook_server::cluster::Watched;
+use webhook_server::serve::Server;
+use webhook_server::tls::Identity;
+use webhook_server::webhook::Webhook;
+
+use crate::plane::Api;
+
+/// The label of a namespace that says by which policy it is judged.
+const JUDGED_BY: &str = "test.pratique.dev/policy";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An API server that asks the webhook.
+#[derive(Clone)]
+pub(crate) struct Stage {
+    api: Api,
+}
+
+type Run = fn(Stage) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+
+/// All trials; without a stage, only their names.
+pub(crate) fn all(on: Option<(&'static Runtime, Stage)>) -> Vec<Trial> {
+    let trials: [(&str, Run); 8] = [
+        ("cases_come_out_as_they_say", |stage| Box::pin(stage.cases())),
+        ("network_policies_are_required_and_kept", |stage| Box::pin(stage.network_policies())),
+        ("exporters_are_in_the_pods_that_controllers_make", |stage| Box::pin(stage.exporters())),
+        ("ephemeral_containers_are_judged", |stage| Box::pin(stage.ephemeral_containers())),
+        ("old_pods_are_kept", |stage| Box::pin(stage.old_pods())),
+        ("warnings_reach_the_client", |stage| Box::pin(stage.warnings())),
+        ("dry_runs_leave_nothing", |stage| Box::pin(stage.dry_run())),
+        ("every_manifest_is_what_its_schema_says", |stage| Box::pin(manifests::applied(stage.api))),
+    ];
+    let trial = |(name, run): (&str, Run)| {
+        let on = on.clone();
+        Trial::test(name, move || {
+            let (runtime, stage) = on.ok_or("it is only listed")?;
+            runtime.block_on(run(stage)).map_err(|error| format!("{error:#}").into())
+        })
+    };
+    trials.into_iter().map(trial).collect()
+}
+
+impl Stage {
+    /// Starts the webhook, and has the API server ask it: each policy in the namespaces that say so.
+    pub(crate) async fn set(api: &Api) -> anyhow::Result<Self> {
+        let configured = |entry: &Entry| -> anyhow::Result<Configured> {
+            let settings = if entry.about.needs_cluster { r#"{"dns":false}"# } else { "" };
+            Ok(Configured { about: entry.about, policy: (entry.configure)(settings)? })
+        };
+        let policies = POLICIES.iter().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
+        let reads = POLICIES.iter().flat_map(|entry| entry.about.reads).copied();
+        let watched = Arc::new(Watched::new(reads, Duration::from_secs(120), WhenStale::Deny));
+        let (starting, kubeconfig) = (watched.clone(), api.kubeconfig.clone());
+        tokio::task::spawn_blocking(move || starting.start(Some(&kubeconfig))).await??;
+        let identity = Identity::for_loopback([127, 0, 0, 1].into())?;
+        let certificate = identity.chain.first().context("it has a certificate")?.clone();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+        let webhook = Webhook::watching(policies, watched.clone());
+        let server = Server::start(listener, identity.server()?, webhook.router())?;
+        until("the cluster is known", || async { Ok(watched.unknown().is_empty()) }).await?;
+        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let pem =
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64(&certificate));
+        for entry in POLICIES {
+            for half in
+                ["mutate", "validate"].into_iter().filter(|half| *half == "validate" || entry.about.mutates)
+            {
+                let url = format!("https://{}/{half}/{}", server.address, entry.about.name);
+                let (path, object) = registration(entry, half, &url, &base64(pem.as_bytes()))?;
+                api.post(&path, &object).await?.well()?;
+            }
+        }
+        // It is served until the process ends.
+        std::mem::forget(server);
+        let stage = Stage { api: api.clone() };
+        stage.is_asked().await?;
+        Ok(stage)
+    }
+
+    /// Waits until the API server has heard of every registration.
+    async fn is_asked(&self) -> anyhow::Result<()> {
+        for (policy, object) in [
+            ("pod-security-standards", pod("x", json!({"hostNetwork": true}))),
+            ("network-policy-required", pod("x", json!({}))),
+        ] {
+            let namespace = self.namespace(&format!("asked-{policy}"), policy).await?;
+            until("the webhook is asked", || async {
+                Ok(self.create(&namespace, "pods?dryRun=All", &object).await?.status == 403)
+            })
+            .await?;
+        }
+        let namespace = self.namespace("asked-prometheus-labels", "prometheus-labels").await?;
+        let metrics = json!({"containers": [{"name": "c", "image": "c", "ports": [{"name": "metrics", "containerPort": 9090}]}]});
+        until("the webhook is asked to mutate", || async {
+            let made =
+                self.create(&namespace, "pods?dryRun=All", &pod("x", metrics.clone())).await?.well()?;
+            Ok(made["metadata"]["labels"]["pratique.dev/scrape"] == "true")
+        })
+        .await
+    }
+
+    async fn namespace(&self, name: &str, policy: &str) -> anyhow::Result<String> {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {JUDGED_BY: policy}}});
+        self.api.post("/api/v1/namespaces", &namespace).await?.well()?;
+        Ok(name.to_owned())
+    }
+
+    async fn create(
+        &self,
+        namespace: &str,
+        what: &str,
+        object: &Value,
+    ) -> anyhow::Result<crate::plane::Answer> {
+        let group = match object["apiVersion"].as_str().unwrap_or("v1").split_once('/') {
+            None => "/api/v1".to_owned(),
+            Some((group, version)) => format!("/apis/{group}/{version}"),
+        };
+        self.api.post(&format!("{group}/namespaces/{namespace}/{what}"), object).await
+    }
+
+    /// Every case of a new pod at default settings that an API server takes at all.
+    async fn cases(self) -> anyhow::Result<()> {
+        let mut judged = 0;
+        for entry in POLICIES.iter().filter(|entry| !entry.about.needs_cluster) {
+            let namespace = self.namespace(&format!("cases-{}", entry.about.name), entry.about.name).await?;
+            for file in cases::of(entry) {
+                let claim = case::claim(&file.name)?;
+                let (asked, native) = {
+                    let arena = Arena::new();
+                    let decoded = Case::decode(&file.text, &arena)?;
+                    let request: Value = serde_json::from_str(&decoded.request.to_string())?;
+                    let plain = decoded.settings.is_empty() || decoded.settings == "{}";
+                    let is_new_pod = request["operation"] == "CREATE"
+                        && request["kind"]["kind"] == "Pod"
+                        && request["subResource"].is_null();
+                    if !plain || !is_new_pod || decoded.cluster.is_some() {
+                        continue;
+                    }
+                    let verdicts = decoded.run(entry, &arena)?;
+                    let denials = verdicts.rows.iter().flat_map(|row| &row.verdict.denials);
+                    (
+                        request["object"].clone(),
+                        denials.map(policy_core::Finding::sentence).collect::<Vec<_>>(),
+                    )
+                };
+                let mut object = asked;
+                object["metadata"]["namespace"] = json!(namespace);
+                let answer = self.create(&namespace, "pods?dryRun=All", &object).await?;
+                let is_invalid =
+                    answer.status == 422 || (answer.status == 400 && answer.body["reason"] == "BadRequest");
+                if is_invalid {
+                    // The API server itself does not take it.
+                    continue;
+                }
+                let name = &file.name;
+                if claim == Outcome::Deny {
+                    let message = answer.refused().with_context(|| name.clone())?;
+                    for sentence in native {
+                        ensure!(message.contains(&sentence), "{name}: `{sentence}` is not in `{message}`");
+                    }
+                } else {
+                    answer.well().with_context(|| name.clone())?;
+                }
+                judged += 1;
+            }
+        }
+        ensure!(judged > 100, "only {judged} cases are pods that an API server takes");
+        Ok(())
+    }
+
+    async fn network_policies(self) -> anyhow::Result<()> {
+        let namespace = self.namespace("policies", "network-policy-required").await?;
+        let web = pod("web", json!({}));
+        let message = self.create(&namespace, "pods", &web).await?.refused()?;
+        ensure!(
+            message.contains("must be selected by a NetworkPolicy of `policies` that isolates for ingress"),
+            "{message}"
+        );
+        let deny = network_policy("deny", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
+        self.create(&namespace, "networkpolicies", &deny).await?.well()?;
+        until("the policy is known", || async {
+            Ok(self.create(&namespace, "pods?dryRun=All", &web).await?.status == 201)
+        })
+        .await?;
+        self.create(&namespace, "pods", &web).await?.well()?;
+        let policy = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies");
+        until("the pod is known", || async {
+            Ok(self.api.delete(&format!("{policy}/deny?dryRun=All")).await?.status == 403)
+        })
+        .await?;
+        let message = self.api.delete(&format!("{policy}/deny")).await?.refused()?;
+        ensure!(message.contains("the pod `web` would no longer be isolated for ingress"), "{message}");
+        let message = self.api.delete(&policy).await?.refused()?;
+        ensure!(message.contains("`web`"), "all at once: {message}");
+        let open = network_policy("open", json!({"podSelector": {}, "ingress": [{}]}));
+        let message = self.create(&namespace, "networkpolicies", &open).await?.refused()?;
+        ensure!(message.contains("spec.ingress[0]: must name somebody in `from`"), "{message}");
+        let narrowed = json!({"spec": {"podSelector": {"matchLabels": {"app": "other"}}}});
+        let message = self.api.patch(&format!("{policy}/deny"), &narrowed).await?.refused()?;
+        ensure!(message.contains("the pod `web`"), "{message}");
+        // With its pods gone, it may go; and with its namespace, all may.
+        self.api
+            .delete(&format!("/api/v1/namespaces/{namespace}/pods/web?gracePeriodSeconds=0"))
+            .await?
+            .well()?;
+        until("the policy may go", || async {
+            Ok(self.api.delete(&format!("{policy}/deny?dryRun=All")).await?.status == 200)
+        })
+        .await?;
+        self.create(&namespace, "pods", &web).await?.well()?;
+        self.api.delete(&format!("/api/v1/namespaces/{namespace}")).await?.well()?;
+        until("the namespace is gone", || async {
+            Ok(self.api.get(&format!("/api/v1/namespaces/{namespace}")).await?.status == 404)
+        })
+        .await
+    }
+
+    async fn exporters(self) -> anyhow::Result<()> {
+        let namespace = self.namespace("exporters", "exporter-sidecar").await?;
+        let template = json!({"metadata": {"labels": {"app": "db"}, "annotations": {
+                "pratique.dev/inject-exporter": "auto", "pratique.dev/exporter-secret": "db/password"}},
+            "spec": {"containers": [{"name": "db", "image": "mysql:8.4"}]}});
+        let object = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"},
+            "spec": {"serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template}});
+        let stored = self.create(&namespace, "statefulsets", &object).await?.well()?;
+        ensure!(
+            stored["spec"]["template"]["spec"]["initContainers"].is_null(),
+            "what Git owns is left alone"
+        );
+        let path = format!("/api/v1/namespaces/{namespace}/pods/db-0");
+        until("the controller has made the pod", || async { Ok(self.api.get(&path).await?.status == 200) })
+            .await?;
+        let pod = self.api.get(&path).await?.well()?;
+        let sidecar = &pod["spec"]["initContainers"][0];
+        ensure!(sidecar["name"] == "mysqld-exporter" && sidecar["restartPolicy"] == "Always", "{pod}");
+        ensure!(pod["metadata"]["annotations"]["pratique.dev/exporter-status"].is_string(), "{pod}");
+        Ok(())
+    }
+
+    async fn ephemeral_containers(self) -> anyhow::Result<()> {
+        let namespace = self.namespace("ephemeral", "pod-security-standards").await?;
+        self.create(&namespace, "pods", &pod("web", restricted())).await?.well()?;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/web");
+        let debug = |privileged: bool| {
+            let context = json!({"privileged": privileged, "allowPrivilegeEscalation": privileged, "capabilities": {"drop": ["ALL"]}});
+            json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox", "securityContext": context}]}})
+        };
+        let message =
+            self.api.patch(&format!("{path}/ephemeralcontainers"), &debug(true)).await?.refused()?;
+        ensure!(
+            message.contains("spec.ephemeralContainers[0].securityContext.privileged: must not be true"),
+            "{message}"
+        );
+        self.api.patch(&format!("{path}/ephemeralcontainers"), &debug(false)).await?.well()?;
+        Ok(())
+    }
+
+    /// A pod from before the policy can be labelled and deleted, and gets no other image.
+    async fn old_pods(self) -> anyhow::Result<()> {
+        let namespace = self.namespace("old", "none").await?;
+        self.create(&namespace, "pods", &pod("old", json!({"hostNetwork": true}))).await?.well()?;
+        let judged = json!({"metadata": {"labels": {JUDGED_BY: "pod-security-standards"}}});
+        self.api.patch(&format!("/api/v1/namespaces/{namespace}"), &judged).await?.well()?;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/old");
+        until("the namespace is judged", || async {
+            let image = json!({"spec": {"containers": [{"name": "web", "image": "other"}]}});
+            Ok(self.api.patch(&format!("{path}?dryRun=All"), &image).await?.status == 403)
+        })
+        .await?;
+        let housekeeping =
+            json!({"metadata": {"labels": {"seen": "true"}, "finalizers": ["test.pratique.dev/hold"]}});
+        self.api.patch(&path, &housekeeping).await?.well()?;
+        self.api.delete(&format!("{path}?gracePeriodSeconds=0")).await?.well()?;
+        self.api.patch(&path, &json!({"metadata": {"finalizers": null}})).await?.well()?;
+        until("it is gone", || async { Ok(self.api.get(&path).await?.status == 404) }).await
+    }
+
+    async fn warnings(self) -> anyhow::Result<()> {
+        let namespace = self.namespace("warnings", "network-policy-required").await?;
+        let policy = network_policy(
+            "odd",
+            json!({"podSelector": {}, "policyTypes": ["Ingress"], "egress": [{"to": [{"podSelector": {}}]}]}),
+        );
+        let answer = self.create(&namespace, "networkpolicies", &policy).await?;
+        let warned = answer.warnings.join("\n");
+        ensure!(
+            warned.contains(
+                "network-policy-required: spec.egress: has no effect: policyTypes does not list Egress"
+            ),
+            "{warned}"
+        );
+        answer.well()?;
+        Ok(())
+    }
+
+    async fn dry_run(self) -> anyhow::Result<()> {
+        let namespace = self.namespace("dry", "network-policy-required").await?;
+        let deny = network_policy("deny", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
+        self.create(&namespace, "networkpolicies?dryRun=All", &deny).await?.well()?;
+        let message = self.create(&namespace, "pods", &pod("web", json!({}))).await?.refused()?;
+        ensure!(
+            message.contains("must have a default deny"),
+            "what was never made isolates nobody: {message}"
+        );
+        Ok(())
+    }
+}
+
+/// What registers the webhook for one policy: the path to post it to, and the object. Its rules are the rendered ones.
+fn registration(entry: &Entry, half: &str, url: &str, ca: &str) -> anyhow::Result<(String, Value)> {
+    let rules = conformance::yaml(&render::webhook_rules(std::slice::from_ref(entry), ""))?;
+    let kind =
+        if half == "mutate" { "MutatingWebhookConfiguration" } else { "ValidatingWebhookConfiguration" };
+    let webhook = json!({"name": format!("{half}.{}.pratique.dev", entry.about.name), "admissionReviewVersions": ["v1"],
+        "clientConfig": {"url": url, "caBundle": ca}, "failurePolicy": "Fail", "sideEffects": "None", "timeoutSeconds": 10,
+        "namespaceSelector": {"matchLabels": {JUDGED_BY: entry.about.name}}, "rules": rules.first().context("it has rules")?});
+    let object = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
+        "metadata": {"name": entry.about.name}, "webhooks": [webhook]});
+    Ok((format!("/apis/admissionregistration.k8s.io/v1/{}s", kind.to_lowercase()), object))
+}
+
+fn pod(name: &str, spec: Value) -> Value {
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "web", "image": "web"}]}});
+    for (key, value) in spec.as_object().into_iter().flatten() {
+        pod["spec"][key] = value.clone();
+    }
+    pod
+}
+
+/// A spec that the restricted level takes.
+fn restricted() -> Value {
+    json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "web", "image": "web",
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]})
+}
+
+fn network_policy(name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec})
+}
+
+/// Waits for what becomes so.
+pub(crate) async fn until<F: Future<Output = anyhow::Result<bool>>>(
+    what: &str,
+    is_so: impl Fn() -> F,
+) -> anyhow::Result<()> {
+    let since = Instant::now();
+    while !is_so().await? {
+        ensure!(since.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
