@@ -6,7 +6,7 @@ mod api;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,6 +28,8 @@ fn main() -> ExitCode {
             trial("readiness_flips_before_the_end", readiness_flips_before_the_end),
             trial("certificates_are_read_from_files", certificates_are_read_from_files),
             trial("a_wrong_key_stops_the_start", a_wrong_key_stops_the_start),
+            trial("certificates_are_replaced_under_load", certificates_are_replaced_under_load),
+            trial("half_a_certificate_is_not_served", half_a_certificate_is_not_served),
             trial("fresh_connections_do_not_stall", fresh_connections_do_not_stall),
             trial("half_open_connections_hold_nobody_up", half_open_connections_hold_nobody_up),
             trial("http_2_is_negotiated", http_2_is_negotiated),
@@ -433,4 +435,94 @@ fn a_kubeconfig_that_is_none_stops_the_start() -> Result<(), Failed> {
     }
     std::fs::remove_file(&file)?;
     Ok(())
+}
+
+/// A certificate and its key, as PEM.
+fn made() -> Result<(String, String), Failed> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
+}
+
+/// Whether the webhook shows that certificate.
+async fn shows(webhook: &Webhook, pem: &str) -> Result<bool, Failed> {
+    let trusted = tls::trusting(&[CertificateDer::from_pem_slice(pem.as_bytes())?])?;
+    Ok(Client::connect(webhook.address, trusted).await.is_ok())
+}
+
+/// Waits until the webhook shows a certificate.
+async fn shown(webhook: &Webhook, pem: &str) -> Result<(), Failed> {
+    let since = Instant::now();
+    while !shows(webhook, pem).await? {
+        if since.elapsed() > Duration::from_secs(20) {
+            return Err("the new certificate is never shown".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// As the kubelet does it: the files are links through a folder that is swapped as a whole. Meanwhile clients connect and ask,
+/// and not one handshake fails.
+fn certificates_are_replaced_under_load() -> Result<(), Failed> {
+    let webhook = Webhook::start("rotation", &["--drain", "0"])?;
+    let certificates = (0..6).map(|_| made()).collect::<Result<Vec<_>, _>>()?;
+    let first = CertificateDer::from_pem_file(webhook.folder.join("tls.crt"))?;
+    let mut all = vec![first];
+    for (pem, _) in &certificates {
+        all.push(CertificateDer::from_pem_slice(pem.as_bytes())?);
+    }
+    let trusted = tls::trusting(&all)?;
+    let (stop, asked, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let address = webhook.address;
+    let load = async {
+        while !stop.load(Ordering::SeqCst) {
+            let answered = async {
+                let mut client = Client::connect(address, trusted.clone()).await?;
+                client.post("/validate", review().into_bytes()).await
+            };
+            match answered.await {
+                Ok(_) => asked.fetch_add(1, Ordering::SeqCst),
+                Err(_) => failed.fetch_add(1, Ordering::SeqCst),
+            };
+        }
+        Ok::<(), Failed>(())
+    };
+    let rotate = async {
+        for (number, (pem, key)) in certificates.iter().enumerate() {
+            let version = webhook.folder.join(format!("..version-{number}"));
+            std::fs::create_dir(&version)?;
+            std::fs::write(version.join("tls.crt"), pem)?;
+            std::fs::write(version.join("tls.key"), key)?;
+            let link = webhook.folder.join("..next");
+            std::os::unix::fs::symlink(&version, &link)?;
+            std::fs::rename(&link, webhook.folder.join("..data"))?;
+            for file in ["tls.crt", "tls.key"] {
+                let link = webhook.folder.join(format!("..{file}"));
+                std::os::unix::fs::symlink(Path::new("..data").join(file), &link)?;
+                std::fs::rename(&link, webhook.folder.join(file))?;
+            }
+            shown(&webhook, pem).await?;
+        }
+        stop.store(true, Ordering::SeqCst);
+        Ok::<(), Failed>(())
+    };
+    runtime()?.block_on(async { tokio::try_join!(load, rotate).map(drop) })?;
+    assert_eq!(failed.load(Ordering::SeqCst), 0, "of {}", asked.load(Ordering::SeqCst));
+    assert!(asked.load(Ordering::SeqCst) > 100, "there was load");
+    Ok(())
+}
+
+fn half_a_certificate_is_not_served() -> Result<(), Failed> {
+    let webhook = Webhook::start("half", &["--drain", "0"])?;
+    let old = std::fs::read_to_string(webhook.folder.join("tls.crt"))?;
+    let (pem, key) = made()?;
+    runtime()?.block_on(async {
+        for (file, contents) in [("tls.crt", "-----BEGIN CERT"), ("tls.crt", &pem), ("tls.key", "no key")] {
+            std::fs::write(webhook.folder.join(file), contents)?;
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            assert!(shows(&webhook, &old).await?, "{file}: the old one is served");
+        }
+        std::fs::write(webhook.folder.join("tls.key"), &key)?;
+        shown(&webhook, &pem).await
+    })
 }

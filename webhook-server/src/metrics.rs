@@ -35,6 +35,7 @@ struct Inner {
     faulty_patches: Counter,
     duration: Histogram,
     certificate: Gauge,
+    certificate_failures: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +89,12 @@ impl Metrics {
             "When the certificate that is served ends, in seconds since 1970",
             certificate.clone(),
         );
+        let certificate_failures = Counter::default();
+        registry.register(
+            "certificate_failures",
+            "Changes of the certificate's files that could not be used",
+            certificate_failures.clone(),
+        );
         Metrics(Arc::new(Inner {
             registry,
             reviews,
@@ -96,6 +103,7 @@ impl Metrics {
             faulty_patches,
             duration,
             certificate,
+            certificate_failures,
         }))
     }
 
@@ -123,6 +131,11 @@ impl Metrics {
     /// Counts a patch that the policies would have denied.
     pub(crate) fn faulty_patch(&self) {
         self.0.faulty_patches.inc();
+    }
+
+    /// Counts a change of the certificate's files that could not be used.
+    pub(crate) fn certificate_failed(&self) {
+        self.0.certificate_failures.inc();
     }
 
     /// Says when the certificate that is served ends.

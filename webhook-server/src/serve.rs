@@ -17,6 +17,7 @@ use crate::args::{ClusterArgs, End, ServeArgs};
 use crate::cluster::Watched;
 use crate::config::Config;
 use crate::tls::Identity;
+use crate::tls::reload::Files;
 use crate::webhook::Webhook;
 
 /// How long what is in flight may take after the last request was accepted. With the draining before it, it fits the
@@ -27,6 +28,8 @@ const GRACE: Duration = Duration::from_secs(20);
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it shows; can be replaced while it serves.
+    tls: RustlsConfig,
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -41,13 +44,13 @@ impl Server {
         let address = listener.local_addr()?;
         let handle = Handle::new();
         // Nagle's algorithm would hold back the last part of a handshake or an answer for 40 ms.
-        let acceptor =
-            RustlsAcceptor::new(RustlsConfig::from_config(config)).acceptor(NoDelayAcceptor::new());
+        let tls = RustlsConfig::from_config(config);
+        let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
         let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
         server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
         let task = tokio::spawn(server.serve(router.into_make_service()));
-        Ok(Server { address, handle, task })
+        Ok(Server { address, tls, handle, task })
     }
 
     /// Stops accepting, answers what is in flight, and returns when that is done.
@@ -67,6 +70,9 @@ impl Server {
 pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     let given = args.cluster.kubeconfig.is_some() || args.cluster.in_cluster;
     let config = Config::load(&args.selection, given)?;
+    // Before they are read, so that no change of them is missed.
+    let files =
+        args.tls_cert.as_deref().zip(args.tls_key.as_deref()).map(|(cert, key)| Files::new(cert, key));
     let identity = match (&args.tls_cert, &args.tls_key) {
         (Some(cert), Some(key)) => Identity::from_files(cert, key)?,
         _ => {
@@ -95,6 +101,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
         let mut end = Signals::new()?;
         let server = Server::start(listener, tls, webhook.router())?;
         anstream::eprintln!("pratique: serving {} on https://{}", names.join(", "), server.address);
+        if let Some(files) = files {
+            tokio::spawn(files.watch(server.tls.clone(), webhook.metrics().clone()));
+        }
         if let Some(listener) = metrics {
             anstream::eprintln!("pratique: metrics on http://{}/metrics", listener.local_addr()?);
             webhook.metrics().serve(listener)?;

@@ -1,5 +1,7 @@
 //! Certificates and what is negotiated with them.
 
+pub(crate) mod reload;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
