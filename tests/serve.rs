@@ -19,6 +19,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 use webhook_server::client::Client;
 use webhook_server::tls;
+use webhook_server::webhook::BODY_LIMIT;
 
 fn main() -> ExitCode {
     let trial = |name: &str, run: fn() -> Result<(), Failed>| Trial::test(name, run);
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             trial("half_a_certificate_is_not_served", half_a_certificate_is_not_served),
             trial("fresh_connections_do_not_stall", fresh_connections_do_not_stall),
             trial("half_open_connections_hold_nobody_up", half_open_connections_hold_nobody_up),
+            trial("a_flood_is_refused_before_memory_grows", a_flood_is_refused_before_memory_grows),
             trial("http_2_is_negotiated", http_2_is_negotiated),
             trial("metrics_are_counted_and_served", metrics_are_counted_and_served),
             trial("without_a_cluster_what_needs_one_is_denied", without_a_cluster_what_needs_one_is_denied),
@@ -282,6 +284,69 @@ fn half_open_connections_hold_nobody_up() -> Result<(), Failed> {
     plain.read_to_end(&mut answer)?;
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "nothing is served without TLS");
     Ok(())
+}
+
+/// What the manifests grant the container.
+const MEMORY_LIMIT: u64 = 512 * 1024 * 1024;
+
+/// Of 150 clients with reviews of 7 MiB, twice what the container may have, some are told to come again, and the others are
+/// answered; small reviews are answered all the while.
+fn a_flood_is_refused_before_memory_grows() -> Result<(), Failed> {
+    let webhook = Webhook::start("flood", &["--drain", "0"])?;
+    let mut large: serde_json::Value = serde_json::from_str(&review())?;
+    large["request"]["object"]["metadata"] =
+        json!({"annotations": {"padding": "x".repeat(BODY_LIMIT - 1000)}});
+    let large = bytes::Bytes::from(large.to_string());
+    let flooding = AtomicUsize::new(150);
+    let (answered, refused, small) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let flood = async {
+        let mut clients = Vec::new();
+        for _ in 0..flooding.load(Ordering::SeqCst) {
+            let (address, trusted, large) = (webhook.address, webhook.trusted.clone(), large.clone());
+            clients.push(tokio::spawn(async move {
+                let mut client = Client::connect(address, trusted).await?;
+                let mut statuses = Vec::new();
+                for _ in 0..3 {
+                    statuses.push(client.post("/validate?timeout=30s", large.clone()).await?.0.as_u16());
+                }
+                anyhow::Ok(statuses)
+            }));
+        }
+        for client in clients {
+            for status in client.await?? {
+                match status {
+                    200 => answered.fetch_add(1, Ordering::SeqCst),
+                    429 => refused.fetch_add(1, Ordering::SeqCst),
+                    other => anyhow::bail!("{other}"),
+                };
+            }
+            flooding.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    };
+    let ask = async {
+        let mut client = webhook.client().await?;
+        while flooding.load(Ordering::SeqCst) > 0 {
+            let (status, answer) = client.post("/validate", review()).await?;
+            anyhow::ensure!(status == 200, "a small review: {status}, {}", String::from_utf8_lossy(&answer));
+            small.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    };
+    runtime()?.block_on(async { tokio::try_join!(flood, ask) })?;
+    let peak = peak(webhook.child.id())?;
+    let counts = [answered, refused, small].map(AtomicUsize::into_inner);
+    assert!(counts.iter().all(|count| *count > 0), "answered, refused, small: {counts:?}");
+    assert!(peak < MEMORY_LIMIT, "{} MiB; {counts:?}", peak >> 20);
+    Ok(())
+}
+
+/// The most memory that a process has had, in bytes.
+fn peak(process: u32) -> Result<u64, Failed> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("VmHWM is there")?;
+    let kilobytes: u64 = line.split_whitespace().next().ok_or("it is a number")?.parse()?;
+    Ok(kilobytes * 1024)
 }
 
 fn http_2_is_negotiated() -> Result<(), Failed> {

@@ -1,5 +1,6 @@
 //! The webhook, without the network around it: routes, limits, deadlines; reviews in, answers out.
 
+mod room;
 mod wire;
 
 use std::cell::RefCell;
@@ -13,7 +14,6 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use policy_core::path::excerpt;
 use policy_core::{Arena, Cluster, Half, NoCluster, Review, admit, case};
 use tokio::sync::Semaphore;
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::cluster::Watched;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use room::Room;
 use wire::{Refusal, check_headers, read_body, timeout};
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
@@ -43,6 +44,7 @@ struct Inner {
     ready: AtomicBool,
     /// One permit for each large review that may be judged at a time: they take the memory.
     large: Arc<Semaphore>,
+    room: Room,
 }
 
 impl Webhook {
@@ -65,7 +67,8 @@ impl Webhook {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let large = Arc::new(Semaphore::new(processors));
         let metrics = Metrics::new(watched.clone());
-        Webhook(Arc::new(Inner { config, cluster, watched, metrics, ready: AtomicBool::new(true), large }))
+        let (ready, room) = (AtomicBool::new(true), Room::new());
+        Webhook(Arc::new(Inner { config, cluster, watched, metrics, ready, large, room }))
     }
 
     /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
@@ -145,14 +148,14 @@ impl Webhook {
         let version = request.version();
         let timeout = timeout(request.uri().query());
         let answered = async {
-            let body = read_body(request.into_body()).await?;
+            let (body, share) = read_body(request.into_body(), &self.0.room).await?;
             if body.len() <= LARGE {
                 return self.answer(half, policy, &body);
             }
             let webhook = self.clone();
-            // Waits its turn within the caller's deadline; the permit goes when the work is done, not when the caller is.
+            // Waits its turn within the caller's deadline; what it holds goes when the work is done, not when the caller is.
             let permit = webhook.0.large.clone().acquire_owned().await.map_err(|_| Refusal::panicked())?;
-            let judge = move || (webhook.answer(half, policy, &body), permit).0;
+            let judge = move || (webhook.answer(half, policy, &body), permit, share).0;
             let judged = tokio::task::spawn_blocking(judge).await;
             judged.unwrap_or_else(|_| Err(Refusal::panicked()))
         };
@@ -168,7 +171,7 @@ impl Webhook {
     }
 
     /// Decodes, judges and encodes: no waiting, no I/O. A panic is a bug, and an error to the API server.
-    fn answer(&self, half: Half, policy: Option<usize>, body: &Bytes) -> Result<String, Refusal> {
+    fn answer(&self, half: Half, policy: Option<usize>, body: &[u8]) -> Result<String, Refusal> {
         let Config { policies, exceptions, .. } = &self.0.config;
         let policies = match policy.and_then(|index| policies.get(index)) {
             Some(one) => std::slice::from_ref(one),

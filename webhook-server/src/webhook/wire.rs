@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::BytesMut;
+use http_body_util::BodyExt as _;
 use policy_core::path::excerpt;
 use policy_core::review::ReviewError;
 
 use super::BODY_LIMIT;
+use super::room::{Room, Share};
 
 /// How long a call may take that does not say; the API server's own default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +34,14 @@ impl Refusal {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
     }
 
+    /// An API server asks again after a second, within its deadline (client-go, `rest/with_retry.go`).
+    fn no_room() -> Self {
+        Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "more reviews are waiting than there is room for: ask again",
+        )
+    }
+
     pub(super) fn unreadable(error: ReviewError) -> Self {
         Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
     }
@@ -49,8 +58,12 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.reason + "\n")
-            .into_response()
+        let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+        let mut response = (self.status, text, self.reason + "\n").into_response();
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 
@@ -72,15 +85,27 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Reads the body, and stops at the limit.
-pub(super) async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
-        Err(error) => {
-            Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")))
+/// Reads the body, and stops at the limit. What finds no room is read to its end, for a caller whose sending is cut off may not
+/// read the answer, but not kept.
+pub(super) async fn read_body(mut body: Body, room: &Room) -> Result<(BytesMut, Share), Refusal> {
+    let (mut size, mut kept) = (0, Some((BytesMut::new(), room.share())));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Refusal::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size > BODY_LIMIT {
+            return Err(Refusal::too_large());
         }
+        kept = kept.and_then(|(mut bytes, mut share)| {
+            share.grow(data.len()).then(|| {
+                bytes.extend_from_slice(&data);
+                (bytes, share)
+            })
+        });
     }
+    kept.ok_or_else(Refusal::no_room)
 }
 
 /// What the API server appends to the URL: `?timeout=10s`, a Go duration of whole seconds.
