@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use conformance::measure::memory;
 use conformance::process::{self, pratique};
 use libtest_mimic::{Failed, Trial};
 use rustls::pki_types::CertificateDer;
@@ -334,19 +335,11 @@ fn a_flood_is_refused_before_memory_grows() -> Result<(), Failed> {
         Ok(())
     };
     runtime()?.block_on(async { tokio::try_join!(flood, ask) })?;
-    let peak = peak(webhook.child.id())?;
+    let peak = memory(webhook.child.id(), "VmHWM").ok_or("it runs")?;
     let counts = [answered, refused, small].map(AtomicUsize::into_inner);
     assert!(counts.iter().all(|count| *count > 0), "answered, refused, small: {counts:?}");
     assert!(peak < MEMORY_LIMIT, "{} MiB; {counts:?}", peak >> 20);
     Ok(())
-}
-
-/// The most memory that a process has had, in bytes.
-fn peak(process: u32) -> Result<u64, Failed> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("VmHWM is there")?;
-    let kilobytes: u64 = line.split_whitespace().next().ok_or("it is a number")?.parse()?;
-    Ok(kilobytes * 1024)
 }
 
 fn http_2_is_negotiated() -> Result<(), Failed> {

@@ -4,13 +4,12 @@
 mod input;
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use conformance::measure::{RUNS, median, mib, ms, wait_and_peak};
 use conformance::process::release_binary;
 use policy_catalog::POLICIES;
 use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, admit, yaml};
-
-const RUNS: usize = 7;
 
 fn main() {
     let text = input::manifests();
@@ -75,13 +74,8 @@ fn main() {
                 .stdout(Stdio::null())
                 .spawn()
                 .expect("it starts");
-            let status = loop {
-                peak = peak.max(memory(child.id(), "VmHWM:").unwrap_or_default());
-                match child.try_wait().expect("it can be waited for") {
-                    Some(status) => break status,
-                    None => std::thread::sleep(Duration::from_millis(1)),
-                }
-            };
+            let status;
+            (status, peak) = wait_and_peak(&mut child).expect("it can be waited for");
             assert_eq!(status.code(), Some(1), "500 are denied");
         });
         let share = parser.as_secs_f64() / time.as_secs_f64();
@@ -90,32 +84,8 @@ fn main() {
             format!("pratique check --output {output}"),
             ms(time),
             rate(time),
-            peak as f64 / 1024.0,
+            mib(peak),
         );
     }
     drop(std::fs::remove_file(&file));
-}
-
-fn median(mut run: impl FnMut()) -> Duration {
-    run();
-    let mut times: Vec<Duration> = (0..RUNS)
-        .map(|_| {
-            let since = Instant::now();
-            run();
-            since.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[RUNS / 2]
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-/// A line of `/proc/PID/status`, in KiB.
-fn memory(pid: u32, line: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = status.lines().find_map(|text| text.strip_prefix(line))?;
-    value.split_whitespace().next()?.parse().ok()
 }

@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use conformance::measure::{memory, mib};
 use policy_core::{Arena, Configured, Half, Review, admit};
 use serde_json::{Value, json};
 use webhook_server::cluster::Watched;
@@ -21,7 +22,7 @@ fn main() {
     println!(
         "cluster: {NAMESPACES} namespaces, {POLICIES} NetworkPolicies, {PODS} pods: {:.1} MB of JSON kept, {:.0} MB resident\n",
         kept as f64 / 1e6,
-        (resident().saturating_sub(before)) as f64 / 1024.0
+        mib(resident().saturating_sub(before))
     );
     let policies = [Configured { about: entry.about, policy: (entry.configure)("").expect("defaults") }];
     let created: Vec<String> = (0..1000).map(|i| review("CREATE", i * 37 % NAMESPACES)).collect();
@@ -138,9 +139,7 @@ fn us(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// The memory of this process, in KiB.
+/// The memory of this process, in bytes.
 fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    memory(std::process::id(), "VmRSS").unwrap_or_default()
 }

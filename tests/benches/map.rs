@@ -5,12 +5,10 @@
 mod input;
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use conformance::measure::{RUNS, median, mib, ms, wait_and_peak};
 use conformance::process::release_binary;
 use policy_core::{Arena, yaml};
-
-const RUNS: usize = 7;
 
 fn main() {
     for as_pods in [false, true] {
@@ -39,7 +37,7 @@ fn main() {
                 "{:44} {:7.1} ms  {ratio:.2} times that  peak {:.0} MB  {lines} lines",
                 format!("pratique connectivity --output {form}"),
                 ms(time),
-                peak as f64 / 1024.0
+                mib(peak)
             );
         }
         drop(std::fs::remove_file(&file));
@@ -47,48 +45,18 @@ fn main() {
     }
 }
 
-/// The highest memory of the process in KiB, and the lines that it writes.
+/// The most memory of the process in bytes, and the lines that it writes.
 fn run(form: &str, file: &std::path::Path) -> (u64, usize) {
     let mut command = Command::new(release_binary());
     command.args(["connectivity", "--output", form]).arg(file).stdout(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
-    let (pid, mut out) = (child.id(), child.stdout.take().expect("it is piped"));
+    let mut out = child.stdout.take().expect("it is piped");
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut out, &mut bytes).expect("it can be read");
         bytes.iter().filter(|byte| **byte == b'\n').count()
     });
-    let mut peak = 0;
-    let status = loop {
-        peak = peak.max(memory(pid).unwrap_or_default());
-        match child.try_wait().expect("it can be waited for") {
-            Some(status) => break status,
-            None => std::thread::sleep(Duration::from_millis(1)),
-        }
-    };
+    let (status, peak) = wait_and_peak(&mut child).expect("it can be waited for");
     assert_eq!(status.code(), Some(0), "all can be read");
     (peak, reader.join().expect("it does not panic"))
-}
-
-fn median(mut run: impl FnMut()) -> Duration {
-    run();
-    let mut times: Vec<Duration> = (0..RUNS)
-        .map(|_| {
-            let since = Instant::now();
-            run();
-            since.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[RUNS / 2]
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-fn memory(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
 }

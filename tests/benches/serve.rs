@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
+use conformance::measure::{self, mib};
 use conformance::process::release_binary;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -117,9 +118,7 @@ impl Process {
 
     /// A line of `/proc/PID/status`, in MiB.
     fn memory(&self, line: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let value = status.lines().find_map(|text| text.strip_prefix(line)).expect("the line is there");
-        value.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).expect("a number") / 1024.0
+        mib(measure::memory(self.child.id(), line).expect("it runs"))
     }
 }
 
@@ -162,7 +161,7 @@ fn measure(folder: &Path) {
     println!(
         "ready after {:.0} ms, idle {:.1} MiB\n",
         webhook.ready_after.as_secs_f64() * 1e3,
-        webhook.memory("VmRSS:")
+        webhook.memory("VmRSS")
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     println!("  c  route          req/s   p50 ms   p99 ms   server CPU us/req");
@@ -192,8 +191,8 @@ fn measure(folder: &Path) {
     }
     println!(
         "\nafter all that: {:.1} MiB, at most {:.1} MiB",
-        webhook.memory("VmRSS:"),
-        webhook.memory("VmHWM:")
+        webhook.memory("VmRSS"),
+        webhook.memory("VmHWM")
     );
 }
 

@@ -63,6 +63,13 @@ fn ends(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
+#[track_caller]
+fn refuses(output: &Output, reason: &str) {
+    ends(output, 2);
+    let said = text(&output.stderr);
+    assert!(said.contains(reason), "{reason}: {said}");
+}
+
 const SET: &str = "
 apiVersion: apps/v1
 kind: Deployment
@@ -148,8 +155,7 @@ fn explains_why() -> Result<(), Failed> {
         (["shop/web", "shop/api", "icmp/1"], "must be a port from 1 to 65535"),
     ] {
         let output = map(&folder, &[&["--explain"][..], &arguments[..]].concat());
-        ends(&output, 2);
-        assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
+        refuses(&output, reason);
     }
     Ok(())
 }
@@ -162,8 +168,7 @@ fn explains_through_a_service() -> Result<(), Failed> {
         text(&output.stdout).starts_with("allowed shop/web[Deployment] => shop/api[Deployment] : TCP 9000\n")
     );
     let output = map(&folder, &["--explain", "shop/web", "shop/api[Service]", "81"]);
-    ends(&output, 2);
-    assert!(text(&output.stderr).contains("no pod is behind port TCP 81 of `shop/api[Service]`"));
+    refuses(&output, "no pod is behind port TCP 81 of `shop/api[Service]`");
     Ok(())
 }
 
@@ -262,8 +267,7 @@ fn compares_with_what_is_intended() -> Result<(), Failed> {
         ("pods: [{ name: \"shop/web[]\" }]", "must be as `shop/web[Deployment]`, is `shop/web[]`"),
     ] {
         let output = asked(list);
-        ends(&output, 2);
-        assert!(text(&output.stderr).contains(reason), "{reason}: {}", text(&output.stderr));
+        refuses(&output, reason);
     }
     Ok(())
 }
@@ -438,25 +442,14 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
     ] {
         assert!(SET.contains(old), "{old}");
         let output = map(&Folder::new("misspelt", &SET.replacen(old, new, 1)), &[]);
-        ends(&output, 2);
-        assert!(text(&output.stderr).contains(reason), "{reason}: {}", text(&output.stderr));
+        refuses(&output, reason);
     }
     let list = "---\napiVersion: v1\nkind: List\nitems:\n- { apiVersion: v1, kind: Pod, metadata: { name: p }, spec: { containers: [{ name: c }] } }\n- 3\n";
     let output = map(&Folder::new("list", &format!("{SET}{list}")), &[]);
-    ends(&output, 2);
-    assert!(
-        text(&output.stderr).contains("items[1]: must be an object, is an integer"),
-        "{}",
-        text(&output.stderr)
-    );
+    refuses(&output, "items[1]: must be an object, is an integer");
     let twice = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: api, namespace: shop }\nspec: { podSelector: {} }\n";
     let output = map(&Folder::new("twice", &format!("{SET}{twice}")), &[]);
-    ends(&output, 2);
-    assert!(
-        text(&output.stderr).contains("must not be that of another NetworkPolicy"),
-        "{}",
-        text(&output.stderr)
-    );
+    refuses(&output, "must not be that of another NetworkPolicy");
     let other = "---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: { name: strict }\nspec: {}\n---\n[1, 2]\n";
     let output = map(&Folder::new("other", &format!("{SET}{other}")), &[]);
     ends(&output, 0);

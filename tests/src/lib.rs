@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod hosts;
+pub mod measure;
 pub mod process;
 pub mod tools;
 

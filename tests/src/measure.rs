@@ -1,0 +1,55 @@
+//! What is measured of work and of processes: time and memory.
+
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// How often [`median`] runs what it measures.
+pub const RUNS: usize = 7;
+
+/// The median time of [`RUNS`] runs, after one that is not counted.
+pub fn median(mut run: impl FnMut()) -> Duration {
+    run();
+    let mut times: Vec<Duration> = (0..RUNS)
+        .map(|_| {
+            let since = Instant::now();
+            run();
+            since.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[RUNS / 2]
+}
+
+/// A time in milliseconds.
+pub fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// The memory of a process in bytes, by a line of `/proc/PID/status`: `VmRSS`, what it has now, or `VmHWM`, the most it has had;
+/// `None` once it has ended.
+pub fn memory(pid: u32, line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'))?;
+    let kib: u64 = value.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Bytes in MiB.
+pub fn mib(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}
+
+/// Waits for the end of a process: how it ended, and the most memory it had, in bytes.
+///
+/// # Errors
+/// It cannot be waited for.
+pub fn wait_and_peak(child: &mut Child) -> std::io::Result<(ExitStatus, u64)> {
+    let mut peak = 0;
+    loop {
+        peak = peak.max(memory(child.id(), "VmHWM").unwrap_or_default());
+        match child.try_wait()? {
+            Some(status) => return Ok((status, peak)),
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
