@@ -1,5 +1,6 @@
 //! A NetworkPolicy among others: who would come to lack something by its change or removal.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy_connectivity::{Direction, NetworkPolicy};
@@ -110,20 +111,20 @@ struct Needs<'a> {
 /// Who lacks what. Pods that are labelled alike are looked at once.
 fn needs<'a>(namespace: &Namespace<'_>, pods: &[(&'a str, Labels<'a>)]) -> Result<Needs<'a>, Undecided> {
     let mut needs = Needs::default();
-    let mut known: BTreeMap<Vec<(&str, &str)>, BTreeSet<Lack>> = BTreeMap::new();
+    let mut known = BTreeMap::new();
     for (name, labels) in pods {
-        let key: Vec<_> = labels.iter().collect();
-        let lacks = match known.get(&key) {
-            Some(lacks) => lacks.clone(),
-            None => namespace.lacks(labels)?,
+        let (lacks, is_isolated) = match known.entry(labels.iter().collect::<Vec<_>>()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert((namespace.lacks(labels)?, namespace.isolates(Direction::Egress, labels)))
+            }
         };
-        for lack in &lacks {
+        for lack in &*lacks {
             needs.lacking.entry(*lack).or_default().insert(name);
         }
-        if !namespace.isolates(Direction::Egress, labels) {
+        if !*is_isolated {
             needs.free.insert(name);
         }
-        known.insert(key, lacks);
     }
     Ok(needs)
 }

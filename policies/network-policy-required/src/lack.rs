@@ -3,8 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use policy_connectivity::NAMESPACE_NAME;
-use policy_connectivity::{Direction, NamedPort, NetworkPolicy, Peer, Protocol, Range, Rule};
+use policy_connectivity::{Direction, NAMESPACE_NAME, NamedPort, NetworkPolicy, Peer, Protocol, Range, Rule};
 use policy_core::{Arena, Cluster, Labels, Read, Selector, Undecided};
 
 use crate::NetworkPolicyRequired;

@@ -1,8 +1,6 @@
 //! A NetworkPolicy by itself: whether it can be read, is wide open, or says something that has no effect.
 
-use policy_connectivity::Block;
-use policy_connectivity::NAMESPACE_NAME;
-use policy_connectivity::{Direction, NetworkPolicy, Peer, Port, Rule};
+use policy_connectivity::{Block, Direction, NAMESPACE_NAME, NetworkPolicy, Peer, Port, Rule};
 use policy_core::selector::{Requirement, Selector};
 use policy_core::{Field, Operation, Request, Undecided, Verdict};
 
