@@ -4,6 +4,7 @@ pub mod cases;
 pub mod hosts;
 pub mod measure;
 pub mod process;
+pub mod serving;
 pub mod tools;
 
 use std::path::PathBuf;

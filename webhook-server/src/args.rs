@@ -39,7 +39,7 @@ pub enum Command {
     /// List the policies, or describe one.
     Policies(PoliciesArgs),
     /// Serve the policies as an admission webhook, over TLS.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
     Demo(DemoArgs),
 }
@@ -191,11 +191,51 @@ pub struct TestArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct PoliciesArgs {
     /// The policy to describe
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", conflicts_with_all = ["webhook_configuration", "kubewarden", "schema"])]
     pub name: Option<String>,
     /// The form of the list
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
+    /// Print, as YAML, what registers the webhook at an API server: both webhook configurations, and the service account with
+    /// its RBAC
+    #[arg(long)]
+    pub webhook_configuration: bool,
+    /// Print, as YAML, Kubewarden's resources for the same policies; their modules are under this place, such as
+    /// `registry.example.com/policies`
+    #[arg(long, value_name = "REGISTRY", conflicts_with = "webhook_configuration")]
+    pub kubewarden: Option<String>,
+    /// Print the JSON Schema of policies.yaml
+    #[arg(long, conflicts_with_all = ["webhook_configuration", "kubewarden"])]
+    pub schema: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub registration: RegistrationArgs,
+}
+
+/// How what registers policies is to be.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "With --webhook-configuration and --kubewarden")]
+pub struct RegistrationArgs {
+    /// The file that lists the policies; all of them with default settings, if not given
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The webhook's Service
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "pratique/webhook", value_parser = namespaced)]
+    pub service: (String, String),
+    /// Call the webhook at this URL, not by its Service: https://HOST:PORT
+    #[arg(long, value_name = "URL", requires = "trust")]
+    pub url: Option<String>,
+    /// Trust the certificates in this file, PEM; without it and --self-managed, cert-manager puts there what is to be trusted:
+    /// the CA of the Certificate that is named like the Service
+    #[arg(long, value_name = "FILE", group = "trust")]
+    pub ca_bundle: Option<PathBuf>,
+    /// The webhook looks after its own certificate: `serve --tls-service`
+    #[arg(long, group = "trust")]
+    pub self_managed: bool,
+    /// A namespace that is not judged; may be given again. If not given: cert-manager, kube-node-lease, kube-system, and that of
+    /// the Service
+    #[arg(long = "exempt", value_name = "NS")]
+    pub exempt: Vec<String>,
 }
 
 /// Arguments of `serve`.
@@ -210,18 +250,70 @@ pub struct ServeArgs {
     /// Where to serve metrics to Prometheus, at /metrics in plain HTTP; nowhere, if not given
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics_listen: Option<SocketAddr>,
-    /// The certificate chain, PEM; without it one is made at start, for loopback addresses only
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
-    /// The certificate's private key, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub tls: TlsArgs,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
     pub cluster: ClusterArgs,
     /// How long to go on accepting after SIGTERM, not ready any more, while endpoints are withdrawn
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     pub drain: u64,
+    /// The form of what is said on standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Send a trace of each review to this OpenTelemetry collector, by OTLP over HTTP: `http://collector:4318`
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: a JSON object a line
+    Json,
+}
+
+/// Which certificate is shown, and which are wanted.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TlsArgs {
+    /// The certificate chain, PEM, read again whenever it changes; with neither this nor --tls-service one is made at start,
+    /// for loopback addresses only
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Make the certificate of this Service and renew it: kept in the Secret NAME-tls beside it, and trusted by the webhook
+    /// configurations (--webhook-configuration). Needs a cluster, and the RBAC that `pratique policies
+    /// --webhook-configuration --self-managed` prints
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "tls_cert", value_parser = namespaced)]
+    pub tls_service: Option<(String, String)>,
+    /// Another name or address that the certificate is for; may be given again
+    #[arg(long = "tls-name", value_name = "NAME", requires = "tls_service")]
+    pub tls_names: Vec<String>,
+    /// The name of the MutatingWebhookConfiguration and the ValidatingWebhookConfiguration whose caBundle is kept
+    #[arg(long, value_name = "NAME", default_value = "pratique", requires = "tls_service")]
+    pub webhook_configuration: String,
+    /// Answer only callers that show a certificate of this CA, PEM. Probes are answered all the same
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// The common name of callers that are answered; any that the CA signed, if not given; may be given again
+    #[arg(long = "client-name", value_name = "CN", requires = "client_ca")]
+    pub client_names: Vec<String>,
+}
+
+/// `NAMESPACE/NAME`.
+fn namespaced(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("must be NAMESPACE/NAME".to_owned()),
+    }
 }
 
 /// Which cluster is looked at, and what if it is silent.
@@ -240,6 +332,13 @@ pub struct ClusterArgs {
     /// What to do when it is too old
     #[arg(long, value_enum, default_value_t)]
     pub when_stale: WhenStale,
+}
+
+impl ClusterArgs {
+    /// Whether there is one to look at.
+    pub fn is_given(&self) -> bool {
+        self.kubeconfig.is_some() || self.in_cluster
+    }
 }
 
 /// What to do when what is known of the cluster is too old.

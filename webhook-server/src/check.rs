@@ -62,9 +62,8 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
 
 /// The kinds of objects that are looked at beside the one that is judged: by policies, and by what follows from them.
 pub(crate) fn reads(config: &Config) -> Vec<Read> {
-    let policies = config.policies.iter().flat_map(|configured| configured.about.reads).copied();
     let beside = if config.mutates() { beside::READS } else { &[] };
-    policies.chain(beside.iter().copied()).collect()
+    config.reads().into_iter().chain(beside.iter().copied()).collect()
 }
 
 /// The objects of these sources that policies look at, as the cluster. What cannot be read is said when it is judged.

@@ -52,7 +52,20 @@ impl Client {
     /// # Errors
     /// The connection fails.
     pub async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> anyhow::Result<(StatusCode, Bytes)> {
-        self.request("POST", path, body).await
+        self.post_with(path, &[], body).await
+    }
+
+    /// The same with more headers.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub async fn post_with(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        self.request("POST", path, headers, body).await
     }
 
     /// Gets a page, such as `/readyz`.
@@ -60,21 +73,23 @@ impl Client {
     /// # Errors
     /// The connection fails.
     pub async fn get(&mut self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
-        self.request("GET", path, Bytes::new()).await
+        self.request("GET", path, &[], Bytes::new()).await
     }
 
     async fn request(
         &mut self,
         method: &str,
         path: &str,
+        headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("content-type", "application/json")
-            .body(Full::new(body.into()))?;
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in
+            [("host", "localhost"), ("content-type", "application/json")].iter().chain(headers)
+        {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into()))?;
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();

@@ -3,13 +3,13 @@
 //! Nothing is asked of the API server while a request is judged. What is known is as old as the last word from it; when it
 //! has been silent for too long, what follows is a setting.
 
-mod metrics;
+pub(crate) mod metrics;
 mod store;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,8 +17,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use policy_core::path::printable;
 use policy_core::{Arena, Cluster, Field, Read, Undecided, Value};
+use tokio::sync::oneshot;
 
-use crate::args::WhenStale;
+use crate::args::{ClusterArgs, WhenStale};
 use store::{Contents, Store};
 
 /// How long a connection to the API server may take.
@@ -30,6 +31,8 @@ pub struct Watched {
     stores: Vec<Arc<Store>>,
     max_age: Duration,
     when_stale: WhenStale,
+    /// Ends the watches when it goes.
+    watching: OnceLock<oneshot::Sender<()>>,
 }
 
 /// What is known of one kind, for metrics.
@@ -60,7 +63,12 @@ impl Watched {
             }
         }
         let stores = kinds.into_iter().map(|(read, fields)| Arc::new(Store::new(read, fields)));
-        Watched { stores: stores.collect(), max_age, when_stale }
+        Watched { stores: stores.collect(), max_age, when_stale, watching: OnceLock::new() }
+    }
+
+    /// A cluster of which nothing is known yet of what these policies look at.
+    pub(crate) fn for_policies(config: &crate::config::Config, args: &ClusterArgs) -> Self {
+        Watched::new(config.reads(), Duration::from_secs(args.stale_after), args.when_stale)
     }
 
     /// A cluster that is just these objects, as an API server would have told them.
@@ -87,7 +95,7 @@ impl Watched {
         Ok(watched)
     }
 
-    /// Starts to watch every kind, on a thread of its own, so that long lists keep no review waiting, until the process ends.
+    /// Starts to watch every kind, on a thread of its own, so that long lists keep no review waiting, for as long as this is there.
     ///
     /// # Errors
     /// The kubeconfig, or where none is given the pod's service account, gives no client.
@@ -97,9 +105,16 @@ impl Watched {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(client(kubeconfig)).map_err(|error| anyhow::anyhow!(told(&error)))?;
         let stores = self.stores.clone();
+        let (watching, ended) = oneshot::channel();
+        drop(self.watching.set(watching));
         let watch = move || {
             let watches = stores.into_iter().map(|store| watch::forever(client.clone(), store, window));
-            runtime.block_on(futures_util::future::join_all(watches));
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = futures_util::future::join_all(watches) => {}
+                    _ = ended => {}
+                }
+            });
         };
         std::thread::Builder::new().name("cluster".to_owned()).spawn(watch)?;
         Ok(())
@@ -190,7 +205,7 @@ fn told(error: &anyhow::Error) -> String {
 ///
 /// # Errors
 /// The file cannot be read or is none; there is no service account; the client cannot be made of it.
-async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     let mut config = match kubeconfig {
         Some(path) => {
             let named = || format!("--kubeconfig {}", path.display());

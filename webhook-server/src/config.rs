@@ -1,18 +1,24 @@
-//! Which policies are asked, with which settings, and what is excepted: from the command line, from `policies.yaml`, or
-//! all of them.
+//! Which policies are asked, how strictly, with which settings and where, and what is excepted: from the command line, from
+//! `policies.yaml`, or all of them.
+
+mod namespaces;
+mod schema;
+mod written;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use policy_catalog::POLICIES;
-use policy_core::yaml::Position;
-use policy_core::{Arena, Configured, Entry, Field, Value, yaml};
+use policy_core::{About, Arena, Configured, Entry, Field, Read, Value, yaml};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::args::Selection;
-use crate::exceptions::{self, Exception, Exceptions};
+use crate::exceptions::Exceptions;
 use crate::input;
+use written::Wanted;
+
+pub use schema::schema;
 
 /// The name of the file that governs the directory it is in, where `check` and `demo` are given none.
 const NAME: &str = "policies.yaml";
@@ -22,41 +28,65 @@ const INTENDED: &str = "connectivity.yaml";
 /// Which policies are asked, and what is excepted of what they deny.
 #[derive(Default)]
 pub struct Config {
-    /// The policies, in the catalog's order.
+    /// The policies that are enforced, in the catalog's order.
     pub policies: Vec<Configured>,
-    /// The exceptions of these policies.
+    /// Those that are asked as well, but deny and change nothing, in the same order.
+    pub unenforced: Vec<Unenforced>,
+    /// The exceptions of all these policies.
     pub exceptions: Exceptions,
     /// Whether it was found in the one directory that is judged, so that all that it governs is seen.
     pub governs_all: bool,
     /// The policies that nobody named, and that can decide nothing without a cluster.
     pub unasked: Vec<&'static str>,
+    /// How each was asked for, for what is rendered of it.
+    pub listed: Vec<Listed>,
+    /// What of the cluster their namespace selectors need to know.
+    namespaces: Option<Read>,
 }
 
-/// `policies.yaml`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    #[expect(dead_code, reason = "read one by one, so that an error has its line")]
-    policies: Vec<IgnoredAny>,
-    #[expect(dead_code, reason = "read one by one, so that an error has its line")]
-    #[serde(default)]
-    exceptions: Option<Vec<IgnoredAny>>,
+/// What follows from a denial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The request is refused, and what the policy changes is changed.
+    #[default]
+    Enforce,
+    /// The request is admitted as it is; who asks is warned of what would be denied.
+    Warn,
+    /// The request is admitted as it is; the audit log, the webhook's log and its metrics are told what would be denied.
+    Audit,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with a name")]
-struct WrittenPolicy {
-    name: String,
-    #[serde(default)]
-    settings: serde_json::Value,
+impl Mode {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Warn => "warn",
+            Mode::Audit => "audit",
+        }
+    }
 }
 
-/// What a file says, before the command line adds to it.
-struct Wanted {
-    policies: Vec<(&'static Entry, String)>,
-    exceptions: Vec<Exception>,
-    /// Whether somebody chose these, or they are all there are.
-    chosen: bool,
+/// A policy that is asked, but not enforced.
+pub struct Unenforced {
+    /// [`Mode::Warn`] or [`Mode::Audit`].
+    pub mode: Mode,
+    /// The policy.
+    pub configured: Configured,
+}
+
+/// A policy as it was asked for.
+#[derive(Clone)]
+pub struct Listed {
+    /// The policy.
+    pub entry: &'static Entry,
+    /// What follows from its denials.
+    pub mode: Mode,
+    /// Its settings, as JSON; empty for the default.
+    pub settings: String,
+    /// The LabelSelector of the namespaces that it is asked about, as JSON; `None` for all.
+    pub namespace_selector: Option<String>,
 }
 
 impl Config {
@@ -74,7 +104,8 @@ impl Config {
         wanted.select(selection)
     }
 
-    /// As [`Config::load`]; where no file is named, the `policies.yaml` in the directory that is to be judged.
+    /// As [`Config::load`], for files; where none is named, the `policies.yaml` in the directory that is to be judged. What
+    /// a cluster would only note in its audit log is warned of: whoever checks files wants to see it.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -83,10 +114,18 @@ impl Config {
             [path] if selection.config.is_none() => in_directory(path),
             _ => None,
         };
-        let Some(file) = found else { return Config::load(selection, false) };
-        anstream::eprintln!("pratique: policies and exceptions as {} has them", file.display());
-        let config = Wanted::from_file(&file)?.select(selection)?;
-        Ok(Config { governs_all: true, ..config })
+        let mut config = match &found {
+            None => Config::load(selection, false)?,
+            Some(file) => {
+                anstream::eprintln!("pratique: policies and exceptions as {} has them", file.display());
+                Wanted::from_file(file)?.select(selection)?
+            }
+        };
+        config.governs_all = found.is_some();
+        for unenforced in &mut config.unenforced {
+            unenforced.mode = Mode::Warn;
+        }
+        Ok(config)
     }
 
     /// The configuration that stands in a text; `path` is how errors name it.
@@ -97,16 +136,33 @@ impl Config {
         let wanted = Wanted::parse(text, path).with_context(|| path.display().to_string())?;
         wanted.select(&Selection::default())
     }
-}
 
-impl Config {
+    /// The policies that are asked, enforced or not, by name.
+    pub fn asked(&self) -> Vec<&'static About> {
+        let unenforced = self.unenforced.iter().map(|unenforced| unenforced.configured.about);
+        let mut asked: Vec<_> = self.policies.iter().map(|policy| policy.about).chain(unenforced).collect();
+        asked.sort_by_key(|about| about.name);
+        asked
+    }
+
+    /// Their names.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.asked().into_iter().map(|about| about.name).collect()
+    }
+
+    /// What they look at in the cluster.
+    pub fn reads(&self) -> Vec<Read> {
+        let asked = self.asked();
+        asked.iter().flat_map(|about| about.reads).copied().chain(self.namespaces).collect()
+    }
+
     /// Whether any of the policies changes objects.
     pub fn mutates(&self) -> bool {
         self.policies.iter().any(|configured| configured.about.mutates)
     }
 }
 
-/// These policies, and no exception.
+/// These policies, enforced, and no exception.
 impl From<Vec<Configured>> for Config {
     fn from(policies: Vec<Configured>) -> Self {
         Config { policies, ..Config::default() }
@@ -154,52 +210,9 @@ pub fn find(name: &str) -> anyhow::Result<&'static Entry> {
 
 impl Wanted {
     fn all() -> Self {
-        let policies = POLICIES.iter().map(|entry| (entry, String::new())).collect();
-        Wanted { policies, exceptions: Vec::new(), chosen: false }
-    }
-
-    fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let named = || path.display().to_string();
-        let text = input::read_file(path).with_context(named)?;
-        Wanted::parse(&text, path).with_context(named)
-    }
-
-    fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
-        let arena = Arena::new();
-        let documents = yaml::documents(text);
-        let [document] = documents.as_slice() else {
-            bail!("must be one YAML document, is {}", documents.len())
-        };
-        let value = document
-            .decode(&arena)
-            .map_err(|error| anyhow::anyhow!("{}: {error}", error.position))?
-            .context("the file is empty")?;
-        let places = document.places();
-        let root = Field::root(value, &arena);
-        let at = |field: Field<'_>| places.of(&field.path());
-        Written::deserialize(value).map_err(|error| anyhow::anyhow!("{}: {error}", at(root)))?;
-        let mut policies: Vec<(&'static Entry, String)> = Vec::new();
-        for item in root.at("policies").items()? {
-            let policy: WrittenPolicy = decode(item, at(item))?;
-            let entry = find(&policy.name).with_context(|| at(item.at("name")).to_string())?;
-            if policies.iter().any(|(wanted, _)| wanted.about.name == entry.about.name) {
-                bail!("{}: policy `{}` is listed twice", at(item), policy.name);
-            }
-            let settings = policy.settings.to_string();
-            (entry.configure)(&settings).with_context(|| at(item.at("settings")).to_string())?;
-            policies.push((entry, settings));
-        }
-        policies.sort_by_key(|(entry, _)| entry.about.name);
-        let mut exceptions: Vec<Exception> = Vec::new();
-        for item in root.at("exceptions").items()? {
-            let written: exceptions::Written = decode(item, at(item))?;
-            let exception = written.check(path, at(item)).with_context(|| at(item).to_string())?;
-            if !policies.iter().any(|(entry, _)| entry.about.name == exception.policy) {
-                bail!("{}: policy `{}` is not listed under `policies`", at(item), exception.policy);
-            }
-            exceptions.push(exception);
-        }
-        Ok(Wanted { policies, exceptions, chosen: true })
+        let listed =
+            |entry| Listed { entry, mode: Mode::Enforce, settings: String::new(), namespace_selector: None };
+        Wanted { policies: POLICIES.iter().map(listed).collect(), exceptions: Vec::new(), chosen: false }
     }
 
     /// What the command line leaves of it, with the settings that it gives.
@@ -208,39 +221,57 @@ impl Wanted {
         let mut unasked = Vec::new();
         for name in &selection.policies {
             let entry = find(name)?;
-            if !wanted.iter().any(|(wanted, _)| wanted.about.name == entry.about.name) {
+            if !wanted.iter().any(|wanted| wanted.entry.about.name == entry.about.name) {
                 bail!("--policy {name}: the config file does not list it");
             }
         }
         if !selection.policies.is_empty() {
-            wanted.retain(|(entry, _)| selection.policies.iter().any(|name| name == entry.about.name));
+            wanted.retain(|wanted| selection.policies.iter().any(|name| name == wanted.entry.about.name));
         } else if !chosen {
-            let needy = wanted.extract_if(.., |(entry, _)| entry.about.needs_cluster);
-            unasked.extend(needy.map(|(entry, _)| entry.about.name));
+            let needy = wanted.extract_if(.., |wanted| wanted.entry.about.needs_cluster);
+            unasked.extend(needy.map(|needy| needy.entry.about.name));
         }
         for set in &selection.settings {
             let Some((name, settings)) = set.split_once('=') else {
                 bail!("--set {set}: must be NAME={{json}}");
             };
             let name = find(name).context("--set")?.about.name;
-            let Some((_, current)) = wanted.iter_mut().find(|(entry, _)| entry.about.name == name) else {
+            let Some(current) = wanted.iter_mut().find(|wanted| wanted.entry.about.name == name) else {
                 bail!("--set {name}: the policy is not among those that are asked");
             };
-            settings.clone_into(current);
+            settings.clone_into(&mut current.settings);
         }
         if wanted.is_empty() {
             bail!("no policy is listed, so that everything would be admitted");
         }
-        exceptions.retain(|exception| wanted.iter().any(|(entry, _)| entry.about.name == exception.policy));
-        let configure = |(entry, settings): &(&'static Entry, String)| {
-            anyhow::Ok(Configured { about: entry.about, policy: (entry.configure)(settings)? })
-        };
-        let policies = wanted.iter().map(configure).collect::<Result<_, _>>()?;
-        Ok(Config { policies, exceptions: Exceptions::new(exceptions), governs_all: false, unasked })
+        exceptions
+            .retain(|exception| wanted.iter().any(|wanted| wanted.entry.about.name == exception.policy));
+        let mut config = Config { unasked, exceptions: Exceptions::new(exceptions), ..Config::default() };
+        for listed in wanted {
+            config.add(listed)?;
+        }
+        Ok(config)
     }
 }
 
-fn decode<'a, T: Deserialize<'a>>(item: Field<'a>, at: Position) -> anyhow::Result<T> {
-    let value = item.value()?.copied().unwrap_or(Value::Null);
-    T::deserialize(value).map_err(|error| anyhow::anyhow!("{at}: {error}"))
+impl Config {
+    fn add(&mut self, listed: Listed) -> anyhow::Result<()> {
+        let about = listed.entry.about;
+        let mut policy = (listed.entry.configure)(&listed.settings)?;
+        if let Some(selector) = &listed.namespace_selector {
+            let limited = namespaces::Limited::new(policy, selector)?;
+            self.namespaces = self.namespaces.or(limited.reads());
+            policy = Box::new(limited);
+        }
+        let configured = Configured { about, policy };
+        match listed.mode {
+            Mode::Enforce => self.policies.push(configured),
+            mode => self.unenforced.push(Unenforced { mode, configured }),
+        }
+        self.listed.push(listed);
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

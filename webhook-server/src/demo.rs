@@ -79,10 +79,10 @@ struct Arrival {
 /// It cannot start, or an object cannot be read.
 pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
     let config = Config::load_for(&args.selection, std::slice::from_ref(&args.path))?;
-    let names: Vec<&str> = config.policies.iter().map(|configured| configured.about.name).collect();
+    let names = config.names();
     let travellers = read(args)?;
     // All that is sent is there already: a set is applied as a whole.
-    let reads = config.policies.iter().flat_map(|configured| configured.about.reads).copied();
+    let reads = config.reads();
     let stored = travellers.iter().filter(|traveller| traveller.user == USER).map(Traveller::stored);
     let named = stored.filter(|object| object.pointer("/metadata/name").is_some_and(Value::is_string));
     let cluster = Arc::new(Watched::holding(reads, named)?);

@@ -11,25 +11,37 @@ use jiff::tz::TimeZone;
 use policy_core::path::Segment;
 use policy_core::yaml::Position;
 use policy_core::{Field, FieldPath, Finding, Request, Undecided, Verdicts};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::workload::workloads;
 
 /// An exception as `policies.yaml` has it: one control of one policy, for one workload, in one place of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an exception")]
 pub(crate) struct Written {
+    /// The policy whose denial is excepted.
     policy: String,
+    /// Which part of the policy, as denials name it.
     control: String,
+    /// Where the workload lives.
     namespace: String,
+    /// `DaemonSet/falco`: the object itself, and the pods that it makes.
     workload: String,
+    /// Only findings in the container of that name, in whichever list.
     container: Option<String>,
+    /// Only findings in the volumes of these names. With neither, only findings in no container and no volume.
     #[serde(default)]
     volumes: Vec<String>,
+    /// Only these values of the field that was found, or paths of the node where it is a volume; any, if there are none.
     #[serde(default)]
     values: Vec<String>,
+    /// Why.
     reason: String,
+    /// Who answers for it.
     owner: String,
+    /// The last day on which it holds, in UTC: `2027-06-30`.
+    #[schemars(extend("format" = "date", "pattern" = r"^\d{4}-\d{2}-\d{2}$"))]
     expires: String,
 }
 

@@ -14,13 +14,16 @@ pub mod config;
 pub mod connectivity;
 pub mod demo;
 pub mod exceptions;
+pub mod files;
 pub mod input;
+pub mod judge;
 pub mod metrics;
 pub mod objects;
 pub mod policies;
 pub mod render;
 pub mod report;
 pub mod serve;
+pub mod telemetry;
 pub mod tls;
 pub mod webhook;
 

@@ -1,24 +1,25 @@
 //! What the webhook counts, as Prometheus reads it. Its labels have few values, whatever is sent.
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
 use hyper_util::rt::TokioTimer;
-use policy_core::{Half, Operation, Outcome};
+use policy_core::{Half, Operation, Outcome, Request};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustls::pki_types::CertificateDer;
 
 use crate::cluster::Watched;
+use crate::cluster::metrics::Shown;
+use crate::judge::Said;
+use crate::tls::Validity;
 
 /// The content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,6 +30,11 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    watched: Shown,
+    config_ok: Gauge,
+    config_since: Gauge,
+    verdicts: Family<Verdict, Counter>,
+    undecided: Family<Policy, Counter>,
     reviews: Family<Review, Counter>,
     refusals: Family<Refusal, Counter>,
     excepted: Family<Control, Counter>,
@@ -45,6 +51,21 @@ struct Review {
     outcome: &'static str,
 }
 
+/// The kinds are those that the policy judges.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Verdict {
+    policy: &'static str,
+    mode: &'static str,
+    operation: &'static str,
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Policy {
+    policy: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refusal {
     code: u16,
@@ -57,13 +78,36 @@ struct Control {
     control: String,
 }
 
-impl Metrics {
-    /// All at nothing; what is known of a cluster that is watched is counted as it is when somebody asks.
-    pub fn new(watched: Option<Arc<Watched>>) -> Self {
+/// All at nothing.
+impl Default for Metrics {
+    fn default() -> Self {
         let mut registry = Registry::with_prefix("pratique");
-        if let Some(watched) = watched {
-            registry.register_collector(Box::new(watched));
-        }
+        let watched = Shown::default();
+        registry.register_collector(Box::new(watched.clone()));
+        let config_ok = Gauge::default();
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the configuration was taken the last time it changed: 1, or 0, and the one before is in force",
+            config_ok.clone(),
+        );
+        let config_since = Gauge::default();
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration that is in force was taken, in seconds since 1970",
+            config_since.clone(),
+        );
+        let verdicts = Family::default();
+        registry.register(
+            "verdicts",
+            "What each policy said of a review, before its mode was looked at",
+            verdicts.clone(),
+        );
+        let undecided = Family::default();
+        registry.register(
+            "undecided",
+            "Reviews that a policy could not decide, and so denies",
+            undecided.clone(),
+        );
         let reviews = Family::default();
         registry.register("reviews", "Reviews that were answered", reviews.clone());
         let refusals = Family::default();
@@ -97,6 +141,11 @@ impl Metrics {
         );
         Metrics(Arc::new(Inner {
             registry,
+            watched,
+            config_ok,
+            config_since,
+            verdicts,
+            undecided,
             reviews,
             refusals,
             excepted,
@@ -106,13 +155,41 @@ impl Metrics {
             certificate_failures,
         }))
     }
+}
+
+impl Metrics {
+    /// What is known of this cluster is counted as it is when somebody asks.
+    pub(crate) fn watch(&self, watched: Option<Arc<Watched>>) {
+        *self.0.watched.0.write().unwrap_or_else(PoisonError::into_inner) = watched;
+    }
+
+    /// Says whether the configuration could be taken that is there now.
+    pub(crate) fn config(&self, taken: bool) {
+        self.0.config_ok.set(i64::from(taken));
+        if taken {
+            self.0.config_since.set(jiff::Timestamp::now().as_second());
+        }
+    }
+
+    /// Counts what one policy said of a review.
+    pub(crate) fn said(&self, said: &Said, request: &Request<'_>) {
+        let kinds = said.about.scope.resources.iter().map(|resource| resource.kind);
+        let labels = Verdict {
+            policy: said.about.name,
+            mode: said.mode.as_str(),
+            operation: request.operation.as_str(),
+            kind: kinds.into_iter().find(|kind| *kind == request.kind.name).unwrap_or("other"),
+            outcome: said.outcome.as_str(),
+        };
+        self.0.verdicts.get_or_create(&labels).inc();
+        if said.undecided {
+            self.0.undecided.get_or_create(&Policy { policy: said.about.name }).inc();
+        }
+    }
 
     /// Counts a review that was answered.
     pub(crate) fn review(&self, half: Half, operation: Operation, outcome: Outcome, took: Duration) {
-        let half = match half {
-            Half::Mutate => "mutate",
-            Half::Validate => "validate",
-        };
+        let half = half.as_str();
         let labels = Review { half, operation: operation.as_str(), outcome: outcome.as_str() };
         self.0.reviews.get_or_create(&labels).inc();
         self.0.duration.observe(took.as_secs_f64());
@@ -139,14 +216,8 @@ impl Metrics {
     }
 
     /// Says when the certificate that is served ends.
-    ///
-    /// # Errors
-    /// It cannot be read as X.509.
-    pub fn certificate(&self, certificate: &CertificateDer<'_>) -> anyhow::Result<()> {
-        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
-            .context("certificate: it cannot be read as X.509")?;
-        self.0.certificate.set(parsed.validity().not_after.timestamp());
-        Ok(())
+    pub(crate) fn certificate(&self, validity: Validity) {
+        self.0.certificate.set(validity.not_after);
     }
 
     /// All of it, in the OpenMetrics text format.
@@ -175,7 +246,7 @@ impl Metrics {
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
         tokio::spawn(async move {
             if let Err(error) = server.serve(router.into_make_service()).await {
-                anstream::eprintln!("pratique: metrics are no longer served: {error}");
+                tracing::error!("metrics are no longer served: {error}");
             }
         });
         Ok(())

@@ -1,4 +1,6 @@
-//! `pratique policies`: what there is to choose from.
+//! `pratique policies`: what there is to choose from, and what asks it in a cluster.
+
+mod register;
 
 use std::io::Write as _;
 
@@ -9,16 +11,30 @@ use serde_json::json;
 use crate::args::{End, Output, PoliciesArgs};
 use crate::config;
 
+pub use register::{exempt, kubewarden, webhook_configuration};
+
 /// Runs the command.
 ///
 /// # Errors
-/// There is no such policy, or standard output is closed.
+/// There is no such policy, a configuration that cannot be used, or standard output is closed.
 pub fn run(args: &PoliciesArgs) -> anyhow::Result<End> {
+    let mut out = anstream::stdout();
+    if args.schema {
+        writeln!(out, "{}", serde_json::to_string_pretty(&config::schema())?)?;
+        return Ok(End::Well);
+    }
+    if args.webhook_configuration {
+        write!(out, "{}", webhook_configuration(&args.registration)?)?;
+        return Ok(End::Well);
+    }
+    if let Some(registry) = &args.kubewarden {
+        write!(out, "{}", kubewarden(&args.registration, registry)?)?;
+        return Ok(End::Well);
+    }
     let entries: Vec<&Entry> = match &args.name {
         Some(name) => vec![config::find(name)?],
         None => POLICIES.iter().collect(),
     };
-    let mut out = anstream::stdout();
     match (args.output, args.name.is_some()) {
         (Output::Json, _) => {
             let list: Vec<_> = entries.iter().map(|entry| describe(entry)).collect();

@@ -1,10 +1,13 @@
 //! `pratique serve`: the webhook as a process, on TLS, from its start to the last answer.
 
+mod reload;
+
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
@@ -13,11 +16,14 @@ use hyper_util::rt::TokioTimer;
 use policy_core::About;
 use rustls::ServerConfig;
 
-use crate::args::{ClusterArgs, End, ServeArgs};
-use crate::cluster::Watched;
+use crate::args::{End, ServeArgs, TlsArgs};
+use crate::cluster::{Watched, client};
 use crate::config::Config;
-use crate::tls::Identity;
-use crate::tls::reload::Files;
+use crate::files::Files;
+use crate::telemetry::{self, Traces};
+use crate::tls::clients::{Acceptor, Clients};
+use crate::tls::managed::{Lives, Managed, now};
+use crate::tls::{Identity, Served};
 use crate::webhook::Webhook;
 
 /// How long what is in flight may take after the last request was accepted. With the draining before it, it fits the
@@ -40,12 +46,26 @@ impl Server {
     /// # Errors
     /// The listener is unusable.
     pub fn start(listener: TcpListener, config: Arc<ServerConfig>, router: Router) -> anyhow::Result<Self> {
+        Server::start_for(None, listener, config, router)
+    }
+
+    /// The same; where these clients are given, requests say whether they are theirs.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_for(
+        clients: Option<Clients>,
+        listener: TcpListener,
+        config: Arc<ServerConfig>,
+        router: Router,
+    ) -> anyhow::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let handle = Handle::new();
-        // Nagle's algorithm would hold back the last part of a handshake or an answer for 40 ms.
         let tls = RustlsConfig::from_config(config);
+        // Nagle's algorithm would hold back the last part of a handshake or an answer for 40 ms.
         let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
+        let acceptor = Acceptor { tls: acceptor, clients };
         let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
         server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
@@ -68,30 +88,27 @@ impl Server {
 /// # Errors
 /// It cannot start: bad settings, bad certificate, an address in use.
 pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
-    let given = args.cluster.kubeconfig.is_some() || args.cluster.in_cluster;
-    let config = Config::load(&args.selection, given)?;
+    // It writes what is left when it goes.
+    let _log = telemetry::log(args.log_format);
+    let given = args.cluster.is_given();
     // Before they are read, so that no change of them is missed.
-    let files =
-        args.tls_cert.as_deref().zip(args.tls_key.as_deref()).map(|(cert, key)| Files::new(cert, key));
-    let identity = match (&args.tls_cert, &args.tls_key) {
-        (Some(cert), Some(key)) => Identity::from_files(cert, key)?,
-        _ => {
-            let identity = Identity::for_loopback(args.listen.ip())?;
-            anstream::eprintln!("pratique: made a certificate for localhost that nobody else trusts");
-            identity
-        }
-    };
-    let names: Vec<&str> = config.policies.iter().map(|configured| configured.about.name).collect();
+    let policies = args.selection.config.clone().map(|file| Files::new([file]));
+    let certificate = Certificate::of(args)?;
+    let config = Config::load(&args.selection, given)?;
+    let (names, reads) = (config.names().join(", "), reload::fields(&config.reads()));
     if !given {
         warn_of_ignorance(&config);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let webhook = match given {
-        true => watch(config, &args.cluster)?,
+        true => {
+            let watched = Watched::for_policies(&config, &args.cluster);
+            watched.start(args.cluster.kubeconfig.as_deref())?;
+            Webhook::watching(config, Arc::new(watched))
+        }
         false => Webhook::new(config),
     };
-    webhook.metrics().certificate(identity.chain.first().context("certificate: the chain is empty")?)?;
-    let tls = identity.server()?;
+    webhook.metrics().config(true);
     let listener = TcpListener::bind(args.listen).with_context(|| format!("--listen {}", args.listen))?;
     let metrics = args
         .metrics_listen
@@ -99,51 +116,118 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     let metrics = metrics.transpose()?;
     runtime.block_on(async {
         let mut end = Signals::new()?;
-        let server = Server::start(listener, tls, webhook.router())?;
-        anstream::eprintln!("pratique: serving {} on https://{}", names.join(", "), server.address);
-        if let Some(files) = files {
-            tokio::spawn(files.watch(server.tls.clone(), webhook.metrics().clone()));
+        if let Some(endpoint) = &args.otlp_endpoint {
+            webhook.trace(Traces::to(endpoint)?);
+        }
+        let server = certificate.serve(args, listener, &webhook).await?;
+        tracing::info!("serving {names} on https://{}", server.address);
+        if let Some(files) = policies {
+            tokio::spawn(reload::follow(files, args.clone(), webhook.clone(), reads));
         }
         if let Some(listener) = metrics {
-            anstream::eprintln!("pratique: metrics on http://{}/metrics", listener.local_addr()?);
+            tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
             webhook.metrics().serve(listener)?;
         }
         end.wait().await;
         webhook.set_ready(false);
-        anstream::eprintln!("pratique: shutting down, no longer ready");
+        tracing::info!("shutting down, no longer ready");
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(args.drain)) => {}
             () = end.wait() => {}
         }
         server.stop().await
     })?;
+    if let Some(traces) = webhook.traces() {
+        traces.end();
+    }
     Ok(End::Well)
 }
 
-/// A webhook that watches the cluster.
-fn watch(config: Config, args: &ClusterArgs) -> anyhow::Result<Webhook> {
-    let reads = config.policies.iter().flat_map(|configured| configured.about.reads).copied();
-    let watched = Watched::new(reads, Duration::from_secs(args.stale_after), args.when_stale);
-    watched.start(args.kubeconfig.as_deref())?;
-    let watched = Arc::new(watched);
-    Ok(Webhook::watching(config, watched))
+/// Where the certificate comes from.
+enum Certificate {
+    /// Files, and what was in them when they were last looked at.
+    Files { cert: PathBuf, key: PathBuf, files: Files },
+    /// A Secret that is looked after, of the Service of that namespace and name.
+    Service(String, String),
+    /// Nowhere: it is made, and nobody else trusts it.
+    Loopback,
+}
+
+impl Certificate {
+    fn of(args: &ServeArgs) -> anyhow::Result<Self> {
+        let TlsArgs { tls_cert, tls_key, tls_service, client_ca, .. } = &args.tls;
+        Ok(match (tls_cert, tls_key, tls_service) {
+            (Some(cert), Some(key), _) => {
+                let files = Files::new([cert, key].into_iter().chain(client_ca).cloned());
+                Certificate::Files { cert: cert.clone(), key: key.clone(), files }
+            }
+            (_, _, Some((namespace, name))) => {
+                ensure!(
+                    args.cluster.is_given(),
+                    "--tls-service needs a cluster: --in-cluster or --kubeconfig"
+                );
+                Certificate::Service(namespace.clone(), name.clone())
+            }
+            _ => Certificate::Loopback,
+        })
+    }
+
+    /// Serves with it, and with what becomes of it.
+    async fn serve(
+        self,
+        args: &ServeArgs,
+        listener: TcpListener,
+        webhook: &Webhook,
+    ) -> anyhow::Result<Server> {
+        let clients = args.tls.client_ca.as_deref().map(|ca| Clients::new(ca, &args.tls.client_names));
+        let managed = match &self {
+            Certificate::Service(namespace, name) => {
+                let client = client(args.cluster.kubeconfig.as_deref()).await?;
+                let managed =
+                    Managed::new(client, namespace, name, &args.tls.webhook_configuration, Lives::default());
+                Some(managed.also_for(&args.tls.tls_names))
+            }
+            _ => None,
+        };
+        let identity = match (&self, &managed) {
+            (_, Some(managed)) => managed.round(now()).await.context("--tls-service")?,
+            (Certificate::Files { cert, key, .. }, _) => Identity::from_files(cert, key)?,
+            _ => {
+                tracing::info!("made a certificate for localhost that nobody else trusts");
+                Identity::for_loopback(args.listen.ip())?
+            }
+        };
+        let chain = identity.chain.clone();
+        webhook.set_certificate(identity.validity()?);
+        let tls = identity.server_for(clients.as_ref())?;
+        let server = Server::start_for(clients.clone(), listener, tls, webhook.router())?;
+        let served = Served { config: server.tls.clone(), clients, webhook: webhook.clone() };
+        match (self, managed) {
+            (_, Some(managed)) => drop(tokio::spawn(managed.keep(served, chain))),
+            (Certificate::Files { cert, key, files }, _) => {
+                drop(tokio::spawn(async move { served.follow(files, &cert, &key).await }));
+            }
+            _ => {}
+        }
+        Ok(server)
+    }
 }
 
 /// Says what policies cannot do without a cluster.
 fn warn_of_ignorance(config: &Config) {
     for name in &config.unasked {
-        anstream::eprintln!(
-            "pratique: {name} is not asked: it can decide nothing without a cluster (--kubeconfig, --in-cluster)"
+        tracing::warn!(
+            "{name} is not asked: it can decide nothing without a cluster (--kubeconfig, --in-cluster)"
         );
     }
-    for configured in config.policies.iter().filter(|configured| !configured.about.reads.is_empty()) {
-        let About { name, reads, needs_cluster, .. } = configured.about;
+    for about in config.asked().into_iter().filter(|about| !about.reads.is_empty()) {
+        let About { name, reads, needs_cluster, .. } = about;
         let kinds: Vec<&str> = reads.iter().map(|read| read.kind).collect();
         let follows = match needs_cluster {
             true => "denies what it is asked, for it cannot look up",
             false => "does without what it would look up:",
         };
-        anstream::eprintln!("pratique: no cluster is known here: {name} {follows} {}", kinds.join(", "));
+        tracing::warn!("no cluster is known here: {name} {follows} {}", kinds.join(", "));
     }
 }
 

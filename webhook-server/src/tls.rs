@@ -1,16 +1,22 @@
 //! Certificates and what is negotiated with them.
 
-pub(crate) mod reload;
+pub mod clients;
+pub mod managed;
 
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use axum_server::tls_rustls::RustlsConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::files::Files;
+use crate::webhook::Webhook;
+use clients::Clients;
 
 /// A certificate chain and its key.
 #[derive(Debug)]
@@ -27,13 +33,9 @@ impl Identity {
     /// # Errors
     /// A file that cannot be read, or has no certificate or no key in it.
     pub fn from_files(cert: &Path, key: &Path) -> anyhow::Result<Self> {
-        let named = |path: &Path| format!("certificate: {}", path.display());
-        let chain: Vec<_> =
-            CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).with_context(|| named(cert))?;
-        if chain.is_empty() {
-            bail!("certificate: {}: no PEM certificate in it", cert.display());
-        }
-        let key = PrivateKeyDer::from_pem_file(key).with_context(|| named(key))?;
+        let chain = certificates(cert)?;
+        let named = || format!("certificate: {}", key.display());
+        let key = PrivateKeyDer::from_pem_file(key).with_context(named)?;
         Ok(Identity { chain, key })
     }
 
@@ -43,7 +45,9 @@ impl Identity {
     /// `ip` is not a loopback address: a webhook that others reach needs a certificate that they trust.
     pub fn for_loopback(ip: IpAddr) -> anyhow::Result<Self> {
         if !ip.is_loopback() {
-            bail!("--listen {ip}: without --tls-cert and --tls-key only a loopback address can be served");
+            bail!(
+                "--listen {ip}: without --tls-cert and --tls-key, or --tls-service, only a loopback address can be served"
+            );
         }
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).context("certificate")?;
@@ -56,13 +60,121 @@ impl Identity {
     /// # Errors
     /// The key is not the certificate's.
     pub fn server(self) -> anyhow::Result<Arc<ServerConfig>> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+        self.server_for(None)
+    }
+
+    /// The same; where these clients are given, callers are asked for a certificate.
+    ///
+    /// # Errors
+    /// As [`Identity::server`].
+    pub fn server_for(self, clients: Option<&Clients>) -> anyhow::Result<Arc<ServerConfig>> {
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?;
+        let config = match clients {
+            Some(clients) => config.with_client_cert_verifier(clients.verifier()?),
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config
             .with_single_cert(self.chain, self.key)
             .context("certificate: the key and the certificate do not belong together")?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
+    }
+
+    /// How long it may be used.
+    ///
+    /// # Errors
+    /// There is no certificate, or it cannot be read as X.509.
+    pub fn validity(&self) -> anyhow::Result<Validity> {
+        Validity::of(self.chain.first().context("certificate: the chain is empty")?)
+    }
+}
+
+/// From when until when a certificate may be used, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: i64,
+    /// The last.
+    pub not_after: i64,
+}
+
+impl Validity {
+    /// That of a certificate.
+    ///
+    /// # Errors
+    /// It cannot be read as X.509.
+    pub fn of(certificate: &CertificateDer<'_>) -> anyhow::Result<Self> {
+        let parsed = x509_parser::parse_x509_certificate(certificate);
+        let (_, parsed) = parsed.context("certificate: it cannot be read as X.509")?;
+        let validity = parsed.validity();
+        Ok(Validity {
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+        })
+    }
+
+    /// What is the matter with it at a time, if anything is.
+    pub fn problem(&self, now: i64) -> Option<&'static str> {
+        match self {
+            Validity { not_after, .. } if now > *not_after => {
+                Some("the certificate that is served has expired")
+            }
+            Validity { not_before, .. } if now < *not_before => {
+                Some("the certificate that is served is not valid yet")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The certificates in a PEM file.
+///
+/// # Errors
+/// It cannot be read, or has none in it.
+pub(crate) fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let named = || format!("certificate: {}", file.display());
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(file).and_then(Iterator::collect).with_context(named)?;
+    if found.is_empty() {
+        bail!("certificate: {}: no PEM certificate in it", file.display());
+    }
+    Ok(found)
+}
+
+/// A server whose certificate can be replaced while it serves, and the webhook behind it that must know how long that lasts.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) config: RustlsConfig,
+    pub(crate) clients: Option<Clients>,
+    pub(crate) webhook: Webhook,
+}
+
+impl Served {
+    /// Shows that certificate from now on to whoever connects.
+    ///
+    /// # Errors
+    /// It cannot be used; what was shown before goes on being shown.
+    pub(crate) fn show(&self, identity: Identity) -> anyhow::Result<()> {
+        let validity = identity.validity()?;
+        self.config.reload_from_config(identity.server_for(self.clients.as_ref())?);
+        self.webhook.set_certificate(validity);
+        Ok(())
+    }
+
+    /// Shows what is in the files, whenever that changes. A pair that is half written, or does not belong together, is left
+    /// alone and counted.
+    pub(crate) async fn follow(self, mut files: Files, cert: &Path, key: &Path) {
+        loop {
+            files.changed().await;
+            match Identity::from_files(cert, key).and_then(|identity| self.show(identity)) {
+                Ok(()) => tracing::info!("serving the new certificate of {}", cert.display()),
+                Err(error) => {
+                    self.webhook.metrics().certificate_failed();
+                    tracing::error!("the certificate is not replaced: {error:#}");
+                }
+            }
+        }
     }
 }
 
@@ -71,13 +183,19 @@ impl Identity {
 /// # Errors
 /// One of them is no certificate.
 pub fn trusting(certificates: &[CertificateDer<'static>]) -> anyhow::Result<Arc<ClientConfig>> {
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(certificates)?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// # Errors
+/// One of them is no certificate.
+fn roots(certificates: &[CertificateDer<'static>]) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
         roots.add(certificate.clone())?;
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(roots)
 }

@@ -5,8 +5,8 @@ mod wire;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -15,12 +15,16 @@ use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use policy_core::path::excerpt;
-use policy_core::{Arena, Cluster, Half, NoCluster, Review, admit, case};
+use policy_core::{Arena, Cluster, Half, NoCluster, Review, case};
 use tokio::sync::Semaphore;
 
 use crate::cluster::Watched;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::telemetry::{Asked, Trace, Traces};
+use crate::tls::Validity;
+use crate::tls::clients::Caller;
+use crate::tls::managed::now;
 use room::Room;
 use wire::{Refusal, check_headers, read_body, timeout};
 
@@ -36,15 +40,24 @@ const KEPT: usize = 256 * 1024;
 pub struct Webhook(Arc<Inner>);
 
 struct Inner {
+    /// What is asked now; replaced as a whole.
+    rules: RwLock<Arc<Rules>>,
+    metrics: Metrics,
+    traces: OnceLock<Traces>,
+    ready: AtomicBool,
+    /// How long the certificate that is served may be used, where there is one.
+    certificate: RwLock<Option<Validity>>,
+    /// One permit for each large review that may be judged at a time: they take the memory.
+    large: Arc<Semaphore>,
+    room: Room,
+}
+
+/// Which policies, and what they know: together, for policies that are new may look at what was not watched before.
+struct Rules {
     config: Config,
     cluster: Arc<dyn Cluster + Send + Sync>,
     /// The same cluster, where it is watched: until it is known, nobody is welcome.
     watched: Option<Arc<Watched>>,
-    metrics: Metrics,
-    ready: AtomicBool,
-    /// One permit for each large review that may be judged at a time: they take the memory.
-    large: Arc<Semaphore>,
-    room: Room,
 }
 
 impl Webhook {
@@ -55,20 +68,59 @@ impl Webhook {
 
     /// A webhook that asks these policies about objects in that cluster.
     pub fn with_cluster(config: impl Into<Config>, cluster: Arc<dyn Cluster + Send + Sync>) -> Self {
-        Webhook::make(config.into(), cluster, None)
+        Webhook::make(Rules { config: config.into(), cluster, watched: None })
     }
 
     /// The same in a cluster that is watched: the webhook is ready once that is known.
     pub fn watching(config: impl Into<Config>, watched: Arc<Watched>) -> Self {
-        Webhook::make(config.into(), watched.clone(), Some(watched))
+        Webhook::make(Rules::watching(config.into(), watched))
     }
 
-    fn make(config: Config, cluster: Arc<dyn Cluster + Send + Sync>, watched: Option<Arc<Watched>>) -> Self {
+    fn make(rules: Rules) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let large = Arc::new(Semaphore::new(processors));
-        let metrics = Metrics::new(watched.clone());
-        let (ready, room) = (AtomicBool::new(true), Room::new());
-        Webhook(Arc::new(Inner { config, cluster, watched, metrics, ready, large, room }))
+        let metrics = Metrics::default();
+        metrics.watch(rules.watched.clone());
+        Webhook(Arc::new(Inner {
+            rules: RwLock::new(Arc::new(rules)),
+            metrics,
+            traces: OnceLock::new(),
+            ready: AtomicBool::new(true),
+            certificate: RwLock::new(None),
+            large: Arc::new(Semaphore::new(processors)),
+            room: Room::new(),
+        }))
+    }
+
+    /// Asks other policies from now on; what is being judged is judged to its end as it began. `watched` is the cluster that
+    /// they know, if it is another.
+    pub(crate) fn replace(&self, config: Config, watched: Option<Arc<Watched>>) {
+        let before = self.rules();
+        let rules = match watched {
+            Some(watched) => Rules::watching(config, watched),
+            None => Rules { config, cluster: before.cluster.clone(), watched: before.watched.clone() },
+        };
+        self.0.metrics.watch(rules.watched.clone());
+        *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Says where traces go; the first time counts.
+    pub(crate) fn trace(&self, traces: Traces) {
+        drop(self.0.traces.set(traces));
+    }
+
+    /// Where they go, if they go anywhere.
+    pub(crate) fn traces(&self) -> Option<&Traces> {
+        self.0.traces.get()
+    }
+
+    /// Says how long the certificate that is served may be used: without a valid one nobody can call.
+    pub(crate) fn set_certificate(&self, validity: Validity) {
+        self.0.metrics.certificate(validity);
+        *self.0.certificate.write().unwrap_or_else(PoisonError::into_inner) = Some(validity);
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        self.0.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
@@ -100,16 +152,20 @@ impl Webhook {
         self.0.ready.store(ready, Ordering::SeqCst);
     }
 
+    /// Whether it can judge what it is asked: it is not about to end, the cluster is known, and callers can trust it.
     fn readyz(&self) -> (StatusCode, String) {
-        let unknown = self.0.watched.as_ref().map(|watched| watched.unknown()).unwrap_or_default();
-        match (self.0.ready.load(Ordering::SeqCst), unknown.as_slice()) {
-            (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned()),
-            (true, []) => (StatusCode::OK, "ok\n".to_owned()),
-            (true, kinds) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("the cluster is not known yet: {}\n", kinds.join(", ")),
-            ),
-        }
+        let unknown = self.rules().watched.as_ref().map(|watched| watched.unknown()).unwrap_or_default();
+        let certificate = *self.0.certificate.read().unwrap_or_else(PoisonError::into_inner);
+        let problem = if !self.0.ready.load(Ordering::SeqCst) {
+            "shutting down".to_owned()
+        } else if !unknown.is_empty() {
+            format!("the cluster is not known yet: {}", unknown.join(", "))
+        } else if let Some(problem) = certificate.and_then(|validity| validity.problem(now())) {
+            problem.to_owned()
+        } else {
+            return (StatusCode::OK, "ok\n".to_owned());
+        };
+        (StatusCode::SERVICE_UNAVAILABLE, problem + "\n")
     }
 
     async fn all(self, half: Half, request: Request) -> Result<Response, Refusal> {
@@ -117,45 +173,67 @@ impl Webhook {
     }
 
     async fn one(self, half: Half, Path(name): Path<String>, request: Request) -> Result<Response, Refusal> {
-        self.review(half, Some(&name), request).await
+        self.review(half, Some(name), request).await
     }
 
     /// Answers, and counts what is not answered.
-    async fn review(self, half: Half, name: Option<&str>, request: Request) -> Result<Response, Refusal> {
-        let answered = match name.map(|name| self.find(name)).transpose() {
-            Ok(policy) => self.respond(half, policy, request).await,
+    async fn review(self, half: Half, name: Option<String>, request: Request) -> Result<Response, Refusal> {
+        let no_traces = Traces::default();
+        let trace = self.0.traces.get().unwrap_or(&no_traces).start(half, request.headers());
+        let asked = Asking { webhook: self.clone(), rules: self.rules(), half, name };
+        let answered = match asked.check(&request) {
+            Ok(()) => asked.respond(request, trace).await,
             Err(refusal) => Err(refusal),
         };
         answered.inspect_err(|refusal| self.0.metrics.refusal(refusal.status))
     }
+}
 
-    /// Where the policy of that name is.
-    fn find(&self, name: &str) -> Result<usize, Refusal> {
-        let index = self.0.config.policies.iter().position(|configured| configured.about.name == name);
-        index.ok_or_else(|| {
-            Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(name)))
-        })
+impl Rules {
+    fn watching(config: Config, watched: Arc<Watched>) -> Self {
+        Rules { config, cluster: watched.clone(), watched: Some(watched) }
+    }
+}
+
+/// One call, and the rules that hold for it to its end.
+#[derive(Clone)]
+struct Asking {
+    webhook: Webhook,
+    rules: Arc<Rules>,
+    half: Half,
+    /// The one policy that is asked; all, if there is none.
+    name: Option<String>,
+}
+
+impl Asking {
+    /// Whether this caller may ask for this policy.
+    fn check(&self, request: &Request) -> Result<(), Refusal> {
+        if request.extensions().get() == Some(&Caller::Stranger) {
+            let reason = "a client certificate of the API server is wanted (--client-ca)";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
+        }
+        match &self.name {
+            Some(name) if self.rules.config.only(name).is_none() => {
+                Err(Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(name))))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the review within the caller's deadline, judges it, and answers.
-    async fn respond(
-        &self,
-        half: Half,
-        policy: Option<usize>,
-        request: Request,
-    ) -> Result<Response, Refusal> {
+    async fn respond(self, request: Request, mut trace: Trace) -> Result<Response, Refusal> {
         check_headers(request.headers())?;
         let version = request.version();
         let timeout = timeout(request.uri().query());
+        let webhook = self.webhook.clone();
         let answered = async {
-            let (body, share) = read_body(request.into_body(), &self.0.room).await?;
+            let (body, share) = read_body(request.into_body(), &webhook.0.room).await?;
             if body.len() <= LARGE {
-                return self.answer(half, policy, &body);
+                return self.answer(&body, &mut trace);
             }
-            let webhook = self.clone();
             // Waits its turn within the caller's deadline; what it holds goes when the work is done, not when the caller is.
             let permit = webhook.0.large.clone().acquire_owned().await.map_err(|_| Refusal::panicked())?;
-            let judge = move || (webhook.answer(half, policy, &body), permit, share).0;
+            let judge = move || (self.answer(&body, &mut trace), permit, share).0;
             let judged = tokio::task::spawn_blocking(judge).await;
             judged.unwrap_or_else(|_| Err(Refusal::panicked()))
         };
@@ -163,7 +241,7 @@ impl Webhook {
             Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("not answered within {timeout:?}")))
         })?;
         let mut response = ([(header::CONTENT_TYPE, "application/json")], answer).into_response();
-        if version <= Version::HTTP_11 && !self.0.ready.load(Ordering::Relaxed) {
+        if version <= Version::HTTP_11 && !webhook.0.ready.load(Ordering::Relaxed) {
             // The caller closes the connection itself: were it closed from here, a request on its way would be lost.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -171,32 +249,42 @@ impl Webhook {
     }
 
     /// Decodes, judges and encodes: no waiting, no I/O. A panic is a bug, and an error to the API server.
-    fn answer(&self, half: Half, policy: Option<usize>, body: &[u8]) -> Result<String, Refusal> {
-        let Config { policies, exceptions, .. } = &self.0.config;
-        let policies = match policy.and_then(|index| policies.get(index)) {
-            Some(one) => std::slice::from_ref(one),
-            None => policies,
-        };
+    fn answer(&self, body: &[u8], trace: &mut Trace) -> Result<String, Refusal> {
         let since = Instant::now();
         let judged = catch_unwind(AssertUnwindSafe(|| {
             with_arena(|arena| {
                 let review = Review::decode(body, arena).map_err(Refusal::unreadable)?;
-                let mut verdicts = admit(policies, &review.request, &*self.0.cluster, half);
-                if let Some(fault) = verdicts.fault {
-                    self.0.metrics.faulty_patch();
-                    return Err(Refusal::faulty(&fault));
-                }
-                verdicts.keep(half);
-                for excepted in exceptions.apply(&review.request, &mut verdicts) {
-                    self.0.metrics.excepted(excepted.policy, &excepted.exception.control);
-                }
-                let answer = review.answer(&verdicts, half);
-                let outcome = case::outcome(&verdicts);
-                self.0.metrics.review(half, review.request.operation, outcome, since.elapsed());
-                Ok(answer)
+                self.judge(&review, since, trace)
             })
         }));
-        judged.unwrap_or_else(|_| Err(Refusal::panicked()))
+        let judged = judged.unwrap_or_else(|_| Err(Refusal::panicked()));
+        judged.inspect_err(|refusal| trace.fail(&refusal.reason))
+    }
+
+    fn judge(&self, review: &Review<'_>, since: Instant, trace: &mut Trace) -> Result<String, Refusal> {
+        let metrics = &self.webhook.0.metrics;
+        let Rules { config, cluster, .. } = &*self.rules;
+        let choice = self.name.as_ref().map_or(Some(config.all()), |name| config.only(name));
+        let choice = choice.ok_or_else(Refusal::panicked)?;
+        let mut judged = choice.judge(&review.request, &**cluster, self.half);
+        if let Some(fault) = judged.verdicts.fault {
+            metrics.faulty_patch();
+            return Err(Refusal::faulty(&fault));
+        }
+        judged.keep(self.half);
+        for excepted in &judged.excepted {
+            metrics.excepted(excepted.policy, &excepted.exception.control);
+        }
+        let asked = Asked { half: self.half, request: &review.request };
+        asked.log(&judged.said);
+        for said in &judged.said {
+            metrics.said(said, &review.request);
+        }
+        let answer = review.answer(&judged.verdicts, self.half);
+        let outcome = case::outcome(&judged.verdicts);
+        trace.say(asked, outcome);
+        metrics.review(self.half, review.request.operation, outcome, since.elapsed());
+        Ok(answer)
     }
 }
 

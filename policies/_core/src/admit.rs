@@ -20,6 +20,16 @@ pub enum Half {
     Validate,
 }
 
+impl Half {
+    /// As paths and metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Half::Mutate => "mutate",
+            Half::Validate => "validate",
+        }
+    }
+}
+
 /// A policy with its settings, as a host runs it.
 pub struct Configured {
     /// What is said about it.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::cluster::Cluster;
 use crate::field::Undecided;
 use crate::request::Request;
-use crate::scope::Scope;
+use crate::scope::{self, Scope};
 use crate::value::{Arena, Value};
 use crate::verdict::Verdict;
 
@@ -66,6 +66,11 @@ impl Read {
     /// A kind of version v1, and the fields of it that are looked at.
     pub const fn of(group: &'static str, kind: &'static str, fields: &'static [&'static str]) -> Self {
         Read { group, version: "v1", kind, fields }
+    }
+
+    /// The kind's resource, as roles name it: `networkpolicies`.
+    pub fn plural(&self) -> String {
+        scope::plural(self.kind)
     }
 }
 

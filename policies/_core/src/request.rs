@@ -121,7 +121,7 @@ impl<'a> Request<'a> {
         Ok(Request {
             uid: "",
             kind: GroupVersion { group, version, name: kind },
-            resource: GroupVersion { group, version, name: scope::plural(kind, arena) },
+            resource: GroupVersion { group, version, name: arena.text(&scope::plural(kind)) },
             sub_resource: "",
             name: metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default(),
             namespace: match kind {

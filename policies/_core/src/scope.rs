@@ -1,7 +1,6 @@
 //! Which requests a policy wants; webhook rules, Kubewarden metadata and documentation are rendered from it.
 
 use crate::request::{GroupVersion, Operation, Request};
-use crate::value::Arena;
 
 /// The requests that a policy judges.
 #[derive(Clone, Copy, Debug)]
@@ -219,17 +218,16 @@ pub(crate) fn is_cluster_scoped(kind: &str) -> bool {
 }
 
 /// The resource name of a kind that comes from a file, which names kinds only: its plural, as Kubernetes forms it.
-pub(crate) fn plural<'a>(kind: &str, arena: &'a Arena) -> &'a str {
+pub(crate) fn plural(kind: &str) -> String {
     let kind = kind.to_lowercase();
-    let plural = match kind.as_str() {
+    match kind.as_str() {
         "endpoints" => kind,
         word if word.ends_with(['s', 'x']) || word.ends_with("ch") => kind + "es",
         word => match word.strip_suffix('y') {
             Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{stem}ies"),
             _ => kind + "s",
         },
-    };
-    arena.text(&plural)
+    }
 }
 
 #[cfg(test)]
@@ -238,9 +236,8 @@ mod tests {
 
     #[test]
     fn plurals_are_those_of_kubernetes() {
-        let arena = Arena::new();
         for resource in Scope::PODS_AND_WORKLOADS.resources {
-            assert_eq!(plural(resource.kind, &arena), resource.plural);
+            assert_eq!(plural(resource.kind), resource.plural);
         }
         for (kind, resource) in [
             ("NetworkPolicy", "networkpolicies"),
@@ -250,7 +247,7 @@ mod tests {
             ("Endpoints", "endpoints"),
             ("ServiceMonitor", "servicemonitors"),
         ] {
-            assert_eq!(plural(kind, &arena), resource);
+            assert_eq!(plural(kind), resource);
         }
     }
 }

@@ -64,7 +64,7 @@ fn the_other_documents_are_the_cluster() {
     const READS: &[Read] = &[Read::of("", "ConfigMap", &["data"])];
     let about = policy_catalog::POLICIES[0].about;
     let policies = vec![Configured { about, policy: Box::new(WantsConfigMap) }];
-    let config = Config { policies, ..Config::default() };
+    let config = Config::from(policies);
     let pod =
         |namespace: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}}}\n---\n");
     let config_map =

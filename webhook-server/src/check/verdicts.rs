@@ -2,13 +2,13 @@
 
 use policy_core::yaml::Position;
 use policy_core::{
-    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, admit, case, patch,
-    workload,
+    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, case, patch, workload,
 };
 
 use super::{At, beside};
 use crate::config::Config;
 use crate::exceptions::Excepted;
+use crate::judge::Judgement;
 use crate::objects::unreadable;
 use crate::report::{ExceptedFinding, Found, ObjectName, Report, Row, SourcePosition};
 
@@ -28,10 +28,10 @@ pub(super) fn add(
         return;
     }
     let object = Judged { at, request, prefix, start, of: None };
-    let mut verdicts = admit(&config.policies, request, cluster, Half::Mutate);
-    let before: Vec<Finding> =
-        verdicts.rows.iter().flat_map(|row| row.verdict.denials.iter().cloned()).collect();
-    let excepted = config.exceptions.apply(request, &mut verdicts);
+    let Judgement { verdicts, excepted, .. } = config.all().judge(request, cluster, Half::Mutate);
+    let excepted_too = excepted.iter().map(|excepted| &excepted.finding);
+    let found = verdicts.rows.iter().flat_map(|row| row.verdict.denials.iter().chain(&row.verdict.warnings));
+    let before: Vec<Finding> = found.chain(excepted_too).cloned().collect();
     let mut outcome = case::outcome(&verdicts);
     let mut is_judged = !verdicts.rows.is_empty();
     object.report(&verdicts, &excepted, report);
@@ -68,6 +68,11 @@ fn has_pod_template(request: &Request<'_>) -> bool {
     template.is_set().unwrap_or(true)
 }
 
+/// Whether two messages say the same, whatever is said of an exception.
+fn is_same(said: &str, message: &str) -> bool {
+    said.strip_prefix(message).is_some_and(|rest| rest.is_empty() || rest.starts_with("; its exception "))
+}
+
 /// An object in its document.
 struct Judged<'s> {
     at: &'s At<'s>,
@@ -97,15 +102,15 @@ impl Judged<'_> {
     ) -> Outcome {
         let template =
             Field::missing(made.object.arena()).at(workload::template_of(self.request.kind.name)).path();
-        let mut verdicts = admit(&config.policies, made, cluster, Half::Mutate);
+        let mut verdicts = config.all().judge(made, cluster, Half::Mutate).verdicts;
         verdicts.rows.retain_mut(|row| {
-            let said = |finding: &Finding| {
-                before
-                    .iter()
-                    .any(|b| b.message == finding.message && b.field == finding.field.below(&template))
+            let is_new = |finding: &Finding| {
+                let field = finding.field.below(&template);
+                !before.iter().any(|said| said.field == field && is_same(&said.message, &finding.message))
             };
-            row.verdict.denials.retain(|denial| !said(denial));
-            row.about.mutates || !row.verdict.denials.is_empty()
+            row.verdict.denials.retain(is_new);
+            row.verdict.warnings.retain(is_new);
+            row.about.mutates || !row.verdict.denials.is_empty() || !row.verdict.warnings.is_empty()
         });
         let pods = Judged { of: Some(Pods { request: made, template: &template }), ..*self };
         pods.report(&verdicts, &[], report);

@@ -1,6 +1,7 @@
 //! What is known of the cluster, as Prometheus reads it.
 
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -9,9 +10,14 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::{Known, Watched};
 
-impl Collector for Watched {
+/// The cluster that is shown, if one is watched.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown(pub(crate) Arc<RwLock<Option<Arc<Watched>>>>);
+
+impl Collector for Shown {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let known = self.known();
+        let watched = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = watched.map(|watched| watched.known()).unwrap_or_default();
         let mut say = |name: &str, help: &str, metric: &dyn Fn(&Known) -> Option<Box<dyn EncodeMetric>>| {
             let said: Vec<_> = known.iter().filter_map(|known| Some((known.kind, metric(known)?))).collect();
             let Some((_, first)) = said.first() else { return Ok(()) };

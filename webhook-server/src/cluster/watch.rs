@@ -38,11 +38,7 @@ pub(super) async fn forever(client: Client, store: Arc<Store>, window: Duration)
         let began = Instant::now();
         if let Err(error) = follow(&api, &store, window).await {
             store.fail();
-            anstream::eprintln!(
-                "pratique: {} objects of the cluster cannot be had: {}",
-                read.kind,
-                told(&error)
-            );
+            tracing::warn!("{} objects of the cluster cannot be had: {}", read.kind, told(&error));
         }
         if began.elapsed() > LONGEST_WAIT {
             wait = FIRST_WAIT;

@@ -22,7 +22,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
-    reason: String,
+    pub(super) reason: String,
 }
 
 impl Refusal {

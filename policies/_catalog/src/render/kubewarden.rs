@@ -1,0 +1,91 @@
+//! Kubewarden's resources for a policy (policies.kubewarden.io/v1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pod_security_standards::CONTROLS;
+use policy_core::Entry;
+use serde_json::{Value, json};
+
+use super::json as yaml;
+use super::rules::{read, scope_rules};
+
+/// How an environment asks a policy.
+#[derive(Clone, Debug, Default)]
+pub struct Deployed {
+    /// The policy's settings.
+    pub settings: Value,
+    /// Whether what it denies is refused, or only reported.
+    pub enforced: bool,
+    /// The namespaces that are not judged.
+    pub exempt: BTreeSet<String>,
+    /// The LabelSelector of those that are judged; `null` for all others.
+    pub namespace_selector: Value,
+    /// The controls that are excepted, by namespace.
+    pub excepted: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Kubewarden's resources for a policy: one ClusterAdmissionPolicy, and an AdmissionPolicy in each namespace that has
+/// exceptions. Those cannot name a workload there: what is excepted for one is exempt in its namespace.
+///
+/// `module` is the place of the Wasm module.
+pub fn kubewarden(entry: &Entry, module: &str, deployed: &Deployed) -> String {
+    let about = entry.about;
+    let exempt: Vec<&String> = deployed.exempt.iter().chain(deployed.excepted.keys()).collect();
+    let mut text = format!(
+        "# {}\napiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata:\n  name: {}\n{}",
+        about.summary,
+        about.name,
+        spec(entry, module, deployed, &deployed.settings)
+    );
+    text.push_str(&format!(
+        "  namespaceSelector:\n    matchExpressions:\n    - key: kubernetes.io/metadata.name\n      \
+         operator: NotIn\n      values: {}\n",
+        yaml(&exempt)
+    ));
+    for expression in expressions(&deployed.namespace_selector) {
+        text.push_str(&format!("    - {}\n", yaml(&expression)));
+    }
+    for (namespace, controls) in &deployed.excepted {
+        // A restricted control that is exempt leaves its baseline twin in force.
+        let twins = CONTROLS.iter().filter(|control| controls.contains(control.id.as_str()));
+        let twins = twins.filter_map(|control| Some(control.overrides?.as_str().to_owned()));
+        let exempt: BTreeSet<String> = twins.chain(controls.iter().cloned()).collect();
+        let mut settings = deployed.settings.as_object().cloned().unwrap_or_default();
+        settings.insert("exemptControls".to_owned(), exempt.into_iter().collect());
+        text.push_str(&format!(
+            "---\n# All but what is excepted there, for every pod of the namespace: the webhook is exact, Kubewarden is not.\n\
+             apiVersion: policies.kubewarden.io/v1\nkind: AdmissionPolicy\nmetadata:\n  name: {}\n  \
+             namespace: {namespace}\n{}",
+            about.name,
+            spec(entry, module, deployed, &settings.into())
+        ));
+    }
+    text
+}
+
+fn spec(entry: &Entry, module: &str, deployed: &Deployed, settings: &Value) -> String {
+    let about = entry.about;
+    let mut text = format!(
+        "spec:\n  policyServer: default\n  module: {module}\n  mode: {}\n  mutating: {}\n  \
+         failurePolicy: {}\n  timeoutSeconds: 5\n  settings: {}\n  rules:\n{}",
+        if deployed.enforced { "protect" } else { "monitor" },
+        about.mutates,
+        if about.mutates { "Ignore" } else { "Fail" },
+        yaml(settings),
+        scope_rules(&about.scope, "  ")
+    );
+    if !about.reads.is_empty() {
+        let reads: Vec<Value> = about.reads.iter().map(read).collect();
+        text.push_str(&format!("  contextAwareResources: {}\n", yaml(&reads)));
+    }
+    text
+}
+
+/// What a LabelSelector asks, as expressions: Kubewarden's controller drops the `matchLabels` of a selector to which it adds
+/// its own exemptions.
+fn expressions(selector: &Value) -> Vec<Value> {
+    let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
+    let of_labels = labels.map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]}));
+    let others = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten().cloned();
+    of_labels.chain(others).collect()
+}

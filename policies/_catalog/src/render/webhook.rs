@@ -1,0 +1,177 @@
+//! What registers the native webhook at an API server: two webhook configurations, and the rights of its service account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy_core::{Entry, Half, Read};
+
+use super::rules::webhook_rules;
+
+/// How the API server calls the webhook, and about what not.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// By what its certificate is trusted.
+    pub trust: Trust,
+    /// The namespaces that it is not asked about.
+    pub exempt: BTreeSet<String>,
+}
+
+/// Where the webhook is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Behind a Service, at its port 443.
+    Service {
+        /// The Service's namespace.
+        namespace: String,
+        /// The Service's name.
+        name: String,
+    },
+    /// At a URL, without a path.
+    Url(String),
+}
+
+/// By what the webhook's certificate is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// By what cert-manager puts there: `NAMESPACE/NAME` of a Certificate.
+    CertManager(String),
+    /// By what the webhook puts there itself (`serve --tls-service`).
+    SelfManaged,
+    /// By these certificates: PEM, in base64.
+    Bundle(String),
+}
+
+/// The name of both configurations.
+const NAME: &str = "pratique";
+
+const MUTATING: &str = "\
+# Who is asked for changes. Its rules are what the policies that change objects say that they look at.
+";
+const VALIDATING: &str = "\
+# Who is asked about what. Its rules are what the policies say that they judge.
+";
+const IGNORE: &str = "  \
+  # Ignore: a database without its exporter is better than no database. What comes of it is judged by the other webhook,
+  # which does not fail open.
+  failurePolicy: Ignore
+  matchPolicy: Equivalent
+  # Asked again when another webhook has changed the pod since: what is there already is not added twice.
+  reinvocationPolicy: IfNeeded
+  sideEffects: None
+  timeoutSeconds: 5
+  # The namespaces of the other webhook, for the same reasons.
+";
+const FAIL: &str = "  \
+  # Fail: a pod that nobody judged may have the node. A webhook that fails open is turned off by whoever can make it
+  # fail. The price, nothing is created while it does not answer, is paid with three replicas, a disruption budget, and
+  # the exemptions below, so that nothing that the webhook itself stands on waits for it.
+  failurePolicy: Fail
+  # Old API versions of the same objects are judged as well.
+  matchPolicy: Equivalent
+  sideEffects: None
+  # A verdict takes microseconds: what takes longer is lost, and its retry may not be.
+  timeoutSeconds: 5
+  # By the name that the API server itself sets, which nobody can give to another namespace. What is in these namespaces
+  # is not judged: the cluster's own parts, the webhook, and what makes its certificate.
+";
+
+/// The MutatingWebhookConfiguration or the ValidatingWebhookConfiguration by which these policies are asked, as YAML; `None`
+/// where none of them has anything to say there.
+pub fn webhook_configuration(half: Half, entries: &[Entry], registration: &Registration) -> Option<String> {
+    let speaks = |entry: &&Entry| match half {
+        Half::Mutate => entry.about.mutates,
+        Half::Validate => entry.about.denies,
+    };
+    let asked: Vec<Entry> = entries.iter().filter(speaks).copied().collect();
+    if asked.is_empty() {
+        return None;
+    }
+    let (comment, kind, policy) = match half {
+        Half::Mutate => (MUTATING, "MutatingWebhookConfiguration", IGNORE),
+        Half::Validate => (VALIDATING, "ValidatingWebhookConfiguration", FAIL),
+    };
+    let mut text = format!(
+        "{comment}apiVersion: admissionregistration.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {NAME}\n"
+    );
+    if let Trust::CertManager(certificate) = &registration.trust {
+        text.push_str(&format!(
+            "  annotations:\n    # cert-manager fills in the CA.\n    cert-manager.io/inject-ca-from: {certificate}\n"
+        ));
+    }
+    let half = half.as_str();
+    text.push_str(&format!(
+        "webhooks:\n- name: {half}.pratique.dev\n  admissionReviewVersions: [v1]\n  clientConfig:\n"
+    ));
+    text.push_str(&match &registration.endpoint {
+        Endpoint::Service { namespace, name } => format!(
+            "    service:\n      name: {name}\n      namespace: {namespace}\n      path: /{half}\n      port: 443\n"
+        ),
+        Endpoint::Url(url) => format!("    url: {}/{half}\n", url.trim_end_matches('/')),
+    });
+    if let Trust::Bundle(bundle) = &registration.trust {
+        text.push_str(&format!("    caBundle: {bundle}\n"));
+    }
+    text.push_str(policy);
+    let exempt: Vec<&str> = registration.exempt.iter().map(String::as_str).collect();
+    text.push_str(&format!(
+        "  namespaceSelector:\n    matchExpressions:\n    - key: kubernetes.io/metadata.name\n      operator: NotIn\n      \
+         values: [{}]\n  rules:\n{}",
+        exempt.join(", "),
+        webhook_rules(&asked, "  ")
+    ));
+    Some(text)
+}
+
+/// The ServiceAccount of the webhook, and what it may: look at what policies read, and no more; where it looks after its own
+/// certificate, that as well. As YAML.
+///
+/// `namespace` and `name` are those of its Service.
+pub fn service_account(reads: &[Read], namespace: &str, name: &str, trust: &Trust) -> String {
+    let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for read in reads {
+        kinds.entry(read.group).or_default().insert(read.plural());
+    }
+    let mut rules = String::new();
+    for (group, resources) in kinds {
+        let resources: Vec<String> = resources.into_iter().collect();
+        let group = if group.is_empty() { "\"\"" } else { group };
+        rules.push_str(&format!(
+            "- apiGroups: [{group}]\n  resources: [{}]\n  verbs: [list, watch]\n",
+            resources.join(", ")
+        ));
+    }
+    let cluster_role = format!("{NAME}-{name}");
+    let mut text = format!(
+        "# What the policies look at beside the object they judge, and nothing else: no Secret, no write, no other kind.\n\
+         apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: {name}\n  namespace: {namespace}\n"
+    );
+    if *trust == Trust::SelfManaged {
+        text = text.replace("nothing else: no Secret, no write, no other kind.", "its own certificate.");
+        rules.push_str(&format!(
+            "- apiGroups: [admissionregistration.k8s.io]\n  resources: [mutatingwebhookconfigurations, \
+             validatingwebhookconfigurations]\n  resourceNames: [{NAME}]\n  verbs: [get, patch]\n"
+        ));
+    }
+    text.push_str(&role("Cluster", &cluster_role, "", &rules, (namespace, name)));
+    if *trust == Trust::SelfManaged {
+        let place = format!("  namespace: {namespace}\n");
+        // That a Secret is made cannot be limited to one name.
+        let secret = format!(
+            "- apiGroups: [\"\"]\n  resources: [secrets]\n  resourceNames: [{name}-tls]\n  verbs: [get, update]\n\
+             - apiGroups: [\"\"]\n  resources: [secrets]\n  verbs: [create]\n"
+        );
+        text.push_str(&role("", name, &place, &secret, (namespace, name)));
+    }
+    text
+}
+
+/// A role and who has it.
+fn role(prefix: &str, name: &str, place: &str, rules: &str, (namespace, account): (&str, &str)) -> String {
+    format!(
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata:\n  name: {name}\n{place}rules:\n{rules}\
+         ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\nmetadata:\n  name: {name}\n{place}roleRef:\n  \
+         apiGroup: rbac.authorization.k8s.io\n  kind: {prefix}Role\n  name: {name}\nsubjects:\n- kind: ServiceAccount\n  name: \
+         {account}\n  namespace: {namespace}\n"
+    )
+}

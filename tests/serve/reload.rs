@@ -1,0 +1,152 @@
+//! Are the policies those of the file, whenever it changes, and those that were where it cannot be used?
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use conformance::serving::{Serving, until};
+use libtest_mimic::Failed;
+use serde_json::{Value, json};
+
+use crate::{api, review, runtime};
+
+/// A file of policies that is there as Kubernetes mounts it: through links, of which one is swapped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(name: &str, text: &str) -> std::io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let mounted = Mounted(folder);
+        mounted.swap(text)?;
+        std::os::unix::fs::symlink("..data/policies.yaml", mounted.file())?;
+        Ok(mounted)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("policies.yaml")
+    }
+
+    fn swap(&self, text: &str) -> std::io::Result<()> {
+        let version = format!("..{}", std::fs::read_dir(&self.0)?.count());
+        std::fs::create_dir(self.0.join(&version))?;
+        std::fs::write(self.0.join(&version).join("policies.yaml"), text)?;
+        std::os::unix::fs::symlink(&version, self.0.join("..next"))?;
+        std::fs::rename(self.0.join("..next"), self.0.join("..data"))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Whether a pod on the host's network is admitted, and what is warned of.
+async fn judged(webhook: &Serving, host_network: bool) -> anyhow::Result<(bool, Value)> {
+    let mut asked: Value = serde_json::from_str(&review())?;
+    asked["request"]["namespace"] = json!("shop");
+    asked["request"]["object"]["spec"]["hostNetwork"] = json!(host_network);
+    let (_, body) = webhook.client().await?.post("/validate", asked.to_string().into_bytes()).await?;
+    let answer: Value = serde_json::from_slice(&body)?;
+    Ok((answer["response"]["allowed"] == true, answer["response"]["warnings"].clone()))
+}
+
+fn metric(webhook: &Serving, name: &str) -> anyhow::Result<f64> {
+    let mut stream = TcpStream::connect(webhook.metrics()?)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.unwrap_or("NaN").parse()?)
+}
+
+fn baseline(mode: &str) -> String {
+    format!("policies:\n- name: pod-security-standards\n  mode: {mode}\n  settings: {{level: baseline}}\n")
+}
+
+pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
+    let mounted = Mounted::new("reload", &baseline("enforce"))?;
+    let file = mounted.file();
+    let file = file.to_str().ok_or("a path is UTF-8")?;
+    let webhook =
+        Serving::start("reload", &["--config", file, "--drain", "0", "--metrics-listen", "127.0.0.1:0"])?;
+    const TAKEN: &str = "pratique_config_last_reload_successful";
+    runtime()?.block_on(async {
+        assert!(!judged(&webhook, true).await?.0);
+        mounted.swap(&baseline("warn"))?;
+        until("it only warns", || async { Ok(judged(&webhook, true).await?.0) }).await?;
+        let (_, warnings) = judged(&webhook, true).await?;
+        assert_eq!(
+            warnings[0],
+            "pod-security-standards: spec.hostNetwork: must not be true (hostNamespaces)"
+        );
+        assert_eq!(metric(&webhook, TAKEN)?, 1.0);
+        for (bad, reason) in [
+            (baseline("nonsense"), "unknown variant `nonsense`"),
+            ("policies: []\n".to_owned(), "no policy is listed"),
+            ("policies: [\n".to_owned(), "policies.yaml: 2:1: "),
+            (String::new(), "must be one YAML document, is 0"),
+        ] {
+            mounted.swap(&bad)?;
+            until(reason, || async { Ok(webhook.said()?.contains(reason)) }).await?;
+            assert_eq!(metric(&webhook, TAKEN)?, 0.0, "{reason}");
+            assert!(!judged(&webhook, true).await?.1.is_null(), "{reason}: what was asked is asked still");
+            assert_eq!(webhook.client().await?.get("/readyz").await?.0, 200);
+        }
+        mounted.swap(&baseline("enforce"))?;
+        until("it enforces again", || async { Ok(!judged(&webhook, true).await?.0) }).await?;
+        assert_eq!(metric(&webhook, TAKEN)?, 1.0);
+        anyhow::Ok(())
+    })?;
+    let said = webhook.said()?;
+    assert!(said.contains("the policies stay as they were"), "{said}");
+    Ok(())
+}
+
+/// A policy that is new may look at what nobody looked at before: it is asked once that is known, and not before.
+pub(crate) fn what_new_policies_look_at_is_known_before_they_are_asked() -> Result<(), Failed> {
+    let runtime = runtime()?;
+    let api = runtime.block_on(api::Api::start_on_tls());
+    let deny = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "deny", "namespace": "shop"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}});
+    api.put("networkpolicies", deny);
+    let mounted = Mounted::new("reads", &baseline("enforce"))?;
+    let (file, kubeconfig) = (mounted.file(), api.kubeconfig());
+    let arguments = [
+        "--config",
+        file.to_str().ok_or("a path is UTF-8")?,
+        "--kubeconfig",
+        kubeconfig.to_str().ok_or("a path is UTF-8")?,
+        "--drain",
+        "0",
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ];
+    let webhook = Serving::start("reads", &arguments)?;
+    const KNOWN: &str = "pratique_cluster_objects{kind=\"NetworkPolicy\"}";
+    runtime.block_on(async {
+        until("it is ready", || async { Ok(webhook.client().await?.get("/readyz").await?.0 == 200) }).await?;
+        assert!(metric(&webhook, KNOWN)?.is_nan(), "nobody looks at it");
+        // It is never denied for want of knowledge: until the policy is known, the other one is asked alone.
+        let more = "- name: network-policy-required\n  settings: {dns: false}\n";
+        mounted.swap(&(baseline("warn") + more))?;
+        until("it is asked", || async {
+            let (allowed, _) = judged(&webhook, false).await?;
+            anyhow::ensure!(allowed, "{}", webhook.said()?);
+            Ok(metric(&webhook, KNOWN)? == 1.0)
+        })
+        .await?;
+        api.delete("networkpolicies", "shop", "deny");
+        until("it knows", || async { Ok(!judged(&webhook, false).await?.0) }).await?;
+        // Namespaces opt in by a label, at which nobody looked either.
+        let namespace = |labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}});
+        api.put("namespaces", namespace(json!({})));
+        mounted.swap(&(baseline("enforce") + "  namespaceSelector: {matchLabels: {judged: 'true'}}\n"))?;
+        until("it is not judged", || async { Ok(judged(&webhook, true).await?.0) }).await?;
+        api.put("namespaces", namespace(json!({"judged": "true"})));
+        until("it is judged", || async { Ok(!judged(&webhook, true).await?.0) }).await?;
+        anyhow::Ok(())
+    })?;
+    Ok(())
+}

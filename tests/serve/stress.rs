@@ -1,0 +1,274 @@
+//! What of many callers, of slow ones, of large reviews, and of more than can be done?
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use conformance::measure::memory;
+use conformance::serving::Serving;
+use libtest_mimic::Failed;
+use serde_json::json;
+use webhook_server::client::Client;
+use webhook_server::webhook::BODY_LIMIT;
+
+use crate::{review, runtime};
+
+/// With Nagle's algorithm a fifth of all fresh connections take 40 ms longer, each time they are tried. A busy machine
+/// does that too, but not five times in a row.
+pub(crate) fn fresh_connections_do_not_stall() -> Result<(), Failed> {
+    let webhook = Serving::start("nagle", &[])?;
+    let runtime = runtime()?;
+    let mut tried = Vec::new();
+    for _ in 0..5 {
+        let mut times = runtime.block_on(async {
+            let mut times = Vec::new();
+            for _ in 0..60 {
+                let since = Instant::now();
+                webhook.client().await?.post("/validate", review()).await?;
+                times.push(since.elapsed());
+            }
+            anyhow::Ok(times)
+        })?;
+        times.sort();
+        let (median, p90) = (times[30], times[54]);
+        if p90 < median + Duration::from_millis(35) {
+            return Ok(());
+        }
+        tried.push((median, p90));
+    }
+    Err(format!("median and p90 of each try: {tried:?}").into())
+}
+
+/// Connections that never shake hands, or never finish their headers, leave the others alone.
+pub(crate) fn half_open_connections_hold_nobody_up() -> Result<(), Failed> {
+    let webhook = Serving::start("slow", &[])?;
+    let mut silent = Vec::new();
+    for i in 0..200 {
+        let mut stream = TcpStream::connect(webhook.address)?;
+        if i % 2 == 0 {
+            stream.write_all(&[0x16, 0x03, 0x01])?;
+        }
+        silent.push(stream);
+    }
+    let status = runtime()?
+        .block_on(async { anyhow::Ok(webhook.client().await?.post("/validate", review()).await?.0) })?;
+    assert_eq!(status, 200);
+    let mut plain = TcpStream::connect(webhook.address)?;
+    plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")?;
+    let mut answer = Vec::new();
+    plain.read_to_end(&mut answer)?;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "nothing is served without TLS");
+    Ok(())
+}
+
+/// What the manifests grant the container.
+const MEMORY_LIMIT: u64 = 512 * 1024 * 1024;
+
+/// Of 150 clients with reviews of 7 MiB, twice what the container may have, some are told to come again, and the others are
+/// answered; small reviews are answered all the while.
+pub(crate) fn a_flood_is_refused_before_memory_grows() -> Result<(), Failed> {
+    let webhook = Serving::start("flood", &["--drain", "0"])?;
+    let mut large: serde_json::Value = serde_json::from_str(&review())?;
+    large["request"]["object"]["metadata"] =
+        json!({"annotations": {"padding": "x".repeat(BODY_LIMIT - 1000)}});
+    let large = bytes::Bytes::from(large.to_string());
+    let flooding = AtomicUsize::new(150);
+    let (answered, refused, small) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let flood = async {
+        let mut clients = Vec::new();
+        for _ in 0..flooding.load(Ordering::SeqCst) {
+            let (address, trusted, large) = (webhook.address, webhook.trusted.clone(), large.clone());
+            clients.push(tokio::spawn(async move {
+                let mut client = Client::connect(address, trusted).await?;
+                let mut statuses = Vec::new();
+                for _ in 0..3 {
+                    statuses.push(client.post("/validate?timeout=30s", large.clone()).await?.0.as_u16());
+                }
+                anyhow::Ok(statuses)
+            }));
+        }
+        for client in clients {
+            for status in client.await?? {
+                match status {
+                    200 => answered.fetch_add(1, Ordering::SeqCst),
+                    429 => refused.fetch_add(1, Ordering::SeqCst),
+                    other => anyhow::bail!("{other}"),
+                };
+            }
+            flooding.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    };
+    let ask = async {
+        let mut client = webhook.client().await?;
+        while flooding.load(Ordering::SeqCst) > 0 {
+            let (status, answer) = client.post("/validate", review()).await?;
+            anyhow::ensure!(status == 200, "a small review: {status}, {}", String::from_utf8_lossy(&answer));
+            small.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    };
+    runtime()?.block_on(async { tokio::try_join!(flood, ask) })?;
+    let peak = memory(webhook.pid(), "VmHWM").ok_or("it runs")?;
+    let counts = [answered, refused, small].map(AtomicUsize::into_inner);
+    assert!(counts.iter().all(|count| *count > 0), "answered, refused, small: {counts:?}");
+    assert!(peak < MEMORY_LIMIT, "{} MiB; {counts:?}", peak >> 20);
+    Ok(())
+}
+
+pub(crate) fn http_2_is_negotiated() -> Result<(), Failed> {
+    let webhook = Serving::start("h2", &[])?;
+    let negotiated = |protocols: &[&[u8]]| -> anyhow::Result<Option<Vec<u8>>> {
+        let mut config = (*webhook.trusted).clone();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let mut connection = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into()?)?;
+        let mut stream = TcpStream::connect(webhook.address)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(connection.alpn_protocol().map(<[u8]>::to_vec))
+    };
+    assert_eq!(negotiated(&[b"h2", b"http/1.1"])?.as_deref(), Some(&b"h2"[..]));
+    assert_eq!(negotiated(&[b"http/1.1"])?.as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(negotiated(&[])?, None);
+    Ok(())
+}
+
+/// How long a caller waits.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For half a minute ten times as many reviews come as can be judged: the process is given a tenth of the time, and asked for
+/// what it could do with all of it. It goes on, memory stays bounded, some callers are told to come again, and what is taken is
+/// answered in time.
+pub(crate) fn ten_times_the_load_is_survived() -> Result<(), Failed> {
+    let webhook = Serving::start("overload", &["--drain", "0"])?;
+    let mut large: serde_json::Value = serde_json::from_str(&review())?;
+    large["request"]["object"]["metadata"] = json!({"annotations": {"padding": "x".repeat(256 * 1024)}});
+    let large = bytes::Bytes::from(large.to_string());
+    let runtime = runtime()?;
+    let rate = runtime.block_on(sustainable(&webhook, &large))?;
+    let throttle = Throttle::on(webhook.pid())?;
+    let counts = runtime.block_on(offered(&webhook, &large, rate, Duration::from_secs(30)))?;
+    drop(throttle);
+    let peak = memory(webhook.pid(), "VmHWM").ok_or("it runs")?;
+    let Counts { answered, refused, slowest, unsent } = counts;
+    let said = format!(
+        "{rate:.0}/s offered: {answered} answered, {refused} refused, {unsent} never sent; slowest {slowest:?}"
+    );
+    assert!(peak < MEMORY_LIMIT, "{} MiB; {said}", peak >> 20);
+    assert!(answered > 0 && refused > 0, "{said}");
+    assert!((answered as f64) < rate * 30.0 / 4.0, "it was too much: {said}");
+    runtime.block_on(async {
+        let since = Instant::now();
+        assert_eq!(webhook.client().await?.post("/validate", review()).await?.0, 200);
+        anyhow::ensure!(since.elapsed() < Duration::from_secs(2), "it is itself again");
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// How many reviews a second are answered to eight callers that ask without a pause.
+async fn sustainable(webhook: &Serving, body: &bytes::Bytes) -> anyhow::Result<f64> {
+    const SECONDS: u64 = 2;
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let callers = (0..8).map(|_| async {
+        let (mut client, mut answered) = (webhook.client().await?, 0);
+        while Instant::now() < end {
+            answered += usize::from(client.post("/validate", body.clone()).await?.0.is_success());
+        }
+        anyhow::Ok(answered)
+    });
+    let answered: usize = futures_util::future::try_join_all(callers).await?.iter().sum();
+    Ok(answered as f64 / SECONDS as f64)
+}
+
+/// What became of reviews.
+#[derive(Default)]
+struct Counts {
+    answered: usize,
+    refused: usize,
+    /// No connection was free: they wait where they come from.
+    unsent: usize,
+    slowest: Duration,
+}
+
+/// Sends so many reviews a second, whether others are answered or not, on as many connections as that takes, up to a thousand.
+async fn offered(
+    webhook: &Serving,
+    body: &bytes::Bytes,
+    rate: f64,
+    time: Duration,
+) -> anyhow::Result<Counts> {
+    let idle = Arc::new(std::sync::Mutex::new(Vec::<Client>::new()));
+    let mut calls = tokio::task::JoinSet::new();
+    let mut counts = Counts::default();
+    let tally = |counts: &mut Counts, called: anyhow::Result<(u16, Duration)>| {
+        let (status, took) = called?;
+        match status {
+            200 => counts.answered += 1,
+            429 => counts.refused += 1,
+            other => anyhow::bail!("{other} after {took:?}"),
+        }
+        counts.slowest = counts.slowest.max(took);
+        anyhow::ensure!(took < TIMEOUT + Duration::from_secs(2), "answered after {took:?}");
+        Ok(())
+    };
+    let (since, mut sent) = (Instant::now(), 0.0);
+    while since.elapsed() < time {
+        while sent < since.elapsed().as_secs_f64() * rate {
+            sent += 1.0;
+            if calls.len() >= 1000 {
+                counts.unsent += 1;
+                continue;
+            }
+            let (idle, body) = (idle.clone(), body.clone());
+            let (address, trusted) = (webhook.address, webhook.trusted.clone());
+            calls.spawn(async move {
+                let free = idle.lock().ok().and_then(|mut idle| idle.pop());
+                let mut client = match free {
+                    Some(client) => client,
+                    None => Client::connect(address, trusted).await?,
+                };
+                let since = Instant::now();
+                let path = format!("/validate?timeout={}s", TIMEOUT.as_secs());
+                let (status, _) = client.post(&path, body).await?;
+                if let Ok(mut idle) = idle.lock() {
+                    idle.push(client);
+                }
+                anyhow::Ok((status.as_u16(), since.elapsed()))
+            });
+        }
+        while let Some(called) = calls.try_join_next() {
+            tally(&mut counts, called?)?;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while let Some(called) = calls.join_next().await {
+        tally(&mut counts, called?)?;
+    }
+    Ok(counts)
+}
+
+/// Lets a process run for a tenth of the time, until this is dropped.
+struct Throttle {
+    shell: std::process::Child,
+    pid: u32,
+}
+
+impl Throttle {
+    fn on(pid: u32) -> std::io::Result<Self> {
+        let script = "while kill -STOP $0; do sleep 0.018; kill -CONT $0; sleep 0.002; done";
+        let shell = std::process::Command::new("sh").args(["-c", script, &pid.to_string()]).spawn()?;
+        Ok(Throttle { shell, pid })
+    }
+}
+
+impl Drop for Throttle {
+    fn drop(&mut self) {
+        drop(self.shell.kill());
+        drop(self.shell.wait());
+        drop(std::process::Command::new("kill").args(["-CONT", &self.pid.to_string()]).status());
+    }
+}

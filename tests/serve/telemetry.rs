@@ -1,0 +1,192 @@
+//! What does it say of itself: metrics, logs, traces?
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use conformance::serving::{Serving, until};
+use libtest_mimic::Failed;
+use serde_json::{Value, json};
+
+use crate::{review, runtime};
+
+/// Reviews by what became of them, refusals by their code, and when the certificate ends.
+pub(crate) fn metrics_are_counted_and_served() -> Result<(), Failed> {
+    let webhook = Serving::start("metrics", &["--metrics-listen", "127.0.0.1:0", "--drain", "0"])?;
+    runtime()?.block_on(async {
+        let mut client = webhook.client().await?;
+        for path in ["/validate", "/validate", "/mutate"] {
+            assert!(client.post(path, review().into_bytes()).await?.0.is_success());
+        }
+        assert_eq!(client.post("/validate/nope", review().into_bytes()).await?.0, 404);
+        anyhow::Ok(())
+    })?;
+    let mut stream = TcpStream::connect(webhook.metrics()?)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    for wanted in [
+        "content-type: application/openmetrics-text",
+        "pratique_reviews_total{half=\"validate\",operation=\"CREATE\",outcome=\"deny\"} 2\n",
+        "pratique_reviews_total{half=\"mutate\",operation=\"CREATE\",outcome=\"allow\"} 1\n",
+        "pratique_refusals_total{code=\"404\"} 1\n",
+        "pratique_verdicts_total{policy=\"pod-security-standards\",mode=\"enforce\",operation=\"CREATE\",kind=\"Pod\",outcome=\"deny\"} 2\n",
+        "pratique_verdicts_total{policy=\"prometheus-labels\",mode=\"enforce\",operation=\"CREATE\",kind=\"Pod\",outcome=\"allow\"} 3\n",
+        "pratique_config_last_reload_successful 1\n",
+        "pratique_review_duration_seconds_bucket{le=\"0.00005\"}",
+        "pratique_review_duration_seconds_count 3\n",
+        "# EOF\n",
+    ] {
+        assert!(answer.contains(wanted), "{wanted}: not in {answer}");
+    }
+    // rcgen's certificates end on the first day of the year 4096.
+    let expiry = answer.lines().find_map(|line| line.strip_prefix("pratique_certificate_expiry_seconds "));
+    assert_eq!(expiry, Some("67090118400"), "{answer}");
+    webhook.terminate()?;
+    webhook.end()?;
+    Ok(())
+}
+
+/// A review of a pod that is denied, with what must not be in any log.
+fn telling() -> String {
+    let mut review: Value = serde_json::from_str(&review()).unwrap_or_default();
+    review["request"]["name"] = json!("web\nforged");
+    review["request"]["namespace"] = json!("shop");
+    review["request"]["object"]["spec"]["containers"][0]["env"] =
+        json!([{"name": "PASSWORD", "value": "hunter2"}]);
+    review.to_string()
+}
+
+/// One line for each policy that denies, of which programs can read who, what and where; nothing of the object.
+pub(crate) fn denials_are_logged_without_the_object() -> Result<(), Failed> {
+    let arguments = ["--log-format", "json", "--drain", "0", "--policy", "pod-security-standards"];
+    let webhook = Serving::start("log", &arguments)?;
+    runtime()?.block_on(async {
+        let mut client = webhook.client().await?;
+        assert!(client.post("/validate", telling().into_bytes()).await?.0.is_success());
+        until("it is logged", || async { Ok(webhook.said()?.contains("\"denied\"")) }).await
+    })?;
+    webhook.terminate()?;
+    let said = webhook.end()?;
+    assert!(!said.contains("hunter2") && !said.contains("PASSWORD"), "{said}");
+    let lines: Vec<Value> = said.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let denied: Vec<&Value> = lines.iter().filter(|line| line["message"] == "denied").collect();
+    assert_eq!(denied.len(), 1, "{said}");
+    let mut line = denied[0].clone();
+    assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{said}");
+    line.as_object_mut().ok_or("an object")?.remove("timestamp");
+    let fields = line["fields"].take();
+    assert_eq!(
+        line,
+        json!({"level": "INFO", "message": "denied", "uid": "u", "operation": "CREATE", "kind": "Pod", "subresource": "",
+            "namespace": "shop", "name": "web\u{fffd}forged", "dry_run": false, "webhook": "validate",
+            "policy": "pod-security-standards", "mode": "enforce", "undecided": false, "fields": null})
+    );
+    assert!(fields.as_str().is_some_and(|fields| fields.contains("spec.hostNetwork")), "{fields}");
+    Ok(())
+}
+
+/// Where nobody reads what is said, lines are lost, and no review waits.
+pub(crate) fn a_log_that_nobody_reads_holds_nobody_up() -> Result<(), Failed> {
+    let folder = std::env::temp_dir().join(format!("pratique-{}-deaf", std::process::id()));
+    let (cert, key) = conformance::serving::certificate(&folder)?;
+    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let mut child = conformance::process::pratique()
+        .args(["serve", "--drain", "0", "--listen", &free.to_string(), "--tls-cert"])
+        .arg(&cert)
+        .arg("--tls-key")
+        .arg(&key)
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    let trusted = webhook_server::tls::trusting(&[rustls::pki_types::pem::PemObject::from_pem_file(&cert)?])?;
+    let answered = runtime()?.block_on(async {
+        let connect = || webhook_server::client::Client::connect(free, trusted.clone());
+        until("it serves", || async { Ok(connect().await.is_ok()) }).await?;
+        let mut client = connect().await?;
+        // A pipe holds 64 KiB; each denial has a line of some hundred bytes.
+        for _ in 0..2000 {
+            let asked = client.post("/validate?timeout=5s", telling().into_bytes());
+            let (status, _) = tokio::time::timeout(Duration::from_secs(10), asked).await??;
+            anyhow::ensure!(status.is_success(), "{status}");
+        }
+        Ok(())
+    });
+    child.kill()?;
+    child.wait()?;
+    std::fs::remove_dir_all(folder)?;
+    answered.map_err(Failed::from)
+}
+
+/// A collector gets the span of a review, below the caller's own, with what was asked and what came of it.
+pub(crate) fn traces_reach_a_collector() -> Result<(), Failed> {
+    let collector = TcpListener::bind("127.0.0.1:0")?;
+    let endpoint = format!("http://{}", collector.local_addr()?);
+    let (sent, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in collector.incoming().flatten() {
+            drop(sent.send(answer(stream)));
+        }
+    });
+    let arguments = ["--otlp-endpoint", &endpoint, "--drain", "0", "--policy", "pod-security-standards"];
+    let webhook = Serving::start("traces", &arguments)?;
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let header = format!("00-{trace}-{parent}-01");
+    runtime()?.block_on(async {
+        let mut client = webhook.client().await?;
+        let answered =
+            client.post_with("/validate", &[("traceparent", &header)], telling().into_bytes()).await?;
+        assert!(answered.0.is_success());
+        anyhow::Ok(())
+    })?;
+    // What is left is sent at the end.
+    webhook.terminate()?;
+    webhook.end()?;
+    let (head, body) = received.recv_timeout(Duration::from_secs(20))?.map_err(|error| error.to_string())?;
+    assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
+    assert!(!body.contains("hunter2"), "{body}");
+    let body: Value = serde_json::from_str(&body)?;
+    let resource = &body["resourceSpans"][0];
+    let span = &resource["scopeSpans"][0]["spans"][0];
+    assert_eq!((&span["traceId"], &span["parentSpanId"]), (&json!(trace), &json!(parent)), "{body}");
+    assert_eq!(span["name"], "validate");
+    let attribute = |of: &Value, key: &str| {
+        let found = of["attributes"].as_array()?.iter().find(|attribute| attribute["key"] == key)?;
+        found["value"]["stringValue"].as_str().map(str::to_owned)
+    };
+    assert_eq!(attribute(&resource["resource"], "service.name").as_deref(), Some("pratique"), "{body}");
+    for (key, value) in [
+        ("admission.operation", "CREATE"),
+        ("admission.kind", "Pod"),
+        ("admission.outcome", "deny"),
+        ("k8s.namespace.name", "shop"),
+    ] {
+        assert_eq!(attribute(span, key).as_deref(), Some(value), "{key}: {body}");
+    }
+    Ok(())
+}
+
+/// Reads one request with a body, and answers that all is well.
+fn answer(mut stream: TcpStream) -> std::io::Result<(String, String)> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut read = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+            if length.is_some_and(|length: usize| body.len() >= length) {
+                stream.write_all(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+                )?;
+                return Ok((head.to_owned(), body.to_owned()));
+            }
+        }
+        match stream.read(&mut part)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            n => read.extend_from_slice(&part[..n]),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What `policies.yaml` may say, what follows from it, and what is said of what it may not.
+
+use policy_core::{Half, NoCluster, Objects, Request};
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+fn parse(text: &str) -> anyhow::Result<Config> {
+    Config::parse(text, Path::new("policies.yaml"))
+}
+
+/// What a configuration makes of a pod on the host's network, in the namespace `shop`: whether it is admitted, what is warned
+/// of, what the audit log is told, and whether it is changed.
+fn judged(config: &str, half: Half, cluster: Option<Vec<Json>>) -> (bool, Vec<String>, Vec<String>, bool) {
+    let config = parse(config).unwrap();
+    let arena = Arena::new();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"hostNetwork": true, "containers": [
+            {"name": "web", "ports": [{"name": "metrics", "containerPort": 9090}]}]}});
+    let value = |object: Json| Value::copy(object, &arena).unwrap();
+    let request = Request::create(Field::root(value(pod), &arena), "shop").unwrap();
+    let objects = Objects::new(cluster.iter().flatten().cloned().map(value).collect(), "shop");
+    let mut judged = match cluster {
+        Some(_) => config.all().judge(&request, &objects, half),
+        None => config.all().judge(&request, &NoCluster, half),
+    };
+    judged.keep(half);
+    let verdicts = &judged.verdicts;
+    let audit = verdicts.audit().0.into_iter().map(|(policy, what)| format!("{policy}: {what}")).collect();
+    (verdicts.allowed(), verdicts.warnings(), audit, verdicts.patched.is_some())
+}
+
+fn baseline(more: &str) -> String {
+    format!("policies:\n- name: pod-security-standards\n  settings: {{level: baseline}}\n{more}")
+}
+
+const DENIAL: &str = "pod-security-standards: spec.hostNetwork: must not be true (hostNamespaces)";
+
+#[test]
+fn a_denial_is_a_warning_or_a_note_where_the_policy_is_not_enforced() {
+    assert!(!judged(&baseline("  mode: enforce"), Half::Validate, None).0);
+    assert_eq!(
+        judged(&baseline("  mode: warn"), Half::Validate, None),
+        (true, vec![DENIAL.to_owned()], vec![], false)
+    );
+    let note = "pod-security-standards: would deny: spec.hostNetwork: must not be true (hostNamespaces)";
+    assert_eq!(
+        judged(&baseline("  mode: audit"), Half::Validate, None),
+        (true, vec![], vec![note.to_owned()], false)
+    );
+}
+
+#[test]
+fn what_is_not_enforced_changes_nothing() {
+    let labels = |mode: &str| format!("policies:\n- name: prometheus-labels\n  mode: {mode}\n");
+    assert!(judged(&labels("enforce"), Half::Mutate, None).3, "or the test would show nothing");
+    let (allowed, warnings, _, changed) = judged(&labels("warn"), Half::Mutate, None);
+    assert!(allowed && !changed);
+    assert_eq!(warnings, ["prometheus-labels: would change the object, were the policy enforced"]);
+    let (_, warnings, _, changed) = judged(&labels("audit"), Half::Mutate, None);
+    assert!(!changed && warnings.is_empty());
+    assert!(judged(&labels("warn"), Half::Validate, None).1.is_empty(), "it is said once");
+}
+
+/// The host's network would be denied of the object as it was, and of what a patch makes of it: neither is a fault.
+#[test]
+fn what_is_not_enforced_holds_no_patch_up() {
+    let config = baseline("  mode: audit\n- name: prometheus-labels\n");
+    assert!(judged(&config, Half::Mutate, None).3);
+}
+
+/// What is excepted is not warned of either; what has been excepted for too long is.
+#[test]
+fn exceptions_hold_in_every_mode() {
+    let exception = |expires: &str| {
+        format!(
+            "  mode: warn\nexceptions:\n- policy: pod-security-standards\n  control: hostNamespaces\n  namespace: shop\n  \
+             workload: Pod/web\n  reason: r\n  owner: o\n  expires: {expires}\n"
+        )
+    };
+    assert!(judged(&baseline(&exception("2999-01-01")), Half::Validate, None).1.is_empty());
+    let warnings = judged(&baseline(&exception("2020-01-01")), Half::Validate, None).1;
+    assert!(
+        warnings[0].ends_with("its exception expired on 2020-01-01: ask o (hostNamespaces)"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_policy_is_asked_where_its_selector_takes_the_namespace() {
+    let by_name = |operator: &str| {
+        baseline(&format!(
+            "  namespaceSelector: {{matchExpressions: [{{key: kubernetes.io/metadata.name, operator: {operator}, values: [shop]}}]}}"
+        ))
+    };
+    assert!(!judged(&by_name("In"), Half::Validate, None).0);
+    assert!(judged(&by_name("NotIn"), Half::Validate, None).0, "its name needs no cluster");
+    let opted_in = baseline("  namespaceSelector: {matchLabels: {pratique.dev/judged: 'true'}}");
+    let namespace = |labels: Json| {
+        vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})]
+    };
+    assert!(judged(&opted_in, Half::Validate, Some(namespace(json!({})))).0);
+    assert!(!judged(&opted_in, Half::Validate, Some(namespace(json!({"pratique.dev/judged": "true"})))).0);
+    // A label that says another name is not believed.
+    let lying =
+        Some(namespace(json!({"kubernetes.io/metadata.name": "other", "pratique.dev/judged": "true"})));
+    assert!(!judged(&by_name("In"), Half::Validate, lying).0);
+    assert!(!judged(&opted_in, Half::Validate, Some(vec![])).0, "what is not known may be judged");
+    assert!(!judged(&opted_in, Half::Validate, None).0);
+    let reads = |config: &str| parse(config).unwrap().reads();
+    assert!(reads(&opted_in).contains(&Read::NAMESPACE));
+    assert!(!reads(&by_name("In")).contains(&Read::NAMESPACE));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    for (more, said) in [
+        (
+            "  mode: Enforce\n",
+            "policies.yaml: 2:3: unknown variant `Enforce`, expected one of `enforce`, `warn`, `audit`",
+        ),
+        ("  mod: warn\n", "policies.yaml: 2:3: unknown field `mod`"),
+        (
+            "  namespaceSelector: {matchLabel: {a: b}}\n",
+            "policies.yaml: 4:3: namespaceSelector: matchLabel: must not be set",
+        ),
+        (
+            "  namespaceSelector: {matchExpressions: [{key: a, operator: Is}]}\n",
+            "policies.yaml: 4:3: namespaceSelector: matchExpressions[0].operator: must be",
+        ),
+        ("  namespaceSelector: [a]\n", "policies.yaml: 4:3: namespaceSelector: must be an object, is a list"),
+    ] {
+        let error = format!("{:#}", parse(&baseline(more)).err().unwrap());
+        assert!(error.starts_with(said), "{error}\n{said}");
+    }
+}
+
+/// The command line says which policies, not how strictly.
+#[test]
+fn what_is_checked_in_files_is_shown_though_a_cluster_only_notes_it() {
+    let folder = std::env::temp_dir().join(format!("pratique-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("policies.yaml"), baseline("  mode: audit\n")).unwrap();
+    let config = Config::load_for(&Selection::default(), std::slice::from_ref(&folder)).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(config.unenforced.iter().map(|unenforced| unenforced.mode).collect::<Vec<_>>(), [Mode::Warn]);
+    assert!(config.policies.is_empty() && config.governs_all);
+}

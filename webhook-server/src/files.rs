@@ -1,0 +1,40 @@
+//! Files that change while they are served: what Kubernetes mounts is swapped, all of a volume at once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Some files, and what was in them when they were last looked at. They are read, not watched: a kubelet swaps a symbolic link
+/// above them, which no watch of the file itself is told.
+pub(crate) struct Files {
+    paths: Vec<PathBuf>,
+    taken: Option<Vec<Vec<u8>>>,
+}
+
+impl Files {
+    /// These files, as they are now. Whoever reads them does it afterwards, so that no change is missed.
+    pub(crate) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let mut files = Files { paths: paths.into_iter().collect(), taken: None };
+        files.taken = files.contents();
+        files
+    }
+
+    /// Waits until all of them can be read and something in them is new: once for each change, whether it can be used or not.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let contents = self.contents();
+            if contents.is_some() && contents != self.taken {
+                self.taken = contents;
+                return;
+            }
+        }
+    }
+
+    /// What is in all of them now; `None` while one of them cannot be read.
+    fn contents(&self) -> Option<Vec<Vec<u8>>> {
+        self.paths.iter().map(|path| std::fs::read(path).ok()).collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! What asks the policies of a configuration in a cluster: the webhook's registration, Kubewarden's resources.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use policy_catalog::render::{self, Deployed, Endpoint, Registration, Trust};
+use policy_core::{Entry, Half};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::args::{RegistrationArgs, Selection};
+use crate::config::{Config, Mode};
+
+/// Both webhook configurations, those that the policies need, and the service account with what it may, as YAML.
+///
+/// # Errors
+/// A configuration that cannot be used, or a file that holds no certificate.
+pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> {
+    let config = config(args)?;
+    let (namespace, name) = args.service.clone();
+    let trust = match (&args.ca_bundle, args.self_managed) {
+        (Some(file), _) => {
+            let pem = std::fs::read(file).with_context(|| format!("--ca-bundle {}", file.display()))?;
+            let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            let certificates = certificates.with_context(|| format!("--ca-bundle {}", file.display()))?;
+            anyhow::ensure!(
+                !certificates.is_empty(),
+                "--ca-bundle {}: no PEM certificate in it",
+                file.display()
+            );
+            Trust::Bundle(base64::engine::general_purpose::STANDARD.encode(&pem))
+        }
+        (None, true) => Trust::SelfManaged,
+        (None, false) => Trust::CertManager(format!("{namespace}/{name}")),
+    };
+    let endpoint = match &args.url {
+        Some(url) => {
+            anyhow::ensure!(url.starts_with("https://"), "--url {url}: must be https://HOST:PORT");
+            Endpoint::Url(url.clone())
+        }
+        None => Endpoint::Service { namespace: namespace.clone(), name: name.clone() },
+    };
+    let entries: Vec<Entry> = config.listed.iter().map(|listed| *listed.entry).collect();
+    let account = render::service_account(&config.reads(), &namespace, &name, &trust);
+    let registration = Registration { endpoint, trust, exempt: exempt(args) };
+    let configurations = [Half::Mutate, Half::Validate]
+        .into_iter()
+        .filter_map(|half| render::webhook_configuration(half, &entries, &registration));
+    Ok(std::iter::once(account).chain(configurations).collect::<Vec<_>>().join("---\n"))
+}
+
+/// Kubewarden's resources for each policy, as YAML. Kubewarden does not judge its own namespace.
+///
+/// # Errors
+/// A configuration that cannot be used.
+pub fn kubewarden(args: &RegistrationArgs, registry: &str) -> anyhow::Result<String> {
+    let config = config(args)?;
+    let mut texts = Vec::new();
+    for listed in &config.listed {
+        let name = listed.entry.about.name;
+        let mut deployed = Deployed { enforced: listed.mode == Mode::Enforce, ..Deployed::default() };
+        deployed.settings = match listed.settings.as_str() {
+            "" | "null" => serde_json::json!({}),
+            settings => serde_json::from_str(settings)?,
+        };
+        deployed.exempt = exempt(args);
+        deployed.exempt.insert("kubewarden".to_owned());
+        if let Some(selector) = &listed.namespace_selector {
+            deployed.namespace_selector = serde_json::from_str(selector)?;
+        }
+        for exception in config.exceptions.iter().filter(|exception| exception.policy == name) {
+            let excepted = deployed.excepted.entry(exception.namespace.clone()).or_default();
+            excepted.insert(exception.control.clone());
+        }
+        let registry = registry.trim_end_matches('/');
+        let module = format!("registry://{registry}/{name}:v{}", env!("CARGO_PKG_VERSION"));
+        texts.push(render::kubewarden(listed.entry, &module, &deployed));
+    }
+    Ok(texts.join("---\n"))
+}
+
+/// The namespaces that are not judged.
+pub fn exempt(args: &RegistrationArgs) -> BTreeSet<String> {
+    if !args.exempt.is_empty() {
+        return args.exempt.iter().cloned().collect();
+    }
+    let own = args.service.0.as_str();
+    ["cert-manager", "kube-node-lease", "kube-system", own].map(str::to_owned).into()
+}
+
+/// All that it lists, also what can decide nothing without a cluster: there will be one.
+fn config(args: &RegistrationArgs) -> anyhow::Result<Config> {
+    Config::load(&Selection { config: args.config.clone(), ..Selection::default() }, true)
+}
