@@ -260,7 +260,10 @@ async fn reviews_are_read_up_to_the_limit() {
 async fn a_body_that_does_not_come_is_given_up_at_the_callers_deadline() {
     let request = Request::post("/validate?timeout=50ms").header("content-type", "application/json");
     let (status, answer) = send(request.body(Body::from_stream(Never)).expect("a request")).await;
-    assert_eq!((status, answer.as_str()), (StatusCode::GATEWAY_TIMEOUT, "not answered within 50ms\n"));
+    assert_eq!(
+        (status, answer.as_str()),
+        (StatusCode::REQUEST_TIMEOUT, "the review did not arrive within 50ms\n")
+    );
 }
 
 /// A bug in a policy costs one request its answer, and nothing else.

@@ -136,6 +136,8 @@ pub(crate) fn http_2_is_negotiated() -> Result<(), Failed> {
     Ok(())
 }
 
+/// How many requests an API server has in flight, if nobody tells it otherwise: 400 that read and 200 that write.
+const IN_FLIGHT: usize = 600;
 /// How long a caller waits.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -194,7 +196,8 @@ struct Counts {
     slowest: Duration,
 }
 
-/// Sends so many reviews a second, whether others are answered or not, on as many connections as that takes, up to a thousand.
+/// Sends so many reviews a second, whether others are answered or not, up to what an API server has in flight at most
+/// (`--max-requests-inflight` and `--max-mutating-requests-inflight`).
 async fn offered(
     webhook: &Serving,
     body: &bytes::Bytes,
@@ -208,18 +211,19 @@ async fn offered(
         let (status, took) = called?;
         match status {
             200 => counts.answered += 1,
-            429 => counts.refused += 1,
+            // What finds no room, and what cannot be read in time.
+            429 | 408 => counts.refused += 1,
             other => anyhow::bail!("{other} after {took:?}"),
         }
         counts.slowest = counts.slowest.max(took);
         anyhow::ensure!(took < TIMEOUT + Duration::from_secs(2), "answered after {took:?}");
-        Ok(())
+        anyhow::Ok(())
     };
     let (since, mut sent) = (Instant::now(), 0.0);
     while since.elapsed() < time {
         while sent < since.elapsed().as_secs_f64() * rate {
             sent += 1.0;
-            if calls.len() >= 1000 {
+            if calls.len() >= IN_FLIGHT {
                 counts.unsent += 1;
                 continue;
             }
@@ -259,7 +263,7 @@ struct Throttle {
 
 impl Throttle {
     fn on(pid: u32) -> std::io::Result<Self> {
-        let script = "while kill -STOP $0; do sleep 0.018; kill -CONT $0; sleep 0.002; done";
+        let script = "while kill -STOP $0; do sleep 0.045; kill -CONT $0; sleep 0.002; done";
         let shell = std::process::Command::new("sh").args(["-c", script, &pid.to_string()]).spawn()?;
         Ok(Throttle { shell, pid })
     }

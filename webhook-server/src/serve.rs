@@ -30,6 +30,9 @@ use crate::webhook::Webhook;
 /// 30 seconds that Kubernetes grants a pod.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// How much is read of a connection before somebody wants it: a thousand callers cost no more than 64 MB.
+const READ: usize = 64 * 1024;
+
 /// A webhook that is being served.
 pub struct Server {
     /// Where it listens.
@@ -67,7 +70,8 @@ impl Server {
         let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
         let acceptor = Acceptor { tls: acceptor, clients };
         let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+        let mut http1 = server.http_builder().http1();
+        http1.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(READ);
         server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
         let task = tokio::spawn(server.serve(router.into_make_service()));
         Ok(Server { address, tls, handle, task })

@@ -1,6 +1,7 @@
 //! The webhook, without the network around it: routes, limits, deadlines; reviews in, answers out.
 
 mod room;
+mod turns;
 mod wire;
 
 use std::cell::RefCell;
@@ -16,7 +17,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use policy_core::path::excerpt;
 use policy_core::{Arena, Cluster, Half, NoCluster, Review, case};
-use tokio::sync::Semaphore;
 
 use crate::cluster::Watched;
 use crate::config::Config;
@@ -26,6 +26,7 @@ use crate::tls::Validity;
 use crate::tls::clients::Caller;
 use crate::tls::managed::now;
 use room::Room;
+use turns::Turns;
 use wire::{Refusal, check_headers, read_body, timeout};
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
@@ -47,8 +48,8 @@ struct Inner {
     ready: AtomicBool,
     /// How long the certificate that is served may be used, where there is one.
     certificate: RwLock<Option<Validity>>,
-    /// One permit for each large review that may be judged at a time: they take the memory.
-    large: Arc<Semaphore>,
+    /// Of large reviews: they take the memory and the time.
+    turns: Turns,
     room: Room,
 }
 
@@ -86,7 +87,7 @@ impl Webhook {
             traces: OnceLock::new(),
             ready: AtomicBool::new(true),
             certificate: RwLock::new(None),
-            large: Arc::new(Semaphore::new(processors)),
+            turns: Turns::new(processors),
             room: Room::new(),
         }))
     }
@@ -224,21 +225,28 @@ impl Asking {
     async fn respond(self, request: Request, mut trace: Trace) -> Result<Response, Refusal> {
         check_headers(request.headers())?;
         let version = request.version();
-        let timeout = timeout(request.uri().query());
+        let (timeout, since) = (timeout(request.uri().query()), Instant::now());
         let webhook = self.webhook.clone();
+        // Until then nothing was promised.
+        let accepted = AtomicBool::new(false);
         let answered = async {
             let (body, share) = read_body(request.into_body(), &webhook.0.room).await?;
             if body.len() <= LARGE {
+                accepted.store(true, Ordering::Relaxed);
                 return self.answer(&body, &mut trace);
             }
             // Waits its turn within the caller's deadline; what it holds goes when the work is done, not when the caller is.
-            let permit = webhook.0.large.clone().acquire_owned().await.map_err(|_| Refusal::panicked())?;
-            let judge = move || (self.answer(&body, &mut trace), permit, share).0;
+            let turn = webhook.0.turns.take(since + timeout).await.ok_or_else(Refusal::no_room)?;
+            accepted.store(true, Ordering::Relaxed);
+            let judge = move || (self.answer(&body, &mut trace), turn, share).0;
             let judged = tokio::task::spawn_blocking(judge).await;
             judged.unwrap_or_else(|_| Err(Refusal::panicked()))
         };
         let answer = tokio::time::timeout(timeout, answered).await.unwrap_or_else(|_| {
-            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("not answered within {timeout:?}")))
+            Err(match accepted.load(Ordering::Relaxed) {
+                true => Refusal::late(timeout),
+                false => Refusal::not_arrived(timeout),
+            })
         })?;
         let mut response = ([(header::CONTENT_TYPE, "application/json")], answer).into_response();
         if version <= Version::HTTP_11 && !webhook.0.ready.load(Ordering::Relaxed) {

@@ -10,8 +10,6 @@ use super::LARGE;
 const FOR_SMALL: usize = 32 * 1024 * 1024;
 /// For the rest of the large ones.
 const FOR_LARGE: usize = 64 * 1024 * 1024;
-/// What each of these takes at least: were there thousands, the last would not be judged within its caller's deadline.
-const LEAST: usize = 512 * 1024;
 
 /// All of it; one permit a byte.
 #[derive(Clone)]
@@ -42,15 +40,10 @@ impl Share {
     /// Takes room for bytes that have arrived: what is announced and does not come takes none. Whether there was room.
     #[must_use]
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let before = self.bytes;
+        let small = bytes.min(LARGE.saturating_sub(self.bytes));
         self.bytes += bytes;
-        let of_small = |bytes: usize| bytes.min(LARGE);
-        let of_large = |bytes: usize| match bytes.saturating_sub(LARGE) {
-            0 => 0,
-            rest => rest.max(LEAST),
-        };
-        Self::take(&mut self.permits, &self.room.small, of_small(self.bytes) - of_small(before))
-            && Self::take(&mut self.permits, &self.room.large, of_large(self.bytes) - of_large(before))
+        Self::take(&mut self.permits, &self.room.small, small)
+            && Self::take(&mut self.permits, &self.room.large, bytes - small)
     }
 
     fn take(permits: &mut Vec<OwnedSemaphorePermit>, from: &Arc<Semaphore>, bytes: usize) -> bool {
@@ -75,27 +68,17 @@ mod tests {
     fn large_reviews_leave_room_for_small_ones() {
         let room = Room::new();
         let mut held = Vec::new();
-        for _ in 0..FOR_LARGE / (2 * LEAST) {
+        for _ in 0..FOR_LARGE / (4 * LARGE) {
             let mut share = room.share();
             // In two parts, as it arrives.
             assert!(share.grow(LARGE / 2));
-            assert!(share.grow(LARGE / 2 + 2 * LEAST));
+            assert!(share.grow(LARGE / 2 + 4 * LARGE));
             held.push(share);
         }
         assert!(!room.share().grow(LARGE + 1), "no large one fits any more");
         let mut small = room.share();
         assert!(small.grow(LARGE), "a small one does");
         held.pop();
-        assert!(room.share().grow(LARGE + 2 * LEAST), "nor is room lost when one goes");
-    }
-
-    #[test]
-    fn no_more_wait_than_are_judged_in_time() {
-        let room = Room::new();
-        let mut shares: Vec<Share> = (0..).map(|_| room.share()).take(FOR_LARGE / LEAST).collect();
-        assert!(shares.iter_mut().all(|share| share.grow(LARGE + 1)));
-        assert!(!room.share().grow(LARGE + 1), "though there are bytes left");
-        // What they have taken in advance is theirs.
-        assert!(shares.iter_mut().all(|share| share.grow(LEAST - 1)));
+        assert!(room.share().grow(5 * LARGE), "nor is room lost when one goes");
     }
 }

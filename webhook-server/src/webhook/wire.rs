@@ -35,11 +35,21 @@ impl Refusal {
     }
 
     /// An API server asks again after a second, within its deadline (client-go, `rest/with_retry.go`).
-    fn no_room() -> Self {
+    pub(super) fn no_room() -> Self {
         Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
             "more reviews are waiting than there is room for: ask again",
         )
+    }
+
+    /// Its caller is slow, or it comes with more than can be read.
+    pub(super) fn not_arrived(timeout: Duration) -> Self {
+        let reason = format!("the review did not arrive within {timeout:?}");
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+    }
+
+    pub(super) fn late(timeout: Duration) -> Self {
+        Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("not answered within {timeout:?}"))
     }
 
     pub(super) fn unreadable(error: ReviewError) -> Self {
