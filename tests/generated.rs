@@ -76,6 +76,7 @@ fn the_registration_of_the_webhook() {
 }
 
 /// The configuration of the manifests.
+/// `--exempt` NAMESPACE here is for what else a node needs before it can run pods.
 fn registration() -> RegistrationArgs {
     let config = root().join("manifests/admission/webhook/policies.yaml").display().to_string();
     let args = Args::try_parse_from(["pratique", "policies", "--config", &config]).expect("they are right");

@@ -1,27 +1,46 @@
 //! A real API server: does it ask the webhook, and does what the webhook says come to pass?
 
-mod plane;
+mod faults;
+mod registered;
 mod trials;
 
+use std::any::Any;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use conformance::plane::{self, Plane};
 use conformance::{ignored, process};
 use libtest_mimic::Trial;
 use tokio::runtime::Runtime;
 
-use plane::Plane;
 use trials::Stage;
 
 /// What runs while the trials do, and ends with the process.
-static PLANE: Mutex<Option<Plane>> = Mutex::new(None);
+static KEPT: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
 fn main() -> ExitCode {
     let code = process::main(list);
-    drop(PLANE.lock().unwrap_or_else(PoisonError::into_inner).take());
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).clear();
     code
 }
+
+/// Keeps something until all trials have run.
+fn keep(kept: impl Any + Send) {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(kept));
+}
+
+/// What trials begin with.
+#[derive(Clone)]
+struct Given {
+    /// The binaries of the control plane.
+    assets: PathBuf,
+    /// An API server that asks the webhook, each policy in the namespaces that say so.
+    stage: Stage,
+}
+
+type Run = fn(Given) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
 fn list() -> Vec<Trial> {
     let assets = match plane::assets() {
@@ -30,7 +49,7 @@ fn list() -> Vec<Trial> {
     };
     // Whoever only asks for the list starts nothing.
     if std::env::args().any(|argument| argument == "--list") {
-        return trials::all(None);
+        return all(None);
     }
     let runtime = RUNTIME.get_or_init(|| {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -43,12 +62,24 @@ fn list() -> Vec<Trial> {
     });
     match started {
         Ok((plane, stage)) => {
-            *PLANE.lock().unwrap_or_else(PoisonError::into_inner) = Some(plane);
-            trials::all(Some((runtime, stage)))
+            keep(plane);
+            all(Some((runtime, Given { assets, stage })))
         }
         Err(error) => {
             let reason = format!("{error:#}");
             vec![Trial::test("the_control_plane_starts", move || Err(reason.into()))]
         }
     }
+}
+
+/// All trials; with nothing given, only their names.
+fn all(given: Option<(&'static Runtime, Given)>) -> Vec<Trial> {
+    let trial = |(name, run): (&str, Run)| {
+        let given = given.clone();
+        Trial::test(name, move || {
+            let (runtime, given) = given.ok_or("it is only listed")?;
+            runtime.block_on(run(given)).map_err(|error| format!("{error:#}").into())
+        })
+    };
+    trials::TRIALS.iter().chain(registered::TRIALS).chain(faults::TRIALS).copied().map(trial).collect()
 }

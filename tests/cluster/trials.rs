@@ -1,59 +1,44 @@
 //! What is asked of the API server, and what must come of it.
 
-mod manifests;
+pub(crate) mod manifests;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use base64::Engine as _;
 use conformance::cases;
-use libtest_mimic::Trial;
+use conformance::plane::{Answer, Api};
+use conformance::serving::{ca_bundle, until};
 use policy_catalog::{POLICIES, render};
 use policy_core::{Arena, Case, Configured, Entry, Outcome, case};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 use webhook_server::args::WhenStale;
 use webhook_server::cluster::Watched;
 use webhook_server::serve::Server;
 use webhook_server::tls::Identity;
 use webhook_server::webhook::Webhook;
 
-use crate::plane::Api;
+use crate::Run;
 
 /// The label of a namespace that says by which policy it is judged.
 const JUDGED_BY: &str = "test.pratique.dev/policy";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An API server that asks the webhook.
 #[derive(Clone)]
 pub(crate) struct Stage {
-    api: Api,
+    pub(crate) api: Api,
 }
 
-type Run = fn(Stage) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
-
-/// All trials; without a stage, only their names.
-pub(crate) fn all(on: Option<(&'static Runtime, Stage)>) -> Vec<Trial> {
-    let trials: [(&str, Run); 8] = [
-        ("cases_come_out_as_they_say", |stage| Box::pin(stage.cases())),
-        ("network_policies_are_required_and_kept", |stage| Box::pin(stage.network_policies())),
-        ("exporters_are_in_the_pods_that_controllers_make", |stage| Box::pin(stage.exporters())),
-        ("ephemeral_containers_are_judged", |stage| Box::pin(stage.ephemeral_containers())),
-        ("old_pods_are_kept", |stage| Box::pin(stage.old_pods())),
-        ("warnings_reach_the_client", |stage| Box::pin(stage.warnings())),
-        ("dry_runs_leave_nothing", |stage| Box::pin(stage.dry_run())),
-        ("every_manifest_is_what_its_schema_says", |stage| Box::pin(manifests::applied(stage.api))),
-    ];
-    let trial = |(name, run): (&str, Run)| {
-        let on = on.clone();
-        Trial::test(name, move || {
-            let (runtime, stage) = on.ok_or("it is only listed")?;
-            runtime.block_on(run(stage)).map_err(|error| format!("{error:#}").into())
-        })
-    };
-    trials.into_iter().map(trial).collect()
-}
+pub(crate) const TRIALS: &[(&str, Run)] = &[
+    ("cases_come_out_as_they_say", |given| Box::pin(given.stage.cases())),
+    ("network_policies_are_required_and_kept", |given| Box::pin(given.stage.network_policies())),
+    ("exporters_are_in_the_pods_that_controllers_make", |given| Box::pin(given.stage.exporters())),
+    ("ephemeral_containers_are_judged", |given| Box::pin(given.stage.ephemeral_containers())),
+    ("old_pods_are_kept", |given| Box::pin(given.stage.old_pods())),
+    ("warnings_reach_the_client", |given| Box::pin(given.stage.warnings())),
+    ("dry_runs_leave_nothing", |given| Box::pin(given.stage.dry_run())),
+    ("every_manifest_is_what_its_schema_says", |given| Box::pin(manifests::applied(given.stage.api))),
+];
 
 impl Stage {
     /// Starts the webhook, and has the API server ask it: each policy in the namespaces that say so.
@@ -73,15 +58,13 @@ impl Stage {
         let webhook = Webhook::watching(policies, watched.clone());
         let server = Server::start(listener, identity.server()?, webhook.router())?;
         until("the cluster is known", || async { Ok(watched.unknown().is_empty()) }).await?;
-        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-        let pem =
-            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64(&certificate));
+        let trusted = ca_bundle(&certificate);
         for entry in POLICIES {
             for half in
                 ["mutate", "validate"].into_iter().filter(|half| *half == "validate" || entry.about.mutates)
             {
                 let url = format!("https://{}/{half}/{}", server.address, entry.about.name);
-                let (path, object) = registration(entry, half, &url, &base64(pem.as_bytes()))?;
+                let (path, object) = registration(entry, half, &url, &trusted)?;
                 api.post(&path, &object).await?.well()?;
             }
         }
@@ -115,22 +98,12 @@ impl Stage {
     }
 
     async fn namespace(&self, name: &str, policy: &str) -> anyhow::Result<String> {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {JUDGED_BY: policy}}});
-        self.api.post("/api/v1/namespaces", &namespace).await?.well()?;
+        namespace(&self.api, name, json!({JUDGED_BY: policy})).await?;
         Ok(name.to_owned())
     }
 
-    async fn create(
-        &self,
-        namespace: &str,
-        what: &str,
-        object: &Value,
-    ) -> anyhow::Result<crate::plane::Answer> {
-        let group = match object["apiVersion"].as_str().unwrap_or("v1").split_once('/') {
-            None => "/api/v1".to_owned(),
-            Some((group, version)) => format!("/apis/{group}/{version}"),
-        };
-        self.api.post(&format!("{group}/namespaces/{namespace}/{what}"), object).await
+    async fn create(&self, namespace: &str, what: &str, object: &Value) -> anyhow::Result<Answer> {
+        create(&self.api, namespace, what, object).await
     }
 
     /// Every case of a new pod at default settings that an API server takes at all.
@@ -321,6 +294,23 @@ impl Stage {
     }
 }
 
+/// Posts an object of a namespace; `what` is its resource.
+pub(crate) async fn create(api: &Api, namespace: &str, what: &str, object: &Value) -> anyhow::Result<Answer> {
+    let group = match object["apiVersion"].as_str().unwrap_or("v1").split_once('/') {
+        None => "/api/v1".to_owned(),
+        Some((group, version)) => format!("/apis/{group}/{version}"),
+    };
+    api.post(&format!("{group}/namespaces/{namespace}/{what}"), object).await
+}
+
+/// Makes a namespace with these labels.
+pub(crate) async fn namespace(api: &Api, name: &str, labels: Value) -> anyhow::Result<()> {
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+    api.post("/api/v1/namespaces", &namespace).await?.well()?;
+    Ok(())
+}
+
 /// What registers the webhook for one policy: the path to post it to, and the object. Its rules are the rendered ones.
 fn registration(entry: &Entry, half: &str, url: &str, ca: &str) -> anyhow::Result<(String, Value)> {
     let rules = conformance::yaml(&render::webhook_rules(std::slice::from_ref(entry), ""))?;
@@ -334,7 +324,7 @@ fn registration(entry: &Entry, half: &str, url: &str, ca: &str) -> anyhow::Resul
     Ok((format!("/apis/admissionregistration.k8s.io/v1/{}s", kind.to_lowercase()), object))
 }
 
-fn pod(name: &str, spec: Value) -> Value {
+pub(crate) fn pod(name: &str, spec: Value) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
         "spec": {"containers": [{"name": "web", "image": "web"}]}});
     for (key, value) in spec.as_object().into_iter().flatten() {
@@ -344,25 +334,12 @@ fn pod(name: &str, spec: Value) -> Value {
 }
 
 /// A spec that the restricted level takes.
-fn restricted() -> Value {
+pub(crate) fn restricted() -> Value {
     json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{"name": "web", "image": "web",
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]})
 }
 
-fn network_policy(name: &str, spec: Value) -> Value {
+pub(crate) fn network_policy(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec})
-}
-
-/// Waits for what becomes so.
-pub(crate) async fn until<F: Future<Output = anyhow::Result<bool>>>(
-    what: &str,
-    is_so: impl Fn() -> F,
-) -> anyhow::Result<()> {
-    let since = Instant::now();
-    while !is_so().await? {
-        ensure!(since.elapsed() < PATIENCE, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
 }

@@ -1,7 +1,5 @@
 //! Are the policies those of the file, whenever it changes, and those that were where it cannot be used?
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::PathBuf;
 
 use conformance::serving::{Serving, until};
@@ -52,15 +50,6 @@ async fn judged(webhook: &Serving, host_network: bool) -> anyhow::Result<(bool, 
     Ok((answer["response"]["allowed"] == true, answer["response"]["warnings"].clone()))
 }
 
-fn metric(webhook: &Serving, name: &str) -> anyhow::Result<f64> {
-    let mut stream = TcpStream::connect(webhook.metrics()?)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    Ok(value.unwrap_or("NaN").parse()?)
-}
-
 fn baseline(mode: &str) -> String {
     format!("policies:\n- name: pod-security-standards\n  mode: {mode}\n  settings: {{level: baseline}}\n")
 }
@@ -81,7 +70,7 @@ pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
             warnings[0],
             "pod-security-standards: spec.hostNetwork: must not be true (hostNamespaces)"
         );
-        assert_eq!(metric(&webhook, TAKEN)?, 1.0);
+        assert_eq!(webhook.metric(TAKEN)?, 1.0);
         for (bad, reason) in [
             (baseline("nonsense"), "unknown variant `nonsense`"),
             ("policies: []\n".to_owned(), "no policy is listed"),
@@ -90,13 +79,13 @@ pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
         ] {
             mounted.swap(&bad)?;
             until(reason, || async { Ok(webhook.said()?.contains(reason)) }).await?;
-            assert_eq!(metric(&webhook, TAKEN)?, 0.0, "{reason}");
+            assert_eq!(webhook.metric(TAKEN)?, 0.0, "{reason}");
             assert!(!judged(&webhook, true).await?.1.is_null(), "{reason}: what was asked is asked still");
             assert_eq!(webhook.client().await?.get("/readyz").await?.0, 200);
         }
         mounted.swap(&baseline("enforce"))?;
         until("it enforces again", || async { Ok(!judged(&webhook, true).await?.0) }).await?;
-        assert_eq!(metric(&webhook, TAKEN)?, 1.0);
+        assert_eq!(webhook.metric(TAKEN)?, 1.0);
         anyhow::Ok(())
     })?;
     let said = webhook.said()?;
@@ -127,14 +116,14 @@ pub(crate) fn what_new_policies_look_at_is_known_before_they_are_asked() -> Resu
     const KNOWN: &str = "pratique_cluster_objects{kind=\"NetworkPolicy\"}";
     runtime.block_on(async {
         until("it is ready", || async { Ok(webhook.client().await?.get("/readyz").await?.0 == 200) }).await?;
-        assert!(metric(&webhook, KNOWN)?.is_nan(), "nobody looks at it");
+        assert!(webhook.metric(KNOWN)?.is_nan(), "nobody looks at it");
         // It is never denied for want of knowledge: until the policy is known, the other one is asked alone.
         let more = "- name: network-policy-required\n  settings: {dns: false}\n";
         mounted.swap(&(baseline("warn") + more))?;
         until("it is asked", || async {
             let (allowed, _) = judged(&webhook, false).await?;
             anyhow::ensure!(allowed, "{}", webhook.said()?);
-            Ok(metric(&webhook, KNOWN)? == 1.0)
+            Ok(webhook.metric(KNOWN)? == 1.0)
         })
         .await?;
         api.delete("networkpolicies", "shop", "deny");

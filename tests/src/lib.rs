@@ -3,7 +3,10 @@
 pub mod cases;
 pub mod hosts;
 pub mod measure;
+pub mod plane;
 pub mod process;
+pub mod registration;
+pub mod servers;
 pub mod serving;
 pub mod tools;
 

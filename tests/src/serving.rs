@@ -1,5 +1,6 @@
 //! The webhook in a process of its own, with a certificate that the test made.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -41,6 +42,13 @@ pub fn certificate(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     std::fs::write(&cert, made.cert.pem())?;
     std::fs::write(&key, made.signing_key.serialize_pem())?;
     Ok((cert, key))
+}
+
+/// A certificate as a `caBundle` has it, or a kubeconfig: PEM, in Base64.
+pub fn ca_bundle(certificate: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    let pem = pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_ref()));
+    base64::engine::general_purpose::STANDARD.encode(pem)
 }
 
 impl Serving {
@@ -112,6 +120,19 @@ impl Serving {
             std::thread::sleep(Duration::from_millis(10));
         }
         bail!("it serves no metrics")
+    }
+
+    /// What a metric without labels says, or with those in its name; not a number where there is none of that name.
+    ///
+    /// # Errors
+    /// It serves no metrics.
+    pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let mut stream = std::net::TcpStream::connect(self.metrics()?)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.unwrap_or("NaN").parse()?)
     }
 
     /// Asks it to end.

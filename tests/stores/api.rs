@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use base64::Engine as _;
+use conformance::serving::ca_bundle;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -99,16 +99,11 @@ impl Api {
     /// A kubeconfig for it.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         let file = std::env::temp_dir().join(format!("pratique-kubeconfig-{}", self.address.port()));
-        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
         let cluster = match &self.certificate {
             None => json!({"server": format!("http://{}", self.address)}),
             Some(certificate) => {
-                let pem = format!(
-                    "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-                    base64(certificate)
-                );
                 let server = format!("https://{}", self.address);
-                json!({"server": server, "certificate-authority-data": base64(pem.as_bytes())})
+                json!({"server": server, "certificate-authority-data": ca_bundle(certificate)})
             }
         };
         let cluster = json!({"name": "c", "cluster": cluster});

@@ -1,9 +1,10 @@
 //! Who asks and who answers: the webhook and the command line, around the policies that decide.
 //!
-//! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked,
-//! `exceptions` what is excepted of what they deny; `input` reads manifests; `check`, `render`, `cases`, `policies` and `demo` are one
-//! command each, with `report` for what they print; `connectivity` draws maps; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them, `serve` and `tls` put
-//! it on the network, `client` is its counterpart for `demo` and the tests.
+//! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked, where and
+//! how firmly, `exceptions` what is excepted of what they deny, and `judge` asks them; `input` reads manifests, `files` says when
+//! one has changed; `check`, `render`, `cases`, `policies` and `demo` are one command each, with `report` for what they print;
+//! `connectivity` draws maps; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them and `telemetry`
+//! logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart for `demo` and the tests.
 
 pub mod args;
 pub mod cases;

@@ -77,6 +77,11 @@ impl Server {
         Ok(Server { address, tls, handle, task })
     }
 
+    /// The same with what it shows, to be replaced while it serves this webhook to these clients.
+    pub fn served(&self, clients: Option<Clients>, webhook: Webhook) -> Served {
+        Served { config: self.tls.clone(), clients, webhook }
+    }
+
     /// Stops accepting, answers what is in flight, and returns when that is done.
     ///
     /// # Errors
@@ -205,7 +210,7 @@ impl Certificate {
         webhook.set_certificate(identity.validity()?);
         let tls = identity.server_for(clients.as_ref())?;
         let server = Server::start_for(clients.clone(), listener, tls, webhook.router())?;
-        let served = Served { config: server.tls.clone(), clients, webhook: webhook.clone() };
+        let served = server.served(clients, webhook.clone());
         match (self, managed) {
             (_, Some(managed)) => drop(tokio::spawn(managed.keep(served, chain))),
             (Certificate::Files { cert, key, files }, _) => {

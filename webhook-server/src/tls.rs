@@ -144,7 +144,7 @@ pub(crate) fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'st
 
 /// A server whose certificate can be replaced while it serves, and the webhook behind it that must know how long that lasts.
 #[derive(Clone)]
-pub(crate) struct Served {
+pub struct Served {
     pub(crate) config: RustlsConfig,
     pub(crate) clients: Option<Clients>,
     pub(crate) webhook: Webhook,
@@ -155,7 +155,7 @@ impl Served {
     ///
     /// # Errors
     /// It cannot be used; what was shown before goes on being shown.
-    pub(crate) fn show(&self, identity: Identity) -> anyhow::Result<()> {
+    pub fn show(&self, identity: Identity) -> anyhow::Result<()> {
         let validity = identity.validity()?;
         self.config.reload_from_config(identity.server_for(self.clients.as_ref())?);
         self.webhook.set_certificate(validity);

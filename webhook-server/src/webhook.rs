@@ -1,40 +1,35 @@
 //! The webhook, without the network around it: routes, limits, deadlines; reviews in, answers out.
 
+mod asking;
 mod room;
 mod turns;
 mod wire;
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, Version, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
-use policy_core::path::excerpt;
-use policy_core::{Arena, Cluster, Half, NoCluster, Review, case};
+use policy_core::{Cluster, Half, NoCluster};
 
 use crate::cluster::Watched;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::telemetry::{Asked, Trace, Traces};
+use crate::telemetry::Traces;
 use crate::tls::Validity;
-use crate::tls::clients::Caller;
 use crate::tls::managed::now;
+use asking::Asking;
 use room::Room;
 use turns::Turns;
-use wire::{Refusal, check_headers, read_body, timeout};
+use wire::Refusal;
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
 /// Reviews above this size are judged off the threads that answer the small ones.
 const LARGE: usize = 128 * 1024;
-/// What a thread keeps of an arena from one review to the next.
-const KEPT: usize = 256 * 1024;
 
 /// The webhook, without the network around it.
 #[derive(Clone)]
@@ -194,120 +189,4 @@ impl Rules {
     fn watching(config: Config, watched: Arc<Watched>) -> Self {
         Rules { config, cluster: watched.clone(), watched: Some(watched) }
     }
-}
-
-/// One call, and the rules that hold for it to its end.
-#[derive(Clone)]
-struct Asking {
-    webhook: Webhook,
-    rules: Arc<Rules>,
-    half: Half,
-    /// The one policy that is asked; all, if there is none.
-    name: Option<String>,
-}
-
-impl Asking {
-    /// Whether this caller may ask for this policy.
-    fn check(&self, request: &Request) -> Result<(), Refusal> {
-        if request.extensions().get() == Some(&Caller::Stranger) {
-            let reason = "a client certificate of the API server is wanted (--client-ca)";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
-        }
-        match &self.name {
-            Some(name) if self.rules.config.only(name).is_none() => {
-                Err(Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(name))))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Reads the review within the caller's deadline, judges it, and answers.
-    async fn respond(self, request: Request, mut trace: Trace) -> Result<Response, Refusal> {
-        check_headers(request.headers())?;
-        let version = request.version();
-        let (timeout, since) = (timeout(request.uri().query()), Instant::now());
-        let webhook = self.webhook.clone();
-        // Until then nothing was promised.
-        let accepted = AtomicBool::new(false);
-        let answered = async {
-            let (body, share) = read_body(request.into_body(), &webhook.0.room).await?;
-            if body.len() <= LARGE {
-                accepted.store(true, Ordering::Relaxed);
-                return self.answer(&body, &mut trace);
-            }
-            // Waits its turn within the caller's deadline; what it holds goes when the work is done, not when the caller is.
-            let turn = webhook.0.turns.take(since + timeout).await.ok_or_else(Refusal::no_room)?;
-            accepted.store(true, Ordering::Relaxed);
-            let judge = move || (self.answer(&body, &mut trace), turn, share).0;
-            let judged = tokio::task::spawn_blocking(judge).await;
-            judged.unwrap_or_else(|_| Err(Refusal::panicked()))
-        };
-        let answer = tokio::time::timeout(timeout, answered).await.unwrap_or_else(|_| {
-            Err(match accepted.load(Ordering::Relaxed) {
-                true => Refusal::late(timeout),
-                false => Refusal::not_arrived(timeout),
-            })
-        })?;
-        let mut response = ([(header::CONTENT_TYPE, "application/json")], answer).into_response();
-        if version <= Version::HTTP_11 && !webhook.0.ready.load(Ordering::Relaxed) {
-            // The caller closes the connection itself: were it closed from here, a request on its way would be lost.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(response)
-    }
-
-    /// Decodes, judges and encodes: no waiting, no I/O. A panic is a bug, and an error to the API server.
-    fn answer(&self, body: &[u8], trace: &mut Trace) -> Result<String, Refusal> {
-        let since = Instant::now();
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            with_arena(|arena| {
-                let review = Review::decode(body, arena).map_err(Refusal::unreadable)?;
-                self.judge(&review, since, trace)
-            })
-        }));
-        let judged = judged.unwrap_or_else(|_| Err(Refusal::panicked()));
-        judged.inspect_err(|refusal| trace.fail(&refusal.reason))
-    }
-
-    fn judge(&self, review: &Review<'_>, since: Instant, trace: &mut Trace) -> Result<String, Refusal> {
-        let metrics = &self.webhook.0.metrics;
-        let Rules { config, cluster, .. } = &*self.rules;
-        let choice = self.name.as_ref().map_or(Some(config.all()), |name| config.only(name));
-        let choice = choice.ok_or_else(Refusal::panicked)?;
-        let mut judged = choice.judge(&review.request, &**cluster, self.half);
-        if let Some(fault) = judged.verdicts.fault {
-            metrics.faulty_patch();
-            return Err(Refusal::faulty(&fault));
-        }
-        judged.keep(self.half);
-        for excepted in &judged.excepted {
-            metrics.excepted(excepted.policy, &excepted.exception.control);
-        }
-        let asked = Asked { half: self.half, request: &review.request };
-        asked.log(&judged.said);
-        for said in &judged.said {
-            metrics.said(said, &review.request);
-        }
-        let answer = review.answer(&judged.verdicts, self.half);
-        let outcome = case::outcome(&judged.verdicts);
-        trace.say(asked, outcome);
-        metrics.review(self.half, review.request.operation, outcome, since.elapsed());
-        Ok(answer)
-    }
-}
-
-/// Lends the thread's arena, so that most reviews are decoded without asking the system for memory.
-fn with_arena<T>(work: impl FnOnce(&Arena) -> T) -> T {
-    thread_local! {
-        static ARENA: RefCell<Arena> = RefCell::new(Arena::new());
-    }
-    ARENA.with(|cell| {
-        let mut arena = cell.take();
-        let result = work(&arena);
-        arena.reset();
-        if arena.allocated_bytes() <= KEPT {
-            cell.replace(arena);
-        }
-        result
-    })
 }

@@ -4,29 +4,23 @@
 //! A renewed CA is trusted before anything is signed by it: it is put beside the old one, and the API server has some time to
 //! hear of it, before the next certificate is made.
 
+mod held;
+mod trust;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
-};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::core::ObjectMeta;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::{Value, json};
+use rustls::pki_types::CertificateDer;
 use x509_parser::time::ASN1Time;
 
 use super::{Identity, Served, Validity};
+use held::{Authority, Held};
 
-const CA_CERT: &str = "ca.crt";
-const CA_KEY: &str = "ca.key";
-const CERT: &str = "tls.crt";
-const KEY: &str = "tls.key";
 /// How often another replica may have been faster before it is an error.
 const TRIES: usize = 5;
 
@@ -72,21 +66,6 @@ pub struct Managed {
     more_names: Vec<String>,
 }
 
-/// What the Secret holds.
-struct Held {
-    /// The CAs that are trusted, the one that signs first.
-    cas: Vec<Authority>,
-    ca_key: String,
-    cert: String,
-    key: String,
-}
-
-#[derive(Clone)]
-struct Authority {
-    der: CertificateDer<'static>,
-    validity: Validity,
-}
-
 impl Managed {
     /// The certificate of the Service `name`, in the Secret `name-tls` beside it.
     pub fn new(client: Client, namespace: &str, name: &str, configuration: &str, lives: Lives) -> Self {
@@ -116,16 +95,14 @@ impl Managed {
     pub async fn round(&self, now: i64) -> anyhow::Result<Identity> {
         for _ in 0..TRIES {
             let Some(held) = self.hold(now).await? else { continue };
-            let bundle = ByteString(bundle(&held.cas).into_bytes());
-            self.trust::<MutatingWebhookConfiguration>(&bundle).await?;
-            self.trust::<ValidatingWebhookConfiguration>(&bundle).await?;
+            trust::trust(&self.client, &self.configuration, held.bundle()).await?;
             return held.identity();
         }
         bail!("Secret {}/{}: it changes whenever it is to be changed here", self.namespace, self.secret())
     }
 
     /// Goes on with it until the process ends, and shows what is new.
-    pub(crate) async fn keep(self, served: Served, mut shown: Vec<CertificateDer<'static>>) {
+    pub async fn keep(self, served: Served, mut shown: Vec<CertificateDer<'static>>) {
         loop {
             tokio::time::sleep(self.lives.round).await;
             let renewed = self.round(now()).await.and_then(|identity| {
@@ -266,108 +243,6 @@ impl Managed {
         names.sort();
         names
     }
-
-    /// Has every webhook of a configuration trust these CAs. One that is not there yet is told when it is.
-    async fn trust<K: Configuration>(&self, bundle: &ByteString) -> anyhow::Result<()> {
-        let api: Api<K> = Api::all(self.client.clone());
-        let named = || format!("{} {}", K::kind(&()), self.configuration);
-        let Some(configuration) = api.get_opt(&self.configuration).await.with_context(named)? else {
-            tracing::debug!("there is no {} yet", named());
-            return Ok(());
-        };
-        if configuration.clients().iter().all(|(_, client)| client.ca_bundle.as_ref() == Some(bundle)) {
-            return Ok(());
-        }
-        // Of the list as it was read: where somebody changes it meanwhile, the next round comes.
-        let webhooks: Vec<Value> = (configuration.clients().iter())
-            .map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
-            .collect();
-        let version = configuration.resource_version();
-        let patch = Patch::Strategic(json!({"metadata": {"resourceVersion": version}, "webhooks": webhooks}));
-        api.patch(&self.configuration, &PatchParams::default(), &patch).await.with_context(named)?;
-        Ok(())
-    }
-}
-
-/// One of the two kinds that register webhooks.
-trait Configuration:
-    kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned
-{
-    /// Its webhooks' names, and how they are called.
-    fn clients(&self) -> Vec<(&str, &WebhookClientConfig)>;
-}
-
-impl Configuration for MutatingWebhookConfiguration {
-    fn clients(&self) -> Vec<(&str, &WebhookClientConfig)> {
-        self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
-    }
-}
-
-impl Configuration for ValidatingWebhookConfiguration {
-    fn clients(&self) -> Vec<(&str, &WebhookClientConfig)> {
-        self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
-    }
-}
-
-impl Held {
-    /// What is in a Secret, if all of it can be used.
-    fn read(secret: &Secret) -> Option<Self> {
-        let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
-        let read = || {
-            let (cas, ca_key, cert, key) = (text(CA_CERT)?, text(CA_KEY)?, text(CERT)?, text(KEY)?);
-            let cas: Option<Vec<Authority>> = CertificateDer::pem_slice_iter(cas.as_bytes())
-                .map(|der| {
-                    let der = der.ok()?;
-                    let validity = Validity::of(&der).ok()?;
-                    Some(Authority { der, validity })
-                })
-                .collect();
-            Some(Held { cas: cas?, ca_key, cert, key })
-        };
-        let held = read()?;
-        KeyPair::from_pem(&held.ca_key).ok()?;
-        held.leaf()?;
-        held.identity().ok()?.server().ok()?;
-        Some(held)
-    }
-
-    fn write(&self, secret: &mut Secret) {
-        let data = secret.data.get_or_insert_default();
-        for (key, text) in
-            [(CA_CERT, &bundle(&self.cas)), (CA_KEY, &self.ca_key), (CERT, &self.cert), (KEY, &self.key)]
-        {
-            data.insert(key.to_owned(), ByteString(text.clone().into_bytes()));
-        }
-    }
-
-    /// How long the certificate may be used, and for which names.
-    fn leaf(&self) -> Option<(Validity, Vec<String>)> {
-        let der = CertificateDer::from_pem_slice(self.cert.as_bytes()).ok()?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der).ok()?;
-        let names = parsed.subject_alternative_name().ok()??.value.general_names.iter();
-        let mut names: Vec<String> = names.filter_map(name).collect();
-        names.sort();
-        Some((Validity::of(&der).ok()?, names))
-    }
-
-    fn identity(&self) -> anyhow::Result<Identity> {
-        let chain = CertificateDer::pem_slice_iter(self.cert.as_bytes()).collect::<Result<Vec<_>, _>>()?;
-        Ok(Identity { chain, key: PrivateKeyDer::from_pem_slice(self.key.as_bytes())? })
-    }
-}
-
-/// A name of a certificate, as it was given.
-fn name(name: &x509_parser::extensions::GeneralName<'_>) -> Option<String> {
-    use x509_parser::extensions::GeneralName;
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
-            let ip = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from));
-            ip.ok().map(|ip| ip.to_string())
-        }
-        _ => None,
-    }
 }
 
 /// Whether two thirds of it are over.
@@ -375,26 +250,11 @@ fn is_due(validity: Validity, now: i64) -> bool {
     now - validity.not_before >= (validity.not_after - validity.not_before) / 3 * 2
 }
 
-fn bundle(cas: &[Authority]) -> String {
-    let pem = |ca: &Authority| {
-        use base64::Engine as _;
-        let text = base64::engine::general_purpose::STANDARD.encode(&ca.der);
-        // RFC 7468: lines of 64.
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        for line in text.as_bytes().chunks(64) {
-            pem.push_str(&String::from_utf8_lossy(line));
-            pem.push('\n');
-        }
-        pem + "-----END CERTIFICATE-----\n"
-    };
-    cas.iter().map(pem).collect()
-}
-
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// In seconds since 1970.
-pub(crate) fn now() -> i64 {
+pub fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }

@@ -4,17 +4,20 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use axum::http::{Method, Request};
 use base64::Engine as _;
+use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "test";
+/// Controllers are who they are in a cluster: what they make is believed to be theirs.
+const MANAGER: &str = "manager";
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -22,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// There is none; the reason, and what to do.
-pub(crate) fn assets() -> Result<PathBuf, String> {
-    let built = conformance::root().join("target/control-plane");
+pub fn assets() -> Result<PathBuf, String> {
+    let built = crate::root().join("target/control-plane");
     let folder = std::env::var_os("KUBEBUILDER_ASSETS").map_or(built, PathBuf::from);
     let missing: Vec<&str> = ["etcd", "kube-apiserver", "kube-controller-manager"]
         .into_iter()
@@ -59,12 +62,14 @@ impl Drop for Running {
 }
 
 /// The control plane. It ends with this, and its folder goes.
-pub(crate) struct Plane {
-    /// In the order in which they are to end.
+pub struct Plane {
+    /// In the order in which they are to end: the API server is the first, or the second where there are controllers.
     processes: Vec<Running>,
     folder: PathBuf,
+    /// The API server's program, its arguments, and the port that it listens on.
+    server: (PathBuf, Vec<String>, u16),
     /// How it is called.
-    pub(crate) api: Api,
+    pub api: Api,
 }
 
 impl Drop for Plane {
@@ -76,14 +81,47 @@ impl Drop for Plane {
 
 impl Plane {
     /// Starts it, and waits until it is ready.
-    pub(crate) async fn start(assets: &Path) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("pratique-cluster-{}", std::process::id()));
+    ///
+    /// # Errors
+    /// It is not; what the API server said.
+    pub async fn start(assets: &Path) -> anyhow::Result<Self> {
+        let mut plane = Plane::without_controllers(assets).await?;
+        let manager = plane.api.kubeconfig_of(MANAGER, "manager.kubeconfig")?;
+        let manager = manager.display();
+        let [controllers] = free_ports()?;
+        let manager = [
+            format!("--kubeconfig={manager}"),
+            format!("--authentication-kubeconfig={manager}"),
+            format!("--authorization-kubeconfig={manager}"),
+            format!("--service-account-private-key-file={}", plane.folder.join("accounts.key").display()),
+            "--use-service-account-credentials=true".to_owned(),
+            "--leader-elect=false".to_owned(),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={controllers}"),
+        ];
+        let log = plane.folder.join("controllers.log");
+        let manager = Running::start(&assets.join("kube-controller-manager"), &manager, &log)?;
+        plane.processes.insert(0, manager);
+        Ok(plane)
+    }
+
+    /// The same without what makes pods of workloads.
+    ///
+    /// # Errors
+    /// As [`Plane::start`].
+    pub async fn without_controllers(assets: &Path) -> anyhow::Result<Self> {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("pratique-cluster-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let file = |name: &str| folder.join(name);
         let text = |path: &Path| path.display().to_string();
         let ports = free_ports()?;
-        let [etcd, peers, secure, controllers] = ports;
-        std::fs::write(file("tokens"), format!("{TOKEN},admin,1,\"system:masters\"\n"))?;
+        let [etcd, peers, secure] = ports;
+        std::fs::write(
+            file("tokens"),
+            format!("{TOKEN},admin,1,\"system:masters\"\n{MANAGER},system:kube-controller-manager,2\n"),
+        )?;
         let key = rcgen::KeyPair::generate()?;
         std::fs::write(file("accounts.key"), key.serialize_pem())?;
         std::fs::write(file("accounts.pub"), key.public_key_pem())?;
@@ -114,24 +152,30 @@ impl Plane {
             "--endpoint-reconciler-type=none".to_owned(),
             "--disable-admission-plugins=ServiceAccount".to_owned(),
         ];
-        let mut processes = vec![Running::start(&assets.join("etcd"), &store, &file("etcd.log"))?];
-        processes.insert(0, Running::start(&assets.join("kube-apiserver"), &server, &file("apiserver.log"))?);
-        let mut plane = Plane { processes, folder, api: Api::nowhere() };
-        plane.api = plane.ready(secure).await?;
-        let kubeconfig = text(&plane.api.kubeconfig);
-        let manager = [
-            format!("--kubeconfig={kubeconfig}"),
-            format!("--authentication-kubeconfig={kubeconfig}"),
-            format!("--authorization-kubeconfig={kubeconfig}"),
-            format!("--service-account-private-key-file={}", text(&plane.folder.join("accounts.key"))),
-            "--leader-elect=false".to_owned(),
-            "--bind-address=127.0.0.1".to_owned(),
-            format!("--secure-port={controllers}"),
-        ];
-        let log = plane.folder.join("controllers.log");
-        let manager = Running::start(&assets.join("kube-controller-manager"), &manager, &log)?;
-        plane.processes.insert(0, manager);
+        let processes = vec![Running::start(&assets.join("etcd"), &store, &file("etcd.log"))?];
+        let server = (assets.join("kube-apiserver"), server.to_vec(), secure);
+        let mut plane = Plane { processes, folder, server, api: Api::nowhere() };
+        plane.start_server().await?;
         Ok(plane)
+    }
+
+    /// Starts the API server, again where it was stopped, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It is not; what it said.
+    pub async fn start_server(&mut self) -> anyhow::Result<()> {
+        let (program, arguments, port) = self.server.clone();
+        let running = Running::start(&program, &arguments, &self.folder.join("apiserver.log"))?;
+        let before_the_store = self.processes.len() - 1;
+        self.processes.insert(before_the_store, running);
+        self.api = self.ready(port).await?;
+        Ok(())
+    }
+
+    /// Kills the API server.
+    pub fn stop_server(&mut self) {
+        let server = self.processes.len() - 2;
+        drop(self.processes.remove(server));
     }
 
     /// Waits until the API server is ready, and gives a way to call it.
@@ -158,9 +202,9 @@ impl Plane {
 }
 
 /// Ports that nobody listens on.
-fn free_ports() -> anyhow::Result<[u16; 4]> {
-    let listeners = [(); 4].map(|()| TcpListener::bind(("127.0.0.1", 0)));
-    let mut ports = [0; 4];
+fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)));
+    let mut ports = [0; N];
     for (port, listener) in ports.iter_mut().zip(listeners) {
         *port = listener?.local_addr()?.port();
     }
@@ -169,29 +213,29 @@ fn free_ports() -> anyhow::Result<[u16; 4]> {
 
 /// The API, as an administrator.
 #[derive(Clone)]
-pub(crate) struct Api {
+pub struct Api {
     client: Option<Client>,
     /// A kubeconfig for it.
-    pub(crate) kubeconfig: PathBuf,
+    pub kubeconfig: PathBuf,
 }
 
 /// What the API server answers.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
-    pub(crate) warnings: Vec<String>,
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+    pub warnings: Vec<String>,
 }
 
 impl Answer {
     /// The body of what went well.
-    pub(crate) fn well(self) -> anyhow::Result<Value> {
+    pub fn well(self) -> anyhow::Result<Value> {
         ensure!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
         Ok(self.body)
     }
 
     /// Why it was refused by a webhook.
-    pub(crate) fn refused(self) -> anyhow::Result<String> {
+    pub fn refused(self) -> anyhow::Result<String> {
         let message = self.body["message"].as_str().unwrap_or_default().to_owned();
         let is_ours = message.contains("admission webhook") && message.contains("denied the request: ");
         ensure!(self.status == 403 && is_ours, "{}: {}", self.status, self.body);
@@ -208,12 +252,8 @@ impl Api {
         let base64 = base64::engine::general_purpose::STANDARD.encode(certificate);
         let cluster =
             json!({"server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64});
-        let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": cluster}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "users": [{"name": "u", "user": {"token": TOKEN}}]});
         let kubeconfig = folder.join("kubeconfig");
-        std::fs::write(&kubeconfig, config.to_string())?;
+        write_kubeconfig(&kubeconfig, &cluster, TOKEN)?;
         let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
         let pems = x509(certificate)?;
         config.root_cert = Some(pems);
@@ -221,10 +261,26 @@ impl Api {
         Ok(Api { client: Some(Client::try_from(config)?), kubeconfig })
     }
 
+    /// A kubeconfig beside the administrator's, with another token.
+    fn kubeconfig_of(&self, token: &str, name: &str) -> anyhow::Result<PathBuf> {
+        let admin: Value = serde_json::from_slice(&std::fs::read(&self.kubeconfig)?)?;
+        let path = self.kubeconfig.with_file_name(name);
+        write_kubeconfig(&path, &admin["clusters"][0]["cluster"], token)?;
+        Ok(path)
+    }
+
+    /// A client for typed objects.
+    ///
+    /// # Errors
+    /// It is not started.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        self.client.clone().context("it is started")
+    }
+
     async fn call(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> anyhow::Result<Answer> {
         let request = Request::builder().method(method).uri(path).header("content-type", kind);
         let request = request.body(Body::from(body))?;
-        let response = self.client.as_ref().context("it is started")?.send(request).await?;
+        let response = self.client()?.send(request).await?;
         let status = response.status().as_u16();
         let warnings = response.headers().get_all("warning").iter();
         let warnings = warnings.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
@@ -232,29 +288,37 @@ impl Api {
         Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), warnings })
     }
 
-    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
         self.call(Method::GET, path, Vec::new(), "application/json").await
     }
 
-    pub(crate) async fn post(&self, path: &str, object: &Value) -> anyhow::Result<Answer> {
+    pub async fn post(&self, path: &str, object: &Value) -> anyhow::Result<Answer> {
         self.call(Method::POST, path, object.to_string().into_bytes(), "application/json").await
     }
 
-    pub(crate) async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Answer> {
+    pub async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Answer> {
         let kind = "application/strategic-merge-patch+json";
         self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
     }
 
     /// Server-side apply, with strict field validation.
-    pub(crate) async fn apply(&self, path: &str, object: &Value, dry_run: bool) -> anyhow::Result<Answer> {
+    pub async fn apply(&self, path: &str, object: &Value, dry_run: bool) -> anyhow::Result<Answer> {
         let dry_run = if dry_run { "&dryRun=All" } else { "" };
         let path = format!("{path}?fieldManager=test&fieldValidation=Strict&force=true{dry_run}");
         self.call(Method::PATCH, &path, object.to_string().into_bytes(), "application/apply-patch+yaml").await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
         self.call(Method::DELETE, path, Vec::new(), "application/json").await
     }
+}
+
+fn write_kubeconfig(path: &Path, cluster: &Value, token: &str) -> anyhow::Result<()> {
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"token": token}}]});
+    Ok(std::fs::write(path, config.to_string())?)
 }
 
 /// The certificates in a PEM file, as DER.

@@ -1,0 +1,149 @@
+//! What the webhook adds to a request, seen from both ends: at its own port, and from before a real API server, with and without
+//! it in the path, beside a webhook that only scans for the uid; all in one run.
+//!
+//! The API server is asked for dry runs of the creation of one pod: it decodes, authorizes, sets defaults, asks the webhooks,
+//! validates and answers, and stores nothing.
+
+#[path = "input/review.rs"]
+mod input;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use conformance::plane::{self, Api, Plane};
+use conformance::process::release_binary;
+use conformance::registration::{ASKED, register, rendered};
+use conformance::servers::{self, ROUND, ROUNDS, Round, Servers, load, median};
+use conformance::serving::until;
+use serde_json::{Value, json};
+
+/// The namespaces, and what is asked about them.
+const PATHS: [(&str, &str); 4] = [
+    ("none", "no webhook"),
+    ("bare", "one that scans for the uid"),
+    ("validated", "ours, to validate"),
+    ("changed", "ours, to change and to validate"),
+];
+
+fn main() {
+    servers::main(|folder| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(measure(folder)).expect("all of it can be measured");
+    });
+}
+
+async fn measure(folder: &Path) -> anyhow::Result<()> {
+    let plane = Plane::without_controllers(&plane::assets().map_err(anyhow::Error::msg)?).await?;
+    let servers = Servers::start(folder);
+    let review = input::review();
+    set(&plane.api, &servers).await?;
+    let mut ports = vec![Vec::new(); 2];
+    let mut paths = vec![vec![Vec::new(); PATHS.len()]; 2];
+    for _ in 0..ROUNDS {
+        for ((process, path), rounds) in
+            [(&servers.webhook, "/validate"), (&servers.bare, "/skim")].iter().zip(&mut ports)
+        {
+            rounds.push(load(process, &servers.connector, 1, path, &review).await);
+        }
+        for (sides, rounds) in [1, 8].into_iter().zip(&mut paths) {
+            for ((namespace, _), rounds) in PATHS.iter().zip(rounds) {
+                let before = servers.bare.cpu();
+                rounds.push(asked(&plane.api, namespace, sides).await?);
+                let was_asked = servers.bare.cpu() > before;
+                ensure!(was_asked == (*namespace == "bare"), "the bare server in {namespace}: {was_asked}");
+            }
+        }
+    }
+    println!("admission: a pod in a review of {} bytes, all processes on the same processors", review.len());
+    println!(
+        "           medians of {ROUNDS} rounds of {} s, one after the other within each round\n",
+        ROUND.as_secs()
+    );
+    println!("at the port, one connection                  req/s   p50 ms   p99 ms");
+    for (name, rounds) in ["ours", "one that scans for the uid"].iter().zip(&ports) {
+        say(name, median(rounds), None);
+    }
+    for (sides, rounds) in [1, 8].into_iter().zip(&paths) {
+        println!("\nthrough the API server, {sides} at a time");
+        let without = rounds.first().map(|rounds| median(rounds));
+        for ((_, name), rounds) in PATHS.iter().zip(rounds) {
+            say(name, median(rounds), without);
+        }
+    }
+    Ok(())
+}
+
+fn say(name: &str, round: Round, without: Option<Round>) {
+    let of = |without: Round| {
+        format!("   {:.2} of the time without, {:+.2} ms", round.p50 / without.p50, round.p50 - without.p50)
+    };
+    let more = without.map(of).unwrap_or_default();
+    println!("  {name:40} {:7.0} {:8.3} {:8.3}{more}", round.rate, round.p50, round.p99);
+}
+
+/// Registers the webhooks, and waits until they are asked.
+async fn set(api: &Api, servers: &Servers) -> anyhow::Result<()> {
+    for (namespace, _) in PATHS {
+        let labels = json!({ASKED: namespace});
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}});
+        api.post("/api/v1/namespaces", &object).await?.well()?;
+    }
+    let cert = servers.cert.display().to_string();
+    let url = format!("https://{}", servers.webhook.address);
+    let ours = rendered(Command::new(release_binary()), &["--url", &url, "--ca-bundle", &cert])?;
+    let mut bare = ours.clone();
+    for webhook in bare.iter_mut().filter_map(|object| object["webhooks"].as_array_mut()).flatten() {
+        webhook["clientConfig"]["url"] = json!(format!("https://{}/skim", servers.bare.address));
+    }
+    register(api, "bare", "Validating", &bare).await?;
+    register(api, "validated", "Validating", &ours).await?;
+    register(api, "changed", "Validating", &ours).await?;
+    register(api, "changed", "Mutating", &ours).await?;
+    let mut bad = pod();
+    bad["spec"]["hostNetwork"] = json!(true);
+    for namespace in ["validated", "changed"] {
+        until("it is asked", || async { Ok(api.post(&path(namespace), &bad).await?.status == 403) }).await?;
+    }
+    Ok(())
+}
+
+fn path(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods?dryRun=All")
+}
+
+/// The pod of the review, for any namespace.
+fn pod() -> Value {
+    let review: Value = serde_json::from_str(&input::review()).expect("it is JSON");
+    let mut pod = review["request"]["object"].clone();
+    if let Some(metadata) = pod["metadata"].as_object_mut() {
+        metadata.remove("namespace");
+    }
+    pod
+}
+
+/// One round of dry runs, so many at a time.
+async fn asked(api: &Api, namespace: &'static str, sides: usize) -> anyhow::Result<Round> {
+    let since = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..sides {
+        let api = api.clone();
+        tasks.spawn(async move {
+            let (path, pod) = (path(namespace), pod());
+            let mut latencies: Vec<Duration> = Vec::new();
+            while since.elapsed() < ROUND {
+                let asked = Instant::now();
+                api.post(&path, &pod).await?.well()?;
+                latencies.push(asked.elapsed());
+            }
+            anyhow::Ok(latencies)
+        });
+    }
+    let mut latencies = Vec::new();
+    while let Some(some) = tasks.join_next().await {
+        latencies.extend(some??);
+    }
+    let elapsed = since.elapsed();
+    Ok(Round::of(latencies, elapsed, Duration::ZERO))
+}

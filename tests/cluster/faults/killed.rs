@@ -1,0 +1,68 @@
+//! The webhook is killed under load, and started again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use conformance::serving::{Serving, until};
+
+use super::{Asked, Load, all_are, good, is_asked, serve};
+use crate::Given;
+use crate::trials::create;
+
+/// How long each phase lasts.
+const PHASE: Duration = Duration::from_secs(2);
+
+/// What is validated is refused while nobody can: nothing bad gets in before, meanwhile or after.
+pub(super) async fn validation(given: Given) -> anyhow::Result<()> {
+    let api = &given.stage.api;
+    let webhook = serve(api, "killed", "Validating").await?;
+    is_asked(api, "killed").await?;
+    let load = Load::start(api, "killed", 3);
+    tokio::time::sleep(PHASE).await;
+    let before = Instant::now();
+    let (folder, address) = webhook.kill()?;
+    let dead = Instant::now();
+    tokio::time::sleep(PHASE).await;
+    let restarted = Instant::now();
+    let config = folder.join("policies.yaml").display().to_string();
+    let _webhook = Serving::start_in(folder, &address.to_string(), &["--config", &config, "--drain", "0"])?;
+    is_asked(api, "killed").await?;
+    let back = Instant::now();
+    tokio::time::sleep(PHASE).await;
+    let asked = load.stop().await?;
+    let those = |is: &dyn Fn(&Asked) -> bool| asked.iter().filter(|asked| is(asked)).collect::<Vec<_>>();
+    all_are(&those(&|asked| asked.is_bad), 30, "nothing bad gets in", |asked| asked.status != 201)?;
+    all_are(&those(&|asked| asked.to < before), 10, "before", Asked::is_well)?;
+    all_are(&those(&|asked| asked.from > dead && asked.to < restarted), 10, "dead", |asked| {
+        asked.status == 500 && asked.message.contains("failed calling webhook \"validate.pratique.dev\"")
+    })?;
+    all_are(&those(&|asked| asked.from > back), 10, "back", Asked::is_well)
+}
+
+/// What is only changed goes on unchanged while nobody can, and is judged all the same.
+pub(super) async fn mutation(given: Given) -> anyhow::Result<()> {
+    let api = &given.stage.api;
+    let mutating = serve(api, "ignored", "Mutating").await?;
+    let _validating = serve(api, "ignored", "Validating").await?;
+    is_asked(api, "ignored").await?;
+    until("it is changed", || async {
+        let made = create(api, "ignored", "pods?dryRun=All", &good()).await?.well()?;
+        Ok(made["metadata"]["labels"]["pratique.dev/scrape"] == "true")
+    })
+    .await?;
+    let load = Load::start(api, "ignored", 3);
+    tokio::time::sleep(PHASE).await;
+    let before = Instant::now();
+    let (folder, _) = mutating.kill()?;
+    let dead = Instant::now();
+    let made = create(api, "ignored", "pods", &good()).await?.well()?;
+    ensure!(made["metadata"]["labels"]["pratique.dev/scrape"].is_null(), "{}", made["metadata"]);
+    tokio::time::sleep(PHASE).await;
+    let asked = load.stop().await?;
+    std::fs::remove_dir_all(folder)?;
+    let those = |is: &dyn Fn(&Asked) -> bool| asked.iter().filter(|asked| is(asked)).collect::<Vec<_>>();
+    all_are(&those(&|_| true), 60, "judged at all times", Asked::is_well)?;
+    let changed = |asked: &Asked| asked.is_labelled;
+    all_are(&those(&|asked| !asked.is_bad && asked.to < before), 10, "before", changed)?;
+    all_are(&those(&|asked| !asked.is_bad && asked.from > dead), 10, "dead", |asked| !changed(asked))
+}

@@ -1,0 +1,42 @@
+//! Objects as large as an API server takes them.
+
+use anyhow::ensure;
+use serde_json::json;
+
+use super::{bad, good, is_asked, serve};
+use crate::Given;
+use crate::trials::create;
+
+/// An annotation of that many bytes: those of one object may have 256 KiB together, so this is for what is refused or not kept;
+/// a variable of the environment may be larger.
+fn padded(mut pod: serde_json::Value, bytes: usize) -> serde_json::Value {
+    pod["spec"]["containers"][0]["env"] = json!([{"name": "PAD", "value": "x".repeat(bytes)}]);
+    pod
+}
+
+pub(super) async fn judged(given: Given) -> anyhow::Result<()> {
+    let (api, fault) = (&given.stage.api, "large");
+    let _webhook = serve(api, fault, "Validating").await?;
+    is_asked(api, fault).await?;
+    // The API server reads 3 MiB, and asks before it looks at what the store takes.
+    let most = 3 * 1024 * 1024 - 4096;
+    let message = create(api, fault, "pods?dryRun=All", &padded(bad(), most)).await?.refused()?;
+    ensure!(message.contains("spec.hostNetwork: must not be true"), "{message}");
+    create(api, fault, "pods?dryRun=All", &padded(good(), most)).await?.well()?;
+    let answer = create(api, fault, "pods?dryRun=All", &padded(good(), most + 8192)).await?;
+    ensure!(answer.status == 413, "{}: {}", answer.status, answer.body["message"]);
+    // An update has the object twice: what is stored, and what is to be.
+    let mut stored = padded(good(), 1_400_000);
+    stored["metadata"] = json!({"name": "stored", "labels": {"app": "web"}});
+    create(api, fault, "pods", &stored).await?.well()?;
+    let patch = json!({"spec": {"containers": [{"name": "web", "image": "other"}]}});
+    let path = format!("/api/v1/namespaces/{fault}/pods/stored");
+    let changed = api.patch(&path, &patch).await?.well()?;
+    ensure!(changed["spec"]["containers"][0]["image"] == "other", "{}", changed["metadata"]);
+    // A debug container that is as large again.
+    let debug = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "debug",
+        "securityContext": {"privileged": true}, "env": [{"name": "PAD", "value": "x".repeat(1_000_000)}]}]}});
+    let message = api.patch(&format!("{path}/ephemeralcontainers?dryRun=All"), &debug).await?.refused()?;
+    ensure!(message.contains("privileged"), "{message}");
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The webhook makes its own certificates, and renews them while it is asked.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use conformance::plane::Api;
+use conformance::registration::ASKED;
+use conformance::serving::until;
+use policy_catalog::POLICIES;
+use policy_core::{Configured, Entry};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use webhook_server::serve::Server;
+use webhook_server::tls::managed::{Lives, Managed, now};
+use webhook_server::tls::trusting;
+use webhook_server::webhook::Webhook;
+
+use super::{Asked, Load, POLICIES as WHICH, all_are, folder, is_asked, register};
+use crate::Given;
+use crate::trials::namespace;
+
+/// Months as seconds: a certificate is due after six, a CA after sixteen.
+const LIVES: Lives = Lives {
+    ca: Duration::from_secs(24),
+    leaf: Duration::from_secs(9),
+    skew: Duration::ZERO,
+    spread: Duration::from_secs(3),
+    round: Duration::from_millis(200),
+};
+
+/// A replica that looks after the certificate of the fault's Service.
+async fn replica(api: &Api, fault: &str) -> anyhow::Result<Server> {
+    let configured = |entry: &Entry| -> anyhow::Result<Configured> {
+        Ok(Configured { about: entry.about, policy: (entry.configure)("")? })
+    };
+    let asked = POLICIES.iter().filter(|entry| WHICH.contains(entry.about.name));
+    let webhook = Webhook::new(asked.map(configured).collect::<anyhow::Result<Vec<_>>>()?);
+    let managed = Managed::new(api.client()?, fault, "webhook", fault, LIVES);
+    let managed = managed.also_for(&["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    let identity = managed.round(now()).await?;
+    let chain = identity.chain.clone();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    let server = Server::start(listener, identity.server()?, webhook.router())?;
+    tokio::spawn(managed.keep(server.served(None, webhook), chain));
+    Ok(server)
+}
+
+/// The certificates that the API server is to trust, the one that signs first.
+async fn bundle(api: &Api, fault: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{fault}");
+    let configuration = api.get(&path).await?.well()?;
+    let base64 = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str().context("it has one")?;
+    let pem = base64::engine::general_purpose::STANDARD.decode(base64)?;
+    Ok(CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?)
+}
+
+/// The certificate that is shown to whoever trusts these, under the name by which a Service is called.
+async fn shown(
+    address: SocketAddr,
+    fault: &str,
+    trusted: &[CertificateDer<'static>],
+) -> anyhow::Result<Vec<u8>> {
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from(format!("webhook.{fault}.svc"))?;
+    let stream = TlsConnector::from(trusting(trusted)?).connect(name, stream).await?;
+    let (_, connection) = stream.get_ref();
+    let leaf = connection.peer_certificates().and_then(<[_]>::first).context("it shows one")?;
+    Ok(leaf.to_vec())
+}
+
+/// Three certificates and a CA later, not one request through the API server and not one handshake has failed.
+pub(super) async fn renewed(given: Given) -> anyhow::Result<()> {
+    let (api, fault) = (&given.stage.api, "renewed");
+    namespace(api, fault, serde_json::json!({ASKED: fault})).await?;
+    // Both at once, as replicas start.
+    let (one, two) = tokio::try_join!(replica(api, fault), replica(api, fault))?;
+    let url = format!("https://{}", one.address);
+    let (_, config) = folder(fault)?;
+    register(api, (fault, "Validating"), &config, &url, &["--self-managed"]).await?;
+    is_asked(api, fault).await?;
+    let load = Load::start(api, fault, 2);
+    let first = bundle(api, fault).await?;
+    let mut leaves = BTreeSet::new();
+    let mut handshakes = 0;
+    let since = std::time::Instant::now();
+    loop {
+        let trusted = bundle(api, fault).await?;
+        for server in [&one, &two] {
+            leaves.insert(shown(server.address, fault, &trusted).await.context("a handshake")?);
+            handshakes += 1;
+        }
+        let signs = trusted.first().context("there is a CA")?;
+        let is_new = first.first() != Some(signs)
+            && shown(one.address, fault, std::slice::from_ref(signs)).await.is_ok();
+        if is_new && leaves.len() >= 4 {
+            break;
+        }
+        ensure!(since.elapsed() < Duration::from_secs(90), "only {} certificates", leaves.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(handshakes > 100, "only {handshakes} handshakes");
+    // The old CA goes when nothing that it signed can be shown any more.
+    until("the old CA is gone", || async {
+        let trusted = bundle(api, fault).await?;
+        Ok(first.iter().all(|old| !trusted.contains(old)))
+    })
+    .await?;
+    let asked = load.stop().await?;
+    all_are(&asked.iter().collect::<Vec<_>>(), 100, "at all times", Asked::is_well)?;
+    one.stop().await?;
+    two.stop().await
+}

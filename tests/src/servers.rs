@@ -1,0 +1,257 @@
+//! The webhook and a bare server beside it, each in a process of its own, and the load that both are under.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use webhook_server::serve::Server;
+use webhook_server::tls::{self, Identity};
+
+use crate::measure::{self, mib};
+use crate::process::release_binary;
+
+const BARE: &str = "--bare";
+/// How long a round lasts.
+pub const ROUND: Duration = Duration::from_secs(2);
+/// How many there are.
+pub const ROUNDS: usize = 3;
+
+/// Both servers, with one certificate.
+pub struct Servers {
+    pub webhook: Process,
+    pub bare: Process,
+    /// The certificate's file.
+    pub cert: PathBuf,
+    pub connector: TlsConnector,
+}
+
+/// The `main` of a benchmark: that of the bare server, if this process is to be it, or `measure` with a folder that goes afterwards.
+pub fn main(measure: impl FnOnce(&Path)) {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, cert, key] = arguments.as_slice()
+        && flag == BARE
+    {
+        return bare(Path::new(cert), Path::new(key));
+    }
+    let folder = std::env::temp_dir().join(format!("pratique-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    measure(&folder);
+    drop(std::fs::remove_dir_all(&folder));
+}
+
+impl Servers {
+    /// Starts them.
+    pub fn start(folder: &Path) -> Self {
+        let (cert, key) = crate::serving::certificate(folder).expect("a certificate");
+        let mut bare_command = Command::new(std::env::current_exe().expect("a bench knows where it is"));
+        let bare = Process::start(bare_command.arg(BARE).arg(&cert).arg(&key));
+        let mut serve = Command::new(release_binary());
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--tls-cert"]).arg(&cert).arg("--tls-key").arg(&key);
+        let webhook = Process::start(&mut serve);
+        std::thread::sleep(Duration::from_millis(500));
+        let certificate = CertificateDer::from_pem_file(&cert).expect("a certificate");
+        let connector = TlsConnector::from(tls::trusting(&[certificate]).expect("it is one"));
+        Servers { webhook, bare, cert, connector }
+    }
+}
+
+/// The server to compare with, on the same TLS and HTTP stack.
+fn bare(cert: &Path, key: &Path) {
+    #[derive(Deserialize)]
+    struct Skim<'a> {
+        #[serde(borrow)]
+        request: SkimRequest<'a>,
+    }
+    #[derive(Deserialize)]
+    struct SkimRequest<'a> {
+        uid: &'a str,
+    }
+    let answer = |uid: &str| {
+        format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{uid}","allowed":true}}}}"#
+        )
+    };
+    let raw = async |body: Bytes| format!("{}", body.len());
+    let skim = async move |body: Bytes| {
+        let review: Skim<'_> = serde_json::from_slice(&body).expect("it is a review");
+        answer(review.request.uid)
+    };
+    let parse = async move |body: Bytes| {
+        let review: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
+        answer(review["request"]["uid"].as_str().expect("it has a uid"))
+    };
+    let router =
+        Router::new().route("/raw", post(raw)).route("/skim", post(skim)).route("/parse", post(parse));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let identity = Identity::from_files(cert, key).expect("a certificate");
+        let server =
+            Server::start(listener, identity.server().expect("a certificate"), router).expect("it starts");
+        eprintln!("bare on https://{}", server.address);
+        std::future::pending::<()>().await;
+    });
+}
+
+/// A server process and where it listens.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    pub ready_after: Duration,
+    // Kept open: the server may say more.
+    _stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        let since = Instant::now();
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("it has a standard error"));
+        let mut line = String::new();
+        // What it says beforehand is for people.
+        while !line.contains("https://") && stderr.read_line(&mut line).expect("it speaks") > 0 {}
+        let ready_after = since.elapsed();
+        let address = line.trim().rsplit_once("https://").unwrap_or_else(|| panic!("{line}")).1;
+        Process { child, address: address.parse().expect("an address"), ready_after, _stderr: stderr }
+    }
+
+    /// User and system time so far, from `/proc/PID/stat`.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks: u64 =
+            fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// A line of `/proc/PID/status`, in MiB.
+    pub fn memory(&self, line: &str) -> f64 {
+        mib(measure::memory(self.child.id(), line).expect("it runs"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What a round measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// Answers a second.
+    pub rate: f64,
+    /// In milliseconds, as the next.
+    pub p50: f64,
+    pub p99: f64,
+    /// Of the server, in microseconds for each answer.
+    pub cpu: f64,
+}
+
+impl Round {
+    /// What it took to answer, each time, in a round that lasted so long, and the CPU time of the server.
+    pub fn of(mut latencies: Vec<Duration>, elapsed: Duration, cpu: Duration) -> Self {
+        latencies.sort_unstable();
+        let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        Round {
+            rate: latencies.len() as f64 / elapsed.as_secs_f64(),
+            p50: at(0.5),
+            p99: at(0.99),
+            cpu: cpu.as_secs_f64() * 1e6 / latencies.len() as f64,
+        }
+    }
+}
+
+/// The medians of several rounds, each by itself.
+pub fn median(rounds: &[Round]) -> Round {
+    let of = |field: fn(&Round) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(field).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Round { rate: of(|r| r.rate), p50: of(|r| r.p50), p99: of(|r| r.p99), cpu: of(|r| r.cpu) }
+}
+
+/// One round: that review over and over, on so many connections.
+pub async fn load(
+    process: &Process,
+    connector: &TlsConnector,
+    connections: usize,
+    path: &str,
+    review: &str,
+) -> Round {
+    let request: Arc<[u8]> = format!(
+        "POST {path}?timeout=10s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{review}",
+        review.len()
+    )
+    .into_bytes()
+    .into();
+    let mut streams = Vec::new();
+    for _ in 0..connections {
+        let tcp = TcpStream::connect(process.address).await.expect("it listens");
+        tcp.set_nodelay(true).expect("a socket");
+        let name = ServerName::try_from("localhost").expect("a name");
+        streams.push(connector.connect(name, tcp).await.expect("it shakes hands"));
+    }
+    let (cpu, since) = (process.cpu(), Instant::now());
+    let tasks: Vec<_> =
+        streams.into_iter().map(|stream| tokio::spawn(ask(stream, request.clone(), since))).collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.expect("no client fails"));
+    }
+    let (elapsed, cpu) = (since.elapsed(), process.cpu() - cpu);
+    Round::of(latencies, elapsed, cpu)
+}
+
+/// Sends the request again and again for one round, and gives how long each answer took.
+async fn ask(mut stream: TlsStream<TcpStream>, request: Arc<[u8]>, since: Instant) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    while since.elapsed() < ROUND {
+        let asked = Instant::now();
+        stream.write_all(&request).await.expect("it reads");
+        stream.flush().await.expect("it reads");
+        let mut filled = 0;
+        loop {
+            let read = stream.read(&mut buffer[filled..]).await.expect("it answers");
+            assert!(read > 0, "it keeps the connection");
+            filled += read;
+            if let Some(length) = answer_length(&buffer[..filled])
+                && filled >= length
+            {
+                break;
+            }
+        }
+        assert!(
+            buffer.starts_with(b"HTTP/1.1 200"),
+            "it answers {}",
+            String::from_utf8_lossy(&buffer[..filled])
+        );
+        latencies.push(asked.elapsed());
+    }
+    latencies
+}
+
+/// The length of the answer that starts here, once its headers are complete.
+fn answer_length(buffer: &[u8]) -> Option<usize> {
+    let end = buffer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let headers = std::str::from_utf8(&buffer[..end]).ok()?.to_ascii_lowercase();
+    let length = headers.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    Some(end + length.trim().parse::<usize>().ok()?)
+}
