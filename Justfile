@@ -58,6 +58,10 @@ wasm:
     for policy in policies/[!_]*/; do name=$(basename $policy); cargo guest -p $name && cp target/wasm32-wasip1/guest/$(echo $name | tr - _).wasm target/wasm/$name.wasm; done
     ls -l target/wasm
 
+# the container image, one static binary: an archive in target/image, or where `buildah push` can put it (needs buildah, musl-tools)
+image *DESTINATION:
+    webhook-server/image.sh {{DESTINATION}}
+
 # map.html: who can talk to whom in an environment of the manifests
 map ENVIRONMENT="production":
     cargo run --release --quiet -- connectivity manifests/clusters/{{ENVIRONMENT}} --output html > map.html
