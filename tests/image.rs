@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use conformance::serving::Serving;
 use conformance::{ignored, process, root, tools};
 use libtest_mimic::Trial;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
-use webhook_server::client::Client;
 use webhook_server::tls;
 
 /// What the image may take, packed and unpacked.
@@ -47,7 +46,7 @@ fn list() -> Vec<Trial> {
     vec![
         trial("it_holds_one_small_binary_and_says_how_to_run_it", holds),
         trial("it_serves_as_another_user_on_a_root_that_is_read_only", serves),
-        trial("it_is_the_same_every_time", same),
+        trial("packed_again_it_is_the_same", same),
     ]
 }
 
@@ -152,39 +151,23 @@ fn serves(image: &Image) -> anyhow::Result<()> {
     for file in ["tls", "tls/tls.crt", "tls/tls.key"] {
         std::os::unix::fs::chown(root.join(file), Some(USER), Some(USER))?;
     }
-    let log = std::fs::File::create(image.folder.join("log"))?;
     // Nothing but the folder, and not to be written: no loader, no library, no temporary folder.
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && \
                   exec setpriv --no-new-privs --pdeathsig KILL chroot --userspec=65532:65532 \"$0\" \
                   /pratique serve --listen 127.0.0.1:0 --tls-cert /tls/tls.crt --tls-key /tls/tls.key --drain 0";
-    let mut child = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", script])
-        .arg(&root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()?;
-    let asked = ask(&image.folder.join("log"), &cert, child.id());
-    child.kill()?;
-    child.wait()?;
-    asked
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(&root);
+    let trusted = tls::trusting(&[CertificateDer::from_pem_file(cert)?])?;
+    let folder = image.folder.join("said");
+    std::fs::create_dir_all(&folder)?;
+    ask(&Serving::run(command, folder, trusted)?)
 }
 
 /// What is served says of itself that it is well, judges a pod, and is who it is to be.
-fn ask(log: &Path, cert: &Path, pid: u32) -> anyhow::Result<()> {
-    let since = Instant::now();
-    let address = loop {
-        let said = std::fs::read_to_string(log)?;
-        if let Some((_, address)) = said.lines().find_map(|line| line.split_once(" on https://")) {
-            break address.parse()?;
-        }
-        ensure!(since.elapsed() < Duration::from_secs(30), "it does not serve: {said}");
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let trusted = tls::trusting(&[CertificateDer::from_pem_file(cert)?])?;
+fn ask(webhook: &Serving) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut client = Client::connect(address, trusted).await?;
+        let mut client = webhook.client().await?;
         ensure!(client.get("/readyz").await?.0 == 200, "it is not ready");
         let review = r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1",
             "operation": "CREATE", "kind": {"group": "", "version": "v1", "kind": "Pod"},
@@ -197,7 +180,7 @@ fn ask(log: &Path, cert: &Path, pid: u32) -> anyhow::Result<()> {
         ensure!(message.contains("spec.hostNetwork: must not be true"), "{answer}");
         Ok(())
     })?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", webhook.pid()))?;
     let user = format!("Uid:\t{USER}\t{USER}\t{USER}\t{USER}");
     ensure!(status.contains(&user), "it does not run as {USER}: {status}");
     Ok(())

@@ -4,7 +4,7 @@
 #   webhook-server/image.sh [DESTINATION]
 #
 # DESTINATION is where `buildah push` can put it: oci-archive:FILE (target/image/pratique.tar, if not given), docker-archive:FILE,
-# docker://REGISTRY/NAME:TAG, … The same commit gives the same image, byte for byte, with the same compiler and cargo home.
+# docker://REGISTRY/NAME:TAG, … The same binary gives the same image, byte for byte.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -9,6 +9,7 @@ mod input;
 
 use std::path::Path;
 
+use conformance::measure::{self, mib};
 use conformance::servers::{self, ROUND, ROUNDS, Round, Servers, load, median};
 
 fn main() {
@@ -18,6 +19,7 @@ fn main() {
 fn measure(folder: &Path) {
     let Servers { webhook, bare, connector, .. } = Servers::start(folder);
     let review = input::review();
+    let memory = |line: &str| mib(measure::memory(webhook.pid(), line).expect("it runs"));
     println!(
         "serve: a review of {} bytes, TLS 1.3, HTTP/1.1 keep-alive, client and server on the same processors",
         review.len()
@@ -29,7 +31,7 @@ fn measure(folder: &Path) {
     println!(
         "ready after {:.0} ms, idle {:.1} MiB\n",
         webhook.ready_after.as_secs_f64() * 1e3,
-        webhook.memory("VmRSS")
+        memory("VmRSS")
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     println!("  c  route          req/s   p50 ms   p99 ms   server CPU us/req");
@@ -57,9 +59,5 @@ fn measure(folder: &Path) {
             );
         }
     }
-    println!(
-        "\nafter all that: {:.1} MiB, at most {:.1} MiB",
-        webhook.memory("VmRSS"),
-        webhook.memory("VmHWM")
-    );
+    println!("\nafter all that: {:.1} MiB, at most {:.1} MiB", memory("VmRSS"), memory("VmHWM"));
 }

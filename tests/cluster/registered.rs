@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use conformance::plane::{Api, Plane};
 use conformance::process::pratique;
-use conformance::registration::rendered;
+use conformance::registration::{ASKED, rendered};
 use conformance::root;
 use conformance::serving::{Serving, ca_bundle, until};
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ pub(crate) const TRIALS: &[(&str, Run)] = &[
     ("registered::it_is_asked_again_when_others_change_a_pod", |given| Box::pin(reinvocation(given))),
     ("registered::nothing_keeps_anything_from_being_deleted", |given| Box::pin(deletion(given))),
     ("registered::exempt_namespaces_are_left_alone", |given| Box::pin(exempt(given))),
+    ("registered::its_rights_are_enough_to_manage_its_certificate", |given| Box::pin(self_managed(given))),
 ];
 
 /// The label by which a namespace asks for NetworkPolicies to be required: all of the manifests have it.
@@ -47,6 +48,67 @@ fn policies() -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Makes the service account that is rendered, with what it may; a kubeconfig with which it, and nobody else, is believed.
+async fn account(api: &Api, namespace: &str, rendered: &[Value]) -> anyhow::Result<PathBuf> {
+    let is_asked_for =
+        |object: &&Value| !object["kind"].as_str().unwrap_or_default().ends_with("Configuration");
+    for object in rendered.iter().filter(is_asked_for) {
+        let path = path(object)?;
+        api.apply(&path, object, false).await?.well().context(path)?;
+    }
+    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 3600}});
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/webhook/token");
+    let given = api.post(&path, &asked).await?.well()?;
+    let token = given["status"]["token"].as_str().context("a token")?;
+    api.kubeconfig_of(token, &format!("{namespace}.kubeconfig"))
+}
+
+/// With no more than the rights that are rendered for it, the command makes its certificate, has the API server trust it, and is
+/// asked.
+async fn self_managed(given: Given) -> anyhow::Result<()> {
+    let (api, own) = (&given.stage.api, "own");
+    namespace(api, own, json!({ASKED: own})).await?;
+    let listen = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
+    let folder = std::env::temp_dir().join(format!("pratique-{}-{own}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let config = folder.join("policies.yaml");
+    std::fs::write(&config, "policies:\n- name: pod-security-standards\n")?;
+    let config = config.display().to_string();
+    let url = format!("https://{listen}");
+    let mut rendered = rendered(
+        pratique(),
+        &["--config", &config, "--service", "own/webhook", "--url", &url, "--self-managed"],
+    )?;
+    let kubeconfig = account(api, own, &rendered).await?;
+    for object in rendered.iter_mut().filter(|object| object["kind"] == "ValidatingWebhookConfiguration") {
+        // Under the name that its rights are for, but asked about no other namespace.
+        object["webhooks"][0]["namespaceSelector"] = json!({"matchLabels": {ASKED: own}});
+        api.apply(&path(object)?, object, false).await?.well()?;
+    }
+    let mut serve = pratique();
+    serve.args(["serve", "--config", &config, "--listen", &listen, "--drain", "0"]);
+    serve.args(["--tls-service", "own/webhook", "--tls-name", "127.0.0.1", "--kubeconfig"]).arg(kubeconfig);
+    let _webhook = Serving::run(serve, folder, webhook_server::tls::trusting(&[])?)?;
+    let privileged = pod("x", json!({"hostNetwork": true}));
+    until("it is asked, and believed", || async {
+        Ok(create(api, own, "pods?dryRun=All", &privileged).await?.status == 403)
+    })
+    .await?;
+    create(api, own, "pods?dryRun=All", &privileged).await?.refused()?;
+    create(api, own, "pods?dryRun=All", &pod("web", restricted())).await?.well()?;
+    for (verb, name, allowed) in
+        [("get", "webhook-tls", true), ("get", "other", false), ("delete", "webhook-tls", false)]
+    {
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+            "user": format!("system:serviceaccount:{own}:webhook"),
+            "resourceAttributes": {"namespace": own, "resource": "secrets", "verb": verb, "name": name}}});
+        let answer = api.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?.well()?;
+        ensure!(answer["status"]["allowed"] == allowed, "{verb} {name}: {answer}");
+    }
+    Ok(())
+}
+
 /// An API server that asks the webhook about everything.
 async fn registered(given: &Given) -> anyhow::Result<&'static Api> {
     static API: OnceCell<Api> = OnceCell::const_new();
@@ -58,8 +120,10 @@ async fn registered(given: &Given) -> anyhow::Result<&'static Api> {
         let config = folder.join("policies.yaml");
         std::fs::write(&config, policies()?)?;
         let text = |path: &PathBuf| path.display().to_string();
-        let (config, kubeconfig) = (text(&config), text(&api.kubeconfig));
-        let certificate = text(&folder.join("tls.crt"));
+        let (config, certificate) = (text(&config), text(&folder.join("tls.crt")));
+        namespace(&api, "pratique", json!({})).await?;
+        let kubeconfig = account(&api, "pratique", &rendered(pratique(), &["--config", &config])?).await?;
+        let kubeconfig = text(&kubeconfig);
         let arguments = ["--config", &config, "--kubeconfig", &kubeconfig, "--drain", "0"];
         let webhook = Serving::start_in(folder, "127.0.0.1:0", &arguments)?;
         let url = format!("https://{}", webhook.address);
@@ -71,7 +135,6 @@ async fn registered(given: &Given) -> anyhow::Result<&'static Api> {
         .await?;
         keep(plane);
         keep(webhook);
-        namespace(&api, "pratique", json!({})).await?;
         for object in rendered {
             let path = path(&object)?;
             api.apply(&path, &object, false).await?.well().context(path)?;
@@ -119,13 +182,18 @@ async fn production(given: Given) -> anyhow::Result<()> {
         _ => 1,
     };
     objects.sort_by_key(rank);
-    for object in objects.iter().filter(|object| rank(object) == 0) {
-        api.apply(&path(object)?, object, false).await?.well()?;
-    }
+    // What charts would make, and then what is ours, with its labels.
     for name in used {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         api.apply(&path(&object)?, &object, false).await?.well()?;
     }
+    for object in objects.iter().filter(|object| rank(object) == 0) {
+        api.apply(&path(object)?, object, false).await?.well()?;
+    }
+    let shop = api.get("/api/v1/namespaces/shop").await?.well()?;
+    ensure!(shop["metadata"]["labels"][OPT_IN] == "restricted", "{}", shop["metadata"]);
+    let alone = create(api, "shop", "pods?dryRun=All", &pod("alone", restricted())).await?.refused()?;
+    ensure!(alone.contains("network-policy-required: "), "before its NetworkPolicies are there: {alone}");
     let mut workloads = 0;
     for object in objects.iter().filter(|object| rank(object) > 0) {
         let path = path(object)?;
@@ -215,7 +283,7 @@ async fn opt_in(given: Given) -> anyhow::Result<()> {
     .await
 }
 
-/// A resize is asked about, and passes: what it may change, no policy minds. A pod from before the policies gets no more by it.
+/// A resize is asked about, and passes: what it may change, no policy minds.
 async fn resize(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
     namespace(api, "resized", json!({})).await?;
@@ -317,14 +385,9 @@ async fn other_webhook() -> anyhow::Result<Value> {
     Ok(json!({"url": url, "caBundle": ca_bundle(&certificate)}))
 }
 
-/// What would not be let in goes all the same, by itself, with its owner and with its namespace.
+/// What was let in goes, by itself, with its owner and with its namespace.
 async fn deletion(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
-    // In kube-system nobody is judged: a stand-in for what was there before the policies.
-    let mut spec = restricted();
-    spec["hostNetwork"] = json!(true);
-    create(api, "kube-system", "pods", &pod("old", spec.clone())).await?.well()?;
-    api.delete("/api/v1/namespaces/kube-system/pods/old?gracePeriodSeconds=0").await?.well()?;
     namespace(api, "deleted", json!({})).await?;
     create(api, "deleted", "deployments", &deployment("web", restricted())).await?.well()?;
     create(api, "deleted", "pods", &pod("single", restricted())).await?.well()?;
@@ -344,7 +407,7 @@ async fn deletion(given: Given) -> anyhow::Result<()> {
 async fn exempt(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
     let privileged = pod("x", json!({"hostNetwork": true}));
-    for namespace in ["kube-system", "pratique"] {
+    for namespace in ["kube-node-lease", "kube-system"] {
         create(api, namespace, "pods?dryRun=All", &privileged).await?.well()?;
     }
     // A label that somebody gives to a namespace exempts it from nothing.
@@ -352,8 +415,11 @@ async fn exempt(given: Given) -> anyhow::Result<()> {
     let lying =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lying", "labels": labels}});
     // The API server sets it right, or refuses.
-    if api.post("/api/v1/namespaces", &lying).await?.status == 201 {
-        create(api, "lying", "pods?dryRun=All", &privileged).await?.refused()?;
+    let made = api.post("/api/v1/namespaces", &lying).await?;
+    match made.status {
+        201 => drop(create(api, "lying", "pods?dryRun=All", &privileged).await?.refused()?),
+        422 => {}
+        other => bail!("{other}: {}", made.body),
     }
     Ok(())
 }

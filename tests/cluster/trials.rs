@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use conformance::cases;
 use conformance::plane::{Answer, Api};
-use conformance::serving::{ca_bundle, until};
-use policy_catalog::{POLICIES, render};
+use conformance::process::pratique;
+use conformance::registration::{ASKED, register, rendered};
+use conformance::serving::until;
+use policy_catalog::POLICIES;
 use policy_core::{Arena, Case, Configured, Entry, Outcome, case};
 use serde_json::{Value, json};
 use webhook_server::args::WhenStale;
@@ -19,9 +21,6 @@ use webhook_server::tls::Identity;
 use webhook_server::webhook::Webhook;
 
 use crate::Run;
-
-/// The label of a namespace that says by which policy it is judged.
-const JUDGED_BY: &str = "test.pratique.dev/policy";
 
 /// An API server that asks the webhook.
 #[derive(Clone)]
@@ -52,22 +51,33 @@ impl Stage {
         let watched = Arc::new(Watched::new(reads, Duration::from_secs(120), WhenStale::Deny));
         let (starting, kubeconfig) = (watched.clone(), api.kubeconfig.clone());
         tokio::task::spawn_blocking(move || starting.start(Some(&kubeconfig))).await??;
-        let identity = Identity::for_loopback([127, 0, 0, 1].into())?;
-        let certificate = identity.chain.first().context("it has a certificate")?.clone();
+        let folder = std::env::temp_dir().join(format!("pratique-{}-stage", std::process::id()));
+        let (cert, key) = conformance::serving::certificate(&folder)?;
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         let webhook = Webhook::watching(policies, watched.clone());
-        let server = Server::start(listener, identity.server()?, webhook.router())?;
+        let server = Server::start(listener, Identity::from_files(&cert, &key)?.server()?, webhook.router())?;
         until("the cluster is known", || async { Ok(watched.unknown().is_empty()) }).await?;
-        let trusted = ca_bundle(&certificate);
+        let (url, cert) = (format!("https://{}", server.address), cert.display().to_string());
         for entry in POLICIES {
-            for half in
-                ["mutate", "validate"].into_iter().filter(|half| *half == "validate" || entry.about.mutates)
+            let name = entry.about.name;
+            let config = folder.join("policies.yaml");
+            std::fs::write(&config, format!("policies:\n- name: {name}\n"))?;
+            let config = config.display().to_string();
+            let mut objects =
+                rendered(pratique(), &["--config", &config, "--url", &url, "--ca-bundle", &cert])?;
+            for webhook in objects.iter_mut().filter_map(|object| object["webhooks"].as_array_mut()).flatten()
             {
-                let url = format!("https://{}/{half}/{}", server.address, entry.about.name);
-                let (path, object) = registration(entry, half, &url, &trusted)?;
-                api.post(&path, &object).await?.well()?;
+                let url = webhook["clientConfig"]["url"].as_str().unwrap_or_default();
+                webhook["clientConfig"]["url"] = json!(format!("{url}/{name}"));
+            }
+            if entry.about.denies {
+                register(api, name, "Validating", &objects).await?;
+            }
+            if entry.about.mutates {
+                register(api, name, "Mutating", &objects).await?;
             }
         }
+        std::fs::remove_dir_all(folder)?;
         // It is served until the process ends.
         std::mem::forget(server);
         let stage = Stage { api: api.clone() };
@@ -98,7 +108,7 @@ impl Stage {
     }
 
     async fn namespace(&self, name: &str, policy: &str) -> anyhow::Result<String> {
-        namespace(&self.api, name, json!({JUDGED_BY: policy})).await?;
+        namespace(&self.api, name, json!({ASKED: policy})).await?;
         Ok(name.to_owned())
     }
 
@@ -247,7 +257,7 @@ impl Stage {
     async fn old_pods(self) -> anyhow::Result<()> {
         let namespace = self.namespace("old", "none").await?;
         self.create(&namespace, "pods", &pod("old", json!({"hostNetwork": true}))).await?.well()?;
-        let judged = json!({"metadata": {"labels": {JUDGED_BY: "pod-security-standards"}}});
+        let judged = json!({"metadata": {"labels": {ASKED: "pod-security-standards"}}});
         self.api.patch(&format!("/api/v1/namespaces/{namespace}"), &judged).await?.well()?;
         let path = format!("/api/v1/namespaces/{namespace}/pods/old");
         until("the namespace is judged", || async {
@@ -309,19 +319,6 @@ pub(crate) async fn namespace(api: &Api, name: &str, labels: Value) -> anyhow::R
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
     api.post("/api/v1/namespaces", &namespace).await?.well()?;
     Ok(())
-}
-
-/// What registers the webhook for one policy: the path to post it to, and the object. Its rules are the rendered ones.
-fn registration(entry: &Entry, half: &str, url: &str, ca: &str) -> anyhow::Result<(String, Value)> {
-    let rules = conformance::yaml(&render::webhook_rules(std::slice::from_ref(entry), ""))?;
-    let kind =
-        if half == "mutate" { "MutatingWebhookConfiguration" } else { "ValidatingWebhookConfiguration" };
-    let webhook = json!({"name": format!("{half}.{}.pratique.dev", entry.about.name), "admissionReviewVersions": ["v1"],
-        "clientConfig": {"url": url, "caBundle": ca}, "failurePolicy": "Fail", "sideEffects": "None", "timeoutSeconds": 10,
-        "namespaceSelector": {"matchLabels": {JUDGED_BY: entry.about.name}}, "rules": rules.first().context("it has rules")?});
-    let object = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
-        "metadata": {"name": entry.about.name}, "webhooks": [webhook]});
-    Ok((format!("/apis/admissionregistration.k8s.io/v1/{}s", kind.to_lowercase()), object))
 }
 
 pub(crate) fn pod(name: &str, spec: Value) -> Value {

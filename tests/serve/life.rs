@@ -1,5 +1,7 @@
 //! Is nothing lost when the process ends?
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -62,6 +64,35 @@ pub(crate) fn requests_in_flight_are_answered_on_sigterm() -> Result<(), Failed>
 fn closed_before_it_was_sent(error: &anyhow::Error) -> bool {
     let error: Option<&hyper::Error> = error.downcast_ref();
     error.is_some_and(|error| error.is_canceled() || error.is_closed())
+}
+
+/// A review of which half has come when the draining is over is read to its end and answered; nobody new is.
+pub(crate) fn what_has_begun_is_answered() -> Result<(), Failed> {
+    let webhook = Serving::start("begun", &["--drain", "0"])?;
+    let connection = rustls::ClientConnection::new(webhook.trusted.clone(), "localhost".try_into()?)?;
+    let mut stream = rustls::StreamOwned::new(connection, TcpStream::connect(webhook.address)?);
+    let body = review();
+    let (one, two) = body.split_at(body.len() / 2);
+    let head = format!(
+        "POST /validate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{one}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.flush()?;
+    std::thread::sleep(Duration::from_millis(300));
+    webhook.terminate()?;
+    let since = Instant::now();
+    while TcpStream::connect(webhook.address).is_ok() {
+        assert!(since.elapsed() < Duration::from_secs(10), "it goes on accepting");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    stream.write_all(two.as_bytes())?;
+    stream.flush()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("must not be true"), "{answer}");
+    webhook.end()?;
+    Ok(())
 }
 
 pub(crate) fn readiness_flips_before_the_end() -> Result<(), Failed> {

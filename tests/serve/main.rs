@@ -24,6 +24,7 @@ fn main() -> ExitCode {
                 "requests_in_flight_are_answered_on_sigterm",
                 life::requests_in_flight_are_answered_on_sigterm,
             ),
+            trial("what_has_begun_is_answered", life::what_has_begun_is_answered),
             trial("readiness_flips_before_the_end", life::readiness_flips_before_the_end),
             trial("certificates_are_read_from_files", certificates::certificates_are_read_from_files),
             trial("a_wrong_key_stops_the_start", certificates::a_wrong_key_stops_the_start),
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
                 "a_kubeconfig_that_is_none_stops_the_start",
                 cluster::a_kubeconfig_that_is_none_stops_the_start,
             ),
+            trial("what_is_excepted_is_counted_once", telemetry::what_is_excepted_is_counted_once),
             trial("metrics_are_counted_and_served", telemetry::metrics_are_counted_and_served),
         ]
     })

@@ -41,20 +41,43 @@ pub(crate) fn fresh_connections_do_not_stall() -> Result<(), Failed> {
     Err(format!("median and p90 of each try: {tried:?}").into())
 }
 
-/// Connections that never shake hands, or never finish their headers, leave the others alone.
+/// Connections that never shake hands leave the others alone, are closed, and are at most so many. One that has been used may
+/// be idle for longer.
 pub(crate) fn half_open_connections_hold_nobody_up() -> Result<(), Failed> {
+    /// More than the webhook accepts, and fewer than a process may have open.
+    const SILENT: usize = 900;
     let webhook = Serving::start("slow", &[])?;
+    let runtime = runtime()?;
+    let mut used = runtime.block_on(async {
+        let mut client = webhook.client().await?;
+        assert_eq!(client.post("/validate", review()).await?.0, 200);
+        anyhow::Ok(client)
+    })?;
     let mut silent = Vec::new();
-    for i in 0..200 {
+    for i in 0..SILENT {
         let mut stream = TcpStream::connect(webhook.address)?;
         if i % 2 == 0 {
             stream.write_all(&[0x16, 0x03, 0x01])?;
         }
         silent.push(stream);
     }
-    let status = runtime()?
-        .block_on(async { anyhow::Ok(webhook.client().await?.post("/validate", review()).await?.0) })?;
-    assert_eq!(status, 200);
+    let closed = |stream: &mut TcpStream, within: u64| -> std::io::Result<bool> {
+        stream.set_read_timeout(Some(Duration::from_secs(within)))?;
+        match stream.read(&mut [0]) {
+            Ok(0) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(true),
+            _ => Ok(false),
+        }
+    };
+    let last = silent.last_mut().ok_or("there is one")?;
+    assert!(closed(last, 5)?, "what is too many is closed at once");
+    let first = silent.first_mut().ok_or("there is one")?;
+    assert!(closed(first, 20)?, "who says nothing is not waited for");
+    let asked = runtime.block_on(async {
+        let new = webhook.client().await?.post("/validate", review()).await?.0;
+        anyhow::Ok([new, used.post("/validate", review()).await?.0])
+    })?;
+    assert_eq!(asked.map(|status| status.as_u16()), [200, 200], "a new connection, and one that was idle");
     let mut plain = TcpStream::connect(webhook.address)?;
     plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")?;
     let mut answer = Vec::new();
@@ -66,14 +89,14 @@ pub(crate) fn half_open_connections_hold_nobody_up() -> Result<(), Failed> {
 /// What the manifests grant the container.
 const MEMORY_LIMIT: u64 = 512 * 1024 * 1024;
 
-/// Of 150 clients with reviews of 7 MiB, twice what the container may have, some are told to come again, and the others are
+/// Of 150 clients with reviews of 7 MiB, which decoded would be a dozen times that, and as text twice what the container may have, some are told to come again, and the others are
 /// answered; small reviews are answered all the while.
 pub(crate) fn a_flood_is_refused_before_memory_grows() -> Result<(), Failed> {
     let webhook = Serving::start("flood", &["--drain", "0"])?;
-    let mut large: serde_json::Value = serde_json::from_str(&review())?;
-    large["request"]["object"]["metadata"] =
-        json!({"annotations": {"padding": "x".repeat(BODY_LIMIT - 1000)}});
-    let large = bytes::Bytes::from(large.to_string());
+    // Two bytes each, and no limit to their number.
+    let groups = "0,".repeat(BODY_LIMIT / 2 - 1000) + "0";
+    let groups = format!(r#""spec":{{"securityContext":{{"supplementalGroups":[{groups}]}},"#);
+    let large = bytes::Bytes::from(review().replace(r#""spec":{"#, &groups));
     let flooding = AtomicUsize::new(150);
     let (answered, refused, small) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let flood = async {
@@ -216,7 +239,7 @@ async fn offered(
             other => anyhow::bail!("{other} after {took:?}"),
         }
         counts.slowest = counts.slowest.max(took);
-        anyhow::ensure!(took < TIMEOUT + Duration::from_secs(2), "answered after {took:?}");
+        anyhow::ensure!(took < TIMEOUT + Duration::from_secs(2), "answered {status} after {took:?}");
         anyhow::Ok(())
     };
     let (since, mut sent) = (Instant::now(), 0.0);

@@ -34,6 +34,18 @@ pub fn memory(pid: u32, line: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// The CPU time that a process has had so far, its own and the system's for it, by `/proc/PID/stat`.
+///
+/// # Panics
+/// It has ended.
+pub fn cpu(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+    Duration::from_millis(ticks * 10)
+}
+
 /// Bytes in MiB.
 pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1024.0 / 1024.0

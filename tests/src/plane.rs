@@ -262,7 +262,10 @@ impl Api {
     }
 
     /// A kubeconfig beside the administrator's, with another token.
-    fn kubeconfig_of(&self, token: &str, name: &str) -> anyhow::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig_of(&self, token: &str, name: &str) -> anyhow::Result<PathBuf> {
         let admin: Value = serde_json::from_slice(&std::fs::read(&self.kubeconfig)?)?;
         let path = self.kubeconfig.with_file_name(name);
         write_kubeconfig(&path, &admin["clusters"][0]["cluster"], token)?;

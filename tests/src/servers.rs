@@ -1,9 +1,8 @@
 //! The webhook and a bare server beside it, each in a process of its own, and the load that both are under.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +19,9 @@ use tokio_rustls::client::TlsStream;
 use webhook_server::serve::Server;
 use webhook_server::tls::{self, Identity};
 
-use crate::measure::{self, mib};
+use crate::measure;
 use crate::process::release_binary;
+use crate::serving::Serving;
 
 const BARE: &str = "--bare";
 /// How long a round lasts.
@@ -31,8 +31,8 @@ pub const ROUNDS: usize = 3;
 
 /// Both servers, with one certificate.
 pub struct Servers {
-    pub webhook: Process,
-    pub bare: Process,
+    pub webhook: Serving,
+    pub bare: Serving,
     /// The certificate's file.
     pub cert: PathBuf,
     pub connector: TlsConnector,
@@ -56,15 +56,21 @@ impl Servers {
     /// Starts them.
     pub fn start(folder: &Path) -> Self {
         let (cert, key) = crate::serving::certificate(folder).expect("a certificate");
-        let mut bare_command = Command::new(std::env::current_exe().expect("a bench knows where it is"));
-        let bare = Process::start(bare_command.arg(BARE).arg(&cert).arg(&key));
-        let mut serve = Command::new(release_binary());
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--tls-cert"]).arg(&cert).arg("--tls-key").arg(&key);
-        let webhook = Process::start(&mut serve);
-        std::thread::sleep(Duration::from_millis(500));
         let certificate = CertificateDer::from_pem_file(&cert).expect("a certificate");
-        let connector = TlsConnector::from(tls::trusting(&[certificate]).expect("it is one"));
-        Servers { webhook, bare, cert, connector }
+        let trusted = tls::trusting(&[certificate]).expect("it is one");
+        let run = |name: &str, command: Command| {
+            let own = folder.join(name);
+            std::fs::create_dir_all(&own).expect("a folder can be made");
+            Serving::run(command, own, trusted.clone()).expect("it serves")
+        };
+        let mut bare = Command::new(std::env::current_exe().expect("a bench knows where it is"));
+        bare.arg(BARE).arg(&cert).arg(&key);
+        let mut webhook = Command::new(release_binary());
+        webhook.args(["serve", "--listen", "127.0.0.1:0", "--tls-cert"]).arg(&cert);
+        webhook.arg("--tls-key").arg(&key);
+        let (bare, webhook) = (run("bare", bare), run("webhook", webhook));
+        std::thread::sleep(Duration::from_millis(500));
+        Servers { webhook, bare, cert, connector: TlsConnector::from(trusted.clone()) }
     }
 }
 
@@ -106,51 +112,6 @@ fn bare(cert: &Path, key: &Path) {
     });
 }
 
-/// A server process and where it listens.
-pub struct Process {
-    child: Child,
-    pub address: SocketAddr,
-    pub ready_after: Duration,
-    // Kept open: the server may say more.
-    _stderr: BufReader<std::process::ChildStderr>,
-}
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        let since = Instant::now();
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
-        let mut stderr = BufReader::new(child.stderr.take().expect("it has a standard error"));
-        let mut line = String::new();
-        // What it says beforehand is for people.
-        while !line.contains("https://") && stderr.read_line(&mut line).expect("it speaks") > 0 {}
-        let ready_after = since.elapsed();
-        let address = line.trim().rsplit_once("https://").unwrap_or_else(|| panic!("{line}")).1;
-        Process { child, address: address.parse().expect("an address"), ready_after, _stderr: stderr }
-    }
-
-    /// User and system time so far, from `/proc/PID/stat`.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
-        let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks: u64 =
-            fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
-        Duration::from_millis(ticks * 10)
-    }
-
-    /// A line of `/proc/PID/status`, in MiB.
-    pub fn memory(&self, line: &str) -> f64 {
-        mib(measure::memory(self.child.id(), line).expect("it runs"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 /// What a round measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
@@ -189,7 +150,7 @@ pub fn median(rounds: &[Round]) -> Round {
 
 /// One round: that review over and over, on so many connections.
 pub async fn load(
-    process: &Process,
+    process: &Serving,
     connector: &TlsConnector,
     connections: usize,
     path: &str,
@@ -208,14 +169,14 @@ pub async fn load(
         let name = ServerName::try_from("localhost").expect("a name");
         streams.push(connector.connect(name, tcp).await.expect("it shakes hands"));
     }
-    let (cpu, since) = (process.cpu(), Instant::now());
+    let (cpu, since) = (measure::cpu(process.pid()), Instant::now());
     let tasks: Vec<_> =
         streams.into_iter().map(|stream| tokio::spawn(ask(stream, request.clone(), since))).collect();
     let mut latencies = Vec::new();
     for task in tasks {
         latencies.extend(task.await.expect("no client fails"));
     }
-    let (elapsed, cpu) = (since.elapsed(), process.cpu() - cpu);
+    let (elapsed, cpu) = (since.elapsed(), measure::cpu(process.pid()) - cpu);
     Round::of(latencies, elapsed, cpu)
 }
 

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub struct Serving {
     pub address: SocketAddr,
     /// What trusts its certificate.
     pub trusted: Arc<rustls::ClientConfig>,
+    /// How long that took.
+    pub ready_after: Duration,
     /// Its certificate (`tls.crt`, `tls.key`), and what it says (`log`).
     pub folder: PathBuf,
 }
@@ -51,6 +53,19 @@ pub fn ca_bundle(certificate: &CertificateDer<'_>) -> String {
     base64::engine::general_purpose::STANDARD.encode(pem)
 }
 
+/// What a metric says that is served there; not a number where there is none of that name.
+///
+/// # Errors
+/// Nobody serves metrics there.
+pub fn metric_at(address: SocketAddr, name: &str) -> anyhow::Result<f64> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.unwrap_or("NaN").parse()?)
+}
+
 impl Serving {
     /// Starts one on a free port, with a new certificate.
     ///
@@ -70,13 +85,26 @@ impl Serving {
     /// As [`Serving::start`].
     pub fn start_in(folder: PathBuf, listen: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let (cert, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+        let trusted = tls::trusting(&[CertificateDer::from_pem_file(&cert)?])?;
         let files: [&dyn AsRef<std::ffi::OsStr>; 4] = [&"--tls-cert", &cert, &"--tls-key", &key];
         let mut command = pratique();
         command.args(["serve", "--listen", listen]);
         command.args(files.map(AsRef::as_ref)).args(arguments);
+        Serving::run(command, folder, trusted)
+    }
+
+    /// Runs a command that serves, and is to be trusted for that; what it says goes to a file of the folder.
+    ///
+    /// # Errors
+    /// As [`Serving::start`].
+    pub fn run(
+        mut command: Command,
+        folder: PathBuf,
+        trusted: Arc<rustls::ClientConfig>,
+    ) -> anyhow::Result<Self> {
         let log = std::fs::File::create(folder.join("log"))?;
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let since = Instant::now();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let address = loop {
             let said = std::fs::read_to_string(folder.join("log"))?;
             if let Some(address) = said.lines().find_map(serves) {
@@ -86,10 +114,9 @@ impl Serving {
                 drop(child.kill());
                 bail!("it does not serve: {said}");
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(1));
         };
-        let trusted = tls::trusting(&[CertificateDer::from_pem_file(&cert)?])?;
-        Ok(Serving { child, address, trusted, folder })
+        Ok(Serving { child, address, trusted, ready_after: since.elapsed(), folder })
     }
 
     /// Its number.
@@ -127,12 +154,7 @@ impl Serving {
     /// # Errors
     /// It serves no metrics.
     pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
-        let mut stream = std::net::TcpStream::connect(self.metrics()?)?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(value.unwrap_or("NaN").parse()?)
+        metric_at(self.metrics()?, name)
     }
 
     /// Asks it to end.
@@ -140,7 +162,7 @@ impl Serving {
     /// # Errors
     /// It has ended already.
     pub fn terminate(&self) -> anyhow::Result<()> {
-        let status = std::process::Command::new("kill").arg(self.pid().to_string()).status()?;
+        let status = Command::new("kill").arg(self.pid().to_string()).status()?;
         ensure!(status.success(), "kill failed");
         Ok(())
     }

@@ -235,8 +235,8 @@ pub struct RegistrationArgs {
     /// The webhook looks after its own certificate: `serve --tls-service`
     #[arg(long, group = "trust")]
     pub self_managed: bool,
-    /// A namespace that is not judged; may be given again. If not given: cert-manager, kube-node-lease, kube-system, and that of
-    /// the Service
+    /// A namespace that is not judged, beside cert-manager, kube-node-lease, kube-system and that of the Service; may be given
+    /// again
     #[arg(long = "exempt", value_name = "NS")]
     pub exempt: Vec<String>,
 }

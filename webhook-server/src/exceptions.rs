@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use policy_core::path::Segment;
 use policy_core::yaml::Position;
 use policy_core::{Field, FieldPath, Finding, Request, Undecided, Verdicts};
@@ -15,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::workload::workloads;
+use crate::clock::today;
 
 /// An exception as `policies.yaml` has it: one control of one policy, for one workload, in one place of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -233,10 +233,6 @@ impl Exceptions {
         let unused = |exception: &&Exception| !exception.used.load(Ordering::Relaxed);
         self.0.iter().filter(unused).filter(move |exception| all || exception.seen.load(Ordering::Relaxed))
     }
-}
-
-fn today() -> Date {
-    TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date()
 }
 
 /// Where in a pod a finding is.

@@ -21,12 +21,12 @@ impl Files {
         files
     }
 
-    /// Waits until all of them can be read and something in them is new: once for each change, whether it can be used or not.
+    /// Waits until something in them is new, or one of them is gone: once for each change, whether it can be used or not.
     pub(crate) async fn changed(&mut self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let contents = self.contents();
-            if contents.is_some() && contents != self.taken {
+            if contents != self.taken {
                 self.taken = contents;
                 return;
             }

@@ -95,6 +95,8 @@ impl Judgement<'_, '_> {
     pub fn keep(&mut self, half: Half) {
         self.verdicts.keep(half);
         self.said.retain(|said| half == Half::Validate || said.about.mutates);
+        // So that what the other half says is not counted twice.
+        self.excepted.retain(|excepted| self.said.iter().any(|said| said.about.name == excepted.policy));
     }
 }
 

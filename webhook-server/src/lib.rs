@@ -10,6 +10,7 @@ pub mod args;
 pub mod cases;
 pub mod check;
 pub mod client;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod connectivity;

@@ -1,7 +1,7 @@
 //! What the webhook counts, as Prometheus reads it. Its labels have few values, whatever is sent.
 
 use std::net::TcpListener;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,13 +9,16 @@ use axum::http::{StatusCode, header};
 use axum::routing::get;
 use hyper_util::rt::TokioTimer;
 use policy_core::{Half, Operation, Outcome, Request};
-use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::clock;
 use crate::cluster::Watched;
 use crate::cluster::metrics::Shown;
 use crate::judge::Said;
@@ -23,6 +26,19 @@ use crate::tls::Validity;
 
 /// The content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The lines of the log that were dropped.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<OnceLock<ErrorCounter>>);
+
+impl Collector for Lines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let dropped = self.0.get().map_or(0, ErrorCounter::dropped_lines);
+        let counter = ConstCounter::new(u64::try_from(dropped).unwrap_or(u64::MAX));
+        let help = "Lines of the log that nobody read, and that were dropped";
+        counter.encode(encoder.encode_descriptor("log_lines_dropped", help, None, counter.metric_type())?)
+    }
+}
 
 /// The counters, and the registry that prints them.
 #[derive(Clone)]
@@ -34,7 +50,7 @@ struct Inner {
     config_ok: Gauge,
     config_since: Gauge,
     verdicts: Family<Verdict, Counter>,
-    undecided: Family<Policy, Counter>,
+    undecided: Family<Undecided, Counter>,
     reviews: Family<Review, Counter>,
     refusals: Family<Refusal, Counter>,
     excepted: Family<Control, Counter>,
@@ -42,11 +58,12 @@ struct Inner {
     duration: Histogram,
     certificate: Gauge,
     certificate_failures: Counter,
+    lines: Lines,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Review {
-    half: &'static str,
+    webhook: &'static str,
     operation: &'static str,
     outcome: &'static str,
 }
@@ -62,8 +79,9 @@ struct Verdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Policy {
+struct Undecided {
     policy: &'static str,
+    mode: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,7 +123,7 @@ impl Default for Metrics {
         let undecided = Family::default();
         registry.register(
             "undecided",
-            "Reviews that a policy could not decide, and so denies",
+            "Reviews that a policy could not decide, and so denies, or would",
             undecided.clone(),
         );
         let reviews = Family::default();
@@ -136,9 +154,11 @@ impl Default for Metrics {
         let certificate_failures = Counter::default();
         registry.register(
             "certificate_failures",
-            "Changes of the certificate's files that could not be used",
+            "Certificates that could not be read, made or used when they were to be replaced",
             certificate_failures.clone(),
         );
+        let lines = Lines::default();
+        registry.register_collector(Box::new(lines.clone()));
         Metrics(Arc::new(Inner {
             registry,
             watched,
@@ -153,11 +173,17 @@ impl Default for Metrics {
             duration,
             certificate,
             certificate_failures,
+            lines,
         }))
     }
 }
 
 impl Metrics {
+    /// The lines of the log that were dropped are counted as they are when somebody asks.
+    pub(crate) fn log(&self, dropped: ErrorCounter) {
+        drop(self.0.lines.0.set(dropped));
+    }
+
     /// What is known of this cluster is counted as it is when somebody asks.
     pub(crate) fn watch(&self, watched: Option<Arc<Watched>>) {
         *self.0.watched.0.write().unwrap_or_else(PoisonError::into_inner) = watched;
@@ -167,7 +193,7 @@ impl Metrics {
     pub(crate) fn config(&self, taken: bool) {
         self.0.config_ok.set(i64::from(taken));
         if taken {
-            self.0.config_since.set(jiff::Timestamp::now().as_second());
+            self.0.config_since.set(clock::now());
         }
     }
 
@@ -183,14 +209,15 @@ impl Metrics {
         };
         self.0.verdicts.get_or_create(&labels).inc();
         if said.undecided {
-            self.0.undecided.get_or_create(&Policy { policy: said.about.name }).inc();
+            let labels = Undecided { policy: said.about.name, mode: said.mode.as_str() };
+            self.0.undecided.get_or_create(&labels).inc();
         }
     }
 
     /// Counts a review that was answered.
     pub(crate) fn review(&self, half: Half, operation: Operation, outcome: Outcome, took: Duration) {
-        let half = half.as_str();
-        let labels = Review { half, operation: operation.as_str(), outcome: outcome.as_str() };
+        let labels =
+            Review { webhook: half.as_str(), operation: operation.as_str(), outcome: outcome.as_str() };
         self.0.reviews.get_or_create(&labels).inc();
         self.0.duration.observe(took.as_secs_f64());
     }
@@ -210,7 +237,7 @@ impl Metrics {
         self.0.faulty_patches.inc();
     }
 
-    /// Counts a change of the certificate's files that could not be used.
+    /// Counts a certificate that could not be had or used when the one that is served was to be replaced.
     pub(crate) fn certificate_failed(&self) {
         self.0.certificate_failures.inc();
     }

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::files::Files;
 use crate::telemetry::{self, Traces};
 use crate::tls::clients::{Acceptor, Clients};
-use crate::tls::managed::{Lives, Managed, now};
+use crate::tls::managed::{Lives, Managed};
 use crate::tls::{Identity, Served};
 use crate::webhook::Webhook;
 
@@ -30,8 +30,12 @@ use crate::webhook::Webhook;
 /// 30 seconds that Kubernetes grants a pod.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How much is read of a connection before somebody wants it: a thousand callers cost no more than 64 MB.
+/// How much is read of an HTTP/1 connection, or of an HTTP/2 stream, before somebody wants it.
 const READ: usize = 64 * 1024;
+
+/// How long a connection may be idle, or take over the headers of its first or next request: longer than an API server keeps one that it
+/// does not use (90 s, Go's `net/http.DefaultTransport`), for whoever closes it first may lose a request of the other.
+const IDLE: Duration = Duration::from_secs(120);
 
 /// A webhook that is being served.
 pub struct Server {
@@ -68,18 +72,21 @@ impl Server {
         let tls = RustlsConfig::from_config(config);
         // Nagle's algorithm would hold back the last part of a handshake or an answer for 40 ms.
         let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
-        let acceptor = Acceptor { tls: acceptor, clients };
-        let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
+        let acceptor = Acceptor::new(acceptor, clients);
+        let server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
+        let mut server = server.first_request_timeout(IDLE);
         let mut http1 = server.http_builder().http1();
-        http1.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(READ);
-        server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+        http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(READ);
+        let mut http2 = server.http_builder().http2();
+        http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+        http2.initial_stream_window_size(READ as u32);
         let task = tokio::spawn(server.serve(router.into_make_service()));
         Ok(Server { address, tls, handle, task })
     }
 
     /// The same with what it shows, to be replaced while it serves this webhook to these clients.
-    pub fn served(&self, clients: Option<Clients>, webhook: Webhook) -> Served {
-        Served { config: self.tls.clone(), clients, webhook }
+    pub fn served(&self, clients: Option<Clients>, webhook: Webhook, shown: Identity) -> Served {
+        Served::new(self.tls.clone(), clients, webhook, shown)
     }
 
     /// Stops accepting, answers what is in flight, and returns when that is done.
@@ -97,8 +104,7 @@ impl Server {
 /// # Errors
 /// It cannot start: bad settings, bad certificate, an address in use.
 pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
-    // It writes what is left when it goes.
-    let _log = telemetry::log(args.log_format);
+    let log = telemetry::log(args.log_format);
     let given = args.cluster.is_given();
     // Before they are read, so that no change of them is missed.
     let policies = args.selection.config.clone().map(|file| Files::new([file]));
@@ -118,6 +124,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
         false => Webhook::new(config),
     };
     webhook.metrics().config(true);
+    webhook.metrics().log(log.dropped());
     let listener = TcpListener::bind(args.listen).with_context(|| format!("--listen {}", args.listen))?;
     let metrics = args
         .metrics_listen
@@ -128,7 +135,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
         if let Some(endpoint) = &args.otlp_endpoint {
             webhook.trace(Traces::to(endpoint)?);
         }
-        let server = certificate.serve(args, listener, &webhook).await?;
+        let server = tokio::select! {
+            server = certificate.serve(args, listener, &webhook) => server?,
+            () = end.wait() => return Ok(()),
+        };
         tracing::info!("serving {names} on https://{}", server.address);
         if let Some(files) = policies {
             tokio::spawn(reload::follow(files, args.clone(), webhook.clone(), reads));
@@ -164,10 +174,10 @@ enum Certificate {
 
 impl Certificate {
     fn of(args: &ServeArgs) -> anyhow::Result<Self> {
-        let TlsArgs { tls_cert, tls_key, tls_service, client_ca, .. } = &args.tls;
+        let TlsArgs { tls_cert, tls_key, tls_service, .. } = &args.tls;
         Ok(match (tls_cert, tls_key, tls_service) {
             (Some(cert), Some(key), _) => {
-                let files = Files::new([cert, key].into_iter().chain(client_ca).cloned());
+                let files = Files::new([cert, key].into_iter().cloned());
                 Certificate::Files { cert: cert.clone(), key: key.clone(), files }
             }
             (_, _, Some((namespace, name))) => {
@@ -188,18 +198,20 @@ impl Certificate {
         listener: TcpListener,
         webhook: &Webhook,
     ) -> anyhow::Result<Server> {
-        let clients = args.tls.client_ca.as_deref().map(|ca| Clients::new(ca, &args.tls.client_names));
+        let ca = args.tls.client_ca.as_deref();
+        let clients = ca.map(|ca| (Clients::new(ca, &args.tls.client_names), Files::new([ca.to_owned()])));
+        let (clients, client_files) = clients.unzip();
         let managed = match &self {
             Certificate::Service(namespace, name) => {
                 let client = client(args.cluster.kubeconfig.as_deref()).await?;
                 let managed =
-                    Managed::new(client, namespace, name, &args.tls.webhook_configuration, Lives::default());
+                    Managed::new(client, namespace, name, &args.tls.registered_as, Lives::default());
                 Some(managed.also_for(&args.tls.tls_names))
             }
             _ => None,
         };
         let identity = match (&self, &managed) {
-            (_, Some(managed)) => managed.round(now()).await.context("--tls-service")?,
+            (_, Some(managed)) => managed.start().await.context("--tls-service")?,
             (Certificate::Files { cert, key, .. }, _) => Identity::from_files(cert, key)?,
             _ => {
                 tracing::info!("made a certificate for localhost that nobody else trusts");
@@ -208,9 +220,12 @@ impl Certificate {
         };
         let chain = identity.chain.clone();
         webhook.set_certificate(identity.validity()?);
-        let tls = identity.server_for(clients.as_ref())?;
+        let tls = identity.clone().server_for(clients.as_ref())?;
         let server = Server::start_for(clients.clone(), listener, tls, webhook.router())?;
-        let served = server.served(clients, webhook.clone());
+        let served = server.served(clients, webhook.clone(), identity);
+        if let Some(files) = client_files {
+            tokio::spawn(served.clone().follow_clients(files));
+        }
         match (self, managed) {
             (_, Some(managed)) => drop(tokio::spawn(managed.keep(served, chain))),
             (Certificate::Files { cert, key, files }, _) => {

@@ -2,9 +2,10 @@
 //! ever holds an object.
 
 use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::http::{HeaderMap, Request, Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -19,7 +20,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
 use policy_core::path::excerpt;
 use policy_core::{Half, Outcome};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 
 use crate::args::LogFormat;
 use crate::judge::Said;
@@ -27,10 +28,29 @@ use crate::judge::Said;
 /// How long a collector may take.
 const EXPORT: Duration = Duration::from_secs(5);
 
+/// How many lines may wait to be written: of a denial each some hundred bytes.
+const LINES: usize = 4096;
+
+/// What writes the log.
+pub struct Log {
+    /// It writes what is left when it goes.
+    _writer: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Log {
+    /// How many lines were dropped, for nobody read them.
+    pub(crate) fn dropped(&self) -> ErrorCounter {
+        self.dropped.clone()
+    }
+}
+
 /// Starts to write events to standard error, from a thread of its own: where nobody reads it, lines are dropped and no review
-/// waits. What is written when the guard goes is all there is.
-pub fn log(format: LogFormat) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
+/// waits. What a panic says is not written, for it may quote an object; where it was is.
+pub fn log(format: LogFormat) -> Log {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES);
+    let (writer, guard) = builder.finish(std::io::stderr());
+    let dropped = writer.error_counter();
     let events = tracing_subscriber::fmt().with_writer(writer).with_target(false);
     // It is set once; whoever has set it before wants it that way.
     drop(match format {
@@ -43,7 +63,11 @@ pub fn log(format: LogFormat) -> WorkerGuard {
             tracing::subscriber::set_global_default(events.finish())
         }
     });
-    guard
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!("a bug in pratique, at {place}");
+    }));
+    Log { _writer: guard, dropped }
 }
 
 /// What is asked, as far as a log may know it.
@@ -62,6 +86,7 @@ impl Asked<'_> {
     pub(crate) fn log(&self, said: &[Said]) {
         for said in said.iter().filter(|said| said.outcome == Outcome::Deny) {
             let request = self.request;
+            let user = request.user_info.at("username").str().ok().flatten().unwrap_or_default();
             tracing::info!(
                 uid = %excerpt(request.uid),
                 operation = request.operation.as_str(),
@@ -74,6 +99,7 @@ impl Asked<'_> {
                 policy = said.about.name,
                 mode = said.mode.as_str(),
                 undecided = said.undecided,
+                user = %excerpt(user),
                 fields = said.fields.join(", "),
                 "denied"
             );
@@ -92,8 +118,9 @@ impl Traces {
     /// many are sampled, the environment says as OpenTelemetry has it (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`).
     ///
     /// # Errors
-    /// The URL is none, or there is no runtime around.
+    /// The URL is none that can be used, or there is no runtime around.
     pub fn to(endpoint: &str) -> anyhow::Result<Self> {
+        ensure!(endpoint.starts_with("http://"), "--otlp-endpoint {endpoint}: must be http://HOST:PORT");
         let client = OnRuntime {
             runtime: tokio::runtime::Handle::try_current()?,
             client: HyperClient::with_default_connector(EXPORT, None),
@@ -121,7 +148,7 @@ impl Traces {
         Trace(self.to.as_ref().map(|(_, tracer)| {
             let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
             let span = tracer.span_builder(half.as_str()).with_kind(SpanKind::Server);
-            span.start_with_context(tracer, &parent)
+            Arc::new(Mutex::new(span.start_with_context(tracer, &parent)))
         }))
     }
 
@@ -135,15 +162,16 @@ impl Traces {
     }
 }
 
-/// The span of one review, until it is dropped.
-pub(crate) struct Trace(Option<Span>);
+/// The span of one review, until all of these are dropped.
+#[derive(Clone)]
+pub(crate) struct Trace(Option<Arc<Mutex<Span>>>);
 
 impl Trace {
     /// What was asked, and what came of it.
-    pub(crate) fn say(&mut self, asked: Asked<'_>, outcome: Outcome) {
-        let Some(span) = &mut self.0 else { return };
+    pub(crate) fn say(&self, asked: Asked<'_>, outcome: Outcome) {
+        let Some(span) = &self.0 else { return };
         let request = asked.request;
-        span.set_attributes([
+        span.lock().unwrap_or_else(PoisonError::into_inner).set_attributes([
             KeyValue::new("admission.uid", excerpt(request.uid).into_owned()),
             KeyValue::new("admission.operation", request.operation.as_str()),
             KeyValue::new("admission.kind", excerpt(request.kind.name).into_owned()),
@@ -154,9 +182,10 @@ impl Trace {
     }
 
     /// That there was no verdict, and why.
-    pub(crate) fn fail(&mut self, reason: &str) {
-        if let Some(span) = &mut self.0 {
-            span.set_status(Status::error(reason.to_owned()));
+    pub(crate) fn fail(&self, reason: &str) {
+        if let Some(span) = &self.0 {
+            let status = Status::error(reason.to_owned());
+            span.lock().unwrap_or_else(PoisonError::into_inner).set_status(status);
         }
     }
 }
@@ -180,6 +209,16 @@ impl HttpClient for OnRuntime {
     {
         let client = self.client.clone();
         let sent = self.runtime.spawn(async move { client.send_bytes(request).await });
-        Box::pin(async move { sent.await? })
+        Box::pin(async move {
+            let answered = sent.await?;
+            match &answered {
+                Ok(response) if !response.status().is_success() => {
+                    tracing::warn!("traces are lost, for the collector answers {}", response.status());
+                }
+                Err(error) => tracing::warn!("traces are lost: {error}"),
+                Ok(_) => {}
+            }
+            answered
+        })
     }
 }

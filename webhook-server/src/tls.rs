@@ -5,7 +5,7 @@ pub mod managed;
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use axum_server::tls_rustls::RustlsConfig;
@@ -25,6 +25,12 @@ pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The key.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Identity { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
 }
 
 impl Identity {
@@ -145,21 +151,59 @@ pub(crate) fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'st
 /// A server whose certificate can be replaced while it serves, and the webhook behind it that must know how long that lasts.
 #[derive(Clone)]
 pub struct Served {
-    pub(crate) config: RustlsConfig,
-    pub(crate) clients: Option<Clients>,
-    pub(crate) webhook: Webhook,
+    config: RustlsConfig,
+    clients: Option<Clients>,
+    webhook: Webhook,
+    /// What is shown: it is shown anew where other clients are to be believed.
+    shown: Arc<Mutex<Identity>>,
 }
 
 impl Served {
+    /// A server that shows that certificate.
+    pub(crate) fn new(
+        config: RustlsConfig,
+        clients: Option<Clients>,
+        webhook: Webhook,
+        shown: Identity,
+    ) -> Self {
+        Served { config, clients, webhook, shown: Arc::new(Mutex::new(shown)) }
+    }
+
     /// Shows that certificate from now on to whoever connects.
     ///
     /// # Errors
     /// It cannot be used; what was shown before goes on being shown.
     pub fn show(&self, identity: Identity) -> anyhow::Result<()> {
         let validity = identity.validity()?;
-        self.config.reload_from_config(identity.server_for(self.clients.as_ref())?);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        self.config.reload_from_config(identity.clone().server_for(self.clients.as_ref())?);
+        *shown = identity;
         self.webhook.set_certificate(validity);
         Ok(())
+    }
+
+    /// Shows the same to those who are believed now.
+    fn show_again(&self) -> anyhow::Result<()> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        self.config.reload_from_config(shown.clone().server_for(self.clients.as_ref())?);
+        Ok(())
+    }
+
+    /// Believes the clients of the file, whenever that changes.
+    pub(crate) async fn follow_clients(self, mut file: Files) {
+        loop {
+            file.changed().await;
+            match self.show_again() {
+                Ok(()) => tracing::info!("believing the clients of the new --client-ca"),
+                Err(error) => self.failed("the clients that are believed are", &error),
+            }
+        }
+    }
+
+    /// Counts and says that something stays as it was.
+    fn failed(&self, what: &str, error: &anyhow::Error) {
+        self.webhook.metrics().certificate_failed();
+        tracing::error!("{what} not replaced: {error:#}");
     }
 
     /// Shows what is in the files, whenever that changes. A pair that is half written, or does not belong together, is left
@@ -169,10 +213,7 @@ impl Served {
             files.changed().await;
             match Identity::from_files(cert, key).and_then(|identity| self.show(identity)) {
                 Ok(()) => tracing::info!("serving the new certificate of {}", cert.display()),
-                Err(error) => {
-                    self.webhook.metrics().certificate_failed();
-                    tracing::error!("the certificate is not replaced: {error:#}");
-                }
+                Err(error) => self.failed("the certificate is", &error),
             }
         }
     }

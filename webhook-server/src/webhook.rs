@@ -15,12 +15,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use policy_core::{Cluster, Half, NoCluster};
 
+use crate::clock::now;
 use crate::cluster::Watched;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::telemetry::Traces;
 use crate::tls::Validity;
-use crate::tls::managed::now;
 use asking::Asking;
 use room::Room;
 use turns::Turns;
@@ -73,7 +73,6 @@ impl Webhook {
     }
 
     fn make(rules: Rules) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Metrics::default();
         metrics.watch(rules.watched.clone());
         Webhook(Arc::new(Inner {
@@ -82,7 +81,7 @@ impl Webhook {
             traces: OnceLock::new(),
             ready: AtomicBool::new(true),
             certificate: RwLock::new(None),
-            turns: Turns::new(processors),
+            turns: Turns::new(),
             room: Room::new(),
         }))
     }
@@ -174,11 +173,9 @@ impl Webhook {
 
     /// Answers, and counts what is not answered.
     async fn review(self, half: Half, name: Option<String>, request: Request) -> Result<Response, Refusal> {
-        let no_traces = Traces::default();
-        let trace = self.0.traces.get().unwrap_or(&no_traces).start(half, request.headers());
         let asked = Asking { webhook: self.clone(), rules: self.rules(), half, name };
         let answered = match asked.check(&request) {
-            Ok(()) => asked.respond(request, trace).await,
+            Ok(()) => asked.respond(request).await,
             Err(refusal) => Err(refusal),
         };
         answered.inspect_err(|refusal| self.0.metrics.refusal(refusal.status))

@@ -7,8 +7,7 @@ use super::{bad, good, is_asked, serve};
 use crate::Given;
 use crate::trials::create;
 
-/// An annotation of that many bytes: those of one object may have 256 KiB together, so this is for what is refused or not kept;
-/// a variable of the environment may be larger.
+/// With a variable of the environment of that many bytes: annotations may have no more than 256 KiB together.
 fn padded(mut pod: serde_json::Value, bytes: usize) -> serde_json::Value {
     pod["spec"]["containers"][0]["env"] = json!([{"name": "PAD", "value": "x".repeat(bytes)}]);
     pod

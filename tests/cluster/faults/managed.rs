@@ -1,8 +1,8 @@
 //! The webhook makes its own certificates, and renews them while it is asked.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use webhook_server::serve::Server;
-use webhook_server::tls::managed::{Lives, Managed, now};
+use webhook_server::tls::managed::{Lives, Managed};
 use webhook_server::tls::trusting;
 use webhook_server::webhook::Webhook;
 
@@ -34,7 +34,7 @@ const LIVES: Lives = Lives {
 };
 
 /// A replica that looks after the certificate of the fault's Service.
-async fn replica(api: &Api, fault: &str) -> anyhow::Result<Server> {
+async fn replica(api: &Api, fault: &str, listener: TcpListener) -> anyhow::Result<Server> {
     let configured = |entry: &Entry| -> anyhow::Result<Configured> {
         Ok(Configured { about: entry.about, policy: (entry.configure)("")? })
     };
@@ -42,11 +42,10 @@ async fn replica(api: &Api, fault: &str) -> anyhow::Result<Server> {
     let webhook = Webhook::new(asked.map(configured).collect::<anyhow::Result<Vec<_>>>()?);
     let managed = Managed::new(api.client()?, fault, "webhook", fault, LIVES);
     let managed = managed.also_for(&["localhost".to_owned(), "127.0.0.1".to_owned()]);
-    let identity = managed.round(now()).await?;
+    let identity = managed.start().await?;
     let chain = identity.chain.clone();
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    let server = Server::start(listener, identity.server()?, webhook.router())?;
-    tokio::spawn(managed.keep(server.served(None, webhook), chain));
+    let server = Server::start(listener, identity.clone().server()?, webhook.router())?;
+    tokio::spawn(managed.keep(server.served(None, webhook, identity), chain));
     Ok(server)
 }
 
@@ -73,36 +72,53 @@ async fn shown(
     Ok(leaf.to_vec())
 }
 
-/// Three certificates and a CA later, not one request through the API server and not one handshake has failed.
-pub(super) async fn renewed(given: Given) -> anyhow::Result<()> {
-    let (api, fault) = (&given.stage.api, "renewed");
-    namespace(api, fault, serde_json::json!({ASKED: fault})).await?;
-    // Both at once, as replicas start.
-    let (one, two) = tokio::try_join!(replica(api, fault), replica(api, fault))?;
-    let url = format!("https://{}", one.address);
-    let (_, config) = folder(fault)?;
-    register(api, (fault, "Validating"), &config, &url, &["--self-managed"]).await?;
-    is_asked(api, fault).await?;
-    let load = Load::start(api, fault, 2);
-    let first = bundle(api, fault).await?;
-    let mut leaves = BTreeSet::new();
-    let mut handshakes = 0;
-    let since = std::time::Instant::now();
+/// Shakes hands with both over and over, until a CA has signed what is shown that was not trusted before, and so many
+/// certificates were seen. Says how often.
+async fn renewed_since(
+    api: &Api,
+    fault: &str,
+    before: &[CertificateDer<'static>],
+    servers: [&Server; 2],
+    leaves: &mut BTreeSet<Vec<u8>>,
+    least: usize,
+) -> anyhow::Result<usize> {
+    let (since, mut handshakes) = (Instant::now(), 0);
     loop {
         let trusted = bundle(api, fault).await?;
-        for server in [&one, &two] {
+        for server in servers {
             leaves.insert(shown(server.address, fault, &trusted).await.context("a handshake")?);
             handshakes += 1;
         }
         let signs = trusted.first().context("there is a CA")?;
-        let is_new = first.first() != Some(signs)
-            && shown(one.address, fault, std::slice::from_ref(signs)).await.is_ok();
-        if is_new && leaves.len() >= 4 {
-            break;
+        let mut shows_it = !before.contains(signs);
+        for server in servers {
+            shows_it &= shown(server.address, fault, std::slice::from_ref(signs)).await.is_ok();
+        }
+        if shows_it && leaves.len() >= least {
+            return Ok(handshakes);
         }
         ensure!(since.elapsed() < Duration::from_secs(90), "only {} certificates", leaves.len());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Three certificates and a CA later, not one request through the API server and not one handshake has failed.
+pub(super) async fn renewed(given: Given) -> anyhow::Result<()> {
+    let (api, fault) = (&given.stage.api, "renewed");
+    namespace(api, fault, serde_json::json!({ASKED: fault})).await?;
+    let [first, second] = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)));
+    let (first, second) = (first?, second?);
+    let url = format!("https://{}", first.local_addr()?);
+    let (folder, config) = folder(fault)?;
+    register(api, (fault, "Validating"), &config, &url, &["--self-managed"]).await?;
+    std::fs::remove_dir_all(folder)?;
+    // Both at once, as replicas start.
+    let (one, two) = tokio::try_join!(replica(api, fault, first), replica(api, fault, second))?;
+    is_asked(api, fault).await?;
+    let load = Load::start(api, fault, 2);
+    let first = bundle(api, fault).await?;
+    let mut leaves = BTreeSet::new();
+    let handshakes = renewed_since(api, fault, &first, [&one, &two], &mut leaves, 4).await?;
     ensure!(handshakes > 100, "only {handshakes} handshakes");
     // The old CA goes when nothing that it signed can be shown any more.
     until("the old CA is gone", || async {
@@ -110,6 +126,10 @@ pub(super) async fn renewed(given: Given) -> anyhow::Result<()> {
         Ok(first.iter().all(|old| !trusted.contains(old)))
     })
     .await?;
+    // Somebody deletes the Secret: everything is made anew, and what was shown is believed until what is new is known.
+    let before = bundle(api, fault).await?;
+    api.delete(&format!("/api/v1/namespaces/{fault}/secrets/webhook-tls")).await?.well()?;
+    renewed_since(api, fault, &before, [&one, &two], &mut BTreeSet::new(), 2).await?;
     let asked = load.stop().await?;
     all_are(&asked.iter().collect::<Vec<_>>(), 100, "at all times", Asked::is_well)?;
     one.stop().await?;

@@ -57,7 +57,7 @@ pub struct TlsArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
     /// Make the certificate of this Service and renew it: kept in the Secret NAME-tls beside it, and trusted by the webhook
-    /// configurations (--webhook-configuration). Needs a cluster, and the RBAC that `pratique policies
+    /// configurations (--registered-as). Needs a cluster, and the RBAC that `pratique policies
     /// --webhook-configuration --self-managed` prints
     #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "tls_cert", value_parser = namespaced)]
     pub tls_service: Option<(String, String)>,
@@ -66,7 +66,7 @@ pub struct TlsArgs {
     pub tls_names: Vec<String>,
     /// The name of the MutatingWebhookConfiguration and the ValidatingWebhookConfiguration whose caBundle is kept
     #[arg(long, value_name = "NAME", default_value = "pratique", requires = "tls_service")]
-    pub webhook_configuration: String,
+    pub registered_as: String,
     /// Answer only callers that show a certificate of this CA, PEM. Probes are answered all the same
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,

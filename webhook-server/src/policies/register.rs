@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use base64::Engine as _;
+use pem::Pem;
 use policy_catalog::render::{self, Deployed, Endpoint, Registration, Trust};
 use policy_core::{Entry, Half};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::args::{RegistrationArgs, Selection};
-use crate::config::{Config, Mode};
+use crate::clock::today;
+use crate::config::{Config, Listed, Mode};
+use crate::exceptions::Exception;
 
 /// Both webhook configurations, those that the policies need, and the service account with what it may, as YAML.
 ///
@@ -29,7 +32,10 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
                 "--ca-bundle {}: no PEM certificate in it",
                 file.display()
             );
-            Trust::Bundle(base64::engine::general_purpose::STANDARD.encode(&pem))
+            // The certificates alone: a key that is in the file as well is nobody's to read.
+            let pems = certificates.iter().map(|der| Pem::new("CERTIFICATE", der.as_ref()));
+            let bundle = pem::encode_many(&pems.collect::<Vec<_>>());
+            Trust::Bundle(base64::engine::general_purpose::STANDARD.encode(bundle))
         }
         (None, true) => Trust::SelfManaged,
         (None, false) => Trust::CertManager(format!("{namespace}/{name}")),
@@ -41,12 +47,16 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
         }
         None => Endpoint::Service { namespace: namespace.clone(), name: name.clone() },
     };
-    let entries: Vec<Entry> = config.listed.iter().map(|listed| *listed.entry).collect();
+    let (enforced, unenforced): (Vec<_>, Vec<_>) =
+        config.listed.iter().partition(|listed| listed.mode == Mode::Enforce);
+    let entries =
+        |listed: Vec<&Listed>| listed.into_iter().map(|listed| *listed.entry).collect::<Vec<Entry>>();
+    let (enforced, unenforced) = (entries(enforced), entries(unenforced));
     let account = render::service_account(&config.reads(), &namespace, &name, &trust);
     let registration = Registration { endpoint, trust, exempt: exempt(args) };
     let configurations = [Half::Mutate, Half::Validate]
         .into_iter()
-        .filter_map(|half| render::webhook_configuration(half, &entries, &registration));
+        .filter_map(|half| render::webhook_configuration(half, &enforced, &unenforced, &registration));
     Ok(std::iter::once(account).chain(configurations).collect::<Vec<_>>().join("---\n"))
 }
 
@@ -69,7 +79,14 @@ pub fn kubewarden(args: &RegistrationArgs, registry: &str) -> anyhow::Result<Str
         if let Some(selector) = &listed.namespace_selector {
             deployed.namespace_selector = serde_json::from_str(selector)?;
         }
-        for exception in config.exceptions.iter().filter(|exception| exception.policy == name) {
+        // What has expired is not excepted; a namespace that is not judged needs no policy of its own.
+        let holds = |exception: &&Exception| {
+            exception.policy == name
+                && today() <= exception.expires
+                && !deployed.exempt.contains(&exception.namespace)
+        };
+        let exceptions: Vec<&Exception> = config.exceptions.iter().filter(holds).collect();
+        for exception in exceptions {
             let excepted = deployed.excepted.entry(exception.namespace.clone()).or_default();
             excepted.insert(exception.control.clone());
         }
@@ -82,11 +99,9 @@ pub fn kubewarden(args: &RegistrationArgs, registry: &str) -> anyhow::Result<Str
 
 /// The namespaces that are not judged.
 pub fn exempt(args: &RegistrationArgs) -> BTreeSet<String> {
-    if !args.exempt.is_empty() {
-        return args.exempt.iter().cloned().collect();
-    }
     let own = args.service.0.as_str();
-    ["cert-manager", "kube-node-lease", "kube-system", own].map(str::to_owned).into()
+    let always = ["cert-manager", "kube-node-lease", "kube-system", own].map(str::to_owned);
+    always.into_iter().chain(args.exempt.iter().cloned()).collect()
 }
 
 /// All that it lists, also what can decide nothing without a cluster: there will be one.

@@ -17,21 +17,31 @@ use crate::webhook::Webhook;
 /// How long a cluster that policies want to know more of may take to tell.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long after a file could not be taken it is tried again: what was missing may not be in the file.
+const AGAIN: Duration = Duration::from_secs(30);
+
 /// Asks by what is in the file, whenever that changes. What cannot be used is left alone: what was asked before goes on being
 /// asked, a metric and a line of the log say so.
 pub(super) async fn follow(mut files: Files, args: ServeArgs, webhook: Webhook, mut reads: BTreeSet<Fields>) {
+    let mut failed: Option<String> = None;
     loop {
-        files.changed().await;
+        let wait = if failed.is_some() { AGAIN } else { Duration::MAX };
+        let is_new = tokio::time::timeout(wait, files.changed()).await.is_ok();
         let file = args.selection.config.as_deref().unwrap_or(Path::new("")).display();
         match take(&args, &webhook, &reads).await {
             Ok(now_read) => {
                 reads = now_read;
                 webhook.metrics().config(true);
                 tracing::info!("the policies are now those of {file}");
+                failed = None;
             }
             Err(error) => {
                 webhook.metrics().config(false);
-                tracing::error!("the policies stay as they were, for {error:#}");
+                let reason = format!("{error:#}");
+                if is_new || failed.as_ref() != Some(&reason) {
+                    tracing::error!("the policies stay as they were, for {reason}");
+                }
+                failed = Some(reason);
             }
         }
     }

@@ -15,8 +15,13 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
+
+/// How many connections there may be: an API server needs one over HTTP/2, and has no more than 600 requests in flight over
+/// HTTP/1.1. What comes beyond is closed before it costs memory, or one of the 1024 files that a process may have open.
+const CONNECTIONS: usize = 800;
 
 /// The callers that are believed.
 #[derive(Clone, Debug)]
@@ -77,24 +82,40 @@ impl Clients {
 /// Shakes hands, and says of every request on the connection who calls.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) tls: Tls,
-    pub(crate) clients: Option<Clients>,
+    tls: Tls,
+    clients: Option<Clients>,
+    free: Arc<Semaphore>,
+}
+
+/// A connection that is counted, until this is dropped with it.
+#[derive(Clone)]
+pub(crate) struct Counted(
+    #[expect(dead_code, reason = "it is there to be dropped")] Arc<OwnedSemaphorePermit>,
+);
+
+impl Acceptor {
+    pub(crate) fn new(tls: Tls, clients: Option<Clients>) -> Self {
+        Acceptor { tls, clients, free: Arc::new(Semaphore::new(CONNECTIONS)) }
+    }
 }
 
 type Tls = RustlsAcceptor<NoDelayAcceptor>;
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
     type Stream = TlsStream<TcpStream>;
-    type Service = AddExtension<<Tls as Accept<TcpStream, S>>::Service, Caller>;
+    type Service = AddExtension<AddExtension<<Tls as Accept<TcpStream, S>>::Service, Caller>, Counted>;
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let clients = self.clients.clone();
+        let counted = self.free.clone().try_acquire_owned();
         let shaken = self.tls.accept(stream, service);
         Box::pin(async move {
+            let counted = counted.map_err(|_| io::Error::other("there are too many connections"))?;
             let (stream, service) = shaken.await?;
             let caller = clients.map_or(Caller::Anyone, |clients| clients.caller(&stream));
-            Ok((stream, Extension(caller).layer(service)))
+            let service = Extension(caller).layer(service);
+            Ok((stream, Extension(Counted(Arc::new(counted))).layer(service)))
         })
     }
 }

@@ -5,8 +5,11 @@
 //! hear of it, before the next certificate is made.
 
 mod held;
+mod make;
 mod trust;
 
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,43 +17,23 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::KeyPair;
 use rustls::pki_types::CertificateDer;
-use x509_parser::time::ASN1Time;
 
 use super::{Identity, Served, Validity};
+use crate::clock::now;
 use held::{Authority, Held};
+pub use make::Lives;
+use make::{is_due, seconds};
 
 /// How often another replica may have been faster before it is an error.
 const TRIES: usize = 5;
-
-/// How long things last.
-#[derive(Clone, Copy, Debug)]
-pub struct Lives {
-    /// A CA.
-    pub ca: Duration,
-    /// A certificate.
-    pub leaf: Duration,
-    /// How far clocks may differ: what is made is valid from before now.
-    pub skew: Duration,
-    /// How long a new CA is known before something is signed by it.
-    pub spread: Duration,
-    /// How often all of it is looked at.
-    pub round: Duration,
-}
-
-impl Default for Lives {
-    fn default() -> Self {
-        const DAY: u64 = 24 * 60 * 60;
-        Lives {
-            ca: Duration::from_secs(3 * 365 * DAY),
-            leaf: Duration::from_secs(90 * DAY),
-            skew: Duration::from_secs(5 * 60),
-            spread: Duration::from_secs(5 * 60),
-            round: Duration::from_secs(10),
-        }
-    }
-}
+/// How many CAs are kept of those that were trusted when the Secret was lost.
+const MOST_OLD: usize = 4;
+/// How long the API server may take over all of a round.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a start is tried, a second after the other.
+const STARTS: usize = 30;
 
 /// Whose certificate it is, and who must trust it.
 #[derive(Clone)]
@@ -64,6 +47,8 @@ pub struct Managed {
     lives: Lives,
     /// Beside those of the Service, for a webhook that is called by URL.
     more_names: Vec<String>,
+    /// The CAs that the webhook configurations trust, and since when this process knows.
+    trusted: Arc<Mutex<Vec<(CertificateDer<'static>, i64)>>>,
 }
 
 impl Managed {
@@ -77,14 +62,38 @@ impl Managed {
             configuration: configuration.to_owned(),
             lives,
             more_names: Vec::new(),
+            trusted: Arc::default(),
         }
     }
 
     /// The same, also for these names and addresses.
     #[must_use]
     pub fn also_for(mut self, names: &[String]) -> Self {
-        names.clone_into(&mut self.more_names);
+        // As they are read from a certificate.
+        let written = |name: &String| match name.parse::<IpAddr>() {
+            Ok(ip) => ip.to_string(),
+            Err(_) => name.to_ascii_lowercase(),
+        };
+        self.more_names = names.iter().map(written).collect();
         self
+    }
+
+    /// What to begin with. An API server that does not answer yet, or another replica that is faster, is waited for.
+    ///
+    /// # Errors
+    /// As [`Managed::round`], the last time.
+    pub async fn start(&self) -> anyhow::Result<Identity> {
+        let mut tried = 1;
+        loop {
+            match self.round(now()).await {
+                Err(error) if tried < STARTS => {
+                    tracing::warn!("the certificate cannot be had yet: {error:#}")
+                }
+                done => return done,
+            }
+            tried += 1;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Looks at all of it once: makes what is missing, renews what is due, and has the webhook configurations trust it.
@@ -93,21 +102,54 @@ impl Managed {
     /// # Errors
     /// The API server does not answer, or does not let this be done.
     pub async fn round(&self, now: i64) -> anyhow::Result<Identity> {
-        for _ in 0..TRIES {
-            let Some(held) = self.hold(now).await? else { continue };
-            trust::trust(&self.client, &self.configuration, held.bundle()).await?;
-            return held.identity();
+        self.held(now).await?.identity()
+    }
+
+    /// What is held when all of it has been looked at.
+    async fn held(&self, now: i64) -> anyhow::Result<Held> {
+        let held = async {
+            for _ in 0..TRIES {
+                let Some(held) = self.hold(now).await? else { continue };
+                if trust::trust(&self.client, &self.configuration, held.bundle()).await? {
+                    self.note(&held, now);
+                    return Ok(held);
+                }
+            }
+            bail!("Secret {}/{}: it changes whenever it is to be changed here", self.namespace, self.secret())
+        };
+        let late = || format!("the API server takes longer than {PATIENCE:?}");
+        tokio::time::timeout(PATIENCE, held).await.with_context(late)?
+    }
+
+    /// Notes what is trusted from now on, if it was not before.
+    fn note(&self, held: &Held, now: i64) {
+        let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        trusted.retain(|(der, _)| held.cas.iter().any(|ca| ca.der == *der));
+        for ca in &held.cas {
+            if !trusted.iter().any(|(der, _)| *der == ca.der) {
+                trusted.push((ca.der.clone(), now));
+            }
         }
-        bail!("Secret {}/{}: it changes whenever it is to be changed here", self.namespace, self.secret())
+    }
+
+    /// Whether the CA that signs has been trusted for long enough that every API server knows.
+    fn is_known(&self, held: &Held, now: i64) -> bool {
+        let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        let signs = held.cas.first();
+        trusted.iter().any(|(der, since)| {
+            signs.is_some_and(|ca| ca.der == *der) && now >= since + seconds(self.lives.spread)
+        })
     }
 
     /// Goes on with it until the process ends, and shows what is new.
     pub async fn keep(self, served: Served, mut shown: Vec<CertificateDer<'static>>) {
         loop {
             tokio::time::sleep(self.lives.round).await;
-            let renewed = self.round(now()).await.and_then(|identity| {
+            let renewed = self.held(now()).await.and_then(|held| {
+                let identity = held.identity()?;
                 let chain = identity.chain.clone();
-                if chain != shown {
+                // One that a new CA signed, where the old one was lost, waits until that is known.
+                if chain != shown && (self.is_known(&held, now()) || !is_valid(&shown)) {
                     served.show(identity)?;
                     tracing::info!(
                         "serving a new certificate of Secret {}/{}",
@@ -119,8 +161,7 @@ impl Managed {
                 Ok(())
             });
             if let Err(error) = renewed {
-                served.webhook.metrics().certificate_failed();
-                tracing::error!("the certificate cannot be looked after: {error:#}");
+                served.failed("the certificate is", &error);
             }
         }
     }
@@ -141,7 +182,7 @@ impl Managed {
         let held = match held {
             Some(held) if self.is_well(&held, now) => return Ok(Some(held)),
             Some(held) => self.renew(held, now)?,
-            None => self.make(now)?,
+            None => self.make(trust::trusted(&self.client, &self.configuration).await?, now)?,
         };
         let mut secret = found.clone().unwrap_or_else(|| Secret {
             metadata: ObjectMeta { name: Some(self.secret()), ..ObjectMeta::default() },
@@ -171,90 +212,61 @@ impl Managed {
     /// Whether a certificate is to be made now. Not by a CA that is too new to be known everywhere, if the old certificate does.
     fn leaf_is_due(&self, held: &Held, now: i64) -> bool {
         let Some((validity, names)) = held.leaf() else { return true };
-        if now > validity.not_after || names != self.names() {
+        if now > validity.not_after || self.names().iter().any(|name| !names.contains(name)) {
             return true;
         }
-        let known_since =
-            held.cas.first().map_or(now, |ca| ca.validity.not_before + seconds(self.lives.skew));
-        is_due(validity, now) && now >= known_since + seconds(self.lives.spread)
+        is_due(validity, now) && self.is_known(held, now)
     }
 
-    /// A CA and a certificate, out of nothing.
-    fn make(&self, now: i64) -> anyhow::Result<Held> {
-        let (ca, ca_key) = self.authority(now)?;
-        let (cert, key) = self.leaf(&ca, &ca_key, now)?;
-        Ok(Held { cas: vec![ca], ca_key: ca_key.serialize_pem(), cert, key })
+    /// A CA and a certificate, out of nothing. Those that are trusted still are: what they signed may yet be shown.
+    fn make(&self, trusted: Vec<Authority>, now: i64) -> anyhow::Result<Held> {
+        let (ca, ca_key) = self.lives.authority(&self.name, now)?;
+        let (cert, key) = self.lives.leaf(&ca, &ca_key, (&self.service(), self.names()), now)?;
+        let old = trusted.into_iter().filter(|ca| now <= ca.validity.not_after).take(MOST_OLD);
+        let cas = std::iter::once(ca).chain(old).collect();
+        Ok(Held { cas, ca_key: ca_key.serialize_pem(), cert, key })
     }
 
     /// The same with what is due made anew.
     fn renew(&self, mut held: Held, now: i64) -> anyhow::Result<Held> {
         held.cas.retain(|ca| now <= ca.validity.not_after);
         if held.cas.first().is_none_or(|ca| is_due(ca.validity, now)) {
-            let (ca, key) = self.authority(now)?;
+            let (ca, key) = self.lives.authority(&self.name, now)?;
             held.cas.insert(0, ca);
             held.ca_key = key.serialize_pem();
         }
         if self.leaf_is_due(&held, now) {
             let ca = held.cas.first().context("there is a CA")?;
             let key = KeyPair::from_pem(&held.ca_key).context("the key of the CA")?;
-            (held.cert, held.key) = self.leaf(ca, &key, now)?;
+            let mut names = self.names();
+            if let Some((_, old)) = held.leaf().filter(|(validity, _)| !is_due(*validity, now)) {
+                // Another replica wants those: of two versions, while one follows the other.
+                names.extend(old);
+                names.sort();
+                names.dedup();
+            }
+            (held.cert, held.key) = self.lives.leaf(ca, &key, (&self.service(), names), now)?;
         }
         Ok(held)
     }
 
-    fn authority(&self, now: i64) -> anyhow::Result<(Authority, KeyPair)> {
-        let key = KeyPair::generate()?;
-        let mut parameters = CertificateParams::default();
-        // Each has its own name, so that a certificate is not held against a CA that did not sign it.
-        parameters.distinguished_name.push(DnType::CommonName, format!("pratique {} {now}", self.name));
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        parameters.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
-        self.date(&mut parameters, now, now + seconds(self.lives.ca))?;
-        let der = parameters.self_signed(&key)?.der().clone();
-        let validity = Validity::of(&der)?;
-        Ok((Authority { der, validity }, key))
-    }
-
-    /// A certificate and its key, as PEM.
-    fn leaf(&self, ca: &Authority, ca_key: &KeyPair, now: i64) -> anyhow::Result<(String, String)> {
-        let key = KeyPair::generate()?;
-        let mut parameters = CertificateParams::new(self.names())?;
-        parameters
-            .distinguished_name
-            .push(DnType::CommonName, format!("{}.{}.svc", self.name, self.namespace));
-        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // Not longer than who vouches for it.
-        self.date(&mut parameters, now, (now + seconds(self.lives.leaf)).min(ca.validity.not_after))?;
-        let issuer = Issuer::from_ca_cert_der(&ca.der, ca_key)?;
-        Ok((parameters.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
-    }
-
-    fn date(&self, parameters: &mut CertificateParams, now: i64, end: i64) -> anyhow::Result<()> {
-        parameters.not_before = ASN1Time::from_timestamp(now - seconds(self.lives.skew))?.to_datetime();
-        parameters.not_after = ASN1Time::from_timestamp(end)?.to_datetime();
-        Ok(())
+    fn service(&self) -> String {
+        format!("{}.{}.svc", self.name, self.namespace)
     }
 
     /// The names that the API server may call it by, sorted.
     fn names(&self) -> Vec<String> {
-        let service = format!("{}.{}.svc", self.name, self.namespace);
+        let service = self.service();
         let mut names = vec![service.clone() + ".cluster.local", service];
         names.extend(self.more_names.iter().cloned());
         names.sort();
+        names.dedup();
         names
     }
 }
 
-/// Whether two thirds of it are over.
-fn is_due(validity: Validity, now: i64) -> bool {
-    now - validity.not_before >= (validity.not_after - validity.not_before) / 3 * 2
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// In seconds since 1970.
-pub fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+/// Whether a chain that is shown can still be believed.
+fn is_valid(chain: &[CertificateDer<'_>]) -> bool {
+    let validity = chain.first().and_then(|leaf| Validity::of(leaf).ok());
+    validity.is_some_and(|validity| validity.problem(now()).is_none())
 }

@@ -14,7 +14,7 @@ use policy_core::{Arena, Half, Review, case};
 
 use super::wire::{Refusal, check_headers, read_body, timeout};
 use super::{LARGE, Rules, Webhook};
-use crate::telemetry::{Asked, Trace};
+use crate::telemetry::{Asked, Trace, Traces};
 use crate::tls::clients::Caller;
 
 /// What a thread keeps of an arena from one review to the next.
@@ -46,7 +46,15 @@ impl Asking {
     }
 
     /// Reads the review within the caller's deadline, judges it, and answers.
-    pub(super) async fn respond(self, request: Request, mut trace: Trace) -> Result<Response, Refusal> {
+    pub(super) async fn respond(self, request: Request) -> Result<Response, Refusal> {
+        let nowhere = Traces::default();
+        let webhook = self.webhook.clone();
+        let trace = webhook.traces().unwrap_or(&nowhere).start(self.half, request.headers());
+        let answered = self.respond_in_time(request, trace.clone()).await;
+        answered.inspect_err(|refusal| trace.fail(&refusal.reason))
+    }
+
+    async fn respond_in_time(self, request: Request, trace: Trace) -> Result<Response, Refusal> {
         check_headers(request.headers())?;
         let version = request.version();
         let (timeout, since) = (timeout(request.uri().query()), Instant::now());
@@ -57,12 +65,13 @@ impl Asking {
             let (body, share) = read_body(request.into_body(), &webhook.0.room).await?;
             if body.len() <= LARGE {
                 accepted.store(true, Ordering::Relaxed);
-                return self.answer(&body, &mut trace);
+                return self.answer(&body, &trace);
             }
             // Waits its turn within the caller's deadline; what it holds goes when the work is done, not when the caller is.
-            let turn = webhook.0.turns.take(since + timeout).await.ok_or_else(Refusal::no_room)?;
+            let turn =
+                webhook.0.turns.take(body.len(), since + timeout).await.ok_or_else(Refusal::no_room)?;
             accepted.store(true, Ordering::Relaxed);
-            let judge = move || (self.answer(&body, &mut trace), turn, share).0;
+            let judge = move || (self.answer(&body, &trace), turn, share).0;
             let judged = tokio::task::spawn_blocking(judge).await;
             judged.unwrap_or_else(|_| Err(Refusal::panicked()))
         };
@@ -81,7 +90,7 @@ impl Asking {
     }
 
     /// Decodes, judges and encodes: no waiting, no I/O. A panic is a bug, and an error to the API server.
-    fn answer(&self, body: &[u8], trace: &mut Trace) -> Result<String, Refusal> {
+    fn answer(&self, body: &[u8], trace: &Trace) -> Result<String, Refusal> {
         let since = Instant::now();
         let judged = catch_unwind(AssertUnwindSafe(|| {
             with_arena(|arena| {
@@ -89,11 +98,10 @@ impl Asking {
                 self.judge(&review, since, trace)
             })
         }));
-        let judged = judged.unwrap_or_else(|_| Err(Refusal::panicked()));
-        judged.inspect_err(|refusal| trace.fail(&refusal.reason))
+        judged.unwrap_or_else(|_| Err(Refusal::panicked()))
     }
 
-    fn judge(&self, review: &Review<'_>, since: Instant, trace: &mut Trace) -> Result<String, Refusal> {
+    fn judge(&self, review: &Review<'_>, since: Instant, trace: &Trace) -> Result<String, Refusal> {
         let metrics = &self.webhook.0.metrics;
         let Rules { config, cluster, .. } = &*self.rules;
         let choice = self.name.as_ref().map_or(Some(config.all()), |name| config.only(name));

@@ -9,7 +9,7 @@ use super::LARGE;
 /// For the first [`LARGE`] bytes of each review: small reviews are not held up by large ones.
 const FOR_SMALL: usize = 32 * 1024 * 1024;
 /// For the rest of the large ones.
-const FOR_LARGE: usize = 64 * 1024 * 1024;
+const FOR_LARGE: usize = 48 * 1024 * 1024;
 
 /// All of it; one permit a byte.
 #[derive(Clone)]

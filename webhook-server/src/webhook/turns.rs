@@ -1,4 +1,5 @@
-//! Whose turn it is: large reviews are judged as many at a time as there are processors, and none waits that would wait in vain.
+//! Whose turn it is: large reviews are judged as many at a time as there are processors, and no more than what they take of memory
+//! allows; none waits that would wait in vain.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,6 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Of which part of its time a review may be expected to wait; the rest is for what was not expected.
 const WAIT: u32 = 3;
+/// The bytes of all reviews that are judged at once, on however many processors: a number of two bytes takes two dozen once it is
+/// decoded, and for a moment twice that.
+const BYTES: usize = 8 * 1024 * 1024;
 /// What a turn is taken to last at least, however short it was lately: a process may be given less of the processor at any time.
 const LEAST: Duration = Duration::from_millis(25);
 /// How much a single review moves the average: an eighth.
@@ -20,6 +24,7 @@ pub(super) struct Turns(Arc<Inner>);
 struct Inner {
     processors: usize,
     free: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// A moving average, in nanoseconds.
     took: AtomicU64,
@@ -29,7 +34,7 @@ struct Inner {
 pub(super) struct Turn {
     turns: Turns,
     since: Instant,
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 /// One that waits, until it is dropped.
@@ -42,14 +47,25 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turns {
-    pub(super) fn new(processors: usize) -> Self {
-        let free = Arc::new(Semaphore::new(processors));
-        Turns(Arc::new(Inner { processors, free, waiting: AtomicUsize::new(0), took: AtomicU64::new(0) }))
+    pub(super) fn new() -> Self {
+        Turns::of(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// Waits for a turn; `None` at once where those before it will take longer than a third of the time that is left, and later
+    fn of(processors: usize) -> Self {
+        let (free, bytes) = (Arc::new(Semaphore::new(processors)), Arc::new(Semaphore::new(BYTES)));
+        Turns(Arc::new(Inner {
+            processors,
+            free,
+            bytes,
+            waiting: AtomicUsize::new(0),
+            took: AtomicU64::new(0),
+        }))
+    }
+
+    /// Waits for a turn of a review of so many bytes; `None` at once where those before it will take longer than a third of the time that is left, and later
     /// where its turn comes too late.
-    pub(super) async fn take(&self, deadline: Instant) -> Option<Turn> {
+    pub(super) async fn take(&self, bytes: usize, deadline: Instant) -> Option<Turn> {
+        let bytes = u32::try_from(bytes.min(BYTES)).ok()?;
         let before = self.0.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(&self.0.waiting);
         let rounds = u32::try_from(before / self.0.processors).unwrap_or(u32::MAX);
@@ -59,9 +75,13 @@ impl Turns {
         if !fits(rounds) {
             return None;
         }
-        let permit = self.0.free.clone().acquire_owned().await.ok()?;
+        let permits = async {
+            let bytes = self.0.bytes.clone().acquire_many_owned(bytes).await.ok()?;
+            Some([bytes, self.0.free.clone().acquire_owned().await.ok()?])
+        };
+        let permits = tokio::time::timeout_at(deadline.into(), permits).await.ok()??;
         drop(waiting);
-        fits(1).then(|| Turn { turns: self.clone(), since: Instant::now(), _permit: permit })
+        fits(1).then(|| Turn { turns: self.clone(), since: Instant::now(), _permits: permits })
     }
 
     /// How long a turn takes.
@@ -85,20 +105,20 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_in_vain() {
-        let turns = Turns::new(1);
+        let turns = Turns::of(1);
         let within = |milliseconds| Instant::now() + Duration::from_millis(milliseconds);
-        let held = turns.take(within(1000)).await.expect("it is free");
+        let held = turns.take(1, within(1000)).await.expect("it is free");
         let mut waiting = Vec::new();
         for _ in 0..5 {
             let turns = turns.clone();
-            waiting.push(tokio::spawn(async move { turns.take(within(60_000)).await.is_some() }));
+            waiting.push(tokio::spawn(async move { turns.take(1, within(60_000)).await.is_some() }));
         }
         while turns.0.waiting.load(Ordering::Relaxed) < 5 {
             tokio::task::yield_now().await;
         }
-        assert!(turns.take(within(200)).await.is_none(), "five before it take longer");
+        assert!(turns.take(1, within(200)).await.is_none(), "five before it take longer");
         let late = turns.clone();
-        let late = tokio::spawn(async move { late.take(within(500)).await.is_none() });
+        let late = tokio::spawn(async move { late.take(1, within(500)).await.is_none() });
         tokio::time::sleep(Duration::from_millis(450)).await;
         drop(held);
         assert!(late.await.expect("it ends"), "its turn comes too late");

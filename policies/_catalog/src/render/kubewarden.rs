@@ -30,7 +30,11 @@ pub struct Deployed {
 /// `module` is the place of the Wasm module.
 pub fn kubewarden(entry: &Entry, module: &str, deployed: &Deployed) -> String {
     let about = entry.about;
-    let exempt: Vec<&String> = deployed.exempt.iter().chain(deployed.excepted.keys()).collect();
+    // A policy that knows no exemptions of controls is the same everywhere.
+    let can_exempt = (entry.configure)(r#"{"exemptControls": []}"#).is_ok();
+    let excepted = deployed.excepted.iter().filter(|_| can_exempt);
+    let exempt: Vec<&String> =
+        deployed.exempt.iter().chain(excepted.clone().map(|(namespace, _)| namespace)).collect();
     let mut text = format!(
         "# {}\napiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata:\n  name: {}\n{}",
         about.summary,
@@ -45,13 +49,17 @@ pub fn kubewarden(entry: &Entry, module: &str, deployed: &Deployed) -> String {
     for expression in expressions(&deployed.namespace_selector) {
         text.push_str(&format!("    - {}\n", yaml(&expression)));
     }
-    for (namespace, controls) in &deployed.excepted {
+    for (namespace, controls) in excepted {
         // A restricted control that is exempt leaves its baseline twin in force.
         let twins = CONTROLS.iter().filter(|control| controls.contains(control.id.as_str()));
         let twins = twins.filter_map(|control| Some(control.overrides?.as_str().to_owned()));
         let exempt: BTreeSet<String> = twins.chain(controls.iter().cloned()).collect();
         let mut settings = deployed.settings.as_object().cloned().unwrap_or_default();
-        settings.insert("exemptControls".to_owned(), exempt.into_iter().collect());
+        if let Some(controls) = settings.entry("exemptControls").or_insert_with(|| json!([])).as_array_mut() {
+            let known: BTreeSet<String> =
+                controls.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect();
+            controls.extend(exempt.difference(&known).map(|id| json!(id)));
+        }
         text.push_str(&format!(
             "---\n# All but what is excepted there, for every pod of the namespace: the webhook is exact, Kubewarden is not.\n\
              apiVersion: policies.kubewarden.io/v1\nkind: AdmissionPolicy\nmetadata:\n  name: {}\n  \
@@ -70,7 +78,7 @@ fn spec(entry: &Entry, module: &str, deployed: &Deployed, settings: &Value) -> S
          failurePolicy: {}\n  timeoutSeconds: 5\n  settings: {}\n  rules:\n{}",
         if deployed.enforced { "protect" } else { "monitor" },
         about.mutates,
-        if about.mutates { "Ignore" } else { "Fail" },
+        if about.mutates || !deployed.enforced { "Ignore" } else { "Fail" },
         yaml(settings),
         scope_rules(&about.scope, "  ")
     );

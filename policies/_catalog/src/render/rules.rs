@@ -44,25 +44,38 @@ impl Rule {
     }
 }
 
-/// The rules of one webhook that asks all these policies: as few as there are groups, versions and sets of operations.
-/// Each line after `indent`.
-pub fn webhook_rules(entries: &[Entry], indent: &str) -> String {
-    let mut operations_of: BTreeMap<(&str, &str, String), BTreeSet<Operation>> = BTreeMap::new();
-    for Entry { about: About { scope, .. }, .. } in entries {
-        for resource in scope.resources {
-            for name in resource.rule_names() {
-                let operations = operations_of.entry((resource.group, resource.version, name)).or_default();
-                operations.extend(resource.operations);
-            }
-        }
-    }
+/// The rules of one webhook that asks all these policies: as few as there are groups, versions and sets of operations; empty where
+/// there is nothing to ask. What `others` ask in any case is left out. Each line after `indent`.
+pub fn webhook_rules(entries: &[Entry], others: &[Entry], indent: &str) -> String {
+    let others = operations_of(others);
     let mut rules: BTreeMap<(&str, &str, Vec<&str>), Vec<String>> = BTreeMap::new();
-    for ((group, version, name), operations) in operations_of {
+    for ((group, version, name), mut operations) in operations_of(entries) {
+        if let Some(others) = others.get(&(group, version, name.clone())) {
+            operations.retain(|operation| !others.contains(operation));
+        }
+        if operations.is_empty() {
+            continue;
+        }
         let operations = operations.into_iter().map(Operation::as_str).collect();
         rules.entry((group, version, operations)).or_default().push(name);
     }
     let rule = |((group, version, operations), resources)| Rule { group, version, resources, operations };
     rules.into_iter().map(|entry| rule(entry).yaml(indent)).collect()
+}
+
+type Operations = BTreeMap<(&'static str, &'static str, String), BTreeSet<Operation>>;
+
+/// What these policies look at: of each group, version and resource, which operations.
+fn operations_of(entries: &[Entry]) -> Operations {
+    let mut all = Operations::new();
+    for Entry { about: About { scope, .. }, .. } in entries {
+        for resource in scope.resources {
+            for name in resource.rule_names() {
+                all.entry((resource.group, resource.version, name)).or_default().extend(resource.operations);
+            }
+        }
+    }
+    all
 }
 
 /// A kind that is looked at, as Kubewarden names it.

@@ -76,33 +76,69 @@ const FAIL: &str = "  \
   # is not judged: the cluster's own parts, the webhook, and what makes its certificate.
 ";
 
+const OBSERVE: &str = "  \
+  # Ignore: what only warns, or only counts, keeps nothing from being made.
+  failurePolicy: Ignore
+  matchPolicy: Equivalent
+  sideEffects: None
+  timeoutSeconds: 5
+  # The namespaces of the other webhook, for the same reasons.
+";
+
 /// The MutatingWebhookConfiguration or the ValidatingWebhookConfiguration by which these policies are asked, as YAML; `None`
-/// where none of them has anything to say there.
-pub fn webhook_configuration(half: Half, entries: &[Entry], registration: &Registration) -> Option<String> {
-    let speaks = |entry: &&Entry| match half {
-        Half::Mutate => entry.about.mutates,
-        Half::Validate => entry.about.denies,
+/// where none of them has anything to say there. What only policies look at that are not enforced fails open: they deny nothing,
+/// and nothing is refused for want of them.
+pub fn webhook_configuration(
+    half: Half,
+    enforced: &[Entry],
+    unenforced: &[Entry],
+    registration: &Registration,
+) -> Option<String> {
+    let speaking = |entries: &[Entry]| -> Vec<Entry> {
+        let speaks = |entry: &&Entry| match half {
+            Half::Mutate => entry.about.mutates,
+            Half::Validate => entry.about.denies,
+        };
+        entries.iter().filter(speaks).copied().collect()
     };
-    let asked: Vec<Entry> = entries.iter().filter(speaks).copied().collect();
-    if asked.is_empty() {
+    let (enforced, unenforced) = (speaking(enforced), speaking(unenforced));
+    let (comment, kind) = match half {
+        Half::Mutate => (MUTATING, "MutatingWebhookConfiguration"),
+        Half::Validate => (VALIDATING, "ValidatingWebhookConfiguration"),
+    };
+    let webhooks: String = match half {
+        Half::Mutate => {
+            let all = [enforced, unenforced].concat();
+            vec![("mutate", IGNORE, webhook_rules(&all, &[], "  "))]
+        }
+        Half::Validate => vec![
+            ("validate", FAIL, webhook_rules(&enforced, &[], "  ")),
+            ("observe", OBSERVE, webhook_rules(&unenforced, &enforced, "  ")),
+        ],
+    }
+    .iter()
+    .filter(|(_, _, rules)| !rules.is_empty())
+    .map(|(name, policy, rules)| webhook(name, half, policy, rules, registration))
+    .collect();
+    if webhooks.is_empty() {
         return None;
     }
-    let (comment, kind, policy) = match half {
-        Half::Mutate => (MUTATING, "MutatingWebhookConfiguration", IGNORE),
-        Half::Validate => (VALIDATING, "ValidatingWebhookConfiguration", FAIL),
-    };
-    let mut text = format!(
-        "{comment}apiVersion: admissionregistration.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {NAME}\n"
-    );
-    if let Trust::CertManager(certificate) = &registration.trust {
-        text.push_str(&format!(
+    let annotation = match &registration.trust {
+        Trust::CertManager(certificate) => format!(
             "  annotations:\n    # cert-manager fills in the CA.\n    cert-manager.io/inject-ca-from: {certificate}\n"
-        ));
-    }
+        ),
+        Trust::SelfManaged | Trust::Bundle(_) => String::new(),
+    };
+    Some(format!(
+        "{comment}apiVersion: admissionregistration.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {NAME}\n{annotation}\
+         webhooks:\n{webhooks}"
+    ))
+}
+
+/// One webhook of a configuration.
+fn webhook(name: &str, half: Half, policy: &str, rules: &str, registration: &Registration) -> String {
+    let mut text = format!("- name: {name}.pratique.dev\n  admissionReviewVersions: [v1]\n  clientConfig:\n");
     let half = half.as_str();
-    text.push_str(&format!(
-        "webhooks:\n- name: {half}.pratique.dev\n  admissionReviewVersions: [v1]\n  clientConfig:\n"
-    ));
     text.push_str(&match &registration.endpoint {
         Endpoint::Service { namespace, name } => format!(
             "    service:\n      name: {name}\n      namespace: {namespace}\n      path: /{half}\n      port: 443\n"
@@ -112,15 +148,13 @@ pub fn webhook_configuration(half: Half, entries: &[Entry], registration: &Regis
     if let Trust::Bundle(bundle) = &registration.trust {
         text.push_str(&format!("    caBundle: {bundle}\n"));
     }
-    text.push_str(policy);
     let exempt: Vec<&str> = registration.exempt.iter().map(String::as_str).collect();
     text.push_str(&format!(
-        "  namespaceSelector:\n    matchExpressions:\n    - key: kubernetes.io/metadata.name\n      operator: NotIn\n      \
-         values: [{}]\n  rules:\n{}",
-        exempt.join(", "),
-        webhook_rules(&asked, "  ")
+        "{policy}  namespaceSelector:\n    matchExpressions:\n    - key: kubernetes.io/metadata.name\n      operator: NotIn\n      \
+         values: [{}]\n  rules:\n{rules}",
+        exempt.join(", ")
     ));
-    Some(text)
+    text
 }
 
 /// The ServiceAccount of the webhook, and what it may: look at what policies read, and no more; where it looks after its own

@@ -1,11 +1,18 @@
 //! What the Secret of a webhook holds: the CAs that are trusted, the key of the one that signs, a certificate and its key.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use pem::{EncodeConfig, LineEnding, Pem};
-use rcgen::KeyPair;
+use rcgen::{KeyPair, PublicKeyData as _};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::tls::{Identity, Validity};
 
@@ -23,10 +30,19 @@ pub(super) struct Held {
     pub(super) key: String,
 }
 
+/// A CA.
 #[derive(Clone)]
 pub(super) struct Authority {
     pub(super) der: CertificateDer<'static>,
     pub(super) validity: Validity,
+}
+
+impl Authority {
+    /// A certificate, if it is one.
+    pub(super) fn read(der: CertificateDer<'static>) -> Option<Self> {
+        let validity = Validity::of(&der).ok()?;
+        Some(Authority { der, validity })
+    }
 }
 
 impl Held {
@@ -35,20 +51,37 @@ impl Held {
         let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
         let read = || {
             let (cas, ca_key, cert, key) = (text(CA_CERT)?, text(CA_KEY)?, text(CERT)?, text(KEY)?);
-            let cas: Option<Vec<Authority>> = CertificateDer::pem_slice_iter(cas.as_bytes())
-                .map(|der| {
-                    let der = der.ok()?;
-                    let validity = Validity::of(&der).ok()?;
-                    Some(Authority { der, validity })
-                })
-                .collect();
+            let cas = CertificateDer::pem_slice_iter(cas.as_bytes());
+            let cas: Option<Vec<Authority>> = cas.map(|der| Authority::read(der.ok()?)).collect();
             Some(Held { cas: cas?, ca_key, cert, key })
         };
         let held = read()?;
-        KeyPair::from_pem(&held.ca_key).ok()?;
-        held.leaf()?;
         held.identity().ok()?.server().ok()?;
-        Some(held)
+        (held.signs()? && held.is_believed()?).then_some(held)
+    }
+
+    /// Whether the key is that of the CA that is to sign.
+    fn signs(&self) -> Option<bool> {
+        let ca = &self.cas.first()?.der;
+        let (_, parsed) = x509_parser::parse_x509_certificate(ca).ok()?;
+        let key = KeyPair::from_pem(&self.ca_key).ok()?;
+        Some(key.subject_public_key_info() == parsed.public_key().raw)
+    }
+
+    /// Whether one of the CAs vouches for the certificate, whatever time it is.
+    fn is_believed(&self) -> Option<bool> {
+        let mut roots = RootCertStore::empty();
+        for ca in &self.cas {
+            roots.add(ca.der.clone()).ok()?;
+        }
+        let (validity, names) = self.leaf()?;
+        let name = ServerName::try_from(names.into_iter().next()?).ok()?;
+        let chain = self.identity().ok()?.chain;
+        let (leaf, others) = chain.split_first()?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+        let during = UnixTime::since_unix_epoch(Duration::from_secs(validity.not_after.try_into().ok()?));
+        Some(verifier.verify_server_cert(leaf, others, &name, &[], during).is_ok())
     }
 
     pub(super) fn write(&self, secret: &mut Secret) {
