@@ -106,7 +106,12 @@ async fn set(api: &Api, servers: &Servers) -> anyhow::Result<()> {
     // Not its network: three containers have the same port.
     bad["spec"]["hostPID"] = json!(true);
     for namespace in ["validated", "changed"] {
-        until("it is asked", || async { Ok(api.post(&path(namespace), &bad).await?.status == 403) }).await?;
+        until("it is asked", || async {
+            let answer = api.post(&path(namespace), &bad).await?;
+            ensure!([201, 403].contains(&answer.status), "{}: {}", answer.status, answer.body["message"]);
+            Ok(answer.status == 403)
+        })
+        .await?;
     }
     Ok(())
 }
