@@ -33,6 +33,7 @@ test *ARGS:
 bless:
     cargo run --quiet -- test --bless policies
     BLESS=1 cargo test --quiet -p conformance --test generated
+    BLESS=1 cargo test --quiet -p conformance --test cli every_form_is_as_it_was
     cargo test --quiet -p conformance --test cases --test catalog
 
 # what tests need that Go builds: kubeseal, Prometheus, exporters, the API server's JSON Patch; once, about five minutes

@@ -1,5 +1,6 @@
 //! What can be asked on the command line.
 
+mod report;
 mod serve;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use report::{FailOn, ReportArgs, ReportForm};
 pub use serve::{ClusterArgs, LogFormat, ServeArgs, TlsArgs, WhenStale};
 
 /// Judges Kubernetes manifests and admission requests by policies written in Rust.
@@ -113,9 +115,9 @@ pub struct CheckArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
     pub manifests: Manifests,
-    /// The form of the report
-    #[arg(long, short, value_enum, default_value_t)]
-    pub output: Output,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub report: ReportArgs,
 }
 
 /// Arguments of `render`.

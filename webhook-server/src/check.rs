@@ -1,6 +1,7 @@
 //! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
 
 mod beside;
+mod order;
 mod progress;
 mod verdicts;
 
@@ -8,14 +9,15 @@ use policy_core::yaml::{Document, Places, Position, documents};
 use policy_core::{Arena, FieldPath, Objects, Read};
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::args::{CheckArgs, End};
 use crate::config::Config;
 use crate::input::{self, Kustomizations, Place, Source};
 use crate::objects;
-use crate::report::Report;
+use crate::report::{Printer, Report, Take, Written};
+use order::Order;
 use progress::Progress;
 
 /// How many documents a thread takes at a time.
@@ -33,31 +35,32 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
         );
     }
     let places = input::places(&args.manifests.paths, Kustomizations::Build)?;
-    let mut report = Report::default();
+    let mut printer = Printer::new(&args.report)?;
     let reads = reads(&config);
-    let read = |place: &Place, report: &mut Report| {
-        place.read().map_err(|error| report.errors.push(format!("{error:#}"))).ok()
+    let read = |place: &Place, printer: &mut Printer| {
+        let unreadable =
+            |error| printer.take(Report { errors: vec![format!("{error:#}")], ..Report::default() });
+        place.read().map_err(unreadable).ok()
     };
     if reads.is_empty() {
         // One source at a time is in memory.
         for place in &places {
-            if let Some(source) = read(place, &mut report) {
-                check(&source, &config, &Objects::default(), &args.manifests.namespace, &mut report);
+            if let Some(source) = read(place, &mut printer) {
+                check(&source, &config, &Objects::default(), &args.manifests.namespace, &mut printer);
             }
         }
     } else {
-        let sources: Vec<Source> = places.iter().filter_map(|place| read(place, &mut report)).collect();
+        let sources: Vec<Source> = places.iter().filter_map(|place| read(place, &mut printer)).collect();
         let arena = Arena::new();
         let cluster = cluster(&sources, &reads, &args.manifests.namespace, &arena);
         for source in &sources {
-            check(source, &config, &cluster, &args.manifests.namespace, &mut report);
+            check(source, &config, &cluster, &args.manifests.namespace, &mut printer);
         }
     }
-    for exception in config.exceptions.unused(config.governs_all) {
-        report.failures.push(format!("{}: nothing needs this {exception}: strike it", exception.place));
-    }
-    report.print(args.output)?;
-    Ok(report.end())
+    let unused = config.exceptions.unused(config.governs_all);
+    let failures = unused.map(|unused| format!("{}: nothing needs this {unused}: strike it", unused.place));
+    printer.take(Report { failures: failures.collect(), ..Report::default() });
+    printer.end()
 }
 
 /// The kinds of objects that are looked at beside the one that is judged: by policies, and by what follows from them.
@@ -114,13 +117,13 @@ fn could_be(text: &str, kinds: &[Read]) -> bool {
     })
 }
 
-/// Judges every object of a source, on all processors, and adds to the report in the source's order.
-pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace: &str, report: &mut Report) {
+/// Judges every object of a source, on all processors, and gives what is found in the source's order, as soon as that is known.
+pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace: &str, taker: &mut dyn Take) {
     let documents = documents(&source.text);
     let batches: Vec<&[Document<'_>]> = documents.chunks(BATCH).collect();
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Report)>> = Mutex::new(Vec::with_capacity(batches.len()));
     let progress = Progress::new(source.text.len() as u64);
+    let (order, lines) = (Order::new(taker), OnceLock::new());
     let work = || {
         let mut arena = Arena::new();
         loop {
@@ -134,6 +137,7 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
                     number: index * BATCH + i + 1,
                     namespace,
                     places: OnceCell::new(),
+                    lines: &lines,
                 };
                 let judge =
                     AssertUnwindSafe(|| judge_document(&at, config, cluster, namespace, &arena, &mut part));
@@ -144,9 +148,7 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
                 arena.reset();
                 progress.add(document.text.len() as u64);
             }
-            if let Ok(mut done) = done.lock() {
-                done.push((index, part));
-            }
+            order.give(index, part);
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(batches.len());
@@ -157,11 +159,6 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
         work();
     });
     progress.finish();
-    let mut done = done.into_inner().unwrap_or_default();
-    done.sort_by_key(|(index, _)| *index);
-    for (_, part) in done {
-        report.extend(part);
-    }
 }
 
 /// A document and where it comes from.
@@ -173,11 +170,21 @@ struct At<'s> {
     namespace: &'s str,
     /// Where its fields stand: most documents have no finding, and need no second look at their text.
     places: OnceCell<Places>,
+    /// Where the lines of the source begin, for the same reason.
+    lines: &'s OnceLock<Vec<usize>>,
 }
 
 impl At<'_> {
     fn place(&self, path: &FieldPath) -> Position {
         self.places.get_or_init(|| self.document.places()).of(path)
+    }
+
+    /// What stands at a place.
+    fn written(&self, place: Position) -> Option<Written> {
+        let text = &self.source.text;
+        let begins = || std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let begin = *self.lines.get_or_init(begins).get(place.line.checked_sub(1)?)?;
+        Written::at(text.get(begin..)?.lines().next()?, place.column)
     }
 }
 

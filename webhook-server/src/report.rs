@@ -1,8 +1,14 @@
-//! What `check` and `demo` found, and the forms in which it is printed.
+//! What `check` found, and the forms in which it is printed, object after object.
 
+mod baseline;
+mod form;
+mod github;
 mod human;
-
-use std::io::Write as _;
+mod json;
+mod junit;
+mod printer;
+mod sarif;
+mod written;
 
 use policy_core::patch::Operation;
 use policy_core::path::printable;
@@ -10,25 +16,86 @@ use policy_core::request::api_version;
 use policy_core::{Outcome, Request};
 use serde::Serialize;
 
-use crate::args::{End, Output};
 use crate::exceptions::Exception;
 pub(crate) use human::{GREEN, RED, YELLOW, style};
+pub use printer::Printer;
+pub use written::Written;
 
-/// Everything that was found.
+/// What was found in some objects, in their order.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// A row for every object and policy whose scope takes it.
-    pub rows: Vec<Row>,
+    /// Every object, also those that no policy takes.
+    pub objects: Vec<Judged>,
     /// What could not be read: `file:line:column: why`.
     pub errors: Vec<String>,
     /// What is wrong beside the verdicts, such as an exception that nothing needs: `file:line:column: what`.
     pub failures: Vec<String>,
     /// What a reader should know beside the verdicts.
     pub notes: Vec<String>,
-    /// How many objects were judged, also those that no policy takes.
-    pub objects: usize,
-    judged: usize,
-    summary: [usize; 3],
+}
+
+/// An object, and a row for every policy whose scope takes it.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Whether any policy has judged it, or the pods that it makes.
+    pub is_judged: bool,
+}
+
+impl Judged {
+    /// What became of it, by all its rows.
+    pub fn outcome(&self) -> Outcome {
+        self.rows.iter().map(|row| row.outcome).max().unwrap_or(Outcome::Allow)
+    }
+}
+
+/// Who takes what was found, in the order of the sources.
+pub trait Take: Send {
+    /// Takes what was found next.
+    fn take(&mut self, part: Report);
+}
+
+/// All of it is kept.
+impl Take for Report {
+    fn take(&mut self, part: Report) {
+        self.objects.extend(part.objects);
+        self.errors.extend(part.errors);
+        self.failures.extend(part.failures);
+        self.notes.extend(part.notes);
+    }
+}
+
+impl Report {
+    /// The rows of all objects.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.objects.iter().flat_map(|judged| &judged.rows)
+    }
+}
+
+/// What a whole run has found.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) summary: Summary,
+    /// How many objects any policy has judged.
+    pub(crate) judged: usize,
+    /// How many findings only warn, also of objects that are denied or changed.
+    pub(crate) warnings: usize,
+    /// How many findings were excepted.
+    pub(crate) excepted: usize,
+    /// How many findings a baseline accepts.
+    pub(crate) accepted: usize,
+    pub(crate) errors: Vec<String>,
+    pub(crate) failures: Vec<String>,
+}
+
+/// How many objects came to what.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    objects: usize,
+    denied: usize,
+    warned: usize,
+    patched: usize,
 }
 
 /// One policy's verdict on one object.
@@ -100,6 +167,46 @@ pub struct Found {
     pub line: usize,
     /// The column.
     pub column: usize,
+    /// The line as it is written.
+    #[serde(skip)]
+    pub written: Option<Written>,
+}
+
+impl Found {
+    /// The field and what must be, in one line.
+    pub(crate) fn sentence(&self) -> String {
+        match self.field.is_empty() {
+            true => self.message.clone(),
+            false => format!("{}: {}", self.field, self.message),
+        }
+    }
+}
+
+impl Row {
+    /// What is denied and warned of, with a word for which.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &Found)> {
+        let denials = self.denials.iter().map(|found| ("deny", found));
+        denials.chain(self.warnings.iter().map(|found| ("warn", found)))
+    }
+
+    /// What tells a finding from others, wherever it stands: the policy, the control, the object and the field. In one line.
+    pub(crate) fn key(&self, found: &Found) -> String {
+        let control = found.control.unwrap_or("-");
+        let field = if found.field.is_empty() { "-" } else { &found.field };
+        let of = if self.of.is_some() { " (its pods)" } else { "" };
+        printable(&format!("{} {control} {}{of} {field}", self.policy, self.object)).into_owned()
+    }
+
+    /// Makes the outcome what is left of it.
+    pub(crate) fn settle(&mut self) {
+        let left_out = self.left_out > 0 && self.outcome == Outcome::Deny;
+        self.outcome = match self {
+            _ if left_out || !self.denials.is_empty() => Outcome::Deny,
+            _ if !self.patch.is_empty() => Outcome::Patch,
+            _ if !self.warnings.is_empty() => Outcome::Warn,
+            _ => Outcome::Allow,
+        };
+    }
 }
 
 /// A finding that an exception took back.
@@ -147,95 +254,4 @@ impl std::fmt::Display for ObjectName {
 
 fn is_zero(count: &usize) -> bool {
     *count == 0
-}
-
-#[derive(Serialize)]
-struct Json<'a> {
-    verdicts: &'a [Row],
-    summary: Summary,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    errors: &'a [String],
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    failures: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Summary {
-    objects: usize,
-    denied: usize,
-    warned: usize,
-    patched: usize,
-}
-
-impl Report {
-    /// Counts an object by the outcome of all its rows; `is_judged` if it has any.
-    pub fn count(&mut self, outcome: Outcome, is_judged: bool) {
-        self.objects += 1;
-        self.judged += usize::from(is_judged);
-        let [denied, warned, patched] = &mut self.summary;
-        match outcome {
-            Outcome::Allow => {}
-            Outcome::Warn => *warned += 1,
-            Outcome::Patch => *patched += 1,
-            Outcome::Deny => *denied += 1,
-        }
-    }
-
-    /// Adds another report after this one.
-    pub fn extend(&mut self, other: Report) {
-        self.rows.extend(other.rows);
-        self.errors.extend(other.errors);
-        self.failures.extend(other.failures);
-        self.notes.extend(other.notes);
-        self.objects += other.objects;
-        self.judged += other.judged;
-        for (sum, count) in self.summary.iter_mut().zip(other.summary) {
-            *sum += count;
-        }
-    }
-
-    /// How the command ends.
-    pub fn end(&self) -> End {
-        match self.summary {
-            _ if !self.errors.is_empty() => End::Unreadable,
-            [0, ..] if self.failures.is_empty() => End::Well,
-            _ => End::Denied,
-        }
-    }
-
-    /// Prints verdicts on standard output and errors on standard error.
-    ///
-    /// # Errors
-    /// Standard output is closed.
-    pub fn print(&self, output: Output) -> std::io::Result<()> {
-        match output {
-            Output::Human => self.human()?,
-            Output::Json => {
-                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-                serde_json::to_writer(
-                    &mut out,
-                    &Json {
-                        verdicts: &self.rows,
-                        summary: self.summary(),
-                        errors: &self.errors,
-                        failures: &self.failures,
-                    },
-                )?;
-                writeln!(out)?;
-                out.flush()?;
-            }
-        }
-        for note in &self.notes {
-            anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
-        }
-        for error in self.failures.iter().chain(&self.errors) {
-            anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
-        }
-        Ok(())
-    }
-
-    fn summary(&self) -> Summary {
-        let [denied, warned, patched] = self.summary;
-        Summary { objects: self.objects, denied, warned, patched }
-    }
 }

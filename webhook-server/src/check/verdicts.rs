@@ -2,7 +2,7 @@
 
 use policy_core::yaml::Position;
 use policy_core::{
-    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, case, patch, workload,
+    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, patch, workload,
 };
 
 use super::{At, beside};
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::exceptions::Excepted;
 use crate::judge::Judgement;
 use crate::objects::unreadable;
-use crate::report::{ExceptedFinding, Found, ObjectName, Report, Row, SourcePosition};
+use crate::report::{self, ExceptedFinding, Found, ObjectName, Report, Row, SourcePosition};
 
 /// Judges an object, and the pods that its controller would make of it, and adds what is said to the report.
 pub(super) fn add(
@@ -32,18 +32,18 @@ pub(super) fn add(
     let excepted_too = excepted.iter().map(|excepted| &excepted.finding);
     let found = verdicts.rows.iter().flat_map(|row| row.verdict.denials.iter().chain(&row.verdict.warnings));
     let before: Vec<Finding> = found.chain(excepted_too).cloned().collect();
-    let mut outcome = case::outcome(&verdicts);
     let mut is_judged = !verdicts.rows.is_empty();
-    object.report(&verdicts, &excepted, report);
+    let mut rows = Vec::new();
+    object.report(&verdicts, &excepted, &mut rows, report);
     // What does not change pods has judged them by their template already.
     if config.mutates() {
         match workload::made_by(request) {
             Ok(Some(made)) => {
-                let of_pods = object.pods(config, cluster, &made, &before, report);
-                (outcome, is_judged) = (outcome.max(of_pods), true);
+                object.pods(config, cluster, &made, &before, &mut rows, report);
+                is_judged = true;
             }
             Ok(None) if request.kind.name == "Pod" => {
-                outcome = outcome.max(object.beside(&verdicts, cluster, request, report));
+                object.beside(&verdicts, cluster, request, &mut rows, report);
             }
             Ok(None) => {}
             // Some policy has denied it for that; if none has, somebody should know.
@@ -59,7 +59,7 @@ pub(super) fn add(
             .notes
             .push(format!("{}:{start}: {name}: no policy judges the pods that it makes", at.source.name));
     }
-    report.count(outcome, is_judged);
+    report.objects.push(report::Judged { rows, is_judged });
 }
 
 /// Whether an object of a kind that no policy takes makes pods all the same, as those of many operators do.
@@ -98,8 +98,9 @@ impl Judged<'_> {
         cluster: &Objects<'_>,
         made: &Request<'_>,
         before: &[Finding],
+        rows: &mut Vec<Row>,
         report: &mut Report,
-    ) -> Outcome {
+    ) {
         let template =
             Field::missing(made.object.arena()).at(workload::template_of(self.request.kind.name)).path();
         let mut verdicts = config.all().judge(made, cluster, Half::Mutate).verdicts;
@@ -113,8 +114,8 @@ impl Judged<'_> {
             row.about.mutates || !row.verdict.denials.is_empty() || !row.verdict.warnings.is_empty()
         });
         let pods = Judged { of: Some(Pods { request: made, template: &template }), ..*self };
-        pods.report(&verdicts, &[], report);
-        case::outcome(&verdicts).max(pods.beside(&verdicts, cluster, made, report))
+        pods.report(&verdicts, &[], rows, report);
+        pods.beside(&verdicts, cluster, made, rows, report);
     }
 
     /// Says what is missing beside a pod for its exporter to be scraped.
@@ -123,8 +124,9 @@ impl Judged<'_> {
         verdicts: &Verdicts<'_>,
         cluster: &dyn Cluster,
         pod: &Request<'_>,
+        rows: &mut [Row],
         report: &mut Report,
-    ) -> Outcome {
+    ) {
         let pod = verdicts.patched.map_or(*pod, |patched| pod.with_object(patched));
         let warnings: Vec<Finding> = match beside::missing(&pod, self.at.namespace, cluster) {
             Ok(warnings) => warnings,
@@ -135,19 +137,21 @@ impl Judged<'_> {
             }
         };
         let warnings: Vec<Found> = warnings.iter().map(|finding| self.found(finding)).collect();
-        let Some(row) = report.rows.iter_mut().rev().find(|row| row.policy == beside::POLICY) else {
-            return Outcome::Allow;
-        };
-        if warnings.is_empty() {
-            return Outcome::Allow;
+        let row = rows.iter_mut().rev().find(|row| row.policy == beside::POLICY);
+        if let Some(row) = row.filter(|_| !warnings.is_empty()) {
+            row.warnings.extend(warnings);
+            row.outcome = row.outcome.max(Outcome::Warn);
         }
-        row.warnings.extend(warnings);
-        row.outcome = row.outcome.max(Outcome::Warn);
-        Outcome::Warn
     }
 
     /// Adds a row for each policy.
-    fn report(&self, verdicts: &Verdicts<'_>, excepted: &[Excepted<'_>], report: &mut Report) {
+    fn report(
+        &self,
+        verdicts: &Verdicts<'_>,
+        excepted: &[Excepted<'_>],
+        rows: &mut Vec<Row>,
+        report: &mut Report,
+    ) {
         let name = ObjectName::of(self.request);
         if let Some(fault) = &verdicts.fault {
             report.errors.push(format!("{}:{}: {name}: {fault}", self.at.source.name, self.start));
@@ -159,7 +163,7 @@ impl Judged<'_> {
             let first = denials.first().or(warnings.first()).map(|found| (found.line, found.column));
             let (line, column) = first.unwrap_or((self.start.line, self.start.column));
             let file = self.at.source.name.clone();
-            report.rows.push(Row {
+            rows.push(Row {
                 policy: row.about.name,
                 remediation: row.about.remediation,
                 outcome: row.verdict.outcome(),
@@ -199,13 +203,15 @@ impl Judged<'_> {
             Some(pods) => finding.field.below(pods.template),
             None => finding.field.clone(),
         };
-        let Position { line, column } = self.at.place(&field.below(self.prefix));
+        let place = self.at.place(&field.below(self.prefix));
+        let Position { line, column } = place;
         Found {
             field: field.to_string(),
             message: finding.message.clone(),
             control: finding.control,
             line,
             column,
+            written: self.at.written(place),
         }
     }
 }

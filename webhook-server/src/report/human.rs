@@ -1,17 +1,21 @@
 //! The form of a report for people.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use policy_core::Outcome;
 use policy_core::path::{excerpt, printable};
 
-use super::{Report, SourcePosition, Summary};
+use super::form::{Form, Out};
+use super::{Judged, Row, SourcePosition, Summary, Totals};
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
+/// In characters.
+const WIDTH: usize = 80;
+const BOLD: Style = Style::new().bold();
 
 /// How an outcome is coloured on a terminal.
 pub(crate) fn style(outcome: Outcome) -> Style {
@@ -22,54 +26,106 @@ pub(crate) fn style(outcome: Outcome) -> Style {
     }
 }
 
-impl Report {
-    /// Prints what is not just admitted, and a summary.
-    pub(super) fn human(&self) -> std::io::Result<()> {
-        let mut out = std::io::BufWriter::new(anstream::stdout());
-        for row in self.rows.iter().filter(|row| row.outcome != Outcome::Allow) {
-            let color = style(row.outcome);
-            let word = row.outcome.as_str();
-            let of = if row.of.is_some() { "pods of " } else { "" };
-            let SourcePosition { file, line, column, .. } = &row.source;
-            // Findings have their own places.
-            let place = match row.denials.is_empty() && row.warnings.is_empty() {
-                true => format!(" {DIM}{}:{line}:{column}{DIM:#}", printable(file)),
-                false => String::new(),
-            };
-            writeln!(out, "{color}{word}{color:#} {of}{} {DIM}({}){DIM:#}{place}", row.object, row.policy)?;
-            for found in row.denials.iter().chain(&row.warnings) {
-                let place = format!("{}:{}:{}", printable(&row.source.file), found.line, found.column);
-                let control =
-                    found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
-                let colon = if found.field.is_empty() { "" } else { ": " };
-                writeln!(out, "  {place}: {}{colon}{}{control}", found.field, found.message)?;
+/// What is not just admitted, by file, and a summary.
+#[derive(Default)]
+pub(super) struct Human {
+    /// The file of what was printed last.
+    file: String,
+}
+
+impl Form for Human {
+    fn begin(&mut self, _: &mut Out) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
+        for row in judged.rows.iter().filter(|row| row.outcome != Outcome::Allow) {
+            if self.file != row.source.file {
+                let blank = if self.file.is_empty() { "" } else { "\n" };
+                writeln!(out, "{blank}{BOLD}{}{BOLD:#}", printable(&row.source.file))?;
+                self.file.clone_from(&row.source.file);
             }
-            if row.left_out > 0 {
-                writeln!(out, "  and {} more", row.left_out)?;
-            }
-            for operation in &row.patch {
-                // `render --diff` shows all of it.
-                let value = operation.value.to_string();
-                writeln!(out, "  {} {} {}", operation.op, printable(&operation.path), excerpt(&value))?;
-            }
-            if row.outcome == Outcome::Deny {
-                writeln!(out, "  {DIM}to fix: {}{DIM:#}", row.remediation)?;
-            }
+            print(out, row)?;
         }
-        let Summary { objects, denied, warned, patched } = self.summary();
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
+        let Summary { objects, denied, warned, patched } = totals.summary;
         let color = if denied > 0 { RED } else { GREEN };
-        let excepted: usize = self.rows.iter().map(|row| row.excepted.len()).sum();
-        let excepted = match excepted {
+        let findings = |count: usize, what: &str| match count {
             0 => String::new(),
-            1 => ", 1 finding excepted".to_owned(),
-            many => format!(", {many} findings excepted"),
+            1 => format!(", 1 finding {what}"),
+            many => format!(", {many} findings {what}"),
         };
+        let excepted = findings(totals.excepted, "excepted");
+        let accepted = findings(totals.accepted, "in the baseline");
         let plural = if objects == 1 { "" } else { "s" };
-        let judged = format!("{} judged", self.judged);
+        let judged = format!("{} judged", totals.judged);
+        let blank = if self.file.is_empty() { "" } else { "\n" };
         writeln!(
             out,
-            "{color}{objects} object{plural}, {judged}: {denied} denied, {warned} warned, {patched} patched{excepted}{color:#}"
-        )?;
-        out.flush()
+            "{blank}{color}{objects} object{plural}, {judged}: {denied} denied, {warned} warned, {patched} patched{excepted}{accepted}{color:#}"
+        )
     }
+}
+
+/// A sentence on lines of [`WIDTH`], the first after four spaces, the others after six; on the last there is room for so much more.
+/// Words are not broken.
+fn wrapped(sentence: &str, room: usize) -> String {
+    let (mut text, mut width) = (String::new(), 4);
+    let mut words = sentence.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let length = word.chars().count();
+        let after = if words.peek().is_none() { room } else { 0 };
+        if !text.is_empty() && width + 1 + length + after > WIDTH {
+            text.push_str("\n      ");
+            width = 6;
+        } else if !text.is_empty() {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += length;
+    }
+    text
+}
+
+fn print(out: &mut Out, row: &Row) -> io::Result<()> {
+    let color = style(row.outcome);
+    let word = row.outcome.as_str();
+    let of = if row.of.is_some() { "pods of " } else { "" };
+    let SourcePosition { line, column, .. } = &row.source;
+    // Findings have their own places.
+    let place = match row.denials.is_empty() && row.warnings.is_empty() {
+        true => format!(" {DIM}{line}:{column}{DIM:#}"),
+        false => String::new(),
+    };
+    writeln!(out, "  {color}{word}{color:#} {of}{} {DIM}({}){DIM:#}{place}", row.object, row.policy)?;
+    for found in row.denials.iter().chain(&row.warnings) {
+        let control = found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
+        let control_width = found.control.map_or(0, |control| control.len() + 3);
+        let sentence = format!("{}:{}: {}", found.line, found.column, found.sentence());
+        writeln!(out, "    {}{control}", wrapped(&sentence, control_width))?;
+        if let Some(written) = &found.written {
+            writeln!(out, "      {DIM}|{DIM:#} {}", written.line)?;
+            writeln!(out, "      {DIM}|{DIM:#} {color}{}{color:#}", written.carets())?;
+        }
+    }
+    if row.left_out > 0 {
+        writeln!(out, "    and {} more", row.left_out)?;
+    }
+    for operation in &row.patch {
+        // `render --diff` shows all of it.
+        let value = operation.value.to_string();
+        let line = format!("    {} {} {}", operation.op, printable(&operation.path), excerpt(&value));
+        match line.char_indices().nth(WIDTH - 1) {
+            Some((end, _)) => writeln!(out, "{}…", line.get(..end).unwrap_or_default())?,
+            None => writeln!(out, "{line}")?,
+        }
+    }
+    if row.outcome == Outcome::Deny {
+        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", row.remediation), 0))?;
+    }
+    Ok(())
 }

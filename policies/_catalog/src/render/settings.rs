@@ -70,6 +70,16 @@ fn one_line(schema: &Value) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
+/// The parts of a policy that can be chosen and excepted one by one, and what each asks; none, if it has none.
+pub fn controls(entry: &Entry) -> Vec<(String, String)> {
+    let schema = (entry.schema)();
+    let all = enumerations(schema.as_value()).filter(|(name, _)| *name == "ControlId");
+    let one = |value: &Value| {
+        (value.get("const").and_then(Value::as_str).unwrap_or_default().to_owned(), one_line(value))
+    };
+    all.flat_map(|(_, values)| values.iter().map(one)).collect()
+}
+
 /// A policy as `pratique policies NAME` describes it on a terminal.
 pub fn help(entry: &Entry) -> String {
     let about = entry.about;

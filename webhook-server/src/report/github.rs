@@ -1,0 +1,57 @@
+//! The form of a report for GitHub Actions: workflow commands that annotate the lines of a pull request.
+//!
+//! Source: docs.github.com, "Workflow commands for GitHub Actions", setting an error message; the escaping is that of
+//! actions/toolkit, `packages/core/src/command.ts`.
+
+use std::io::{self, Write as _};
+
+use super::form::{Form, Out};
+use super::{Found, Judged, Summary, Totals};
+
+/// `::error file=…,line=…,col=…,title=…::message`, a line each.
+pub(super) struct Github;
+
+impl Form for Github {
+    fn begin(&mut self, _: &mut Out) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
+        for row in &judged.rows {
+            let levels = [("error", &row.denials), ("warning", &row.warnings)];
+            for (level, found) in
+                levels.into_iter().flat_map(|(level, all)| all.iter().map(move |f| (level, f)))
+            {
+                let Found { line, column, control, .. } = found;
+                let control = control.map(|control| format!(", {control}")).unwrap_or_default();
+                let title = format!("{} ({}{control})", row.object, row.policy);
+                let message = format!("{}\nto fix: {}", found.sentence(), row.remediation);
+                writeln!(
+                    out,
+                    "::{level} file={},line={line},col={column},title={}::{}",
+                    property(&row.source.file),
+                    property(&title),
+                    data(&message)
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
+        for error in totals.failures.iter().chain(&totals.errors) {
+            writeln!(out, "::error title=pratique::{}", data(error))?;
+        }
+        let Summary { objects, denied, warned, .. } = totals.summary;
+        let text = format!("{objects} objects judged: {denied} denied, {warned} warned");
+        writeln!(out, "::notice title=pratique::{}", data(&text))
+    }
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}

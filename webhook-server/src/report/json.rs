@@ -1,0 +1,46 @@
+//! The form of a report for programs: one JSON object.
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+use super::form::{Form, Out};
+use super::{Judged, Summary, Totals};
+
+/// `{"verdicts":[…],"summary":{…}}`, and `errors` and `failures` where there are any.
+#[derive(Default)]
+pub(super) struct Json {
+    has_rows: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct After<'a> {
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    errors: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    failures: &'a [String],
+}
+
+impl Form for Json {
+    fn begin(&mut self, out: &mut Out) -> io::Result<()> {
+        write!(out, "{{\"verdicts\":[")
+    }
+
+    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
+        for row in &judged.rows {
+            if std::mem::replace(&mut self.has_rows, true) {
+                write!(out, ",")?;
+            }
+            serde_json::to_writer(&mut *out, row)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
+        let after = After { summary: &totals.summary, errors: &totals.errors, failures: &totals.failures };
+        let after = serde_json::to_string(&after)?;
+        writeln!(out, "],{}", after.strip_prefix('{').unwrap_or(&after))
+    }
+}

@@ -1,0 +1,115 @@
+//! Prints a report while it is made.
+
+use std::io;
+use std::path::PathBuf;
+
+use policy_core::Outcome;
+use policy_core::path::printable;
+
+use super::baseline::Baseline;
+use super::form::{self, Form, Out};
+use super::{RED, Report, Take, Totals, YELLOW};
+use crate::args::{End, FailOn, ReportArgs};
+
+/// A report on its way to standard output. Notes and errors go to standard error, at the end.
+pub struct Printer {
+    form: Box<dyn Form>,
+    out: Out,
+    fail_on: FailOn,
+    accepted: Option<Baseline>,
+    collected: Option<(Baseline, PathBuf)>,
+    totals: Totals,
+    notes: Vec<String>,
+    /// Why nothing more can be written.
+    failed: Option<io::Error>,
+}
+
+impl Printer {
+    /// Begins a report.
+    ///
+    /// # Errors
+    /// The baseline cannot be read, or standard output is closed.
+    pub fn new(args: &ReportArgs) -> anyhow::Result<Self> {
+        let accepted = args.baseline.as_deref().map(Baseline::read).transpose()?;
+        let collected = args.write_baseline.clone().map(|file| (Baseline::default(), file));
+        let (mut form, mut out) = form::of(args.output);
+        form.begin(&mut out)?;
+        Ok(Printer {
+            form,
+            out,
+            fail_on: args.fail_on,
+            accepted,
+            collected,
+            totals: Totals::default(),
+            notes: Vec::new(),
+            failed: None,
+        })
+    }
+
+    /// Ends it, and says how the command ends.
+    ///
+    /// # Errors
+    /// Standard output is closed, or a baseline cannot be written.
+    pub fn end(mut self) -> anyhow::Result<End> {
+        if let Some(error) = self.failed {
+            return Err(error.into());
+        }
+        self.form.end(&mut self.out, &self.totals)?;
+        self.out.flush()?;
+        let gone = self.accepted.as_ref().map_or(0, Baseline::gone);
+        if gone > 0 {
+            self.notes.push(format!(
+                "{gone} findings that the baseline accepts are gone: --write-baseline makes it anew"
+            ));
+        }
+        for note in &self.notes {
+            anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
+        }
+        for error in self.totals.failures.iter().chain(&self.totals.errors) {
+            anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
+        }
+        let Totals { summary, warnings, errors, failures, .. } = &self.totals;
+        let fails = summary.denied > 0 || (self.fail_on == FailOn::Warn && *warnings > 0);
+        let end = match () {
+            () if !errors.is_empty() => End::Unreadable,
+            () if !failures.is_empty() => End::Denied,
+            // What was just accepted is no failure.
+            () if fails && self.collected.is_none() => End::Denied,
+            () => End::Well,
+        };
+        if let Some((baseline, file)) = &self.collected {
+            baseline.write(file)?;
+        }
+        Ok(end)
+    }
+}
+
+impl Take for Printer {
+    fn take(&mut self, part: Report) {
+        self.notes.extend(part.notes);
+        self.totals.errors.extend(part.errors);
+        self.totals.failures.extend(part.failures);
+        for mut judged in part.objects {
+            if let Some(baseline) = &mut self.accepted {
+                self.totals.accepted += baseline.accept(&mut judged);
+            }
+            if let Some((baseline, _)) = &mut self.collected {
+                baseline.collect(&judged);
+            }
+            let totals = &mut self.totals;
+            totals.excepted += judged.rows.iter().map(|row| row.excepted.len()).sum::<usize>();
+            totals.warnings += judged.rows.iter().map(|row| row.warnings.len()).sum::<usize>();
+            totals.judged += usize::from(judged.is_judged);
+            totals.summary.objects += 1;
+            match judged.outcome() {
+                Outcome::Allow => {}
+                Outcome::Warn => totals.summary.warned += 1,
+                Outcome::Patch => totals.summary.patched += 1,
+                Outcome::Deny => totals.summary.denied += 1,
+            }
+            if self.failed.is_none() {
+                self.failed = self.form.object(&mut self.out, &judged).err();
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The form of a report for code scanning: SARIF 2.1.0 (docs.oasis-open.org/sarif/sarif/v2.1.0), a rule for each control.
+
+use std::io::{self, Write as _};
+
+use policy_catalog::{POLICIES, render};
+use policy_core::Entry;
+use serde_json::{Value, json};
+
+use super::form::{Form, Out};
+use super::{Found, Judged, Row, Totals, Written};
+
+/// The name of what tells findings apart, whatever lines they stand in.
+const FINGERPRINT: &str = "finding/v1";
+
+/// One run.
+#[derive(Default)]
+pub(super) struct Sarif {
+    has_results: bool,
+}
+
+impl Form for Sarif {
+    fn begin(&mut self, out: &mut Out) -> io::Result<()> {
+        let driver = json!({
+            "name": "pratique",
+            "version": env!("CARGO_PKG_VERSION"),
+            "semanticVersion": env!("CARGO_PKG_VERSION"),
+            "rules": POLICIES.iter().flat_map(rules).collect::<Vec<Value>>(),
+        });
+        // Columns are those of characters here (section 3.14.17).
+        write!(
+            out,
+            "{{\"$schema\":\"https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json\",\
+             \"version\":\"2.1.0\",\"runs\":[{{\"tool\":{{\"driver\":{driver}}},\"columnKind\":\"unicodeCodePoints\",\"results\":["
+        )
+    }
+
+    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
+        for row in &judged.rows {
+            let levels = [("error", &row.denials), ("warning", &row.warnings)];
+            let found = levels.into_iter().flat_map(|(level, all)| all.iter().map(move |f| (level, f)));
+            for (level, found) in found {
+                self.result(out, &result(row, level, found))?;
+            }
+            for excepted in &row.excepted {
+                let why = format!("{} ({}, until {})", excepted.reason, excepted.owner, excepted.expires);
+                let suppressions = json!([{"kind": "external", "justification": why}]);
+                let mut result = result(row, "error", &excepted.found);
+                result
+                    .as_object_mut()
+                    .and_then(|result| result.insert("suppressions".to_owned(), suppressions));
+                self.result(out, &result)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
+        let notes: Vec<Value> = (totals.failures.iter().chain(&totals.errors))
+            .map(|error| json!({"level": "error", "message": {"text": error}}))
+            .collect();
+        let invocation =
+            json!({"executionSuccessful": totals.errors.is_empty(), "toolExecutionNotifications": notes});
+        writeln!(out, "],\"invocations\":[{invocation}]}}]}}")
+    }
+}
+
+impl Sarif {
+    fn result(&mut self, out: &mut Out, result: &Value) -> io::Result<()> {
+        let comma = if std::mem::replace(&mut self.has_results, true) { "," } else { "" };
+        write!(out, "{comma}{result}")
+    }
+}
+
+/// A rule for the policy, and one for each of its controls.
+fn rules(entry: &Entry) -> Vec<Value> {
+    let about = entry.about;
+    let rule = |id: String, name: &str, short: &str| {
+        json!({
+            "id": id, "name": name, "shortDescription": {"text": short}, "fullDescription": {"text": about.summary},
+            "help": {"text": format!("To fix: {}", about.remediation), "markdown": render::help(entry)},
+            "defaultConfiguration": {"level": "error"},
+            "properties": {"tags": ["security", "kubernetes", about.name], "problem.severity": "error",
+                "security-severity": severity(about.severity.as_str())},
+        })
+    };
+    let controls = render::controls(entry);
+    let whole = rule(about.name.to_owned(), about.title, about.summary);
+    let each = controls.iter().map(|(id, what)| rule(format!("{}/{id}", about.name), id, what));
+    std::iter::once(whole).chain(each).collect()
+}
+
+/// As code scanning sorts them: a number of ten.
+fn severity(severity: &str) -> &'static str {
+    match severity {
+        "critical" => "9.0",
+        "high" => "8.0",
+        "medium" => "5.0",
+        _ => "3.0",
+    }
+}
+
+fn result(row: &Row, level: &str, found: &Found) -> Value {
+    let rule = match found.control {
+        Some(control) => format!("{}/{control}", row.policy),
+        None => row.policy.to_owned(),
+    };
+    let region = match &found.written {
+        Some(Written { line, column, length, .. }) => json!({
+            "startLine": found.line, "startColumn": column, "endColumn": column + length, "snippet": {"text": line},
+        }),
+        None => json!({"startLine": found.line, "startColumn": found.column}),
+    };
+    json!({
+        "ruleId": rule, "level": level,
+        "message": {"text": format!("{}: {}", row.object, found.sentence())},
+        "locations": [{
+            "physicalLocation": {"artifactLocation": {"uri": uri(&row.source.file)}, "region": region},
+            "logicalLocations": [{"fullyQualifiedName": format!("{} {}", row.object, found.field), "kind": "object"}],
+        }],
+        "partialFingerprints": {FINGERPRINT: row.key(found)},
+    })
+}
+
+/// A relative reference (RFC 3986, section 4.2): what is not unreserved, or a slash, is percent-encoded.
+fn uri(file: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    file.trim_start_matches("./").bytes().map(encode).collect()
+}
