@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             ),
             trial("check_says_what_is_missing_beside_an_exporter", render::check_says_what_is_missing_beside),
             trial("check_judges_pods_as_they_will_be", render::check_judges_pods_as_they_will_be),
+            trial("shells_and_manuals_know_every_command", shells_and_manuals_know_every_command),
             trial("every_form_is_as_it_was", reports::every_form_is_as_it_was),
             trial("people_read_80_columns", reports::people_read_80_columns),
             trial("all_forms_say_the_same", reports::all_forms_say_the_same),
@@ -500,6 +501,27 @@ fn policies_are_described() -> Result<(), Failed> {
     let standards = standards.ok_or("it is in the list")?;
     assert_eq!(standards["settings"]["properties"]["level"]["default"], "restricted");
     Ok(())
+}
+
+/// Completion scripts that their shell can read, and a page for each command that `man` could show.
+fn shells_and_manuals_know_every_command() -> Result<(), Failed> {
+    const COMMANDS: [&str; 7] = ["check", "render", "connectivity", "test", "policies", "serve", "demo"];
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(&["completions", shell]);
+        expect(&output, 0)?;
+        let script = text(&output.stdout);
+        assert!(COMMANDS.iter().all(|command| script.contains(command)), "{shell}: {script}");
+    }
+    let folder = Folder::new("man");
+    let script = folder.file("pratique.bash", run(&["completions", "bash"]).stdout);
+    let read = std::process::Command::new("bash").arg("-n").arg(script).output()?;
+    assert!(read.status.success(), "{}", text(&read.stderr));
+    expect(&run(&["man", folder.0.to_str().ok_or("UTF-8")?]), 0)?;
+    for command in COMMANDS {
+        let page = std::fs::read_to_string(folder.0.join(format!("pratique-{command}.1")))?;
+        assert!(page.starts_with(".ie") && page.contains(".SH OPTIONS"), "{command}: {page}");
+    }
+    expect(&run(&["man", "/dev/null/nowhere"]), 2)
 }
 
 fn the_demo_does_its_job() -> Result<(), Failed> {

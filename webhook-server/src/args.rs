@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub use report::{FailOn, ReportArgs, ReportForm};
 pub use serve::{ClusterArgs, LogFormat, ServeArgs, TlsArgs, WhenStale};
@@ -47,6 +48,16 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
     Demo(DemoArgs),
+    /// Print a completion script: `pratique completions bash > /etc/bash_completion.d/pratique`.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages, one for each command.
+    Man {
+        /// The folder to write them to, such as /usr/local/share/man/man1
+        folder: PathBuf,
+    },
 }
 
 /// How a command ended that could run.

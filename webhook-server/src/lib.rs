@@ -2,7 +2,8 @@
 //!
 //! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked, where and
 //! how firmly, `exceptions` what is excepted of what they deny, and `judge` asks them; `input` reads manifests, `files` says when
-//! one has changed; `check`, `render`, `cases`, `policies` and `demo` are one command each, with `report` for what they print;
+//! one has changed; `check`, `render`, `cases`, `policies` and `demo` are one command each, with `report` for what they print; `manual` is made of
+//! the arguments;
 //! `connectivity` draws maps; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them and `telemetry`
 //! logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart for `demo` and the tests.
 
@@ -19,6 +20,7 @@ pub mod exceptions;
 pub mod files;
 pub mod input;
 pub mod judge;
+pub mod manual;
 pub mod metrics;
 pub mod objects;
 pub mod policies;
@@ -56,6 +58,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policies(args) => policies::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::pages(&folder),
     };
     match result {
         Ok(end) => end.into(),
