@@ -82,10 +82,27 @@ async fn a_denial_says_what_and_where() {
 /// Other webhooks may yet mend it: what only judges is asked when nothing changes any more.
 #[tokio::test]
 async fn the_mutating_half_does_not_deny_for_policies_that_only_judge() {
-    for path in ["/mutate", "/mutate/pod-security-standards"] {
-        let response = answer(path, json!({"object": privileged()})).await;
-        assert_eq!(response["allowed"], true, "{response}");
+    let response = answer("/mutate", json!({"object": privileged()})).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    // Whoever registers it alone would think that it judges there.
+    let (status, said) = post("/mutate/pod-security-standards", "{}").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(said.contains("changes nothing: ask /validate/pod-security-standards"), "{said}");
+}
+
+/// What is registered at a wrong address is told so.
+#[tokio::test]
+async fn what_is_not_there_says_what_is() {
+    for path in ["/", "/validate/", "//validate", "/metrics"] {
+        let (status, said) = post(path, "{}").await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(said.contains("/validate, /mutate, ") || said.contains("no policy ``"), "{path}: {said}");
     }
+    let (status, said) = send(Request::get("/validate").body(Body::empty()).expect("a request")).await;
+    assert_eq!(
+        (status, said.as_str()),
+        (StatusCode::METHOD_NOT_ALLOWED, "reviews are posted, /healthz and /readyz are got\n")
+    );
 }
 
 /// A policy that denies what another one adds.

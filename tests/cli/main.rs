@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             ),
             trial("check_says_what_is_missing_beside_an_exporter", render::check_says_what_is_missing_beside),
             trial("check_judges_pods_as_they_will_be", render::check_judges_pods_as_they_will_be),
+            trial("policies_and_controls_are_explained", policies_and_controls_are_explained),
             trial("shells_and_manuals_know_every_command", shells_and_manuals_know_every_command),
             trial("every_form_is_as_it_was", reports::every_form_is_as_it_was),
             trial("people_read_80_columns", reports::people_read_80_columns),
@@ -500,6 +501,45 @@ fn policies_are_described() -> Result<(), Failed> {
         list.as_array().into_iter().flatten().find(|policy| policy["name"] == "pod-security-standards");
     let standards = standards.ok_or("it is in the list")?;
     assert_eq!(standards["settings"]["properties"]["level"]["default"], "restricted");
+    Ok(())
+}
+
+/// Every policy and every control: what it asks, an example that is denied, and where it comes from.
+fn policies_and_controls_are_explained() -> Result<(), Failed> {
+    for entry in policy_catalog::POLICIES {
+        let name = entry.about.name;
+        let output = run(&["explain", name]);
+        expect(&output, 0)?;
+        let said = text(&output.stdout);
+        for wanted in
+            [entry.about.summary, entry.about.remediation, entry.about.source, "\nWhy\n", "\nAdmitted: "]
+        {
+            assert!(said.contains(wanted), "{name}: {wanted}: not in {said}");
+        }
+        let example = if entry.about.mutates { "\nChanged: " } else { "\nDenied: " };
+        assert!(said.contains(example), "{name}: {said}");
+        for (control, summary) in policy_catalog::render::controls(entry) {
+            let output = run(&["explain", &format!("{name}/{control}")]);
+            expect(&output, 0)?;
+            let said = text(&output.stdout);
+            assert!(said.contains(&summary) && said.contains("\nDenied: "), "{name}/{control}: {said}");
+        }
+    }
+    let said = text(&run(&["explain", "pod-security-standards/hostNamespaces"]).stdout);
+    for wanted in
+        ["\nspec.hostNetwork: must not be true\n", "(deny-host-namespaces)\n", "        hostNetwork: true\n"]
+    {
+        assert!(said.contains(wanted), "{wanted}: not in {said}");
+    }
+    for (wrong, reason) in [
+        ("nope", "nope"),
+        ("pod-security-standards/nope", "has no control `nope`; it has appArmorProfile, "),
+        ("prometheus-labels/x", "prometheus-labels has no controls"),
+    ] {
+        let output = run(&["explain", wrong]);
+        expect(&output, 2)?;
+        assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
+    }
     Ok(())
 }
 

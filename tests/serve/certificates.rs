@@ -180,6 +180,12 @@ pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
         std::fs::write(webhook.folder.join("tls.key"), &good_key)?;
         shown(&webhook, &good).await?;
         assert_eq!(ready().await?.0, 200);
+        // Nor does one that has expired take the place of one that has not.
+        std::fs::write(webhook.folder.join("tls.crt"), parameters.self_signed(&key)?.pem())?;
+        std::fs::write(webhook.folder.join("tls.key"), key.serialize_pem())?;
+        until("it is refused", || async { Ok(webhook.said()?.contains("the new one has expired already")) })
+            .await?;
+        assert!(shows(&webhook, &good).await?, "the one that is valid is served");
         Ok(())
     })
 }

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             trial("an_expired_certificate_is_not_ready", certificates::an_expired_certificate_is_not_ready),
             trial("callers_show_a_certificate", certificates::callers_show_a_certificate),
             trial("policies_are_those_of_the_file", reload::policies_are_those_of_the_file),
+            trial("a_file_that_hangs_stops_nothing", reload::a_file_that_hangs_stops_nothing),
             trial(
                 "what_new_policies_look_at_is_known_before_they_are_asked",
                 reload::what_new_policies_look_at_is_known_before_they_are_asked,

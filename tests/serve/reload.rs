@@ -93,6 +93,25 @@ pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
     Ok(())
 }
 
+/// A file that is not read to its end, as on a mount that hangs, stops nothing, and is not waited for.
+pub(crate) fn a_file_that_hangs_stops_nothing() -> Result<(), Failed> {
+    let mounted = Mounted::new("hangs", &baseline("enforce"))?;
+    let file = mounted.file();
+    let webhook =
+        Serving::start("hangs", &["--config", file.to_str().ok_or("a path is UTF-8")?, "--drain", "0"])?;
+    std::fs::remove_file(&file)?;
+    let made = std::process::Command::new("mkfifo").arg(&file).status()?;
+    assert!(made.success(), "mkfifo");
+    runtime()?.block_on(async {
+        until("it is told", || async { Ok(webhook.said()?.contains("is no file")) }).await?;
+        assert!(!judged(&webhook, true).await?.0);
+        anyhow::Ok(())
+    })?;
+    webhook.terminate()?;
+    webhook.end()?;
+    Ok(())
+}
+
 /// A policy that is new may look at what nobody looked at before: it is asked once that is known, and not before.
 pub(crate) fn what_new_policies_look_at_is_known_before_they_are_asked() -> Result<(), Failed> {
     let runtime = runtime()?;

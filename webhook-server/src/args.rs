@@ -1,5 +1,6 @@
 //! What can be asked on the command line.
 
+mod checked;
 mod report;
 mod serve;
 
@@ -44,6 +45,12 @@ pub enum Command {
     Test(TestArgs),
     /// List the policies, or describe one.
     Policies(PoliciesArgs),
+    /// Explain a policy, or one of its controls: what it asks, why, of which fields, how to fix a denial, with examples.
+    Explain {
+        /// `POLICY` or `POLICY/CONTROL`, as a report names them
+        #[arg(value_name = "POLICY[/CONTROL]")]
+        what: String,
+    },
     /// Serve the policies as an admission webhook, over TLS.
     Serve(Box<ServeArgs>),
     /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
@@ -218,7 +225,7 @@ pub struct PoliciesArgs {
     pub webhook_configuration: bool,
     /// Print, as YAML, Kubewarden's resources for the same policies; their modules are under this place, such as
     /// `registry.example.com/policies`
-    #[arg(long, value_name = "REGISTRY", conflicts_with = "webhook_configuration")]
+    #[arg(long, value_name = "REGISTRY", conflicts_with = "webhook_configuration", value_parser = checked::registry)]
     pub kubewarden: Option<String>,
     /// Print the JSON Schema of policies.yaml
     #[arg(long, conflicts_with_all = ["webhook_configuration", "kubewarden"])]
@@ -236,10 +243,10 @@ pub struct RegistrationArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The webhook's Service
-    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "pratique/webhook", value_parser = namespaced)]
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "pratique/webhook", value_parser = checked::namespaced)]
     pub service: (String, String),
     /// Call the webhook at this URL, not by its Service: https://HOST:PORT
-    #[arg(long, value_name = "URL", requires = "trust")]
+    #[arg(long, value_name = "URL", requires = "trust", value_parser = checked::url)]
     pub url: Option<String>,
     /// Trust the certificates in this file, PEM; without it and --self-managed, cert-manager puts there what is to be trusted:
     /// the CA of the Certificate that is named like the Service
@@ -250,7 +257,7 @@ pub struct RegistrationArgs {
     pub self_managed: bool,
     /// A namespace that is not judged, beside cert-manager, kube-node-lease, kube-system and that of the Service; may be given
     /// again
-    #[arg(long = "exempt", value_name = "NS")]
+    #[arg(long = "exempt", value_name = "NS", value_parser = checked::name)]
     pub exempt: Vec<String>,
 }
 
@@ -263,14 +270,4 @@ pub struct DemoArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
     pub selection: Selection,
-}
-
-/// `NAMESPACE/NAME`.
-fn namespaced(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok((namespace.to_owned(), name.to_owned()))
-        }
-        _ => Err("must be NAMESPACE/NAME".to_owned()),
-    }
 }

@@ -156,6 +156,11 @@ impl Config {
         asked.iter().flat_map(|about| about.reads).copied().chain(self.namespaces).collect()
     }
 
+    /// Whether any of them is for namespaces that are told by their labels.
+    pub(crate) fn asks_for_labels(&self) -> bool {
+        self.namespaces.is_some()
+    }
+
     /// Whether any of the policies changes objects.
     pub fn mutates(&self) -> bool {
         self.policies.iter().any(|configured| configured.about.mutates)

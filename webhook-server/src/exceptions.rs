@@ -113,6 +113,15 @@ impl Written {
         ] {
             anyhow::ensure!(!value.trim().is_empty(), "{name}: must not be empty");
         }
+        anyhow::ensure!(
+            self.container.is_none() || self.volumes.is_empty(),
+            "container, volumes: only one of them can be meant"
+        );
+        anyhow::ensure!(
+            self.namespace.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+            "namespace: must be the name of one, is `{}`",
+            self.namespace
+        );
         let named = self.workload.split_once('/').is_some_and(|(kind, name)| {
             kind.starts_with(|c: char| c.is_ascii_uppercase()) && !name.is_empty() && !name.contains('/')
         });

@@ -17,7 +17,7 @@ impl Files {
     /// These files, as they are now. Whoever reads them does it afterwards, so that no change is missed.
     pub(crate) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut files = Files { paths: paths.into_iter().collect(), taken: None };
-        files.taken = files.contents();
+        files.taken = contents(&files.paths);
         files
     }
 
@@ -25,16 +25,19 @@ impl Files {
     pub(crate) async fn changed(&mut self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let contents = self.contents();
+            // On a thread of its own: what is mounted may hang.
+            let paths = self.paths.clone();
+            let Ok(contents) = tokio::task::spawn_blocking(move || contents(&paths)).await else { continue };
             if contents != self.taken {
                 self.taken = contents;
                 return;
             }
         }
     }
+}
 
-    /// What is in all of them now; `None` while one of them cannot be read.
-    fn contents(&self) -> Option<Vec<Vec<u8>>> {
-        self.paths.iter().map(|path| std::fs::read(path).ok()).collect()
-    }
+/// What is in all of them now; `None` while one of them cannot be read, or is no file.
+fn contents(paths: &[PathBuf]) -> Option<Vec<Vec<u8>>> {
+    let read = |path: &PathBuf| path.is_file().then(|| std::fs::read(path).ok()).flatten();
+    paths.iter().map(read).collect()
 }

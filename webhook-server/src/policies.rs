@@ -61,6 +61,8 @@ fn describe(entry: &Entry) -> serde_json::Value {
         "title": about.title,
         "summary": about.summary,
         "remediation": about.remediation,
+        "source": about.source,
+        "controls": render::controls(entry).into_iter().map(|(id, what)| json!({"id": id, "summary": what})).collect::<Vec<_>>(),
         "severity": about.severity.as_str(),
         "mutates": about.mutates,
         "reads": about.reads.iter().map(|read| read.kind).collect::<Vec<_>>(),

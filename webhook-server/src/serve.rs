@@ -17,6 +17,7 @@ use policy_core::About;
 use rustls::ServerConfig;
 
 use crate::args::{End, ServeArgs, TlsArgs};
+use crate::clock::now;
 use crate::cluster::{Watched, client};
 use crate::config::Config;
 use crate::files::Files;
@@ -33,7 +34,10 @@ const GRACE: Duration = Duration::from_secs(20);
 /// How much is read of an HTTP/1 connection, or of an HTTP/2 stream, before somebody wants it.
 const READ: usize = 64 * 1024;
 
-/// How long a connection may be idle, or take over the headers of its first or next request: longer than an API server keeps one that it
+/// How long a new connection may take to ask for something.
+const FIRST: Duration = Duration::from_secs(30);
+
+/// How long one that has been used may be idle, or take over the headers of its next request: longer than an API server keeps one that it
 /// does not use (90 s, Go's `net/http.DefaultTransport`), for whoever closes it first may lose a request of the other.
 const IDLE: Duration = Duration::from_secs(120);
 
@@ -74,7 +78,7 @@ impl Server {
         let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
         let acceptor = Acceptor::new(acceptor, clients);
         let server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
-        let mut server = server.first_request_timeout(IDLE);
+        let mut server = server.first_request_timeout(FIRST);
         let mut http1 = server.http_builder().http1();
         http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(READ);
         let mut http2 = server.http_builder().http2();
@@ -111,9 +115,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     let certificate = Certificate::of(args)?;
     let config = Config::load(&args.selection, given)?;
     let (names, reads) = (config.names().join(", "), reload::fields(&config.reads()));
-    if !given {
-        warn_of_ignorance(&config);
-    }
+    warn_of_ignorance(&config, given);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let webhook = match given {
         true => {
@@ -159,6 +161,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     if let Some(traces) = webhook.traces() {
         traces.end();
     }
+    // What still reads a file that hangs is not waited for.
+    runtime.shutdown_background();
     Ok(End::Well)
 }
 
@@ -219,7 +223,11 @@ impl Certificate {
             }
         };
         let chain = identity.chain.clone();
-        webhook.set_certificate(identity.validity()?);
+        let validity = identity.validity()?;
+        if let Some(problem) = validity.problem(now()) {
+            tracing::error!("{problem}: callers will not believe it, and the webhook is not ready");
+        }
+        webhook.set_certificate(validity);
         let tls = identity.clone().server_for(clients.as_ref())?;
         let server = Server::start_for(clients.clone(), listener, tls, webhook.router())?;
         let served = server.served(clients, webhook.clone(), identity);
@@ -237,18 +245,26 @@ impl Certificate {
     }
 }
 
-/// Says what policies cannot do without a cluster.
-fn warn_of_ignorance(config: &Config) {
+/// Says what policies cannot do without a cluster, where none is given.
+fn warn_of_ignorance(config: &Config, given: bool) {
+    if given {
+        return;
+    }
     for name in &config.unasked {
         tracing::warn!(
             "{name} is not asked: it can decide nothing without a cluster (--kubeconfig, --in-cluster)"
+        );
+    }
+    if config.asks_for_labels() {
+        tracing::warn!(
+            "no cluster is known here (--kubeconfig, --in-cluster): a policy with a namespaceSelector of labels can decide nothing"
         );
     }
     for about in config.asked().into_iter().filter(|about| !about.reads.is_empty()) {
         let About { name, reads, needs_cluster, .. } = about;
         let kinds: Vec<&str> = reads.iter().map(|read| read.kind).collect();
         let follows = match needs_cluster {
-            true => "denies what it is asked, for it cannot look up",
+            true => "can decide nothing, for it cannot look up",
             false => "does without what it would look up:",
         };
         tracing::warn!("no cluster is known here: {name} {follows} {}", kinds.join(", "));

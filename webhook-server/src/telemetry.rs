@@ -23,6 +23,7 @@ use policy_core::{Half, Outcome};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 
 use crate::args::LogFormat;
+use crate::config::Mode;
 use crate::judge::Said;
 
 /// How long a collector may take.
@@ -87,6 +88,7 @@ impl Asked<'_> {
         for said in said.iter().filter(|said| said.outcome == Outcome::Deny) {
             let request = self.request;
             let user = request.user_info.at("username").str().ok().flatten().unwrap_or_default();
+            let word = if said.mode == Mode::Enforce { "denied" } else { "would be denied" };
             tracing::info!(
                 uid = %excerpt(request.uid),
                 operation = request.operation.as_str(),
@@ -101,7 +103,7 @@ impl Asked<'_> {
                 undecided = said.undecided,
                 user = %excerpt(user),
                 fields = said.fields.join(", "),
-                "denied"
+                "{word}"
             );
         }
     }
@@ -121,6 +123,7 @@ impl Traces {
     /// The URL is none that can be used, or there is no runtime around.
     pub fn to(endpoint: &str) -> anyhow::Result<Self> {
         ensure!(endpoint.starts_with("http://"), "--otlp-endpoint {endpoint}: must be http://HOST:PORT");
+        let endpoint = endpoint.trim_end_matches('/').trim_end_matches("/v1/traces");
         let client = OnRuntime {
             runtime: tokio::runtime::Handle::try_current()?,
             client: HyperClient::with_default_connector(EXPORT, None),

@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::clock;
 use crate::files::Files;
 use crate::webhook::Webhook;
 use clients::Clients;
@@ -41,7 +42,9 @@ impl Identity {
     pub fn from_files(cert: &Path, key: &Path) -> anyhow::Result<Self> {
         let chain = certificates(cert)?;
         let named = || format!("certificate: {}", key.display());
-        let key = PrivateKeyDer::from_pem_file(key).with_context(named)?;
+        let read = PrivateKeyDer::from_pem_file(key)
+            .context("no private key that can be read in it (is it encrypted?)");
+        let key = read.with_context(named)?;
         Ok(Identity { chain, key })
     }
 
@@ -82,7 +85,9 @@ impl Identity {
         };
         let mut config = config
             .with_single_cert(self.chain, self.key)
-            .context("certificate: the key and the certificate do not belong together")?;
+            .context(
+                "certificate: the key and the certificate do not belong together, or the key is of a kind that is not supported",
+            )?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
@@ -182,6 +187,18 @@ impl Served {
         Ok(())
     }
 
+    /// Shows that certificate, unless it has expired and the one that is shown has not. One that is not valid yet may be so by
+    /// another clock.
+    fn show_better(&self, identity: Identity) -> anyhow::Result<()> {
+        let ends = |identity: &Identity| identity.validity().map(|validity| validity.not_after);
+        let shown = ends(&self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        let (new, now) = (ends(&identity)?, clock::now());
+        if new < now && shown.is_ok_and(|shown| shown >= now) {
+            bail!("the new one has expired already, and the one that is served has not");
+        }
+        self.show(identity)
+    }
+
     /// Shows the same to those who are believed now.
     fn show_again(&self) -> anyhow::Result<()> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -211,7 +228,7 @@ impl Served {
     pub(crate) async fn follow(self, mut files: Files, cert: &Path, key: &Path) {
         loop {
             files.changed().await;
-            match Identity::from_files(cert, key).and_then(|identity| self.show(identity)) {
+            match Identity::from_files(cert, key).and_then(|identity| self.show_better(identity)) {
                 Ok(()) => tracing::info!("serving the new certificate of {}", cert.display()),
                 Err(error) => self.failed("the certificate is", &error),
             }

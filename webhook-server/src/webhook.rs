@@ -134,7 +134,22 @@ impl Webhook {
             .route("/mutate/{policy}", post(mutate_one))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(|State(w): Asked| async move { w.readyz() }))
+            .fallback(|State(w): Asked| async move { w.nothing_there() })
+            .method_not_allowed_fallback(|State(w): Asked| async move { w.no_such_method() })
             .with_state(self.clone())
+    }
+
+    /// What is asked for is not there: whoever registered it should see that, and where to look.
+    fn nothing_there(&self) -> Refusal {
+        self.0.metrics.refusal(StatusCode::NOT_FOUND);
+        let reason = "nothing is served here: /validate, /mutate, /validate/NAME, /mutate/NAME, /healthz and /readyz are";
+        Refusal::new(StatusCode::NOT_FOUND, reason)
+    }
+
+    fn no_such_method(&self) -> Refusal {
+        self.0.metrics.refusal(StatusCode::METHOD_NOT_ALLOWED);
+        let reason = "reviews are posted, /healthz and /readyz are got";
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason)
     }
 
     /// What it counts.

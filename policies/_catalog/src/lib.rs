@@ -1,8 +1,12 @@
 //! Which policies exist, and every file that is rendered from them.
 
+#[rustfmt::skip]
+mod cases;
 pub mod render;
 
 use policy_core::Entry;
+
+pub use cases::cases;
 
 /// All policies, by name. A policy that is not in this list does not exist.
 pub const POLICIES: &[Entry] = &[

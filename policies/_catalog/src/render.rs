@@ -34,6 +34,7 @@ pub fn page(entry: &Entry, cases: &[CaseLine]) -> String {
     let docs = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let mut page = format!("<!-- {NOTE}. -->\n\n# {}\n\n{}\n\n{docs}\n", about.title, about.summary);
     page.push_str(&format!("\n## How to fix a denial\n\n{}\n", about.remediation));
+    page.push_str(&format!("\n## What it holds to\n\n<{}>\n", about.source));
     page.push_str("\n## What it judges\n\n| operations | resources |\n|---|---|\n");
     for resources in about.scope.resources.chunk_by(|a, b| a.operations == b.operations) {
         let names: Vec<String> =

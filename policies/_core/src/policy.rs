@@ -21,6 +21,8 @@ pub struct About {
     pub summary: &'static str,
     /// What to do when it denies; a sentence.
     pub remediation: &'static str,
+    /// What it holds to: the address of the specification.
+    pub source: &'static str,
     /// How bad it is to go without.
     pub severity: Severity,
     /// Which requests it judges.

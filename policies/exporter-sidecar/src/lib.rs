@@ -125,6 +125,7 @@ impl Policy for ExporterSidecar {
         title: "Exporter sidecars",
         summary: "Adds the right Prometheus exporter to the pods of databases that ask for one.",
         remediation: "Change each named field to what its message says, or set the annotation pratique.dev/inject-exporter to \"false\".",
+        source: "https://prometheus.io/docs/instrumenting/exporters/",
         severity: Severity::Low,
         scope: Scope::NEW_PODS,
         reads: &[Read::NAMESPACE],

@@ -95,6 +95,7 @@ impl Policy for NetworkPolicyRequired {
         title: "NetworkPolicy required",
         summary: "Denies workloads that no NetworkPolicy isolates, NetworkPolicies that are wide open, and the removal of one that pods depend on.",
         remediation: "Add or narrow the NetworkPolicy that the message asks for, in the namespace of the workload; it may be applied first.",
+        source: "https://kubernetes.io/docs/concepts/services-networking/network-policies/",
         severity: Severity::High,
         scope: Scope::PODS_WORKLOADS_AND_NETWORK_POLICIES,
         reads: &[Read::NAMESPACE, Read::NETWORK_POLICY, Read::POD],

@@ -61,6 +61,7 @@ impl Policy for PodSecurityStandards {
         title: "Pod Security Standards",
         summary: "Denies pods and workloads that the Pod Security Standards forbid at the chosen level and version.",
         remediation: "Change each named field to what its message allows, or lower the level for workloads that need more.",
+        source: "https://kubernetes.io/docs/concepts/security/pod-security-standards/",
         severity: Severity::High,
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],

@@ -76,6 +76,7 @@ impl Policy for PrometheusLabels {
         title: "Prometheus labels",
         summary: "Adds the labels and the port name by which Prometheus finds pods and Services that serve metrics.",
         remediation: "Mend the named field: the object is not as Kubernetes has it.",
+        source: "https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/",
         severity: Severity::Low,
         scope: Scope::NEW_PODS_AND_SERVICES,
         reads: &[Read::SERVICE, Read::NETWORK_POLICY],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{Selection, namespaced};
+use super::{Selection, checked};
 
 /// Arguments of `serve`.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,8 +31,8 @@ pub struct ServeArgs {
     /// The form of what is said on standard error
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// Send a trace of each review to this OpenTelemetry collector, by OTLP over HTTP: `http://collector:4318`
-    #[arg(long, value_name = "URL")]
+    /// Send a trace of each review to this OpenTelemetry collector, by OTLP with JSON over HTTP: `http://collector:4318`
+    #[arg(long, value_name = "http://HOST:PORT")]
     pub otlp_endpoint: Option<String>,
 }
 
@@ -59,7 +59,7 @@ pub struct TlsArgs {
     /// Make the certificate of this Service and renew it: kept in the Secret NAME-tls beside it, and trusted by the webhook
     /// configurations (--registered-as). Needs a cluster, and the RBAC that `pratique policies
     /// --webhook-configuration --self-managed` prints
-    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "tls_cert", value_parser = namespaced)]
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "tls_cert", value_parser = checked::namespaced)]
     pub tls_service: Option<(String, String)>,
     /// Another name or address that the certificate is for; may be given again
     #[arg(long = "tls-name", value_name = "NAME", requires = "tls_service")]

@@ -15,7 +15,7 @@ use crate::input;
 
 /// The file. `schema.rs` says the same to editors.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a list `policies`")]
 struct Written {
     #[expect(dead_code, reason = "read one by one, so that an error has its line")]
     policies: Vec<IgnoredAny>,

@@ -11,9 +11,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::args::{RegistrationArgs, Selection};
-use crate::clock::today;
+use crate::clock::{now, today};
 use crate::config::{Config, Listed, Mode};
 use crate::exceptions::Exception;
+use crate::tls::Validity;
 
 /// Both webhook configurations, those that the policies need, and the service account with what it may, as YAML.
 ///
@@ -32,6 +33,18 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
                 "--ca-bundle {}: no PEM certificate in it",
                 file.display()
             );
+            for (number, certificate) in certificates.iter().enumerate() {
+                let validity = Validity::of(certificate);
+                let validity = validity
+                    .with_context(|| format!("--ca-bundle {}: block {}", file.display(), number + 1))?;
+                if now() > validity.not_after {
+                    anstream::eprintln!(
+                        "pratique: --ca-bundle {}: certificate {} has expired",
+                        file.display(),
+                        number + 1
+                    );
+                }
+            }
             // The certificates alone: a key that is in the file as well is nobody's to read.
             let pems = certificates.iter().map(|der| Pem::new("CERTIFICATE", der.as_ref()));
             let bundle = pem::encode_many(&pems.collect::<Vec<_>>());
@@ -41,10 +54,7 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
         (None, false) => Trust::CertManager(format!("{namespace}/{name}")),
     };
     let endpoint = match &args.url {
-        Some(url) => {
-            anyhow::ensure!(url.starts_with("https://"), "--url {url}: must be https://HOST:PORT");
-            Endpoint::Url(url.clone())
-        }
+        Some(url) => Endpoint::Url(url.clone()),
         None => Endpoint::Service { namespace: namespace.clone(), name: name.clone() },
     };
     let (enforced, unenforced): (Vec<_>, Vec<_>) =

@@ -77,6 +77,7 @@ fn rules(entry: &Entry) -> Vec<Value> {
     let rule = |id: String, name: &str, short: &str| {
         json!({
             "id": id, "name": name, "shortDescription": {"text": short}, "fullDescription": {"text": about.summary},
+            "helpUri": about.source,
             "help": {"text": format!("To fix: {}", about.remediation), "markdown": render::help(entry)},
             "defaultConfiguration": {"level": "error"},
             "properties": {"tags": ["security", "kubernetes", about.name], "problem.severity": "error",

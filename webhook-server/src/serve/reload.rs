@@ -64,7 +64,14 @@ async fn take(
     known: &BTreeSet<Fields>,
 ) -> anyhow::Result<BTreeSet<Fields>> {
     let given = args.cluster.is_given();
-    let config = Config::load(&args.selection, given)?;
+    let file = args.selection.config.as_deref().unwrap_or(Path::new(""));
+    if !file.is_file() {
+        bail!("{} is no file", file.display());
+    }
+    // On a thread of its own: a large file takes its time.
+    let selection = args.selection.clone();
+    let config = tokio::task::spawn_blocking(move || Config::load(&selection, given)).await??;
+    super::warn_of_ignorance(&config, given);
     let wanted = fields(&config.reads());
     let watched = match given && wanted != *known {
         true => Some(watch(&config, &args.cluster).await?),

@@ -111,7 +111,10 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
         let counted = self.free.clone().try_acquire_owned();
         let shaken = self.tls.accept(stream, service);
         Box::pin(async move {
-            let counted = counted.map_err(|_| io::Error::other("there are too many connections"))?;
+            let counted = counted.map_err(|_| {
+                tracing::warn!("a connection is refused: there are {CONNECTIONS} already");
+                io::Error::other("there are too many connections")
+            })?;
             let (stream, service) = shaken.await?;
             let caller = clients.map_or(Caller::Anyone, |clients| clients.caller(&stream));
             let service = Extension(caller).layer(service);

@@ -37,7 +37,16 @@ impl Asking {
             let reason = "a client certificate of the API server is wanted (--client-ca)";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
         }
+        let changes_nothing = |name: &str| {
+            let about = self.rules.config.asked().into_iter().find(|about| about.name == name);
+            self.half == Half::Mutate && about.is_some_and(|about| !about.mutates)
+        };
         match &self.name {
+            // Whoever registers that would think that it is judged.
+            Some(name) if changes_nothing(name) => {
+                let reason = format!("`{name}` changes nothing: ask /validate/{name}");
+                Err(Refusal::new(StatusCode::NOT_FOUND, reason))
+            }
             Some(name) if self.rules.config.only(name).is_none() => {
                 Err(Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(name))))
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::{Entry, Half, Read};
 
+use super::json;
 use super::rules::webhook_rules;
 
 /// How the API server calls the webhook, and about what not.
@@ -141,20 +142,31 @@ fn webhook(name: &str, half: Half, policy: &str, rules: &str, registration: &Reg
     let half = half.as_str();
     text.push_str(&match &registration.endpoint {
         Endpoint::Service { namespace, name } => format!(
-            "    service:\n      name: {name}\n      namespace: {namespace}\n      path: /{half}\n      port: 443\n"
+            "    service:\n      name: {}\n      namespace: {}\n      path: /{half}\n      port: 443\n",
+            scalar(name),
+            scalar(namespace)
         ),
         Endpoint::Url(url) => format!("    url: {}/{half}\n", url.trim_end_matches('/')),
     });
     if let Trust::Bundle(bundle) = &registration.trust {
         text.push_str(&format!("    caBundle: {bundle}\n"));
     }
-    let exempt: Vec<&str> = registration.exempt.iter().map(String::as_str).collect();
+    let exempt: Vec<String> = registration.exempt.iter().map(|name| scalar(name)).collect();
     text.push_str(&format!(
         "{policy}  namespaceSelector:\n    matchExpressions:\n    - key: kubernetes.io/metadata.name\n      operator: NotIn\n      \
          values: [{}]\n  rules:\n{rules}",
         exempt.join(", ")
     ));
     text
+}
+
+/// A name as YAML: what would be read as a number, a boolean or null is quoted.
+fn scalar(name: &str) -> String {
+    let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    match is_word && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&name) {
+        true => name.to_owned(),
+        false => json(&name),
+    }
 }
 
 /// The ServiceAccount of the webhook, and what it may: look at what policies read, and no more; where it looks after its own
@@ -176,6 +188,7 @@ pub fn service_account(reads: &[Read], namespace: &str, name: &str, trust: &Trus
         ));
     }
     let cluster_role = format!("{NAME}-{name}");
+    let (namespace, name) = (&*scalar(namespace), &*scalar(name));
     let mut text = format!(
         "# What the policies look at beside the object they judge, and nothing else: no Secret, no write, no other kind.\n\
          apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: {name}\n  namespace: {namespace}\n"
@@ -202,8 +215,9 @@ pub fn service_account(reads: &[Read], namespace: &str, name: &str, trust: &Trus
 
 /// A role and who has it.
 fn role(prefix: &str, name: &str, place: &str, rules: &str, (namespace, account): (&str, &str)) -> String {
+    let rules = if rules.is_empty() { " []\n".to_owned() } else { format!("\n{rules}") };
     format!(
-        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata:\n  name: {name}\n{place}rules:\n{rules}\
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata:\n  name: {name}\n{place}rules:{rules}\
          ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\nmetadata:\n  name: {name}\n{place}roleRef:\n  \
          apiGroup: rbac.authorization.k8s.io\n  kind: {prefix}Role\n  name: {name}\nsubjects:\n- kind: ServiceAccount\n  name: \
          {account}\n  namespace: {namespace}\n"

@@ -29,6 +29,7 @@ impl Policy for Toy {
         title: "Toy",
         summary: "Does what it is told.",
         remediation: "Tell it otherwise.",
+        source: "https://example.com/",
         severity: Severity::Low,
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],
