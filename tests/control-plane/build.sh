@@ -14,7 +14,7 @@ folder="$(cd "$1" && pwd)"
 cd "$(dirname "$0")"
 command -v go >/dev/null || { echo "$0: go is not on the PATH; install Go 1.26 or later" >&2; exit 69; }
 
-binaries=(etcd kube-apiserver kube-controller-manager)
+binaries=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 stamp="$(cat ./*/main.go go.mod go.sum build.sh | sha256sum | cut -d ' ' -f 1)"
 if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 echo "building ${binaries[*]} (five minutes, once)" >&2

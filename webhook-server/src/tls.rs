@@ -210,7 +210,8 @@ impl Served {
     pub(crate) async fn follow_clients(self, mut file: Files) {
         loop {
             file.changed().await;
-            match self.show_again() {
+            let this = self.clone();
+            match aside(move || this.show_again()).await {
                 Ok(()) => tracing::info!("believing the clients of the new --client-ca"),
                 Err(error) => self.failed("the clients that are believed are", &error),
             }
@@ -228,12 +229,19 @@ impl Served {
     pub(crate) async fn follow(self, mut files: Files, cert: &Path, key: &Path) {
         loop {
             files.changed().await;
-            match Identity::from_files(cert, key).and_then(|identity| self.show_better(identity)) {
+            let (this, cert_now, key) = (self.clone(), cert.to_owned(), key.to_owned());
+            let show = move || this.show_better(Identity::from_files(&cert_now, &key)?);
+            match aside(show).await {
                 Ok(()) => tracing::info!("serving the new certificate of {}", cert.display()),
                 Err(error) => self.failed("the certificate is", &error),
             }
         }
     }
+}
+
+/// Does what reads files on a thread of its own: what is mounted may hang.
+async fn aside(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(work).await?
 }
 
 /// What a client needs to trust these certificates and no others.

@@ -188,6 +188,7 @@ pub fn service_account(reads: &[Read], namespace: &str, name: &str, trust: &Trus
         ));
     }
     let cluster_role = format!("{NAME}-{name}");
+    let secret = scalar(&format!("{name}-tls"));
     let (namespace, name) = (&*scalar(namespace), &*scalar(name));
     let mut text = format!(
         "# What the policies look at beside the object they judge, and nothing else: no Secret, no write, no other kind.\n\
@@ -204,11 +205,11 @@ pub fn service_account(reads: &[Read], namespace: &str, name: &str, trust: &Trus
     if *trust == Trust::SelfManaged {
         let place = format!("  namespace: {namespace}\n");
         // That a Secret is made cannot be limited to one name.
-        let secret = format!(
-            "- apiGroups: [\"\"]\n  resources: [secrets]\n  resourceNames: [{name}-tls]\n  verbs: [get, update]\n\
+        let of_secret = format!(
+            "- apiGroups: [\"\"]\n  resources: [secrets]\n  resourceNames: [{secret}]\n  verbs: [get, update]\n\
              - apiGroups: [\"\"]\n  resources: [secrets]\n  verbs: [create]\n"
         );
-        text.push_str(&role("", name, &place, &secret, (namespace, name)));
+        text.push_str(&role("", name, &place, &of_secret, (namespace, name)));
     }
     text
 }
