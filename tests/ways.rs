@@ -1,0 +1,142 @@
+//! The ways in from elsewhere: do the GitHub Action and the pre-commit hook do what they say, in a repository of their own?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+
+use anyhow::{Context as _, ensure};
+use conformance::{ignored, process, root, tools};
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+const GOOD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n";
+const BAD: &str =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {hostNetwork: true, containers: [{name: c}]}\n";
+
+fn main() -> ExitCode {
+    process::main(|| {
+        let trial = |name: &str, run: fn() -> anyhow::Result<()>| {
+            Trial::test(name, move || run().map_err(|error| format!("{error:#}").into()))
+        };
+        let hook = match tools::find("pre-commit", "pip install pre-commit") {
+            Ok(_) => trial("the_hook_refuses_a_commit", hook),
+            Err(reason) => ignored("the_hook_refuses_a_commit", &reason),
+        };
+        vec![trial("the_action_annotates_and_fails", action), hook]
+    })
+}
+
+/// A folder with a `pratique` for the PATH, which goes with this.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(folder.join("bin"))?;
+        let program = folder.join("bin/pratique");
+        let own = std::env::current_exe()?;
+        std::fs::write(&program, format!("#!/bin/sh\nexec '{}' --as-pratique \"$@\"\n", own.display()))?;
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(Place(folder))
+    }
+
+    fn path(&self) -> String {
+        format!("{}:{}", self.0.join("bin").display(), std::env::var("PATH").unwrap_or_default())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Runs the steps of the action in a folder, as a runner does: each script by bash, its environment made of the inputs.
+fn run_action(place: &Place, inputs: &[(&str, &str)]) -> anyhow::Result<Output> {
+    let file = root().join(".github/actions/check/action.yml");
+    let action = conformance::yaml(&std::fs::read_to_string(&file)?)?.remove(0);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let defaults = action["inputs"].as_object().context("it has inputs")?.iter();
+    let mut values: BTreeMap<String, String> =
+        defaults.map(|(name, input)| (name.clone(), text(&input["default"]).unwrap_or_default())).collect();
+    for (name, value) in inputs {
+        ensure!(values.insert((*name).to_owned(), (*value).to_owned()).is_some(), "there is no input {name}");
+    }
+    let mut last = None;
+    for step in action["runs"]["steps"].as_array().context("it has steps")? {
+        ensure!(step["shell"] == "bash", "{step}");
+        let script = step["run"].as_str().context("it runs something")?;
+        ensure!(!script.contains("${{"), "an input is part of a script: {script}");
+        // `bash`, as a runner starts it.
+        let mut command = Command::new("bash");
+        command.args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script]);
+        command.current_dir(&place.0).env("PATH", place.path());
+        command.env("GITHUB_ACTION_PATH", file.parent().context("a folder")?);
+        for (name, value) in step["env"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            let input = value.strip_prefix("${{ inputs.").and_then(|rest| rest.strip_suffix(" }}"));
+            let input = input.and_then(|input| values.get(input));
+            command.env(name, input.with_context(|| format!("{name}: {value}"))?);
+        }
+        let output = command.output()?;
+        if !output.status.success() {
+            return Ok(output);
+        }
+        last = Some(output);
+    }
+    last.context("there was a step")
+}
+
+fn action() -> anyhow::Result<()> {
+    let place = Place::new("action")?;
+    std::fs::write(place.0.join("good.yaml"), GOOD)?;
+    std::fs::write(place.0.join("bad.yaml"), BAD)?;
+    let output = run_action(&place, &[("paths", "good.yaml")])?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = run_action(&place, &[("paths", "good.yaml bad.yaml"), ("sarif", "report.sarif")])?;
+    ensure!(output.status.code() == Some(1), "{:?}", output.status);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(said.contains("::error file=bad.yaml,line=4,col="), "{said}");
+    let report: Value = serde_json::from_slice(&std::fs::read(place.0.join("report.sarif"))?)?;
+    ensure!(report["version"] == "2.1.0", "{report}");
+    // What an input says is data.
+    let output = run_action(&place, &[("paths", "good.yaml"), ("config", "$(touch pwned); x")])?;
+    ensure!(output.status.code() == Some(2) && !place.0.join("pwned").exists(), "{:?}", output.status);
+    Ok(())
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let identity =
+        ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"];
+    let output = Command::new("git").args(identity).args(arguments).current_dir(folder).output()?;
+    ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// `pre-commit try-repo` clones this repository, and runs its hook on another.
+fn hook() -> anyhow::Result<()> {
+    let place = Place::new("hook")?;
+    let hooks = place.0.join("hooks");
+    std::fs::create_dir_all(&hooks)?;
+    std::fs::copy(root().join(".pre-commit-hooks.yaml"), hooks.join(".pre-commit-hooks.yaml"))?;
+    git(&hooks, &["init", "--quiet"])?;
+    git(&hooks, &["add", "."])?;
+    git(&hooks, &["commit", "--quiet", "--message", "hooks"])?;
+    let work = place.0.join("work");
+    std::fs::create_dir_all(&work)?;
+    git(&work, &["init", "--quiet"])?;
+    let run = |text: &str| -> anyhow::Result<Output> {
+        std::fs::write(work.join("x.yaml"), text)?;
+        git(&work, &["add", "."])?;
+        let mut command = Command::new(tools::find("pre-commit", "").map_err(anyhow::Error::msg)?);
+        command.args(["try-repo", "--all-files"]).arg(&hooks).arg("pratique-check");
+        command.current_dir(&work).env("PATH", place.path()).env("PRE_COMMIT_HOME", place.0.join("cache"));
+        Ok(command.output()?)
+    };
+    let output = run(GOOD)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let output = run(BAD)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(!output.status.success() && said.contains("spec.hostNetwork: must not be true"), "{said}");
+    Ok(())
+}
