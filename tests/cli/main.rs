@@ -253,7 +253,7 @@ fn a_config_file_chooses_policies() -> Result<(), Failed> {
         ("policies:\n- name: nope\n", "there is no policy `nope`"),
         (
             "policies:\n- name: pod-security-standards\n  setings: {}\n",
-            "policies.yaml: 2:3: unknown field `setings`",
+            "policies.yaml: 3:3: setings: unknown field `setings`",
         ),
         ("policies:\n- name: pod-security-standards\n- name: pod-security-standards\n", "listed twice"),
         ("polices: []\n", "policies.yaml: 1:1: unknown field `polices`"),

@@ -117,9 +117,9 @@ fn what_is_wrong_is_said_with_its_line() {
     for (more, said) in [
         (
             "  mode: Enforce\n",
-            "policies.yaml: 2:3: unknown variant `Enforce`, expected one of `enforce`, `warn`, `audit`",
+            "policies.yaml: 4:3: mode: unknown variant `Enforce`, expected one of `enforce`, `warn`, `audit`",
         ),
-        ("  mod: warn\n", "policies.yaml: 2:3: unknown field `mod`"),
+        ("  mod: warn\n", "policies.yaml: 4:3: mod: unknown field `mod`"),
         (
             "  namespaceSelector: {matchLabel: {a: b}}\n",
             "policies.yaml: 4:3: namespaceSelector: matchLabel: must not be set",
@@ -128,6 +128,7 @@ fn what_is_wrong_is_said_with_its_line() {
             "  namespaceSelector: {matchExpressions: [{key: a, operator: Is}]}\n",
             "policies.yaml: 4:3: namespaceSelector: matchExpressions[0].operator: must be",
         ),
+        ("  mode:\n", "policies.yaml: 4:3: mode: must be"),
         ("  namespaceSelector: [a]\n", "policies.yaml: 4:3: namespaceSelector: must be an object, is a list"),
     ] {
         let error = format!("{:#}", parse(&baseline(more)).err().unwrap());

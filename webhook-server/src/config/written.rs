@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use policy_core::yaml::Position;
-use policy_core::{Arena, Field, Value, yaml};
+use policy_core::path::Segment;
+use policy_core::yaml::Places;
+use policy_core::{Arena, Field, FieldPath, Value, yaml};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -67,16 +68,19 @@ impl Wanted {
         Written::deserialize(value).map_err(|error| anyhow::anyhow!("{}: {error}", at(root)))?;
         let mut policies: Vec<Listed> = Vec::new();
         for item in root.at("policies").items()? {
-            let listed = listed(item, at)?;
+            let listed = listed(item, &places)?;
             if policies.iter().any(|other| other.entry.about.name == listed.entry.about.name) {
                 bail!("{}: policy `{}` is listed twice", at(item), listed.entry.about.name);
             }
             policies.push(listed);
         }
+        if policies.is_empty() {
+            bail!("{}: no policy is listed, so that everything would be admitted", at(root.at("policies")));
+        }
         policies.sort_by_key(|listed| listed.entry.about.name);
         let mut exceptions: Vec<Exception> = Vec::new();
         for item in root.at("exceptions").items()? {
-            let written: exceptions::Written = decode(item, at(item))?;
+            let written: exceptions::Written = decode(item, &places)?;
             let exception = written.check(path, at(item)).with_context(|| at(item).to_string())?;
             if !policies.iter().any(|listed| listed.entry.about.name == exception.policy) {
                 bail!("{}: policy `{}` is not listed under `policies`", at(item), exception.policy);
@@ -88,8 +92,9 @@ impl Wanted {
 }
 
 /// One policy, of which everything can be used.
-fn listed(item: Field<'_>, at: impl Fn(Field<'_>) -> Position) -> anyhow::Result<Listed> {
-    let policy: WrittenPolicy = decode(item, at(item))?;
+fn listed(item: Field<'_>, places: &Places) -> anyhow::Result<Listed> {
+    let at = |field: Field<'_>| places.of(&field.path());
+    let policy: WrittenPolicy = decode(item, places)?;
     let entry = find(&policy.name).with_context(|| at(item.at("name")).to_string())?;
     let settings = policy.settings.to_string();
     let configured = (entry.configure)(&settings).with_context(|| at(item.at("settings")).to_string())?;
@@ -101,7 +106,25 @@ fn listed(item: Field<'_>, at: impl Fn(Field<'_>) -> Position) -> anyhow::Result
     Ok(Listed { entry, mode: policy.mode, settings, namespace_selector })
 }
 
-fn decode<'a, T: Deserialize<'a>>(item: Field<'a>, at: Position) -> anyhow::Result<T> {
+/// An item as it is written; where it is none, the field that is at fault, and its place.
+fn decode<'a, T: Deserialize<'a>>(item: Field<'a>, places: &Places) -> anyhow::Result<T> {
+    use serde_path_to_error::Segment as Step;
     let value = item.value()?.copied().unwrap_or(Value::Null);
-    T::deserialize(value).map_err(|error| anyhow::anyhow!("{at}: {error}"))
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let (mut path, mut named) = (item.path(), FieldPath(Vec::new()));
+        for step in error.path().iter() {
+            let segment = match step {
+                Step::Map { key } => Segment::Key(key.clone()),
+                Step::Seq { index } => Segment::Index(*index),
+                Step::Enum { .. } | Step::Unknown => break,
+            };
+            path.0.push(segment.clone());
+            named.0.push(segment);
+        }
+        let (place, fault) = (places.of(&path), error.inner());
+        match named.0.is_empty() {
+            true => anyhow::anyhow!("{place}: {fault}"),
+            false => anyhow::anyhow!("{place}: {named}: {fault}"),
+        }
+    })
 }
