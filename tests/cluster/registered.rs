@@ -149,6 +149,17 @@ async fn registered(given: &Given) -> anyhow::Result<&'static Api> {
     .await
 }
 
+/// Makes a namespace, and waits until the webhook has heard of it: its labels say which policies are asked about it.
+async fn known(api: &Api, name: &str, labels: Value) -> anyhow::Result<()> {
+    namespace(api, name, labels).await?;
+    let web = pod("known", restricted());
+    until("the namespace is known", || async {
+        let answer = create(api, name, "pods?dryRun=All", &web).await?;
+        Ok(!answer.body["message"].as_str().unwrap_or_default().contains("is not known"))
+    })
+    .await
+}
+
 fn deployment(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {"selector": {"matchLabels": {"app": name}},
@@ -226,7 +237,7 @@ async fn production(given: Given) -> anyhow::Result<()> {
 
 async fn exceptions(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
-    namespace(api, "excepted", json!({})).await?;
+    known(api, "excepted", json!({})).await?;
     let mut spec = restricted();
     spec["hostNetwork"] = json!(true);
     create(api, "excepted", "deployments", &deployment("probe", spec.clone())).await?.well()?;
@@ -286,7 +297,7 @@ async fn opt_in(given: Given) -> anyhow::Result<()> {
 /// A resize is asked about, and passes: what it may change, no policy minds.
 async fn resize(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
-    namespace(api, "resized", json!({})).await?;
+    known(api, "resized", json!({})).await?;
     let mut spec = restricted();
     spec["containers"][0]["resources"] = json!({"requests": {"cpu": "10m"}});
     create(api, "resized", "pods", &pod("web", spec)).await?.well()?;
@@ -295,7 +306,7 @@ async fn resize(given: Given) -> anyhow::Result<()> {
     let resized = api.patch(path, &resize("20m")).await?.well()?;
     ensure!(resized["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "20m", "{resized}");
     // That it is asked about shows where it cannot be asked: in a namespace whose webhook is not there.
-    namespace(api, "resized-deaf", json!({"test.pratique.dev/deaf": "true"})).await?;
+    known(api, "resized-deaf", json!({"test.pratique.dev/deaf": "true"})).await?;
     let mut spec = restricted();
     spec["containers"][0]["resources"] = json!({"requests": {"cpu": "10m"}});
     create(api, "resized-deaf", "pods", &pod("web", spec)).await?.well()?;
@@ -323,7 +334,7 @@ async fn resize(given: Given) -> anyhow::Result<()> {
 /// Another webhook comes after ours and asks for an exporter: ours is asked again, and adds it once.
 async fn reinvocation(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
-    namespace(api, "reinvoked", json!({})).await?;
+    known(api, "reinvoked", json!({})).await?;
     let other = other_webhook().await?;
     let configuration = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": "zz-other"}, "webhooks": [{"name": "other.example.com", "admissionReviewVersions": ["v1"],
@@ -388,7 +399,7 @@ async fn other_webhook() -> anyhow::Result<Value> {
 /// What was let in goes, by itself, with its owner and with its namespace.
 async fn deletion(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
-    namespace(api, "deleted", json!({})).await?;
+    known(api, "deleted", json!({})).await?;
     create(api, "deleted", "deployments", &deployment("web", restricted())).await?.well()?;
     create(api, "deleted", "pods", &pod("single", restricted())).await?.well()?;
     until("all pods are made", || async { Ok(!pods(api, "deleted", "web").await?.is_empty()) }).await?;

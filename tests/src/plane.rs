@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -50,8 +51,27 @@ impl Running {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Running(command.spawn().with_context(|| program.display().to_string())?))
+        Ok(Running(spawned(command).with_context(|| program.display().to_string())?))
     }
+}
+
+/// Starts a process from a thread that lives as long as this one does: what is to die with its parent dies with the thread that
+/// made it, and those of trials end before the others have run.
+fn spawned(command: Command) -> anyhow::Result<Child> {
+    type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (orders, taken) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, made) in taken {
+                drop(made.send(command.spawn()));
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (made, child) = mpsc::channel();
+    spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, made))?;
+    Ok(child.recv()??)
 }
 
 impl Drop for Running {
