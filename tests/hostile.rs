@@ -272,3 +272,13 @@ fn a_policy_of_a_hundred_thousand_parts_is_judged() {
     assert!(verdicts.allowed(), "{}", verdicts.message());
     assert!(verdicts.warnings().join("").contains("and 1990 more could no longer ask DNS over TCP"));
 }
+
+/// A character that a terminal obeys is legal in JSON: wherever it stands, a message is still one line.
+#[test]
+fn a_character_that_terminals_obey_stays_out_of_messages() {
+    for at in 0..GOOD.len() {
+        let mut bytes = GOOD.as_bytes().to_vec();
+        bytes[at] = 0x7f;
+        answer(&bytes).ok();
+    }
+}

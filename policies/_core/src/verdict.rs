@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::field::{Field, Undecided};
 use crate::patch::Edit;
-use crate::path::FieldPath;
+use crate::path::{FieldPath, printable};
 
 /// How many findings of one policy are kept: more than any object that somebody wrote has, and few enough that a request
 /// made of a million offences is answered like any other.
@@ -117,7 +117,9 @@ impl Verdict {
     ) {
         let findings = if outcome == Outcome::Deny { &mut self.denials } else { &mut self.warnings };
         if findings.len() < MOST_FINDINGS {
-            findings.insert(Finding { field: field.path(), message: message.into(), control });
+            // Whatever name of the request is in it, it stays one line, and forges no other.
+            let message = printable(&message.into()).into_owned();
+            findings.insert(Finding { field: field.path(), message, control });
         } else {
             self.left_out += 1;
         }
@@ -183,7 +185,7 @@ impl Verdict {
         self.undecided = true;
         self.denials.insert(Finding {
             field: undecided.field,
-            message: format!("could not decide: {}", undecided.reason),
+            message: printable(&format!("could not decide: {}", undecided.reason)).into_owned(),
             control: None,
         });
     }
