@@ -157,8 +157,14 @@ impl Load {
     }
 }
 
-/// At least that many were asked about, and became what they were to.
-fn all_are(asked: &[&Asked], least: usize, what: &str, is: impl Fn(&Asked) -> bool) -> anyhow::Result<()> {
+/// At least that many of some were asked about, and became what they were to.
+fn all_are(
+    (all, are_meant): (&[Asked], impl Fn(&Asked) -> bool),
+    least: usize,
+    what: &str,
+    is: impl Fn(&Asked) -> bool,
+) -> anyhow::Result<()> {
+    let asked: Vec<&Asked> = all.iter().filter(|asked| are_meant(asked)).collect();
     ensure!(asked.len() >= least, "{what}: only {} pods were asked about", asked.len());
     match asked.iter().find(|asked| !is(asked)) {
         Some(Asked { is_bad, status, is_labelled, message, .. }) => {

@@ -49,8 +49,7 @@ pub fn certificate(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
 /// A certificate as a `caBundle` has it, or a kubeconfig: PEM, in Base64.
 pub fn ca_bundle(certificate: &CertificateDer<'_>) -> String {
     use base64::Engine as _;
-    let pem = pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_ref()));
-    base64::engine::general_purpose::STANDARD.encode(pem)
+    base64::engine::general_purpose::STANDARD.encode(tls::to_pem(std::slice::from_ref(certificate)))
 }
 
 /// What a metric says that is served there; not a number where there is none of that name.

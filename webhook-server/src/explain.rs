@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use anstyle::Style;
 use anyhow::bail;
 use policy_catalog::{cases, render};
 use policy_core::{Arena, Case, Entry};
@@ -11,11 +10,10 @@ use serde_json::Value;
 
 use crate::args::End;
 use crate::config;
-use crate::report::{GREEN, RED, YELLOW};
+use crate::report::{BOLD, GREEN, RED, YELLOW};
 
 /// How many fields are named.
 const MOST_FIELDS: usize = 12;
-const BOLD: Style = Style::new().bold();
 
 /// Runs the command.
 ///
@@ -54,7 +52,6 @@ pub fn run(what: &str) -> anyhow::Result<End> {
         writeln!(out, "\n{BOLD}Why{BOLD:#}\n{why}")?;
     }
     let examples = examples(entry, control);
-    let asked = format!("controls: [{}]", control.unwrap_or_default());
     let fields: BTreeSet<&String> = examples.iter().flat_map(|example| &example.fields).collect();
     if !fields.is_empty() {
         writeln!(out, "\n{BOLD}Fields{BOLD:#}")?;
@@ -73,7 +70,7 @@ pub fn run(what: &str) -> anyhow::Result<End> {
         let of_word = examples.iter().filter(|example| example.name.starts_with(&format!("{word}-")));
         // One that is about this control first, and of those the shortest: it says it best.
         if let Some(example) =
-            of_word.min_by_key(|example| (!example.text.contains(&asked), example.others, example.text.len()))
+            of_word.min_by_key(|example| (!example.names_it, example.others, example.text.len()))
         {
             let Example { name, why, text, .. } = example;
             writeln!(out, "\n{color}{title}{color:#}: {} ({name})", why.trim_end_matches('.'))?;
@@ -100,6 +97,8 @@ struct Example {
     why: String,
     /// The settings, the cluster and the object, as they are written.
     text: String,
+    /// Whether its settings ask for the control alone.
+    names_it: bool,
     /// How many of its denials are of other controls.
     others: usize,
     /// What is denied, without the numbers of items.
@@ -112,33 +111,24 @@ fn examples(entry: &Entry, control: Option<&str>) -> Vec<Example> {
     all.filter_map(|(name, text)| {
         let arena = Arena::new();
         let case = Case::decode(text, &arena).ok()?;
-        let denials = denials(case.recorded.unwrap_or_default());
-        let is_meant = match control {
-            None => true,
-            Some(control) if denials.is_empty() => text.contains(&format!("controls: [{control}]")),
-            Some(control) => denials.iter().any(is_of(control)),
-        };
-        is_meant.then(|| Example {
+        let is_meant = |denial: &Value| control.is_none_or(|control| denial["control"] == control);
+        let (denials, others): (Vec<Value>, Vec<Value>) =
+            denials(case.recorded.unwrap_or_default()).into_iter().partition(is_meant);
+        let names_it = control.is_some_and(|control| text.contains(&format!("controls: [{control}]")));
+        // A case that denies nothing is about the control that it asks for.
+        let denies_nothing = denials.is_empty() && others.is_empty();
+        let is_about = control.is_none() || !denials.is_empty() || (denies_nothing && names_it);
+        let with_field = denials.iter().filter(|denial| denial["field"] != "");
+        is_about.then(|| Example {
             name,
             why: case.why.clone(),
             text: written(text),
-            others: control
-                .map_or(0, |control| denials.len() - denials.iter().filter(|d| is_of(control)(d)).count()),
-            fields: denials
-                .iter()
-                .filter(|denial| {
-                    denial["field"] != "" && control.is_none_or(|control| is_of(control)(denial))
-                })
-                .map(sentence)
-                .collect(),
+            names_it,
+            others: others.len(),
+            fields: with_field.map(sentence).collect(),
         })
     })
     .collect()
-}
-
-/// Whether a denial is of that control.
-fn is_of(control: &str) -> impl Fn(&Value) -> bool {
-    move |denial| denial.get("control").is_some_and(|of| of == control)
 }
 
 /// The denials that a case records.

@@ -25,9 +25,8 @@ impl Files {
     pub(crate) async fn changed(&mut self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            // On a thread of its own: what is mounted may hang.
             let paths = self.paths.clone();
-            let Ok(contents) = tokio::task::spawn_blocking(move || contents(&paths)).await else { continue };
+            let Ok(contents) = aside(move || Ok(contents(&paths))).await else { continue };
             if contents != self.taken {
                 self.taken = contents;
                 return;
@@ -40,4 +39,11 @@ impl Files {
 fn contents(paths: &[PathBuf]) -> Option<Vec<Vec<u8>>> {
     let read = |path: &PathBuf| path.is_file().then(|| std::fs::read(path).ok()).flatten();
     paths.iter().map(read).collect()
+}
+
+/// Does what reads files on a thread of its own: what is mounted may hang, and a large file takes its time.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await?
 }

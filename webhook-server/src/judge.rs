@@ -66,6 +66,12 @@ impl Config {
 }
 
 impl<'c> Choice<'c> {
+    /// Whether any of them changes objects, or would, were it enforced.
+    pub fn mutates(&self) -> bool {
+        let unenforced = self.unenforced.iter().map(|unenforced| &unenforced.configured);
+        self.policies.iter().chain(unenforced).any(|configured| configured.about.mutates)
+    }
+
     /// Judges a request.
     pub fn judge<'a>(&self, request: &Request<'a>, cluster: &dyn Cluster, half: Half) -> Judgement<'a, 'c> {
         let exceptions = &self.config.exceptions;

@@ -17,7 +17,7 @@ use policy_core::{Outcome, Request};
 use serde::Serialize;
 
 use crate::exceptions::Exception;
-pub(crate) use human::{GREEN, RED, YELLOW, style};
+pub(crate) use human::{BOLD, GREEN, RED, YELLOW, style};
 pub use printer::Printer;
 pub use written::Written;
 
@@ -183,10 +183,15 @@ impl Found {
 }
 
 impl Row {
-    /// What is denied and warned of, with a word for which.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &Found)> {
-        let denials = self.denials.iter().map(|found| ("deny", found));
-        denials.chain(self.warnings.iter().map(|found| ("warn", found)))
+    /// What is denied and warned of, with which of the two it is.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Outcome, &Found)> {
+        let denials = self.denials.iter().map(|found| (Outcome::Deny, found));
+        denials.chain(self.warnings.iter().map(|found| (Outcome::Warn, found)))
+    }
+
+    /// What is denied, or what is warned of.
+    fn of_outcome(&mut self, outcome: Outcome) -> &mut Vec<Found> {
+        if outcome == Outcome::Deny { &mut self.denials } else { &mut self.warnings }
     }
 
     /// What tells a finding from others, wherever it stands: the policy, the control, the object and the field. In one line.
@@ -207,6 +212,11 @@ impl Row {
             _ => Outcome::Allow,
         };
     }
+}
+
+/// A denial or a warning in the words of SARIF and of GitHub.
+fn level(outcome: Outcome) -> &'static str {
+    if outcome == Outcome::Deny { "error" } else { "warning" }
 }
 
 /// A finding that an exception took back.

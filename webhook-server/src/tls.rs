@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use axum_server::tls_rustls::RustlsConfig;
+use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::clock;
-use crate::files::Files;
+use crate::files::{Files, aside};
 use crate::webhook::Webhook;
 use clients::Clients;
 
@@ -239,9 +240,10 @@ impl Served {
     }
 }
 
-/// Does what reads files on a thread of its own: what is mounted may hang.
-async fn aside(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
-    tokio::task::spawn_blocking(work).await?
+/// Certificates as PEM (RFC 7468).
+pub fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
+    let pems = certificates.iter().map(|certificate| Pem::new("CERTIFICATE", certificate.as_ref()));
+    pem::encode_many_config(&pems.collect::<Vec<_>>(), EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
 /// What a client needs to trust these certificates and no others.

@@ -30,13 +30,12 @@ pub(super) async fn validation(given: Given) -> anyhow::Result<()> {
     let back = Instant::now();
     tokio::time::sleep(PHASE).await;
     let asked = load.stop().await?;
-    let those = |is: &dyn Fn(&Asked) -> bool| asked.iter().filter(|asked| is(asked)).collect::<Vec<_>>();
-    all_are(&those(&|asked| asked.is_bad), 30, "nothing bad gets in", |asked| asked.status != 201)?;
-    all_are(&those(&|asked| asked.to < before), 10, "before", Asked::is_well)?;
-    all_are(&those(&|asked| asked.from > dead && asked.to < restarted), 10, "dead", |asked| {
+    all_are((&asked, |asked| asked.is_bad), 30, "nothing bad gets in", |asked| asked.status != 201)?;
+    all_are((&asked, |asked| asked.to < before), 10, "before", Asked::is_well)?;
+    all_are((&asked, |asked| asked.from > dead && asked.to < restarted), 10, "dead", |asked| {
         asked.status == 500 && asked.message.contains("failed calling webhook \"validate.pratique.dev\"")
     })?;
-    all_are(&those(&|asked| asked.from > back), 10, "back", Asked::is_well)
+    all_are((&asked, |asked| asked.from > back), 10, "back", Asked::is_well)
 }
 
 /// What is only changed goes on unchanged while nobody can, and is judged all the same.
@@ -60,9 +59,8 @@ pub(super) async fn mutation(given: Given) -> anyhow::Result<()> {
     tokio::time::sleep(PHASE).await;
     let asked = load.stop().await?;
     std::fs::remove_dir_all(folder)?;
-    let those = |is: &dyn Fn(&Asked) -> bool| asked.iter().filter(|asked| is(asked)).collect::<Vec<_>>();
-    all_are(&those(&|_| true), 60, "judged at all times", Asked::is_well)?;
+    all_are((&asked, |_| true), 60, "judged at all times", Asked::is_well)?;
     let changed = |asked: &Asked| asked.is_labelled;
-    all_are(&those(&|asked| !asked.is_bad && asked.to < before), 10, "before", changed)?;
-    all_are(&those(&|asked| !asked.is_bad && asked.from > dead), 10, "dead", |asked| !changed(asked))
+    all_are((&asked, |asked| !asked.is_bad && asked.to < before), 10, "before", changed)?;
+    all_are((&asked, |asked| !asked.is_bad && asked.from > dead), 10, "dead", |asked| !changed(asked))
 }

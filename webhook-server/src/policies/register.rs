@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use base64::Engine as _;
-use pem::Pem;
 use policy_catalog::render::{self, Deployed, Endpoint, Registration, Trust};
 use policy_core::{Entry, Half};
 use rustls::pki_types::CertificateDer;
@@ -14,7 +13,7 @@ use crate::args::{RegistrationArgs, Selection};
 use crate::clock::{now, today};
 use crate::config::{Config, Listed, Mode};
 use crate::exceptions::Exception;
-use crate::tls::Validity;
+use crate::tls::{Validity, to_pem};
 
 /// Both webhook configurations, those that the policies need, and the service account with what it may, as YAML.
 ///
@@ -46,9 +45,7 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
                 }
             }
             // The certificates alone: a key that is in the file as well is nobody's to read.
-            let pems = certificates.iter().map(|der| Pem::new("CERTIFICATE", der.as_ref()));
-            let bundle = pem::encode_many(&pems.collect::<Vec<_>>());
-            Trust::Bundle(base64::engine::general_purpose::STANDARD.encode(bundle))
+            Trust::Bundle(base64::engine::general_purpose::STANDARD.encode(to_pem(&certificates)))
         }
         (None, true) => Trust::SelfManaged,
         (None, false) => Trust::CertManager(format!("{namespace}/{name}")),

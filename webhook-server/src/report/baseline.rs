@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use policy_core::Outcome;
 
-use super::{Found, Judged};
+use super::{Found, Judged, Row};
 
 /// What stands at the top of a file.
 const HEAD: &str =
@@ -52,8 +53,8 @@ impl Baseline {
     /// Adds what was found.
     pub(super) fn collect(&mut self, judged: &Judged) {
         for row in &judged.rows {
-            for (word, found) in row.all() {
-                *self.0.entry(format!("{word} {}", row.key(found))).or_default() += 1;
+            for (outcome, found) in row.all() {
+                *self.0.entry(line(row, outcome, found)).or_default() += 1;
             }
         }
     }
@@ -62,9 +63,9 @@ impl Baseline {
     pub(super) fn accept(&mut self, judged: &mut Judged) -> usize {
         let mut accepted = 0;
         for row in &mut judged.rows {
-            for (word, denies) in [("deny", true), ("warn", false)] {
-                let all = std::mem::take(if denies { &mut row.denials } else { &mut row.warnings });
-                let mut is_new = |found: &Found| match self.0.get_mut(&format!("{word} {}", row.key(found))) {
+            for outcome in [Outcome::Deny, Outcome::Warn] {
+                let all = std::mem::take(row.of_outcome(outcome));
+                let mut is_new = |found: &Found| match self.0.get_mut(&line(row, outcome, found)) {
                     Some(count @ 1..) => {
                         *count -= 1;
                         accepted += 1;
@@ -73,7 +74,7 @@ impl Baseline {
                     _ => true,
                 };
                 let left: Vec<Found> = all.into_iter().filter(|found| is_new(found)).collect();
-                *(if denies { &mut row.denials } else { &mut row.warnings }) = left;
+                *row.of_outcome(outcome) = left;
             }
             row.settle();
         }
@@ -84,4 +85,9 @@ impl Baseline {
     pub(super) fn gone(&self) -> usize {
         self.0.values().sum()
     }
+}
+
+/// A finding as a line of the file.
+fn line(row: &Row, outcome: Outcome, found: &Found) -> String {
+    format!("{} {}", outcome.as_str(), row.key(found))
 }

@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 
 use super::form::{Form, Out};
-use super::{Found, Judged, Summary, Totals};
+use super::{Found, Judged, Summary, Totals, level};
 
 /// `::error file=…,line=…,col=…,title=…::message`, a line each.
 pub(super) struct Github;
@@ -18,10 +18,8 @@ impl Form for Github {
 
     fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
         for row in &judged.rows {
-            let levels = [("error", &row.denials), ("warning", &row.warnings)];
-            for (level, found) in
-                levels.into_iter().flat_map(|(level, all)| all.iter().map(move |f| (level, f)))
-            {
+            for (outcome, found) in row.all() {
+                let level = level(outcome);
                 let Found { line, column, control, .. } = found;
                 let control = control.map(|control| format!(", {control}")).unwrap_or_default();
                 let title = format!("{} ({}{control})", row.object, row.policy);

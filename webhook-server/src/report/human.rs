@@ -15,7 +15,7 @@ pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
 /// In characters.
 const WIDTH: usize = 80;
-const BOLD: Style = Style::new().bold();
+pub(crate) const BOLD: Style = Style::new().bold();
 
 /// How an outcome is coloured on a terminal.
 pub(crate) fn style(outcome: Outcome) -> Style {

@@ -3,11 +3,11 @@
 use std::io::{self, Write as _};
 
 use policy_catalog::{POLICIES, render};
-use policy_core::Entry;
+use policy_core::{Entry, Outcome};
 use serde_json::{Value, json};
 
 use super::form::{Form, Out};
-use super::{Found, Judged, Row, Totals, Written};
+use super::{Found, Judged, Row, Totals, Written, level};
 
 /// The name of what tells findings apart, whatever lines they stand in.
 const FINGERPRINT: &str = "finding/v1";
@@ -36,15 +36,13 @@ impl Form for Sarif {
 
     fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
         for row in &judged.rows {
-            let levels = [("error", &row.denials), ("warning", &row.warnings)];
-            let found = levels.into_iter().flat_map(|(level, all)| all.iter().map(move |f| (level, f)));
-            for (level, found) in found {
-                self.result(out, &result(row, level, found))?;
+            for (outcome, found) in row.all() {
+                self.result(out, &result(row, outcome, found))?;
             }
             for excepted in &row.excepted {
                 let why = format!("{} ({}, until {})", excepted.reason, excepted.owner, excepted.expires);
                 let suppressions = json!([{"kind": "external", "justification": why}]);
-                let mut result = result(row, "error", &excepted.found);
+                let mut result = result(row, Outcome::Deny, &excepted.found);
                 result
                     .as_object_mut()
                     .and_then(|result| result.insert("suppressions".to_owned(), suppressions));
@@ -73,12 +71,12 @@ impl Sarif {
 
 /// A rule for the policy, and one for each of its controls.
 fn rules(entry: &Entry) -> Vec<Value> {
-    let about = entry.about;
+    let (about, help) = (entry.about, render::help(entry));
     let rule = |id: String, name: &str, short: &str| {
         json!({
             "id": id, "name": name, "shortDescription": {"text": short}, "fullDescription": {"text": about.summary},
             "helpUri": about.source,
-            "help": {"text": format!("To fix: {}", about.remediation), "markdown": render::help(entry)},
+            "help": {"text": format!("To fix: {}", about.remediation), "markdown": help},
             "defaultConfiguration": {"level": "error"},
             "properties": {"tags": ["security", "kubernetes", about.name], "problem.severity": "error",
                 "security-severity": severity(about.severity.as_str())},
@@ -100,7 +98,7 @@ fn severity(severity: &str) -> &'static str {
     }
 }
 
-fn result(row: &Row, level: &str, found: &Found) -> Value {
+fn result(row: &Row, outcome: Outcome, found: &Found) -> Value {
     let rule = match found.control {
         Some(control) => format!("{}/{control}", row.policy),
         None => row.policy.to_owned(),
@@ -112,7 +110,7 @@ fn result(row: &Row, level: &str, found: &Found) -> Value {
         None => json!({"startLine": found.line, "startColumn": found.column}),
     };
     json!({
-        "ruleId": rule, "level": level,
+        "ruleId": rule, "level": level(outcome),
         "message": {"text": format!("{}: {}", row.object, found.sentence())},
         "locations": [{
             "physicalLocation": {"artifactLocation": {"uri": uri(&row.source.file)}, "region": region},

@@ -11,7 +11,7 @@ use policy_core::Read;
 use crate::args::{ClusterArgs, ServeArgs};
 use crate::cluster::Watched;
 use crate::config::Config;
-use crate::files::Files;
+use crate::files::{Files, aside};
 use crate::webhook::Webhook;
 
 /// How long a cluster that policies want to know more of may take to tell.
@@ -68,9 +68,8 @@ async fn take(
     if !file.is_file() {
         bail!("{} is no file", file.display());
     }
-    // On a thread of its own: a large file takes its time.
     let selection = args.selection.clone();
-    let config = tokio::task::spawn_blocking(move || Config::load(&selection, given)).await??;
+    let config = aside(move || Config::load(&selection, given)).await?;
     super::warn_of_ignorance(&config, given);
     let wanted = fields(&config.reads());
     let watched = match given && wanted != *known {
@@ -84,7 +83,7 @@ async fn take(
 async fn watch(config: &Config, args: &ClusterArgs) -> anyhow::Result<Arc<Watched>> {
     let watched = Arc::new(Watched::for_policies(config, args));
     let (starting, kubeconfig) = (watched.clone(), args.kubeconfig.clone());
-    tokio::task::spawn_blocking(move || starting.start(kubeconfig.as_deref())).await??;
+    aside(move || starting.start(kubeconfig.as_deref())).await?;
     let known = async {
         while !watched.unknown().is_empty() {
             tokio::time::sleep(Duration::from_millis(100)).await;

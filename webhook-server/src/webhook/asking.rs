@@ -37,21 +37,16 @@ impl Asking {
             let reason = "a client certificate of the API server is wanted (--client-ca)";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
         }
-        let changes_nothing = |name: &str| {
-            let about = self.rules.config.asked().into_iter().find(|about| about.name == name);
-            self.half == Half::Mutate && about.is_some_and(|about| !about.mutates)
-        };
-        match &self.name {
+        let Some(name) = &self.name else { return Ok(()) };
+        let reason = match self.rules.config.only(name) {
+            None => format!("no policy `{}` is served", excerpt(name)),
             // Whoever registers that would think that it is judged.
-            Some(name) if changes_nothing(name) => {
-                let reason = format!("`{name}` changes nothing: ask /validate/{name}");
-                Err(Refusal::new(StatusCode::NOT_FOUND, reason))
+            Some(choice) if self.half == Half::Mutate && !choice.mutates() => {
+                format!("`{name}` changes nothing: ask /validate/{name}")
             }
-            Some(name) if self.rules.config.only(name).is_none() => {
-                Err(Refusal::new(StatusCode::NOT_FOUND, format!("no policy `{}` is served", excerpt(name))))
-            }
-            _ => Ok(()),
-        }
+            Some(_) => return Ok(()),
+        };
+        Err(Refusal::new(StatusCode::NOT_FOUND, reason))
     }
 
     /// Reads the review within the caller's deadline, judges it, and answers.

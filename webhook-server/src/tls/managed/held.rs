@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{KeyPair, PublicKeyData as _};
-use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-use crate::tls::{Identity, Validity};
+use crate::tls::{Identity, Validity, roots, to_pem};
 
 const CA_CERT: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
@@ -70,10 +68,7 @@ impl Held {
 
     /// Whether one of the CAs vouches for the certificate, whatever time it is.
     fn is_believed(&self) -> Option<bool> {
-        let mut roots = RootCertStore::empty();
-        for ca in &self.cas {
-            roots.add(ca.der.clone()).ok()?;
-        }
+        let roots = roots(&self.trusted()).ok()?;
         let (validity, names) = self.leaf()?;
         let name = ServerName::try_from(names.into_iter().next()?).ok()?;
         let chain = self.identity().ok()?.chain;
@@ -105,11 +100,11 @@ impl Held {
 
     /// The CAs that are trusted, as PEM.
     pub(super) fn bundle(&self) -> String {
-        let pems = self.cas.iter().map(|ca| Pem::new("CERTIFICATE", ca.der.as_ref()));
-        pem::encode_many_config(
-            &pems.collect::<Vec<_>>(),
-            EncodeConfig::new().set_line_ending(LineEnding::LF),
-        )
+        to_pem(&self.trusted())
+    }
+
+    fn trusted(&self) -> Vec<CertificateDer<'static>> {
+        self.cas.iter().map(|ca| ca.der.clone()).collect()
     }
 
     pub(super) fn identity(&self) -> anyhow::Result<Identity> {
