@@ -1,10 +1,11 @@
 //! The ways in from elsewhere: do the GitHub Action and the pre-commit hook do what they say, in a repository of their own?
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Output};
 
 use anyhow::{Context as _, ensure};
+use conformance::folder::Folder;
 use conformance::{ignored, process, root, tools};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -26,33 +27,23 @@ fn main() -> ExitCode {
     })
 }
 
-/// A folder with a `pratique` for the PATH, which goes with this.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(folder.join("bin"))?;
-        let program = folder.join("bin/pratique");
-        let own = std::env::current_exe()?;
-        std::fs::write(&program, format!("#!/bin/sh\nexec '{}' --as-pratique \"$@\"\n", own.display()))?;
-        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        Ok(Place(folder))
-    }
-
-    fn path(&self) -> String {
-        format!("{}:{}", self.0.join("bin").display(), std::env::var("PATH").unwrap_or_default())
-    }
+/// A folder with a `pratique` for the PATH.
+fn place(name: &str) -> anyhow::Result<Folder> {
+    let place = Folder::new(name);
+    let own = std::env::current_exe()?;
+    let script = format!("#!/bin/sh\nexec '{}' --as-pratique \"$@\"\n", own.display());
+    let program = place.file("bin/pratique", script);
+    std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(place)
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+/// The PATH, with what is in the folder before all else.
+fn path(place: &Folder) -> String {
+    format!("{}:{}", place.0.join("bin").display(), std::env::var("PATH").unwrap_or_default())
 }
 
 /// Runs the steps of the action in a folder, as a runner does: each script by bash, its environment made of the inputs.
-fn run_action(place: &Place, inputs: &[(&str, &str)]) -> anyhow::Result<Output> {
+fn run_action(place: &Folder, inputs: &[(&str, &str)]) -> anyhow::Result<Output> {
     let file = root().join(".github/actions/check/action.yml");
     let action = conformance::yaml(&std::fs::read_to_string(&file)?)?.remove(0);
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -70,7 +61,7 @@ fn run_action(place: &Place, inputs: &[(&str, &str)]) -> anyhow::Result<Output> 
         // `bash`, as a runner starts it.
         let mut command = Command::new("bash");
         command.args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script]);
-        command.current_dir(&place.0).env("PATH", place.path());
+        command.current_dir(&place.0).env("PATH", path(place));
         command.env("GITHUB_ACTION_PATH", file.parent().context("a folder")?);
         for (name, value) in step["env"].as_object().into_iter().flatten() {
             let value = value.as_str().unwrap_or_default();
@@ -88,7 +79,7 @@ fn run_action(place: &Place, inputs: &[(&str, &str)]) -> anyhow::Result<Output> 
 }
 
 fn action() -> anyhow::Result<()> {
-    let place = Place::new("action")?;
+    let place = place("action")?;
     std::fs::write(place.0.join("good.yaml"), GOOD)?;
     std::fs::write(place.0.join("bad.yaml"), BAD)?;
     let output = run_action(&place, &[("paths", "good.yaml")])?;
@@ -115,7 +106,7 @@ fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<()> {
 
 /// `pre-commit try-repo` clones this repository, and runs its hook on another.
 fn hook() -> anyhow::Result<()> {
-    let place = Place::new("hook")?;
+    let place = place("hook")?;
     let hooks = place.0.join("hooks");
     std::fs::create_dir_all(&hooks)?;
     std::fs::copy(root().join(".pre-commit-hooks.yaml"), hooks.join(".pre-commit-hooks.yaml"))?;
@@ -130,7 +121,7 @@ fn hook() -> anyhow::Result<()> {
         git(&work, &["add", "."])?;
         let mut command = Command::new(tools::find("pre-commit", "").map_err(anyhow::Error::msg)?);
         command.args(["try-repo", "--all-files"]).arg(&hooks).arg("pratique-check");
-        command.current_dir(&work).env("PATH", place.path()).env("PRE_COMMIT_HOME", place.0.join("cache"));
+        command.current_dir(&work).env("PATH", path(&place)).env("PRE_COMMIT_HOME", place.0.join("cache"));
         Ok(command.output()?)
     };
     let output = run(GOOD)?;

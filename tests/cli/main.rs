@@ -1,5 +1,7 @@
 //! Does the command line keep its contract: what it prints, where, and with which exit code?
 
+mod config;
+mod described;
 mod render;
 mod reports;
 
@@ -7,6 +9,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, Output, Stdio};
 
+use conformance::folder::Folder;
 use conformance::process::{self, pratique};
 use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
@@ -25,19 +28,19 @@ fn main() -> ExitCode {
             trial("json_is_the_contract", json_is_the_contract),
             trial("exit_codes", exit_codes),
             trial("every_finding_has_its_place", every_finding_has_its_place),
-            trial("settings_that_are_wrong_are_named", settings_that_are_wrong_are_named),
-            trial("a_config_file_chooses_policies", a_config_file_chooses_policies),
+            trial("settings_that_are_wrong_are_named", config::settings_that_are_wrong_are_named),
+            trial("a_config_file_chooses_policies", config::a_config_file_chooses_policies),
             trial(
                 "what_is_excepted_is_admitted_until_it_expires",
-                what_is_excepted_is_admitted_until_it_expires,
+                config::what_is_excepted_is_admitted_until_it_expires,
             ),
-            trial("an_exception_that_nothing_needs_fails", an_exception_that_nothing_needs_fails),
+            trial("an_exception_that_nothing_needs_fails", config::an_exception_that_nothing_needs_fails),
             trial("standard_input_is_read", standard_input_is_read),
             trial("hostile_files_are_refused_with_their_place", hostile_files_are_refused_with_their_place),
             trial("colour_is_for_terminals_that_want_it", colour_is_for_terminals_that_want_it),
             trial("kustomizations_are_built_or_refused", kustomizations_are_built_or_refused),
             trial("cases_of_users_are_run_and_blessed", cases_of_users_are_run_and_blessed),
-            trial("policies_are_described", policies_are_described),
+            trial("policies_are_described", described::policies_are_described),
             trial("render_writes_what_admission_makes", render::render_writes_what_admission_makes),
             trial(
                 "render_takes_manifests_as_they_are_written",
@@ -50,8 +53,8 @@ fn main() -> ExitCode {
             ),
             trial("check_says_what_is_missing_beside_an_exporter", render::check_says_what_is_missing_beside),
             trial("check_judges_pods_as_they_will_be", render::check_judges_pods_as_they_will_be),
-            trial("policies_and_controls_are_explained", policies_and_controls_are_explained),
-            trial("shells_and_manuals_know_every_command", shells_and_manuals_know_every_command),
+            trial("policies_and_controls_are_explained", described::policies_and_controls_are_explained),
+            trial("shells_and_manuals_know_every_command", described::shells_and_manuals_know_every_command),
             trial("every_form_is_as_it_was", reports::every_form_is_as_it_was),
             trial("people_read_80_columns", reports::people_read_80_columns),
             trial("all_forms_say_the_same", reports::all_forms_say_the_same),
@@ -63,30 +66,6 @@ fn main() -> ExitCode {
             trial("a_large_file_is_reported_in_order", a_large_file_is_reported_in_order),
         ]
     })
-}
-
-/// A folder of the test's own, gone when it ends.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder can be made");
-        Folder(path)
-    }
-
-    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder can be made");
-        std::fs::write(&path, text).expect("a file can be written");
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
 }
 
 const PRIVILEGED: &str = "apiVersion: v1
@@ -214,135 +193,6 @@ fn every_finding_has_its_place() -> Result<(), Failed> {
     }
     assert!(out.contains("deny Pod shop/web"), "{out}");
     assert!(out.ends_with("2 objects, 2 judged: 2 denied, 0 warned, 0 patched\n"), "{out}");
-    Ok(())
-}
-
-fn settings_that_are_wrong_are_named() -> Result<(), Failed> {
-    for (set, reason) in [
-        (r#"pod-security-standards={"levle":"baseline"}"#, "unknown field `levle`, expected one of `level`"),
-        (r#"pod-security-standards={"level":"strict"}"#, "unknown variant `strict`"),
-        (r#"pod-security-standards={"level":7}"#, "must be"),
-        (r#"pod-security-standards={"version":"1.29"}"#, "must be `latest` or like `v1.29`, is `1.29`"),
-        ("pod-security-standards={", "EOF"),
-        ("pod-security-standards=[]", "must be an object, is a list"),
-        ("pod-security-standards", "must be NAME={json}"),
-        (
-            "nope={}",
-            "there is no policy `nope`; there are: exporter-sidecar, network-policy-required, pod-security-standards",
-        ),
-    ] {
-        let output = run(&["check", "--set", set, "manifests"]);
-        expect(&output, 2)?;
-        let err = text(&output.stderr);
-        assert!(err.contains(reason), "{set}: {err}");
-    }
-    Ok(())
-}
-
-fn a_config_file_chooses_policies() -> Result<(), Failed> {
-    let folder = Folder::new("config");
-    let bad = folder.file("bad.yaml", PRIVILEGED);
-    let bad = bad.to_str().ok_or("a path is UTF-8")?;
-    let with = |config: &str| {
-        let config = folder.file("policies.yaml", config);
-        run(&["check", "--config", config.to_str().expect("a path is UTF-8"), bad])
-    };
-    expect(&with("policies:\n- name: pod-security-standards\n  settings: { level: privileged }\n"), 0)?;
-    expect(&with("policies:\n- name: pod-security-standards\n"), 1)?;
-    for (config, reason) in [
-        ("policies:\n- name: nope\n", "there is no policy `nope`"),
-        (
-            "policies:\n- name: pod-security-standards\n  setings: {}\n",
-            "policies.yaml: 3:3: setings: unknown field `setings`",
-        ),
-        ("policies:\n- name: pod-security-standards\n- name: pod-security-standards\n", "listed twice"),
-        ("polices: []\n", "policies.yaml: 1:1: unknown field `polices`"),
-        ("policies: []\n", "no policy is listed"),
-        ("policies: []\npolicies: []\n", "2:"),
-        ("", "must be one YAML document"),
-        (
-            "policies:\n- name: pod-security-standards\n  settings: { levle: x }\n",
-            "3:3: settings of pod-security-standards: unknown field `levle`",
-        ),
-    ] {
-        let output = with(config);
-        expect(&output, 2)?;
-        let err = text(&output.stderr);
-        assert!(err.contains(reason), "{config}: {err}");
-    }
-    Ok(())
-}
-
-/// A configuration that excepts what is wrong with [`PRIVILEGED`] at baseline.
-const EXCEPTING: &str = "policies:
-- name: pod-security-standards
-  settings: {level: baseline}
-exceptions:
-- policy: pod-security-standards
-  control: privileged
-  namespace: shop
-  workload: Pod/web
-  container: web
-  reason: It must.
-  owner: shop
-  expires: 9999-12-31
-";
-
-/// `policies.yaml` in the directory that is judged is what it is judged by; it is no manifest itself.
-fn what_is_excepted_is_admitted_until_it_expires() -> Result<(), Failed> {
-    let folder = Folder::new("excepted");
-    folder.file("pod.yaml", PRIVILEGED);
-    folder.file("policies.yaml", EXCEPTING);
-    let path = folder.0.to_str().ok_or("a path is UTF-8")?;
-    let output = run(&["check", path]);
-    expect(&output, 0)?;
-    assert!(text(&output.stderr).contains("policies.yaml has them"), "what governs is said");
-    let all = "1 object, 1 judged: 0 denied, 0 warned, 0 patched, 1 finding excepted\n";
-    assert_eq!(text(&output.stdout), all);
-    let output = run(&["check", "--output", "json", path]);
-    expect(&output, 0)?;
-    let report: Value = serde_json::from_slice(&output.stdout)?;
-    let row = &report["verdicts"][0];
-    assert_eq!((&row["outcome"], &row["denials"]), (&json!("allow"), &json!([])));
-    assert_eq!(
-        row["excepted"],
-        json!([{"field": "spec.containers[0].securityContext.privileged", "message": "must not be true",
-                "control": "privileged", "line": 11, "column": 7,
-                "reason": "It must.", "owner": "shop", "expires": "9999-12-31"}])
-    );
-    // The webhook has the same exceptions.
-    expect(&run(&["demo", path]), 0)?;
-    folder.file("policies.yaml", EXCEPTING.replace("9999-12-31", "2026-01-01"));
-    for command in ["check", "demo"] {
-        let output = run(&[command, path]);
-        expect(&output, 1)?;
-        let said = text(&output.stdout);
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains("must not be true; its exception expired on 2026-01-01: ask shop"), "{said}");
-    }
-    // A Kubernetes object of that name is judged as any other.
-    folder.file("policies.yaml", PRIVILEGED);
-    assert!(text(&run(&["check", path]).stdout).contains("2 objects, 2 judged: 2 denied"));
-    Ok(())
-}
-
-fn an_exception_that_nothing_needs_fails() -> Result<(), Failed> {
-    let folder = Folder::new("unused");
-    let pod = folder.file("pod.yaml", PRIVILEGED.replace("privileged: true", "privileged: false"));
-    let config = folder.file("policies.yaml", EXCEPTING);
-    let [path, pod, config] = [&folder.0, &pod, &config].map(|p| p.to_str().expect("a path is UTF-8"));
-    for arguments in [&["check", path][..], &["check", "--config", config, pod]] {
-        let output = run(arguments);
-        expect(&output, 1)?;
-        let said = text(&output.stderr);
-        let wanted = "policies.yaml:5:3: nothing needs this exception of pod-security-standards (privileged) for shop Pod/web";
-        assert!(said.contains(wanted), "{said}");
-    }
-    // In a part of the whole it may be for the other part.
-    let elsewhere = PRIVILEGED.replace("namespace: shop", "namespace: other").replace("true", "false");
-    let other = folder.file("other.yaml", elsewhere);
-    let other = other.to_str().ok_or("a path is UTF-8")?;
-    expect(&run(&["check", "--config", config, other]), 0)?;
     Ok(())
 }
 
@@ -487,81 +337,6 @@ fn cases_of_users_are_run_and_blessed() -> Result<(), Failed> {
     assert!(text(&output.stdout).contains("the file's name says allow, the verdict is deny"), "{output:?}");
     expect(&run(&["test", "policies"]), 0)?;
     Ok(())
-}
-
-fn policies_are_described() -> Result<(), Failed> {
-    let output = run(&["policies"]);
-    expect(&output, 0)?;
-    assert!(text(&output.stdout).contains("pod-security-standards"));
-    let output = run(&["policies", "pod-security-standards"]);
-    assert!(text(&output.stdout).contains("exemptControls (default [])"), "{}", text(&output.stdout));
-    let output = run(&["policies", "--output", "json"]);
-    let list: Value = serde_json::from_slice(&output.stdout)?;
-    let standards =
-        list.as_array().into_iter().flatten().find(|policy| policy["name"] == "pod-security-standards");
-    let standards = standards.ok_or("it is in the list")?;
-    assert_eq!(standards["settings"]["properties"]["level"]["default"], "restricted");
-    Ok(())
-}
-
-/// Every policy and every control: what it asks, an example that is denied, and where it comes from.
-fn policies_and_controls_are_explained() -> Result<(), Failed> {
-    for entry in policy_catalog::POLICIES {
-        let name = entry.about.name;
-        let output = run(&["explain", name]);
-        expect(&output, 0)?;
-        let said = text(&output.stdout);
-        for wanted in
-            [entry.about.summary, entry.about.remediation, entry.about.source, "\nWhy\n", "\nAdmitted: "]
-        {
-            assert!(said.contains(wanted), "{name}: {wanted}: not in {said}");
-        }
-        let example = if entry.about.mutates { "\nChanged: " } else { "\nDenied: " };
-        assert!(said.contains(example), "{name}: {said}");
-        for (control, summary) in policy_catalog::render::controls(entry) {
-            let output = run(&["explain", &format!("{name}/{control}")]);
-            expect(&output, 0)?;
-            let said = text(&output.stdout);
-            assert!(said.contains(&summary) && said.contains("\nDenied: "), "{name}/{control}: {said}");
-        }
-    }
-    let said = text(&run(&["explain", "pod-security-standards/hostNamespaces"]).stdout);
-    for wanted in
-        ["\nspec.hostNetwork: must not be true\n", "(deny-host-namespaces)\n", "        hostNetwork: true\n"]
-    {
-        assert!(said.contains(wanted), "{wanted}: not in {said}");
-    }
-    for (wrong, reason) in [
-        ("nope", "nope"),
-        ("pod-security-standards/nope", "has no control `nope`; it has appArmorProfile, "),
-        ("prometheus-labels/x", "prometheus-labels has no controls"),
-    ] {
-        let output = run(&["explain", wrong]);
-        expect(&output, 2)?;
-        assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
-    }
-    Ok(())
-}
-
-/// Completion scripts that their shell can read, and a page for each command that `man` could show.
-fn shells_and_manuals_know_every_command() -> Result<(), Failed> {
-    const COMMANDS: [&str; 7] = ["check", "render", "connectivity", "test", "policies", "serve", "demo"];
-    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let output = run(&["completions", shell]);
-        expect(&output, 0)?;
-        let script = text(&output.stdout);
-        assert!(COMMANDS.iter().all(|command| script.contains(command)), "{shell}: {script}");
-    }
-    let folder = Folder::new("man");
-    let script = folder.file("pratique.bash", run(&["completions", "bash"]).stdout);
-    let read = std::process::Command::new("bash").arg("-n").arg(script).output()?;
-    assert!(read.status.success(), "{}", text(&read.stderr));
-    expect(&run(&["man", folder.0.to_str().ok_or("UTF-8")?]), 0)?;
-    for command in COMMANDS {
-        let page = std::fs::read_to_string(folder.0.join(format!("pratique-{command}.1")))?;
-        assert!(page.starts_with(".ie") && page.contains(".SH OPTIONS"), "{command}: {page}");
-    }
-    expect(&run(&["man", "/dev/null/nowhere"]), 2)
 }
 
 fn the_demo_does_its_job() -> Result<(), Failed> {

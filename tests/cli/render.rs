@@ -1,9 +1,10 @@
 //! `render`, and `check` where pods are judged as they will be.
 
+use conformance::folder::Folder;
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 
-use crate::{Folder, expect, run, text};
+use crate::{expect, run, text};
 
 /// A database, with a comment in every place that is easily lost.
 const DATABASE: &str = "# a database

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use conformance::folder::Folder;
 use conformance::measure::{mib, wait_and_peak};
 use conformance::process::pratique;
 use conformance::{root, tools};
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use crate::{Folder, expect, run, text};
+use crate::{expect, run, text};
 
 /// The forms, and what their golden files end with.
 const FORMS: [(&str, &str); 5] =

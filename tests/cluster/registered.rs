@@ -1,14 +1,17 @@
 //! The webhook in a process of its own, registered by what `pratique policies --webhook-configuration` prints, with the policies
 //! of the manifests.
 
+mod others;
+mod rights;
+
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use conformance::plane::{Api, Plane};
 use conformance::process::pratique;
-use conformance::registration::{ASKED, rendered};
+use conformance::registration::rendered;
 use conformance::root;
-use conformance::serving::{Serving, ca_bundle, until};
+use conformance::serving::{Serving, until};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use webhook_server::input::Place;
@@ -22,10 +25,12 @@ pub(crate) const TRIALS: &[(&str, Run)] = &[
     ("registered::exceptions_hold_until_they_expire", |given| Box::pin(exceptions(given))),
     ("registered::namespaces_opt_in", |given| Box::pin(opt_in(given))),
     ("registered::resizes_are_judged", |given| Box::pin(resize(given))),
-    ("registered::it_is_asked_again_when_others_change_a_pod", |given| Box::pin(reinvocation(given))),
+    ("registered::it_is_asked_again_when_others_change_a_pod", |given| Box::pin(others::reinvocation(given))),
     ("registered::nothing_keeps_anything_from_being_deleted", |given| Box::pin(deletion(given))),
     ("registered::exempt_namespaces_are_left_alone", |given| Box::pin(exempt(given))),
-    ("registered::its_rights_are_enough_to_manage_its_certificate", |given| Box::pin(self_managed(given))),
+    ("registered::its_rights_are_enough_to_manage_its_certificate", |given| {
+        Box::pin(rights::self_managed(given))
+    }),
 ];
 
 /// The label by which a namespace asks for NetworkPolicies to be required: all of the manifests have it.
@@ -48,67 +53,6 @@ fn policies() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Makes the service account that is rendered, with what it may; a kubeconfig with which it, and nobody else, is believed.
-async fn account(api: &Api, namespace: &str, rendered: &[Value]) -> anyhow::Result<PathBuf> {
-    let is_asked_for =
-        |object: &&Value| !object["kind"].as_str().unwrap_or_default().ends_with("Configuration");
-    for object in rendered.iter().filter(is_asked_for) {
-        let path = path(object)?;
-        api.apply(&path, object, false).await?.well().context(path)?;
-    }
-    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-        "spec": {"expirationSeconds": 3600}});
-    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/webhook/token");
-    let given = api.post(&path, &asked).await?.well()?;
-    let token = given["status"]["token"].as_str().context("a token")?;
-    api.kubeconfig_of(token, &format!("{namespace}.kubeconfig"))
-}
-
-/// With no more than the rights that are rendered for it, the command makes its certificate, has the API server trust it, and is
-/// asked.
-async fn self_managed(given: Given) -> anyhow::Result<()> {
-    let (api, own) = (&given.stage.api, "own");
-    namespace(api, own, json!({ASKED: own})).await?;
-    let listen = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
-    let folder = std::env::temp_dir().join(format!("pratique-{}-{own}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let config = folder.join("policies.yaml");
-    std::fs::write(&config, "policies:\n- name: pod-security-standards\n")?;
-    let config = config.display().to_string();
-    let url = format!("https://{listen}");
-    let mut rendered = rendered(
-        pratique(),
-        &["--config", &config, "--service", "own/webhook", "--url", &url, "--self-managed"],
-    )?;
-    let kubeconfig = account(api, own, &rendered).await?;
-    for object in rendered.iter_mut().filter(|object| object["kind"] == "ValidatingWebhookConfiguration") {
-        // Under the name that its rights are for, but asked about no other namespace.
-        object["webhooks"][0]["namespaceSelector"] = json!({"matchLabels": {ASKED: own}});
-        api.apply(&path(object)?, object, false).await?.well()?;
-    }
-    let mut serve = pratique();
-    serve.args(["serve", "--config", &config, "--listen", &listen, "--drain", "0"]);
-    serve.args(["--tls-service", "own/webhook", "--tls-name", "127.0.0.1", "--kubeconfig"]).arg(kubeconfig);
-    let _webhook = Serving::run(serve, folder, webhook_server::tls::trusting(&[])?)?;
-    let privileged = pod("x", json!({"hostNetwork": true}));
-    until("it is asked, and believed", || async {
-        Ok(create(api, own, "pods?dryRun=All", &privileged).await?.status == 403)
-    })
-    .await?;
-    create(api, own, "pods?dryRun=All", &privileged).await?.refused()?;
-    create(api, own, "pods?dryRun=All", &pod("web", restricted())).await?.well()?;
-    for (verb, name, allowed) in
-        [("get", "webhook-tls", true), ("get", "other", false), ("delete", "webhook-tls", false)]
-    {
-        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
-            "user": format!("system:serviceaccount:{own}:webhook"),
-            "resourceAttributes": {"namespace": own, "resource": "secrets", "verb": verb, "name": name}}});
-        let answer = api.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?.well()?;
-        ensure!(answer["status"]["allowed"] == allowed, "{verb} {name}: {answer}");
-    }
-    Ok(())
-}
-
 /// An API server that asks the webhook about everything.
 async fn registered(given: &Given) -> anyhow::Result<&'static Api> {
     static API: OnceCell<Api> = OnceCell::const_new();
@@ -122,7 +66,8 @@ async fn registered(given: &Given) -> anyhow::Result<&'static Api> {
         let text = |path: &PathBuf| path.display().to_string();
         let (config, certificate) = (text(&config), text(&folder.join("tls.crt")));
         namespace(&api, "pratique", json!({})).await?;
-        let kubeconfig = account(&api, "pratique", &rendered(pratique(), &["--config", &config])?).await?;
+        let kubeconfig =
+            rights::account(&api, "pratique", &rendered(pratique(), &["--config", &config])?).await?;
         let kubeconfig = text(&kubeconfig);
         let arguments = ["--config", &config, "--kubeconfig", &kubeconfig, "--drain", "0"];
         let webhook = Serving::start_in(folder, "127.0.0.1:0", &arguments)?;
@@ -329,71 +274,6 @@ async fn resize(given: Given) -> anyhow::Result<()> {
     .await?;
     api.delete(&format!("{configurations}/deaf")).await?.well()?;
     Ok(())
-}
-
-/// Another webhook comes after ours and asks for an exporter: ours is asked again, and adds it once.
-async fn reinvocation(given: Given) -> anyhow::Result<()> {
-    let api = registered(&given).await?;
-    known(api, "reinvoked", json!({})).await?;
-    let other = other_webhook().await?;
-    let configuration = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "zz-other"}, "webhooks": [{"name": "other.example.com", "admissionReviewVersions": ["v1"],
-            "clientConfig": other, "failurePolicy": "Fail", "sideEffects": "None", "reinvocationPolicy": "IfNeeded",
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "reinvoked"}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}]});
-    api.post("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", &configuration)
-        .await?
-        .well()?;
-    let mut spec = restricted();
-    spec["containers"][0]["image"] = json!("mysql:8.4");
-    let database = pod("db", spec);
-    until("the other is asked", || async {
-        let made = create(api, "reinvoked", "pods?dryRun=All", &database).await?.well()?;
-        Ok(made["metadata"]["annotations"]["pratique.dev/inject-exporter"] == "auto")
-    })
-    .await?;
-    let made = create(api, "reinvoked", "pods", &database).await?.well()?;
-    let names: Vec<&str> = made["spec"]["initContainers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|container| container["name"].as_str())
-        .collect();
-    ensure!(names == ["mysqld-exporter"], "{names:?}: {}", made["metadata"]);
-    Ok(())
-}
-
-/// A webhook that annotates what it is asked about: how it is called.
-async fn other_webhook() -> anyhow::Result<Value> {
-    use axum::body::Bytes;
-    use axum::{Router, routing::post};
-    use base64::Engine as _;
-    use webhook_server::serve::Server;
-    use webhook_server::tls::Identity;
-    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    let answer = move |body: Bytes| async move {
-        let review: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let annotations =
-            json!({"pratique.dev/inject-exporter": "auto", "pratique.dev/exporter-secret": "db/password"});
-        let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
-        if review["request"]["object"]["metadata"]["annotations"].is_null() {
-            let patch = json!([{"op": "add", "path": "/metadata/annotations", "value": annotations}]);
-            response["patchType"] = json!("JSONPatch");
-            response["patch"] = json!(base64(patch.to_string().as_bytes()));
-        }
-        let answer =
-            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
-        ([("content-type", "application/json")], answer.to_string())
-    };
-    let identity = Identity::for_loopback([127, 0, 0, 1].into())?;
-    let certificate = identity.chain.first().context("it has one")?.clone();
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    let router = Router::new().route("/mutate", post(answer));
-    let server = Server::start(listener, identity.server()?, router)?;
-    let url = format!("https://{}/mutate", server.address);
-    // It is served until the process ends.
-    std::mem::forget(server);
-    Ok(json!({"url": url, "caBundle": ca_bundle(&certificate)}))
 }
 
 /// What was let in goes, by itself, with its owner and with its namespace.

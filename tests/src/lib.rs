@@ -1,6 +1,7 @@
 //! What the tests share: the hosts that a case runs in, and what a test needs that may not be here.
 
 pub mod cases;
+pub mod folder;
 pub mod hosts;
 pub mod measure;
 pub mod plane;
