@@ -67,6 +67,14 @@ image *DESTINATION:
 map ENVIRONMENT="production":
     cargo run --release --quiet -- connectivity manifests/clusters/{{ENVIRONMENT}} --output html > map.html
 
+# the playground, a page on which manifests are judged as they are typed, as a folder for a static host (needs npm)
+site DIR="target/site":
+    cargo run --quiet -p conformance --example site -- {{DIR}}
+
+# the playground on loopback
+playground *ARGS: site
+    PRATIQUE_SITE=target/site cargo run --release --quiet -- playground {{ARGS}}
+
 # the webhook on loopback
 serve *ARGS:
     cargo run --release --quiet -- serve {{ARGS}}

@@ -20,6 +20,8 @@ fi
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct 2>/dev/null || echo 0)"
 version="$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)"
 export "CC_${target//-/_}=musl-gcc"
+# The playground is for who sits at a machine, not for a cluster.
+unset PRATIQUE_SITE
 cargo build --release --locked --quiet --package webhook-server --bin pratique --target "$target"
 binary="${CARGO_TARGET_DIR:-target}/$target/release/pratique"
 

@@ -5,14 +5,12 @@
 mod pods;
 mod stage;
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use conformance::{ignored, tools};
+use conformance::{ignored, namespace, tools};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-
-const INSIDE: &str = "--inside";
 
 /// What is started, and how to get it.
 const NEEDED: &[(&str, &str)] = &[
@@ -31,7 +29,7 @@ const NEEDED: &[(&str, &str)] = &[
 ];
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(INSIDE) {
+    if std::env::args().nth(1).as_deref() == Some(namespace::INSIDE) {
         return match stage::play() {
             Ok(seen) => {
                 println!("{seen}");
@@ -45,7 +43,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let missing = NEEDED.iter().find_map(|(name, how)| tools::find(name, how).err());
-    let trials = match missing.map_or_else(namespace, Err) {
+    let trials = match missing.map_or_else(namespace::arguments, Err) {
         Err(reason) => vec![ignored("exporters", &reason)],
         Ok(_) => trials(),
     };
@@ -72,30 +70,10 @@ fn trials() -> Vec<Trial> {
     ]
 }
 
-/// The arguments of `unshare` by which this user gets a network of its own.
-fn namespace() -> Result<&'static [&'static str], String> {
-    const WITH_USER: &[&str] = &["-Urn", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    const AS_ROOT: &[&str] = &["-n", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let works = |arguments: &&&[&str]| {
-        let unshare = Command::new("unshare").args(**arguments).arg("true").output();
-        unshare.is_ok_and(|output| output.status.success())
-    };
-    let found = [AS_ROOT, WITH_USER].iter().find(works).copied();
-    found.ok_or_else(|| "no network namespace can be made here: allow unshare".to_owned())
-}
-
 /// What was seen inside, by name: played once for all trials.
 fn seen() -> Result<&'static Value, Failed> {
     static SEEN: OnceLock<Result<Value, String>> = OnceLock::new();
-    SEEN.get_or_init(|| inside().map_err(|error| format!("{error:#}"))).as_ref().map_err(Failed::from)
-}
-
-fn inside() -> anyhow::Result<Value> {
-    let arguments = namespace().map_err(anyhow::Error::msg)?;
-    let own = std::env::current_exe()?;
-    let output =
-        Command::new("unshare").args(arguments).arg(own).arg(INSIDE).stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "{said}");
-    Ok(serde_json::from_slice(&output.stdout)?)
+    SEEN.get_or_init(|| namespace::run(&[]).map_err(|error| format!("{error:#}")))
+        .as_ref()
+        .map_err(Failed::from)
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wapc::WapcHost;
 use wasmtime_provider::{WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
-use conformance::root;
+use conformance::{root, targets};
 
 const TARGET: &str = "wasm32-wasip1";
 
@@ -41,21 +41,7 @@ pub fn module(policy: &str) -> anyhow::Result<Vec<u8>> {
 /// It is missing and cannot be added; the reason and the command to run.
 pub fn available() -> Result<(), String> {
     static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
-    AVAILABLE.get_or_init(add_target).clone()
-}
-
-fn add_target() -> Result<(), String> {
-    let how = format!("run `rustup target add {TARGET}`");
-    let rustup = |arguments: &[&str]| Command::new("rustup").current_dir(root()).args(arguments).output();
-    let installed =
-        rustup(&["target", "list", "--installed"]).map_err(|error| format!("rustup: {error}; {how}"))?;
-    if String::from_utf8_lossy(&installed.stdout).lines().any(|line| line == TARGET) {
-        return Ok(());
-    }
-    println!("adding the Rust target {TARGET}: rustup target add {TARGET}");
-    let added = rustup(&["target", "add", TARGET]).map_err(|error| format!("rustup: {error}; {how}"))?;
-    let said = String::from_utf8_lossy(&added.stderr).trim().replace('\n', " ");
-    if added.status.success() { Ok(()) } else { Err(format!("{said}; {how}")) }
+    AVAILABLE.get_or_init(|| targets::add(TARGET)).clone()
 }
 
 impl Guest {

@@ -1,14 +1,17 @@
 //! What the tests share: the hosts that a case runs in, and what a test needs that may not be here.
 
+pub mod browser;
 pub mod cases;
 pub mod folder;
 pub mod hosts;
 pub mod measure;
+pub mod namespace;
 pub mod plane;
 pub mod process;
 pub mod registration;
 pub mod servers;
 pub mod serving;
+pub mod targets;
 pub mod tools;
 
 use std::path::PathBuf;

@@ -5,7 +5,8 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
-const AS_PRATIQUE: &str = "--as-pratique";
+/// What a test is called with to be the command.
+pub const AS_PRATIQUE: &str = "--as-pratique";
 
 /// The `main` of a test that runs the command: its trials, or the command if it is asked for that.
 pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {

@@ -4,6 +4,7 @@ mod checked;
 mod report;
 mod serve;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -55,6 +56,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
     Demo(DemoArgs),
+    /// Serve a page on loopback on which manifests are judged as they are typed; nothing leaves it.
+    Playground(PlaygroundArgs),
     /// Print a completion script: `pratique completions bash > /etc/bash_completion.d/pratique`.
     Completions {
         /// The shell
@@ -259,6 +262,14 @@ pub struct RegistrationArgs {
     /// again
     #[arg(long = "exempt", value_name = "NS", value_parser = checked::name)]
     pub exempt: Vec<String>,
+}
+
+/// Arguments of `playground`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlaygroundArgs {
+    /// The address to listen on, of loopback; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8088", value_parser = checked::loopback)]
+    pub listen: SocketAddr,
 }
 
 /// Arguments of `demo`.

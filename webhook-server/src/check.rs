@@ -1,12 +1,12 @@
 //! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
 
-mod beside;
 mod order;
 mod progress;
 mod verdicts;
 
 use policy_core::yaml::{Document, Places, Position, documents};
 use policy_core::{Arena, FieldPath, Objects, Read};
+use policy_manifests::{Written, beside, each};
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -15,8 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::args::{CheckArgs, End};
 use crate::config::Config;
 use crate::input::{self, Kustomizations, Place, Source};
-use crate::objects;
-use crate::report::{Printer, Report, Take, Written};
+use crate::report::{Printer, Report, Take};
 use order::Order;
 use progress::Progress;
 
@@ -77,13 +76,11 @@ pub(crate) fn cluster<'a>(
     arena: &'a Arena,
 ) -> Objects<'a> {
     let mut kept = Vec::new();
-    let written =
-        sources.iter().flat_map(|source| documents(&source.text).into_iter().map(move |d| (source, d)));
-    for (source, document) in written {
+    for document in sources.iter().flat_map(|source| documents(&source.text)) {
         if !could_be(document.text, reads) {
             continue;
         }
-        objects::each(source, &document, "default", arena, |object| {
+        each(&document, "default", arena, |object| {
             let Ok((request, _)) = object else { return };
             let wanted = |read: &Read| read.group == request.kind.group && read.kind == request.kind.name;
             if let (true, Ok(Some(value))) = (reads.iter().any(wanted), request.object.value()) {
@@ -196,9 +193,9 @@ fn judge_document<'a>(
     arena: &'a Arena,
     report: &mut Report,
 ) {
-    objects::each(at.source, at.document, namespace, arena, |object| match object {
+    each(at.document, namespace, arena, |object| match object {
         Ok((request, prefix)) => verdicts::add(at, config, cluster, &request, prefix, report),
-        Err(unreadable) => report.errors.push(unreadable.line),
+        Err(unreadable) => report.errors.push(format!("{}:{unreadable}", at.source.name)),
     });
 }
 

@@ -5,14 +5,11 @@ mod explain;
 mod forms;
 mod intended;
 mod page;
-mod picture;
 mod read;
-mod svg;
 
-use std::collections::BTreeSet;
 use std::io::Write;
 
-use policy_connectivity::{End as Edge, Flow, Map, Name, Opening, Range};
+use policy_connectivity::{Map, drawn, svg};
 use policy_core::Arena;
 use policy_core::path::printable;
 
@@ -60,36 +57,10 @@ fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<End> {
         MapForm::Json => forms::json(&map, &flows, &notes, out),
         MapForm::Dot => forms::dot(&map, &drawn(&map, flows), out),
         MapForm::Mermaid => forms::mermaid(&map, &drawn(&map, flows), out),
-        MapForm::Svg => {
-            let picture = picture::Picture::of(&map, &drawn(&map, flows));
-            write!(out, "{}", svg::draw(&picture)).map_err(Into::into)
-        }
+        MapForm::Svg => write!(out, "{}", svg(&map, &drawn(&map, flows))).map_err(Into::into),
         MapForm::Html => page::write(&map, &drawn(&map, flows), &notes, out),
     }?;
     Ok(end)
-}
-
-/// What is drawn: the flows, what Services open to the outside, as flows from these, and the ports of Gateways.
-fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
-    let mut openings: Vec<Flow<'a>> = Vec::new();
-    for opening in map.openings() {
-        let name = Name { namespace: opening.namespace, name: opening.service, kind: opening.kind };
-        let (from, to) = (Edge::Workload(name), Edge::Workload(opening.to));
-        match openings.iter_mut().find(|flow| (flow.from, flow.to) == (from, to)) {
-            Some(flow) => flow.ports.unite(&opening.ports),
-            None => openings.push(Flow { from, to, ports: opening.ports, unknown: false }),
-        }
-    }
-    flows.extend(openings);
-    // Anybody may come to a Gateway that is given, as far as anybody knows.
-    let led: BTreeSet<Edge<'a>> = flows.iter().map(|flow| flow.from).collect();
-    for (name, ports) in
-        map.gateways().filter(|(name, ports)| !ports.is_empty() && led.contains(&Edge::Workload(*name)))
-    {
-        let (from, to) = (Edge::Outside(Range::V4), Edge::Workload(name));
-        flows.push(Flow { from, to, ports: ports.clone(), unknown: false });
-    }
-    flows
 }
 
 /// Says notes on standard error.
@@ -103,16 +74,7 @@ impl<'a> Known<'a> {
     /// What a map does not say in its flows.
     fn notes(&self, map: &Map<'_, 'a>) -> Vec<String> {
         let mut notes = self.notes.clone();
-        notes.extend(self.world.notes());
-        for (name, standing) in map.workloads() {
-            if standing.host_network {
-                notes.push(format!(
-                    "{name} is on the network of its node: what policies do to it is not known"
-                ));
-            }
-        }
-        notes.extend(map.blocked());
-        notes.extend(map.openings().iter().map(Opening::to_string));
+        notes.extend(map.notes());
         notes
     }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use policy_core::path::printable;
 use policy_core::yaml::documents;
 use policy_core::{Arena, Outcome, Request, workload};
+use policy_manifests::ObjectName;
 use serde_json::{Value, json};
 
 use crate::args::{DemoArgs, End};
@@ -16,8 +17,7 @@ use crate::client::{Client, apply_patch};
 use crate::cluster::Watched;
 use crate::config::Config;
 use crate::input::{self, Kustomizations};
-use crate::objects;
-use crate::report::{ObjectName, style};
+use crate::report::style;
 use crate::serve::Server;
 use crate::tls::{self, Identity};
 use crate::webhook::Webhook;
@@ -119,11 +119,12 @@ fn read(args: &DemoArgs) -> anyhow::Result<Vec<Traveller>> {
         for document in documents(&source.text) {
             let arena = Arena::new();
             let mut objects = Vec::new();
-            objects::each(&source, &document, "default", &arena, |object| {
+            policy_manifests::each(&document, "default", &arena, |object| {
                 objects.push(object.map(|(request, _)| request));
             });
             for request in objects {
-                let request = request.map_err(|unreadable| anyhow::Error::msg(unreadable.line))?;
+                let request =
+                    request.map_err(|unreadable| anyhow::anyhow!("{}:{unreadable}", source.name))?;
                 let name = ObjectName::of(&request).to_string();
                 let failed = |undecided| anyhow::anyhow!("{}:{}: {undecided}", source.name, document.start());
                 if let Some(pod) = workload::made_by(&request).map_err(failed)? {

@@ -2,9 +2,8 @@
 //!
 //! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked, where and
 //! how firmly, `exceptions` what is excepted of what they deny, and `judge` asks them; `input` reads manifests, `files` says when
-//! one has changed; `check`, `render`, `cases`, `policies`, `explain` and `demo` are one command each, with `report` for what they print; `manual` is made of
-//! the arguments;
-//! `connectivity` draws maps; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them and `telemetry`
+//! one has changed; `check`, `render`, `cases`, `policies`, `explain`, `demo` and `playground` are one command each, with `report`
+//! for what they print; `manual` is made of the arguments; `connectivity` says who can talk to whom; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them and `telemetry`
 //! logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart for `demo` and the tests.
 
 pub mod args;
@@ -23,7 +22,7 @@ pub mod input;
 pub mod judge;
 pub mod manual;
 pub mod metrics;
-pub mod objects;
+pub mod playground;
 pub mod policies;
 pub mod render;
 pub mod report;
@@ -60,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain { what } => explain::run(&what),
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Playground(args) => playground::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::pages(&folder),
     };

@@ -10,8 +10,12 @@ use serde_json::json;
 
 use crate::args::{End, Output, PoliciesArgs};
 use crate::config;
+use crate::report::{BOLD, wrapped};
 
 pub use register::{exempt, kubewarden, webhook_configuration};
+
+/// How wide the columns between a name and what the policy does are, with the spaces around them.
+const COLUMNS: usize = "  SEVERITY  CHANGES  ".len();
 
 /// Runs the command.
 ///
@@ -46,12 +50,24 @@ pub fn run(args: &PoliciesArgs) -> anyhow::Result<End> {
             }
         }
         (Output::Human, false) => {
-            for entry in entries {
-                writeln!(out, "{}\n    {}", entry.about.name, entry.about.summary)?;
-            }
+            table(&entries, &mut out)?;
         }
     }
     Ok(End::Well)
+}
+
+/// The policies, a row each: names as wide as the longest, and what they do in the columns that are left.
+fn table(entries: &[&Entry], out: &mut impl std::io::Write) -> std::io::Result<()> {
+    let width = entries.iter().map(|entry| entry.about.name.len()).max().unwrap_or_default();
+    let left = width + COLUMNS;
+    writeln!(out, "{BOLD}{:width$}  SEVERITY  CHANGES  WHAT IT DOES{BOLD:#}", "POLICY")?;
+    for entry in entries {
+        let about = entry.about;
+        let changes = if about.mutates { "yes" } else { "no" };
+        let summary = wrapped(about.summary, (left, left), 0);
+        writeln!(out, "{:width$}  {:8}  {changes:7}  {summary}", about.name, about.severity.as_str())?;
+    }
+    Ok(())
 }
 
 fn describe(entry: &Entry) -> serde_json::Value {

@@ -4,19 +4,17 @@ use std::cell::OnceCell;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context as _, bail};
-use policy_core::patch::{self, Operation};
 use policy_core::path::printable;
 use policy_core::yaml::{Document, Places, documents};
-use policy_core::{Arena, Field, FieldPath, Finding, Half, Objects, Request, Value, admit, workload};
+use policy_core::{Arena, FieldPath, Finding, Half, Objects, Request, Value, admit};
+use policy_manifests::ObjectName;
 use similar::TextDiff;
 
 use crate::args::{End, RenderArgs};
 use crate::check::{cluster, reads};
 use crate::config::Config;
 use crate::input::{self, Kustomizations, Source};
-use crate::objects::unlist;
-use crate::report::{GREEN, ObjectName, RED, YELLOW};
+use crate::report::{GREEN, RED, YELLOW};
 
 /// Runs the command. Where anything is wrong, nothing is printed: half of a set is worse than none.
 ///
@@ -107,72 +105,18 @@ impl Renderer<'_> {
             rendered.push_str(source.text.get(at..start).unwrap_or_default());
             at = start + document.text.len();
             let arena = Arena::new();
-            let text = match document.decode(&arena) {
-                Ok(None) => Ok(document.text.to_owned()),
-                Ok(Some(value)) => {
-                    let text = self.document(source, &document, value, &arena, said);
-                    text.map_err(|error| format!("{}: {error:#}", document.start()))
-                }
-                Err(error) => Err(format!("{}: {error}", error.position)),
-            };
+            let written = At { source, document: &document, places: OnceCell::new() };
+            let text =
+                policy_manifests::rendered(&document, self.namespace, &arena, |asked, object, prefix| {
+                    self.changed(asked, &written, &ObjectName::of(object), prefix, said)
+                });
             match text {
                 Ok(text) => rendered.push_str(&text),
-                Err(error) => said.unreadable.push(format!("{}:{error}", source.name)),
+                Err(unreadable) => said.unreadable.push(format!("{}:{unreadable}", source.name)),
             }
         }
         rendered.push_str(source.text.get(at..).unwrap_or_default());
         rendered
-    }
-
-    /// The text of a document with what admission adds to each of its objects, and to the pods that they make.
-    fn document<'a>(
-        &self,
-        source: &Source,
-        document: &Document<'_>,
-        value: Value<'a>,
-        arena: &'a Arena,
-        said: &mut Said,
-    ) -> anyhow::Result<String> {
-        let mut objects = Vec::new();
-        unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects)?;
-        let at = At { source, document, places: OnceCell::new() };
-        let mut operations = Vec::new();
-        for (object, prefix) in objects {
-            let request = Request::create(object, self.namespace).context("not a Kubernetes object")?;
-            let name = ObjectName::of(&request);
-            if let Some(patched) = self.changed(&request, &at, &name, &prefix, said) {
-                let original = request.object.value()?.copied().unwrap_or(Value::Null);
-                operations.extend(below(patch::between(original, patched), &prefix));
-            }
-            let template =
-                Field::missing(arena).at(workload::template_of(request.kind.name)).path().below(&prefix);
-            let Some(made) = workload::made_by(&request)? else { continue };
-            if let Some(patched) = self.changed(&made, &at, &name, &template, said)
-                && let Some((old, new)) = workload::template_making(&request, Field::root(patched, arena))?
-            {
-                operations.extend(below(patch::between(old, new), &template));
-            }
-        }
-        if operations.is_empty() {
-            return Ok(document.text.to_owned());
-        }
-        let text = document.edited(&operations);
-        let text =
-            text.map_err(|reason| anyhow::anyhow!("what admission adds cannot be written here: {reason}"))?;
-        let mut wanted = serde_json::to_value(value)?;
-        let patch: json_patch::Patch = serde_json::from_value(serde_json::to_value(&operations)?)?;
-        json_patch::patch(&mut wanted, &patch)?;
-        let arena = Arena::new();
-        let read = Document { text: &text, line: document.line }.decode(&arena);
-        let same =
-            matches!(read, Ok(Some(value)) if serde_json::to_value(value).is_ok_and(|value| value == wanted));
-        if !same {
-            bail!(
-                "what admission adds cannot be written here: an anchor, an alias, a merge key or an unusual style of YAML \
-                 is in the way; write the pod template out, in blocks"
-            )
-        }
-        Ok(text)
     }
 
     /// What the policies make of an object, if they change it; what they say beside is noted, at its place in the document.
@@ -213,14 +157,6 @@ impl At<'_> {
         let position = self.places.get_or_init(|| self.document.places()).of(path);
         format!("{}:{position}", self.source.name)
     }
-}
-
-/// The operations with paths that start at the document.
-fn below<'a>(operations: Vec<Operation<Value<'a>>>, prefix: &FieldPath) -> impl Iterator<Item = Operation> {
-    let prefix = prefix.pointer();
-    operations
-        .into_iter()
-        .map(move |operation| Operation { path: prefix.clone() + &operation.path, ..operation.owned() })
 }
 
 /// Prints what differs, as `diff -u` does; nothing if nothing does.

@@ -8,18 +8,16 @@ mod json;
 mod junit;
 mod printer;
 mod sarif;
-mod written;
 
+use policy_core::Outcome;
 use policy_core::patch::Operation;
 use policy_core::path::printable;
-use policy_core::request::api_version;
-use policy_core::{Outcome, Request};
+use policy_manifests::{ObjectName, Written};
 use serde::Serialize;
 
 use crate::exceptions::Exception;
-pub(crate) use human::{BOLD, GREEN, RED, YELLOW, style};
+pub(crate) use human::{BOLD, GREEN, RED, YELLOW, style, wrapped};
 pub use printer::Printer;
-pub use written::Written;
 
 /// What was found in some objects, in their order.
 #[derive(Debug, Default)]
@@ -142,17 +140,6 @@ pub struct SourcePosition {
     pub document: usize,
 }
 
-/// The name of an object.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "they are Kubernetes' own words")]
-pub struct ObjectName {
-    pub api_version: String,
-    pub kind: String,
-    pub namespace: String,
-    pub name: String,
-}
-
 /// A finding and where it stands.
 #[derive(Debug, Serialize)]
 pub struct Found {
@@ -238,27 +225,6 @@ impl ExceptedFinding {
     pub(crate) fn new(found: Found, exception: &Exception) -> Self {
         let Exception { reason, owner, expires, .. } = exception;
         ExceptedFinding { found, reason: reason.clone(), owner: owner.clone(), expires: expires.to_string() }
-    }
-}
-
-impl ObjectName {
-    /// The name of the request's object.
-    pub fn of(request: &Request<'_>) -> Self {
-        let kind = &request.kind;
-        ObjectName {
-            api_version: api_version(kind.group, kind.version),
-            kind: kind.name.to_owned(),
-            namespace: request.namespace.to_owned(),
-            name: request.display_name().unwrap_or_default().to_owned(),
-        }
-    }
-}
-
-/// `Deployment shop/web`, or `Namespace shop` for what lives in no namespace.
-impl std::fmt::Display for ObjectName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let slash = if self.namespace.is_empty() { "" } else { "/" };
-        write!(f, "{} {}{slash}{}", printable(&self.kind), printable(&self.namespace), printable(&self.name))
     }
 }
 

@@ -4,7 +4,7 @@
 mod cases;
 pub mod render;
 
-use policy_core::Entry;
+use policy_core::{About, Configure, Entry};
 
 pub use cases::cases;
 
@@ -15,6 +15,18 @@ pub const POLICIES: &[Entry] = &[
     Entry::of::<pod_security_standards::PodSecurityStandards>(),
     Entry::of::<prometheus_labels::PrometheusLabels>(),
 ];
+
+/// All policies without their schemas, for the browser: what is not named is not linked, and schemas are a third of a module.
+#[expect(clippy::indexing_slicing, reason = "when it is compiled: what is not there does not compile")]
+pub const CONFIGURES: [(&About, Configure); POLICIES.len()] = {
+    let mut configures = [(POLICIES[0].about, POLICIES[0].configure); POLICIES.len()];
+    let mut i = 0;
+    while i < POLICIES.len() {
+        configures[i] = (POLICIES[i].about, POLICIES[i].configure);
+        i += 1;
+    }
+    configures
+};
 
 /// The policy of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {

@@ -3,7 +3,8 @@
 //! ```text
 //! NetworkPolicy ──read──▶ policy ─┐
 //! Pod, Deployment … ─────▶ workload ─┴─▶ world ──▶ map ──▶ flows: who, to whom, on which ports
-//! Service, Gateway, route ──▶ entry ─┘             └────▶ why: the policies and rules that decide
+//! Service, Gateway, route ──▶ entry ─┘             ├────▶ why: the policies and rules that decide
+//!                                                  └────▶ drawing: boxes, and the picture
 //! ```
 //!
 //! Sources: kubernetes.io/docs/concepts/services-networking/network-policies, `pkg/apis/networking/validation` of
@@ -13,6 +14,7 @@
 mod address;
 mod compile;
 mod door;
+mod drawing;
 mod entry;
 mod flow;
 mod index;
@@ -26,6 +28,7 @@ mod world;
 
 pub use address::{Block, Range};
 pub use door::Opening;
+pub use drawing::{boxes, drawn, escaped, label, svg, title};
 pub use flow::{End, Flow};
 pub use map::{Map, Ranges, Standing};
 pub use policy::{Direction, NetworkPolicy, Side};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::address::{Block, Range, ranges};
 use crate::compile::{Alike, Allowed, Compiled, Compiler};
-use crate::door::entering;
+use crate::door::{Opening, entering};
 use crate::flow::{Flow, Found};
 use crate::policy::Direction;
 use crate::ports::Ports;
@@ -199,6 +199,17 @@ impl<'w, 'a> Map<'w, 'a> {
             standing.isolated_egress &= egress;
         }
         workloads
+    }
+
+    /// What the map does not say in its flows.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.world.notes();
+        for (name, _) in self.workloads().into_iter().filter(|(_, standing)| standing.host_network) {
+            notes.push(format!("{name} is on the network of its node: what policies do to it is not known"));
+        }
+        notes.extend(self.blocked());
+        notes.extend(self.openings().iter().map(Opening::to_string));
+        notes
     }
 }
 

@@ -92,12 +92,19 @@ impl<'a> Case<'a> {
     /// Its settings are not that policy's, or its request cannot be read.
     pub fn run(&self, entry: &Entry, arena: &'a Arena) -> Result<Verdicts<'a>, CaseError> {
         let policy = (entry.configure)(&self.settings)?;
+        Ok(self.ask(&[Configured { about: entry.about, policy }], arena)?)
+    }
+
+    /// What policies with settings of their own say of the case.
+    ///
+    /// # Errors
+    /// Its request cannot be read.
+    pub fn ask(&self, policies: &[Configured], arena: &'a Arena) -> Result<Verdicts<'a>, Undecided> {
         let request = Request::read(Field::root(self.request, arena))?;
-        let policies = [Configured { about: entry.about, policy }];
         Ok(match &self.cluster {
-            None => admit(&policies, &request, &NoCluster, Half::Mutate),
+            None => admit(policies, &request, &NoCluster, Half::Mutate),
             Some(objects) => {
-                admit(&policies, &request, &Objects::new(objects.clone(), "default"), Half::Mutate)
+                admit(policies, &request, &Objects::new(objects.clone(), "default"), Half::Mutate)
             }
         })
     }

@@ -41,7 +41,7 @@ pub use cluster::{Cluster, NoCluster, Objects};
 pub use field::{Field, Undecided};
 pub use image::ImageReference;
 pub use path::FieldPath;
-pub use policy::{About, Entry, Evaluate, Policy, Read, SettingsError, Severity};
+pub use policy::{About, Configure, Entry, Evaluate, Policy, Read, SettingsError, Severity};
 pub use request::{Operation, Request};
 pub use review::Review;
 pub use scope::Scope;

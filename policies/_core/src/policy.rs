@@ -173,13 +173,16 @@ pub fn configure_value<P: Policy>(settings: Value<'_>) -> Result<P, SettingsErro
     Ok(policy)
 }
 
+/// Makes a policy from its settings as JSON.
+pub type Configure = fn(&str) -> Result<Box<dyn Evaluate>, SettingsError>;
+
 /// A policy in the catalog, its type forgotten.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// What is said about it.
     pub about: &'static About,
     /// Makes the policy from its settings as JSON.
-    pub configure: fn(&str) -> Result<Box<dyn Evaluate>, SettingsError>,
+    pub configure: Configure,
     /// The JSON Schema of its settings; the schema's description is the policy's page.
     pub schema: fn() -> Schema,
 }

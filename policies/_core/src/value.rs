@@ -145,6 +145,24 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The same value with the members of all objects in the order of their keys.
+    #[must_use]
+    pub fn sorted(self, arena: &'a Arena) -> Value<'a> {
+        match self {
+            Value::Array(items) => {
+                let items: Vec<Value<'a>> = items.iter().map(|item| item.sorted(arena)).collect();
+                arena.list(&items)
+            }
+            Value::Object(members) => {
+                let mut members: Vec<Member<'a>> =
+                    members.iter().map(|(key, value)| (*key, value.sorted(arena))).collect();
+                members.sort_by_key(|(key, _)| *key);
+                arena.object(&members)
+            }
+            other => other,
+        }
+    }
+
     /// The member of that key; `None` where there is none or this is no object.
     pub fn get(&self, key: &str) -> Option<&'a Value<'a>> {
         match self {

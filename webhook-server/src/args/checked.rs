@@ -1,4 +1,6 @@
-//! Texts of the command line that end in manifests.
+//! Texts of the command line that are looked at before anything is done with them.
+
+use std::net::SocketAddr;
 
 /// The name of a namespace or a Service: a DNS label (RFC 1123).
 pub(super) fn name(text: &str) -> Result<String, String> {
@@ -56,6 +58,20 @@ pub(super) fn registry(text: &str) -> Result<String, String> {
     }
 }
 
+/// An address of loopback, with a port.
+pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse().map_err(|_| "must be ADDRESS:PORT, such as 127.0.0.1:8088".to_owned());
+    let is_loopback = |address: &SocketAddr| address.ip().is_loopback();
+    address.and_then(|address| match is_loopback(&address) {
+        true => Ok(address),
+        false => {
+            Err("must be an address of loopback: the page is for whoever sits at this machine; for others, \
+                      `just site` writes it for a server"
+                .to_owned())
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +115,13 @@ mod tests {
             assert!(registry(wrong).is_err(), "{wrong}");
         }
         assert_eq!(registry("registry://ghcr.io/x/"), Ok("ghcr.io/x".to_owned()));
+    }
+
+    #[test]
+    fn a_page_for_oneself_is_served_to_nobody_else() {
+        for wrong in ["0.0.0.0:80", "[::]:80", "192.0.2.1:80", "localhost", "127.0.0.1", ""] {
+            assert!(loopback(wrong).is_err(), "{wrong}");
+        }
+        assert!(loopback("127.0.0.1:0").is_ok() && loopback("[::1]:8088").is_ok());
     }
 }

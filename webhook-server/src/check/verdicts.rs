@@ -1,16 +1,14 @@
 //! The rows of a report: what the policies say of an object, and of the pods that it makes.
 
 use policy_core::yaml::Position;
-use policy_core::{
-    Cluster, Field, FieldPath, Finding, Half, Objects, Outcome, Request, Verdicts, patch, workload,
-};
+use policy_core::{Cluster, FieldPath, Finding, Half, Objects, Request, Verdicts, patch};
+use policy_manifests::{ObjectName, Pods, Unreadable, beside};
 
-use super::{At, beside};
+use super::At;
 use crate::config::Config;
 use crate::exceptions::Excepted;
 use crate::judge::Judgement;
-use crate::objects::unreadable;
-use crate::report::{self, ExceptedFinding, Found, ObjectName, Report, Row, SourcePosition};
+use crate::report::{self, ExceptedFinding, Found, Report, Row, SourcePosition};
 
 /// Judges an object, and the pods that its controller would make of it, and adds what is said to the report.
 pub(super) fn add(
@@ -28,30 +26,30 @@ pub(super) fn add(
         return;
     }
     let object = Judged { at, request, prefix, start, of: None };
-    let Judgement { verdicts, excepted, .. } = config.all().judge(request, cluster, Half::Mutate);
+    let Judgement { mut verdicts, excepted, .. } = config.all().judge(request, cluster, Half::Mutate);
     let excepted_too = excepted.iter().map(|excepted| &excepted.finding);
     let found = verdicts.rows.iter().flat_map(|row| row.verdict.denials.iter().chain(&row.verdict.warnings));
     let before: Vec<Finding> = found.chain(excepted_too).cloned().collect();
     let mut is_judged = !verdicts.rows.is_empty();
     let mut rows = Vec::new();
-    object.report(&verdicts, &excepted, &mut rows, report);
     // What does not change pods has judged them by their template already.
-    if config.mutates() {
-        match workload::made_by(request) {
-            Ok(Some(made)) => {
-                object.pods(config, cluster, &made, &before, &mut rows, report);
-                is_judged = true;
-            }
-            Ok(None) if request.kind.name == "Pod" => {
-                object.beside(&verdicts, cluster, request, &mut rows, report);
-            }
-            Ok(None) => {}
-            // Some policy has denied it for that; if none has, somebody should know.
-            Err(undecided) if !is_judged => {
-                report.errors.push(unreadable(at.source, at.document, &undecided, prefix))
-            }
-            Err(_) => {}
+    let pods = if config.mutates() { Pods::of(request) } else { Ok(None) };
+    if config.mutates() && request.kind.name == "Pod" {
+        object.beside(&mut verdicts, cluster, report);
+    }
+    object.report(&verdicts, &excepted, &mut rows, report);
+    match &pods {
+        Ok(Some(pods)) => {
+            object.pods(config, cluster, pods, &before, &mut rows, report);
+            is_judged = true;
         }
+        Ok(None) => {}
+        // Some policy has denied it for that; if none has, somebody should know.
+        Err(undecided) if !is_judged => {
+            let unreadable = Unreadable::of(at.document, undecided, prefix);
+            report.errors.push(format!("{}:{unreadable}", at.source.name));
+        }
+        Err(_) => {}
     }
     if !is_judged && has_pod_template(request) {
         let name = ObjectName::of(request);
@@ -80,67 +78,35 @@ struct Judged<'s> {
     /// Where in the document it stands, or the pods that it makes.
     prefix: &'s FieldPath,
     start: Position,
-    of: Option<Pods<'s>>,
+    of: Option<&'s Pods<'s>>,
 }
 
-/// The pods that an object makes, and where in it their fields stand.
-#[derive(Clone, Copy)]
-struct Pods<'s> {
-    request: &'s Request<'s>,
-    template: &'s FieldPath,
-}
-
-impl Judged<'_> {
+impl<'s> Judged<'s> {
     /// Judges the pods that the object makes. What is found in their template as it is written is said of the object already.
     fn pods(
         &self,
         config: &Config,
         cluster: &Objects<'_>,
-        made: &Request<'_>,
+        pods: &'s Pods<'s>,
         before: &[Finding],
         rows: &mut Vec<Row>,
         report: &mut Report,
     ) {
-        let template =
-            Field::missing(made.object.arena()).at(workload::template_of(self.request.kind.name)).path();
-        let mut verdicts = config.all().judge(made, cluster, Half::Mutate).verdicts;
-        verdicts.rows.retain_mut(|row| {
-            let is_new = |finding: &Finding| {
-                let field = finding.field.below(&template);
-                !before.iter().any(|said| said.field == field && is_same(&said.message, &finding.message))
-            };
-            row.verdict.denials.retain(is_new);
-            row.verdict.warnings.retain(is_new);
-            row.about.mutates || !row.verdict.denials.is_empty() || !row.verdict.warnings.is_empty()
+        let mut verdicts = config.all().judge(&pods.request, cluster, Half::Mutate).verdicts;
+        pods.strike_said(&mut verdicts, |finding| {
+            before.iter().any(|said| said.field == finding.field && is_same(&said.message, &finding.message))
         });
-        let pods = Judged { of: Some(Pods { request: made, template: &template }), ..*self };
-        pods.report(&verdicts, &[], rows, report);
-        pods.beside(&verdicts, cluster, made, rows, report);
+        let judged = Judged { of: Some(pods), ..*self };
+        judged.beside(&mut verdicts, cluster, report);
+        judged.report(&verdicts, &[], rows, report);
     }
 
-    /// Says what is missing beside a pod for its exporter to be scraped.
-    fn beside(
-        &self,
-        verdicts: &Verdicts<'_>,
-        cluster: &dyn Cluster,
-        pod: &Request<'_>,
-        rows: &mut [Row],
-        report: &mut Report,
-    ) {
-        let pod = verdicts.patched.map_or(*pod, |patched| pod.with_object(patched));
-        let warnings: Vec<Finding> = match beside::missing(&pod, self.at.namespace, cluster) {
-            Ok(warnings) => warnings,
-            Err(undecided) => {
-                let name = ObjectName::of(self.request);
-                report.notes.push(format!("{}:{}: {name}: {undecided}", self.at.source.name, self.start));
-                Vec::new()
-            }
-        };
-        let warnings: Vec<Found> = warnings.iter().map(|finding| self.found(finding)).collect();
-        let row = rows.iter_mut().rev().find(|row| row.policy == beside::POLICY);
-        if let Some(row) = row.filter(|_| !warnings.is_empty()) {
-            row.warnings.extend(warnings);
-            row.outcome = row.outcome.max(Outcome::Warn);
+    /// Adds what is missing beside a pod for its exporter to be scraped.
+    fn beside(&self, verdicts: &mut Verdicts<'s>, cluster: &dyn Cluster, report: &mut Report) {
+        let pod = self.of.map_or(self.request, |pods| &pods.request);
+        if let Err(undecided) = beside::add(verdicts, pod, self.at.namespace, cluster) {
+            let name = ObjectName::of(self.request);
+            report.notes.push(format!("{}:{}: {name}: {undecided}", self.at.source.name, self.start));
         }
     }
 
@@ -185,7 +151,7 @@ impl Judged<'_> {
 
     /// What one policy changes, as far as it can be told apart from what the others do.
     fn patch(&self, verdicts: &Verdicts<'_>, edits: &[patch::Edit]) -> Vec<patch::Operation> {
-        let request = self.of.map_or(self.request, |pods| pods.request);
+        let request = self.of.map_or(self.request, |pods| &pods.request);
         let object = request.object.value().ok().flatten();
         let (false, Some(object)) = (edits.is_empty() || verdicts.patched.is_none(), object) else {
             return Vec::new();
@@ -199,10 +165,7 @@ impl Judged<'_> {
 
     /// A finding and where it stands; that of a pod in the template that makes it.
     fn found(&self, finding: &Finding) -> Found {
-        let field = match self.of {
-            Some(pods) => finding.field.below(pods.template),
-            None => finding.field.clone(),
-        };
+        let field = self.of.map_or_else(|| finding.field.clone(), |pods| pods.in_workload(finding).field);
         let place = self.at.place(&field.below(self.prefix));
         let Position { line, column } = place;
         Found {

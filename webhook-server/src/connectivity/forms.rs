@@ -1,11 +1,10 @@
 //! The map as text: for people, for programs, for spreadsheets, for Graphviz and for Markdown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write;
 
-use policy_connectivity::{End, Flow, Map, Ports};
-use policy_core::path::printable;
+use policy_connectivity::{End, Flow, Map, Ports, boxes, label, title};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -83,35 +82,6 @@ fn flow(flow: &Flow<'_>) -> Value {
 fn ranges(ports: &Ports) -> Vec<Value> {
     let range = |(protocol, first, last): (policy_connectivity::Protocol, u16, u16)| json!({"protocol": protocol.as_str(), "first": first, "last": last});
     ports.iter().map(range).collect()
-}
-
-/// The ends of flows, and workloads without any, by the box that they are drawn in: a namespace, or the outside.
-pub(super) fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a str, BTreeSet<End<'a>>> {
-    let ends = flows.iter().flat_map(|flow| [flow.from, flow.to]);
-    let workloads = map.workloads().into_keys().map(End::Workload);
-    let mut boxes: BTreeMap<&str, BTreeSet<End<'_>>> = BTreeMap::new();
-    for end in ends.chain(workloads) {
-        let namespace = match end {
-            End::Workload(name) => name.namespace,
-            End::Outside(_) | End::IngressController => "",
-        };
-        boxes.entry(namespace).or_default().insert(end);
-    }
-    boxes
-}
-
-/// What stands in the box of an end, in two lines.
-pub(super) fn label(end: &End<'_>) -> (String, String) {
-    match end {
-        End::Workload(name) => (printable(name.name).into_owned(), printable(name.kind).into_owned()),
-        End::Outside(range) => (range.first.to_string(), format!("to {}", range.last)),
-        End::IngressController => ("ingress-controller".to_owned(), "of anybody".to_owned()),
-    }
-}
-
-/// What a box is called.
-pub(super) fn title(namespace: &str) -> &str {
-    if namespace.is_empty() { "outside" } else { namespace }
 }
 
 /// A digraph for Graphviz.

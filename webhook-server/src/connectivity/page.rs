@@ -2,10 +2,7 @@
 
 use std::io::Write;
 
-use policy_connectivity::{Flow, Map};
-
-use super::picture::Picture;
-use super::svg::{draw, escaped};
+use policy_connectivity::{Flow, Map, escaped, svg};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -23,7 +20,7 @@ pub(super) fn write(
         };
         out.write_all(text.as_bytes())?;
         match place {
-            "picture" => out.write_all(draw(&Picture::of(map, flows)).as_bytes())?,
+            "picture" => out.write_all(svg(map, flows).as_bytes())?,
             "notes" if !notes.is_empty() => {
                 writeln!(out, "<section>")?;
                 for note in notes {

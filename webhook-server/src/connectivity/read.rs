@@ -6,10 +6,9 @@ use policy_connectivity::Direction;
 use policy_connectivity::World;
 use policy_core::yaml::{Document, documents};
 use policy_core::{Arena, FieldPath};
+use policy_manifests::ObjectName;
 
 use crate::input::{self, Kustomizations, Source};
-use crate::objects;
-use crate::report::ObjectName;
 
 /// The text of manifests, as long as places in it are asked for.
 pub(super) struct Written {
@@ -96,12 +95,14 @@ impl<'k> Known<'k> {
         namespace: &str,
         arena: &Arena,
     ) {
-        objects::each(source, document, namespace, arena, |object| {
+        policy_manifests::each(document, namespace, arena, |object| {
             let (request, prefix) = match object {
                 Ok(object) => object,
                 // A folder may hold other JSON and YAML: it makes no traffic, and is said to be left out.
-                Err(unreadable) if unreadable.is_else => return self.notes.push(unreadable.line),
-                Err(unreadable) => return self.errors.push(unreadable.line),
+                Err(unreadable) => {
+                    let said = if unreadable.is_else { &mut self.notes } else { &mut self.errors };
+                    return said.push(format!("{}:{unreadable}", source.name));
+                }
             };
             let origin = self.origins.len();
             if let Err(undecided) = self.world.add(&request, origin) {

@@ -15,6 +15,8 @@ pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
 /// In characters.
 const WIDTH: usize = 80;
+/// Where the lines of a finding begin, the first and the others.
+const INDENTS: (usize, usize) = (4, 6);
 pub(crate) const BOLD: Style = Style::new().bold();
 
 /// How an outcome is coloured on a terminal.
@@ -70,17 +72,18 @@ impl Form for Human {
     }
 }
 
-/// A sentence on lines of [`WIDTH`], the first after four spaces, the others after six; on the last there is room for so much more.
-/// Words are not broken.
-fn wrapped(sentence: &str, room: usize) -> String {
-    let (mut text, mut width) = (String::new(), 4);
+/// A sentence on lines of [`WIDTH`], the first after so many columns, the others after as many spaces; on the last there is room for
+/// so much more. Words are not broken.
+pub(crate) fn wrapped(sentence: &str, (first, others): (usize, usize), room: usize) -> String {
+    let (mut text, mut width) = (String::new(), first);
     let mut words = sentence.split(' ').peekable();
     while let Some(word) = words.next() {
         let length = word.chars().count();
         let after = if words.peek().is_none() { room } else { 0 };
         if !text.is_empty() && width + 1 + length + after > WIDTH {
-            text.push_str("\n      ");
-            width = 6;
+            text.push('\n');
+            text.push_str(&" ".repeat(others));
+            width = others;
         } else if !text.is_empty() {
             text.push(' ');
             width += 1;
@@ -106,7 +109,7 @@ fn print(out: &mut Out, row: &Row) -> io::Result<()> {
         let control = found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
         let control_width = found.control.map_or(0, |control| control.len() + 3);
         let sentence = format!("{}:{}: {}", found.line, found.column, found.sentence());
-        writeln!(out, "    {}{control}", wrapped(&sentence, control_width))?;
+        writeln!(out, "    {}{control}", wrapped(&sentence, INDENTS, control_width))?;
         if let Some(written) = &found.written {
             writeln!(out, "      {DIM}|{DIM:#} {}", written.line)?;
             writeln!(out, "      {DIM}|{DIM:#} {color}{}{color:#}", written.carets())?;
@@ -125,7 +128,7 @@ fn print(out: &mut Out, row: &Row) -> io::Result<()> {
         }
     }
     if row.outcome == Outcome::Deny {
-        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", row.remediation), 0))?;
+        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", row.remediation), INDENTS, 0))?;
     }
     Ok(())
 }

@@ -101,7 +101,7 @@ fn draw_edge(edge: &Edge, picture: &Picture, svg: &mut String) {
 }
 
 /// As XML and HTML have it.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

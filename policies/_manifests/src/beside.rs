@@ -5,26 +5,43 @@ use policy_connectivity::{Direction, NamedPort, NetworkPolicy, Peer, Protocol, R
 use policy_core::path::excerpt;
 use policy_core::pod::Pod;
 use policy_core::selector::Labels;
-use policy_core::{Arena, Cluster, Field, Finding, Read, Request, Undecided, Value};
+use policy_core::{Arena, Cluster, Field, Finding, Read, Request, Undecided, Value, Verdicts};
 
 /// The policy that adds exporters, of whose verdict this is a part.
-pub(super) const POLICY: &str = "exporter-sidecar";
+const POLICY: &str = "exporter-sidecar";
 
 const MONITORS: &str = "monitoring.coreos.com";
 
 /// What is looked at.
-pub(super) const READS: &[Read] = &[
+pub const READS: &[Read] = &[
     Read::SERVICE,
     Read::NETWORK_POLICY,
     Read::of(MONITORS, "ServiceMonitor", &["spec"]),
     Read::of(MONITORS, "PodMonitor", &["spec"]),
 ];
 
+/// Adds what is missing beside a pod to the warnings of the policy that gives it an exporter.
+///
+/// # Errors
+/// As [`missing`].
+pub fn add<'a>(
+    verdicts: &mut Verdicts<'a>,
+    pod: &Request<'a>,
+    default_namespace: &str,
+    cluster: &dyn Cluster,
+) -> Result<(), Undecided> {
+    let pod = verdicts.patched.map_or(*pod, |patched| pod.with_object(patched));
+    if let Some(row) = verdicts.rows.iter_mut().find(|row| row.about.name == POLICY) {
+        row.verdict.warnings.extend(missing(&pod, default_namespace, cluster)?);
+    }
+    Ok(())
+}
+
 /// What is missing beside a pod that has an exporter; nothing for one that has none.
 ///
 /// # Errors
 /// An object is not as Kubernetes has it.
-pub(super) fn missing(
+fn missing(
     pod: &Request<'_>,
     default_namespace: &str,
     cluster: &dyn Cluster,

@@ -6,9 +6,9 @@ mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy_connectivity::{End, Flow, Map, Standing};
-
-use super::forms::{boxes, label};
+use super::{boxes, label};
+use crate::flow::{End, Flow};
+use crate::map::{Map, Standing};
 
 /// What the boxes of addresses are called.
 const FROM_OUTSIDE: &str = "from outside";

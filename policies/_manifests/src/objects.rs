@@ -1,22 +1,38 @@
 //! The objects in a document: one, or those of a `List`, each as the request by which it would be made.
 
-use policy_core::yaml::Document;
+use std::fmt;
+
+use policy_core::yaml::{Document, Position};
 use policy_core::{Arena, Field, FieldPath, Request, Undecided, Value};
 
-use crate::input::Source;
-
-/// What cannot be read.
-#[derive(Debug)]
+/// What cannot be read, or not be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// A line that says where and why.
-    pub line: String,
+    /// Where in the text.
+    pub position: Position,
+    /// Why.
+    pub reason: String,
     /// Whether it does not even claim to be an object of Kubernetes: it names no kind.
     pub is_else: bool,
 }
 
-/// Gives each object of a document, and its path in the document, or what cannot be read of it.
+/// `12:9: why`.
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.position, self.reason)
+    }
+}
+
+impl Unreadable {
+    /// That an object, or one of its fields, is not as Kubernetes has it; `prefix` is where in the document the object stands.
+    pub fn of(document: &Document<'_>, undecided: &Undecided, prefix: &FieldPath) -> Self {
+        let position = document.places().of(&undecided.field.below(prefix));
+        Unreadable { position, reason: format!("not a Kubernetes object: {undecided}"), is_else: false }
+    }
+}
+
+/// Gives each object of a document and its path in the document, or what cannot be read of it.
 pub fn each<'a>(
-    source: &Source,
     document: &Document<'a>,
     namespace: &'a str,
     arena: &'a Arena,
@@ -26,14 +42,14 @@ pub fn each<'a>(
         Ok(Some(value)) => value,
         Ok(None) => return,
         Err(error) => {
-            let line = format!("{}:{}: {error}", source.name, error.position);
-            return take(Err(Unreadable { line, is_else: false }));
+            let (position, reason) = (error.position, error.to_string());
+            return take(Err(Unreadable { position, reason, is_else: false }));
         }
     };
     let is_else = !matches!(value, Value::Object(_)) || value.get("kind").is_none();
-    let unreadable = |undecided: &Undecided, prefix: &FieldPath| {
-        let line = unreadable(source, document, undecided, prefix);
-        Unreadable { line, is_else }
+    let unreadable = |undecided: &Undecided, prefix: &FieldPath| Unreadable {
+        is_else,
+        ..Unreadable::of(document, undecided, prefix)
     };
     let mut objects = Vec::new();
     let unlisted = unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects);
@@ -46,19 +62,8 @@ pub fn each<'a>(
     }
 }
 
-/// The line that says that an object, or one of its fields, is not as Kubernetes has it.
-pub(crate) fn unreadable(
-    source: &Source,
-    document: &Document<'_>,
-    undecided: &Undecided,
-    prefix: &FieldPath,
-) -> String {
-    let position = document.places().of(&undecided.field.below(prefix));
-    format!("{}:{position}: not a Kubernetes object: {undecided}", source.name)
-}
-
 /// The objects of a `List`, or the one object there is, each with its path in the document.
-pub(crate) fn unlist<'a>(
+fn unlist<'a>(
     object: Field<'a>,
     prefix: FieldPath,
     of: Option<(&'a str, &'a str)>,

@@ -20,7 +20,7 @@ pub struct Written {
 
 impl Written {
     /// What stands in a line at a column, in characters from 1: `key: value`, `- value`, `value`.
-    pub(crate) fn at(line: &str, column: usize) -> Option<Self> {
+    pub fn at(line: &str, column: usize) -> Option<Self> {
         let characters: Vec<char> = line.chars().collect();
         let mut start = column.checked_sub(1)?;
         let rest = characters.get(start..).filter(|rest| !rest.is_empty())?;
@@ -43,7 +43,7 @@ impl Written {
     }
 
     /// As many carets as what is meant has characters, below it.
-    pub(crate) fn carets(&self) -> String {
+    pub fn carets(&self) -> String {
         let before = self.column.saturating_sub(1 + self.skipped);
         let room = WIDTH.saturating_sub(before).max(1);
         format!("{}{}", " ".repeat(before), "^".repeat(self.length.min(room)))

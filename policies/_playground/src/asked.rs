@@ -1,0 +1,46 @@
+//! Which policies are asked, with which settings.
+
+use policy_catalog::CONFIGURES;
+use policy_core::{Arena, Configured, Field, Undecided, Value};
+
+use crate::said::Said;
+
+/// The policies that are asked, ready to judge.
+pub(crate) struct Asked {
+    /// The namespace of objects that name none.
+    pub(crate) namespace: String,
+    /// The policies, in the catalog's order.
+    pub(crate) policies: Vec<Configured>,
+}
+
+impl Asked {
+    /// Reads what is asked: `{"namespace": "default", "policies": {"NAME": {settings}}}`.
+    ///
+    /// # Errors
+    /// What is to be said instead: a setting that a policy does not take, or text that is no such JSON.
+    pub(crate) fn read(asked: &str) -> Result<Self, Box<Said>> {
+        let arena = Arena::new();
+        let cannot = |reason: String| Said::error(format!("what is asked cannot be read: {reason}"));
+        let value = Value::from_json(asked.as_bytes(), &arena).map_err(|error| cannot(error.to_string()))?;
+        let root = Field::root(value, &arena);
+        let undecided = |undecided: Undecided| cannot(undecided.to_string());
+        let namespace = root.at("namespace").text().map_err(undecided)?.to_owned();
+        let chosen: Vec<_> = root.at("policies").members().map_err(undecided)?.collect();
+        let mut said = Said::default();
+        let mut policies = Vec::new();
+        for (about, configure) in CONFIGURES {
+            let Some((_, settings)) = chosen.iter().find(|(name, _)| *name == about.name) else { continue };
+            let settings = settings.value().map_err(undecided)?.map(Value::to_string).unwrap_or_default();
+            match configure(&settings) {
+                Ok(policy) => policies.push(Configured { about, policy }),
+                Err(error) => drop(said.settings.insert(about.name, error.reason)),
+            }
+        }
+        if said.settings.is_empty() { Ok(Asked { namespace, policies }) } else { Err(Box::new(said)) }
+    }
+
+    /// Whether any of them changes objects.
+    pub(crate) fn mutates(&self) -> bool {
+        self.policies.iter().any(|policy| policy.about.mutates)
+    }
+}

@@ -1,0 +1,190 @@
+/** Controls of a form, each made from a part of a JSON Schema. */
+
+import { el } from "./elements";
+import type { Schema } from "./shapes";
+
+/** One setting. A value of `undefined` is the default. */
+export interface Control {
+  element: HTMLElement;
+  get(): unknown;
+  set(value: unknown): void;
+}
+
+let labels = 0;
+
+/** The control for a setting; `root` has the definitions that its schema refers to. */
+export function control(name: string, schema: Schema, root: Schema): Control {
+  const meant = resolved(schema, root);
+  const [type] = [meant.type ?? "object"].flat();
+  const standard = schema.default ?? undefined;
+  const help = plain(schema.description ?? meant.description ?? "");
+  if (meant.oneOf) return choice(name, help, meant.oneOf, standard);
+  switch (type) {
+    case "boolean":
+      return check(name, help, standard === true, meant.type);
+    case "integer":
+      return entry(name, help, number(meant), standard, (text) => Number(text), String);
+    case "string":
+      return entry(name, help, { type: "text" }, standard, (text) => text, String);
+    case "array":
+      return list(name, help, meant, root, standard);
+    default:
+      return meant.properties ? group(name, help, meant, root) : json(name, help, standard);
+  }
+}
+
+/** Without what is said twice: a reference, or a type that may also be null. */
+function resolved(schema: Schema, root: Schema): Schema {
+  const one = schema.anyOf?.find((schema) => schema.type !== "null") ?? schema;
+  const name = one.$ref?.split("/").at(-1);
+  return (name !== undefined && root.$defs?.[name]) || one;
+}
+
+/** The first paragraph of a description, without Markdown's signs. */
+function plain(description: string): string {
+  return (description.split("\n\n")[0] ?? "").replaceAll(/[`*]/g, "").replaceAll("\n", " ");
+}
+
+function number({ minimum, maximum }: Schema): Record<string, string> {
+  const bound = (name: string, value: number | undefined) => (value === undefined ? {} : { [name]: String(value) });
+  return { type: "number", step: "1", ...bound("min", minimum), ...bound("max", maximum) };
+}
+
+/** A label, the input, and what it is for. */
+function labelled(name: string, help: string, input: HTMLElement): HTMLElement {
+  const id = `setting-${++labels}`;
+  input.id = id;
+  const element = el("div", { class: "setting" }, el("label", { for: id }, name), input);
+  if (help) {
+    input.setAttribute("aria-describedby", `${id}-help`);
+    element.append(el("small", { id: `${id}-help` }, help));
+  }
+  return element;
+}
+
+function entry(
+  name: string,
+  help: string,
+  attributes: Record<string, string>,
+  standard: unknown,
+  read: (text: string) => unknown,
+  write: (value: unknown) => string,
+): Control {
+  const input = el("input", { ...attributes, autocomplete: "off", spellcheck: "false" });
+  const shown = standard === undefined || standard === null ? "" : write(standard);
+  input.placeholder = shown;
+  return {
+    element: labelled(name, help, input),
+    get: () => (input.value === "" || input.value === shown ? undefined : read(input.value)),
+    set: (value) => (input.value = value === undefined || value === null ? shown : write(value)),
+  };
+}
+
+function check(name: string, help: string, standard: boolean, type: Schema["type"]): Control {
+  // What may be left out as well has three values.
+  if (Array.isArray(type)) return choice(name, help, [{ const: "true" }, { const: "false" }], undefined, (word) => word === "true");
+  const input = el("input", { type: "checkbox" });
+  return {
+    element: labelled(name, help, input),
+    get: () => (input.checked === standard ? undefined : input.checked),
+    set: (value) => (input.checked = value === undefined ? standard : value === true),
+  };
+}
+
+function choice(
+  name: string,
+  help: string,
+  values: Schema[],
+  standard: unknown,
+  read: (word: string) => unknown = (word) => word,
+): Control {
+  const select = el("select");
+  if (standard === undefined) select.append(el("option", { value: "" }, "by default"));
+  for (const { const: word = "", description } of values) {
+    select.append(el("option", { value: word, title: plain(description ?? "") }, word));
+  }
+  const shown = String(standard ?? "");
+  return {
+    element: labelled(name, help, select),
+    get: () => (select.value === shown ? undefined : read(select.value)),
+    set: (value) => (select.value = String(value ?? shown)),
+  };
+}
+
+function list(name: string, help: string, schema: Schema, root: Schema, standard: unknown): Control {
+  const items = resolved(schema.items ?? {}, root);
+  if (items.oneOf) return choices(name, help, items.oneOf, standard);
+  if (items.type !== "string" && items.type !== "integer") return json(name, help, standard);
+  const isNumber = items.type === "integer";
+  const read = (text: string) => {
+    const words = text.split(",").map((word) => word.trim()).filter((word) => word !== "");
+    return isNumber ? words.map(Number) : words;
+  };
+  const write = (value: unknown) => (Array.isArray(value) ? value.join(", ") : String(value));
+  return entry(name, `${help} Separate by commas.`.trim(), { type: "text" }, standard, read, write);
+}
+
+function choices(name: string, help: string, values: Schema[], standard: unknown): Control {
+  const words = values.map(({ const: word = "" }) => word);
+  const chosen = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : []);
+  const boxes = words.map((word) => el("input", { type: "checkbox", value: word }));
+  const element = el("fieldset", { class: "setting choices" }, el("legend", {}, name));
+  if (help) element.append(el("small", {}, help));
+  const labels = boxes.map((box, i) => el("label", { title: plain(values[i]?.description ?? "") }, box, ` ${words[i]}`));
+  element.append(el("div", { class: "boxes" }, ...labels));
+  const shown = chosen(standard);
+  return {
+    element,
+    get: () => {
+      const now = boxes.filter((box) => box.checked).map((box) => box.value);
+      const same = now.length === shown.length && now.every((word) => shown.includes(word));
+      return same ? undefined : now;
+    },
+    set: (value) => {
+      const now = value === undefined ? shown : chosen(value);
+      for (const box of boxes) box.checked = now.includes(box.value);
+    },
+  };
+}
+
+/** Settings within a setting. */
+export function group(name: string, help: string, schema: Schema, root: Schema): Control {
+  const controls = Object.entries(schema.properties ?? {}).map(
+    ([name, schema]) => [name, control(name, schema, root)] as const,
+  );
+  const element = el("fieldset", { class: "setting group" });
+  if (name) element.append(el("legend", {}, name));
+  if (help) element.append(el("small", {}, help));
+  element.append(...controls.map(([, control]) => control.element));
+  return {
+    element,
+    get: () => {
+      const values = controls.map(([name, control]) => [name, control.get()] as const);
+      const given = values.filter(([, value]) => value !== undefined);
+      return given.length === 0 ? undefined : Object.fromEntries(given);
+    },
+    set: (value) => {
+      const given = typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+      for (const [name, control] of controls) control.set(given[name]);
+    },
+  };
+}
+
+/** What no form has a shape for is written as JSON. */
+function json(name: string, help: string, standard: unknown): Control {
+  const area = el("textarea", { rows: "2", spellcheck: "false" });
+  const shown = JSON.stringify(standard ?? null);
+  // What is no JSON goes as the string that it is, and the policy says what it should be.
+  const read = (text: string): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  };
+  return {
+    element: labelled(name, `${help} As JSON.`.trim(), area),
+    get: () => (area.value.trim() === "" || area.value === shown ? undefined : read(area.value)),
+    set: (value) => (area.value = value === undefined ? shown : JSON.stringify(value)),
+  };
+}

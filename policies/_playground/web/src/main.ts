@@ -1,0 +1,129 @@
+/** The page: what is typed is asked, what is said is shown, and a link holds all of it. */
+
+import example from "./example.yaml";
+import { Editor } from "./editor";
+import { byId, el } from "./elements";
+import { Judge } from "./judge";
+import { Forms } from "./settings";
+import { pack, type State, unpack } from "./share";
+import type { Asked, Case, Policy } from "./shapes";
+import { Verdict } from "./verdict";
+
+const [policies, module] = await Promise.all([
+  load("menu.json", (response) => response.json() as Promise<Policy[]>),
+  // Not as it streams: that asks for a media type that not every static host sends.
+  load("playground.wasm", async (response) => WebAssembly.compile(await response.arrayBuffer())),
+]);
+const cases = new Map<string, { policy: Policy; one: Case }>(
+  policies.flatMap((policy) => policy.cases.map((one) => [`${policy.name}/${one.name}`, { policy, one }] as const)),
+);
+const menu = byId<HTMLSelectElement>("case");
+const why = byId("why");
+const shared = byId("shared");
+
+const verdict = new Verdict((place) => editor.go(place));
+const judge = new Judge(module, {
+  said: (said, number) => {
+    verdict.show(said);
+    forms.mark(said);
+    editor.mark(said);
+    verdict.answered(number);
+  },
+  failed: (reason, number) => {
+    verdict.fail(reason);
+    verdict.answered(number);
+  },
+  waiting: () => verdict.wait(),
+});
+const forms = new Forms(byId("forms"), policies, () => {
+  asked = forms.asked;
+  ask(editor.text);
+});
+let asked = first();
+const editor = new Editor(
+  byId("editor"),
+  (text) => {
+    ask(text);
+    why.textContent = "";
+    shared.textContent = "";
+  },
+  (reason) => (shared.textContent = `Not taken: ${reason}. pratique check judges any size.`),
+);
+
+/** Loads a file that is beside the page, or says why that cannot be. */
+async function load<T>(name: string, read: (response: Response) => Promise<T>): Promise<T> {
+  try {
+    const response = await fetch(new URL(name, import.meta.url));
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return await read(response);
+  } catch (error) {
+    byId("outcome").textContent = "Could not be loaded";
+    byId("counts").textContent = `${name}, which is beside this page: ${error instanceof Error ? error.message : String(error)}`;
+    throw error;
+  }
+}
+
+function ask(text: string): void {
+  verdict.asked(judge.ask(text, asked));
+}
+
+/** Puts a state into the page. */
+function restore({ text, ...given }: State): void {
+  forms.asked = given;
+  asked = forms.asked;
+  editor.text = text;
+  ask(text);
+}
+
+/** What is asked at first: what can decide something by an object alone. */
+function first(): Asked {
+  const chosen = policies.filter(({ needsCluster }) => !needsCluster).map(({ name }) => [name, {}] as const);
+  return { namespace: "default", policies: Object.fromEntries(chosen) };
+}
+
+const EXAMPLE = "example";
+menu.append(el("option", { value: EXAMPLE }, "A small shop"), el("option", { value: "" }, "Nothing: paste your own"));
+for (const policy of policies) {
+  const options = policy.cases.map(({ name }) => el("option", { value: `${policy.name}/${name}` }, name));
+  menu.append(el("optgroup", { label: policy.name }, ...options));
+}
+menu.addEventListener("change", () => {
+  const chosen = cases.get(menu.value);
+  if (!chosen) {
+    restore(menu.value === EXAMPLE ? { text: example, ...everything() } : { text: "", ...first() });
+    return;
+  }
+  const { policy, one } = chosen;
+  restore({ text: one.text, namespace: "default", policies: { [policy.name]: one.settings } });
+  why.textContent = one.why;
+});
+
+byId("share").addEventListener("click", async () => {
+  history.replaceState(null, "", await pack({ text: editor.text, ...asked }));
+  try {
+    await navigator.clipboard.writeText(location.href);
+    shared.textContent = "The link is in the clipboard. All of the state is in it, and nowhere else.";
+  } catch {
+    shared.textContent = "The link is in the address bar. All of the state is in it, and nowhere else.";
+  }
+});
+
+/** All policies: the example is a whole set, with its NetworkPolicies. */
+function everything(): Asked {
+  return { namespace: "default", policies: Object.fromEntries(policies.map(({ name }) => [name, {}])) };
+}
+
+async function start(): Promise<void> {
+  try {
+    const state = await unpack(location.hash);
+    menu.value = state ? "" : EXAMPLE;
+    restore(state ?? { text: example, ...everything() });
+  } catch (error) {
+    menu.value = "";
+    restore({ text: "", ...first() });
+    shared.textContent = `The link cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+window.addEventListener("hashchange", () => void start());
+await start();

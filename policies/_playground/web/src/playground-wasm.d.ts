@@ -1,0 +1,11 @@
+/** What wasm-bindgen writes beside the Wasm. */
+declare module "playground-wasm" {
+  export function initSync(options: { module: WebAssembly.Module }): unknown;
+  /** What the policies say of a text; in and out are JSON of shapes.ts. */
+  export function judge(text: string, asked: string): string;
+}
+
+declare module "*.yaml" {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,233 @@
+/** The verdict beside the text: what is denied, warned of, changed, and who can talk to whom. */
+
+import { structuredPatch } from "diff";
+
+import { byId, count, el } from "./elements";
+import type { Changed, Found, Judged, Located, Outcome, Picture, Place, Row, Said } from "./shapes";
+
+const WORDS: Record<Outcome, string> = {
+  allow: "Admitted",
+  warn: "Admitted, with warnings",
+  patch: "Admitted, and changed",
+  deny: "Denied",
+};
+
+/** For how long a difference is looked for, in milliseconds. */
+const DIFF_TIME = 100;
+/** How many of its lines are shown. */
+const MOST_LINES = 2000;
+/** How long to wait until a screen reader is told, in milliseconds: it is not to speak between two keys. */
+const QUIET = 700;
+
+export class Verdict {
+  private readonly verdict = byId("verdict");
+  private readonly word = byId("outcome");
+  private readonly counts = byId("counts");
+  private readonly found = byId("found");
+  private readonly changes = byId("changes");
+  private readonly map = byId("map");
+  private readonly announcement = byId("announcement");
+  private readonly drawing: ShadowRoot;
+  private readonly drawn = new Map<string, string>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly go: (place: Place) => void) {
+    this.drawing = byId("drawing").attachShadow({ mode: "open" });
+  }
+
+  show(said: Said): void {
+    const { outcome, summary, errors } = said;
+    const isUnreadable = errors.length > 0 || Object.keys(said.settings).length > 0;
+    this.head(
+      outcome === "deny" || !isUnreadable ? (outcome ?? "none") : "error",
+      outcome === "deny" ? WORDS.deny : isUnreadable ? "Could not be judged" : outcome ? WORDS[outcome] : "Nothing to judge",
+      [
+        count(summary.objects, "object"),
+        count(summary.denials, "denial"),
+        count(summary.warnings, "warning"),
+        `${summary.changed} changed`,
+        ...(errors.length > 0 ? [count(errors.length, "error")] : []),
+      ].join(", "),
+    );
+    if (this.isNew("found", [errors, said.settings, said.objects, summary, said.notes])) {
+      this.found.replaceChildren(
+        ...errors.map((error) => this.error(error)),
+        ...Object.entries(said.settings).map(([policy, reason]) => el("p", { class: "problem" }, `Settings of ${policy}: ${reason}`)),
+        ...said.objects.filter((object) => isTelling(object, said)).map((object) => this.object(object, said)),
+        ...this.quiet(said.objects.filter((object) => !isTelling(object, said))),
+        ...leftOut(said),
+        ...said.notes.map((note) => el("p", { class: "note" }, note)),
+      );
+    }
+    this.change(said.changed);
+    this.draw(said.picture);
+  }
+
+  fail(reason: string): void {
+    this.head("error", "Could not be judged", reason);
+    if (this.isNew("found", null)) this.found.replaceChildren();
+    this.change([]);
+    this.draw(null);
+  }
+
+  /** Whether a part of what is said is another than it was: what stays is not drawn again at every key. */
+  private isNew(part: string, said: unknown): boolean {
+    const now = JSON.stringify(said);
+    const isNew = this.drawn.get(part) !== now;
+    this.drawn.set(part, now);
+    return isNew;
+  }
+
+  private change(changed: Changed[]): void {
+    if (!this.isNew("changed", changed)) return;
+    this.changes.hidden = changed.length === 0;
+    byId("diff").replaceChildren(...changed.flatMap((one) => differences(one)));
+  }
+
+  /** Notes which question is asked, and below which one is answered: what is shown is of the text as it is where they are the same. */
+  asked(number: number): void {
+    this.verdict.dataset["asked"] = String(number);
+  }
+
+  answered(number: number): void {
+    this.verdict.dataset["answered"] = String(number);
+  }
+
+  wait(): void {
+    this.verdict.setAttribute("aria-busy", "true");
+    this.counts.textContent = "judging…";
+  }
+
+  private head(outcome: Outcome | "none" | "error", word: string, counts: string): void {
+    this.verdict.dataset["outcome"] = outcome;
+    this.verdict.removeAttribute("aria-busy");
+    this.word.textContent = word;
+    this.counts.textContent = counts;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      const said = `${word}: ${counts}`;
+      if (this.announcement.textContent !== said) this.announcement.textContent = said;
+    }, QUIET);
+  }
+
+  private error(error: Located): HTMLElement {
+    return el("ul", { class: "errors" }, this.finding(error, "error"));
+  }
+
+  private object(object: Judged, said: Said): HTMLElement {
+    const rows = object.rows.filter((row) => hasFindings(row) || (said.isCase && row.audit !== null));
+    const heading = el(
+      "h3",
+      {},
+      el("span", { class: "badge", "data-outcome": object.outcome }, object.outcome),
+      " ",
+      this.link(object.name, object, "name"),
+    );
+    const article = el("article", { class: "object", "data-outcome": object.outcome }, heading);
+    for (const row of rows) article.append(this.row(row));
+    for (const { ofPods, operations } of object.patches) {
+      const title = ofPods ? "JSON Patch of its pods" : "JSON Patch";
+      const text = operations.map((operation) => JSON.stringify(operation)).join("\n");
+      article.append(el("details", { class: "patch" }, el("summary", {}, title), el("pre", { tabindex: "0" }, text)));
+    }
+    return article;
+  }
+
+  /** The objects of which nothing is said: one line for all. */
+  private quiet(objects: Judged[]): HTMLElement[] {
+    if (objects.length === 0) return [];
+    const items = objects.map((object) => el("li", {}, this.link(object.name, object, "name")));
+    return [
+      el(
+        "article",
+        { class: "object quiet", "data-outcome": "allow" },
+        el("h3", {}, el("span", { class: "badge", "data-outcome": "allow" }, "allow"), " Nothing is found in"),
+        el("ul", {}, ...items),
+      ),
+    ];
+  }
+
+  private row(row: Row): HTMLElement {
+    const of = row.ofPods ? " (the pods that it makes)" : "";
+    const section = el("section", { class: "row", "data-policy": row.policy }, el("h4", {}, row.policy + of));
+    const findings = [
+      ...row.denials.map((found) => this.finding(found, "deny")),
+      ...row.warnings.map((found) => this.finding(found, "warn")),
+    ];
+    if (findings.length > 0) section.append(el("ul", {}, ...findings));
+    if (row.audit !== null) section.append(el("p", { class: "note audit" }, "For the audit log: ", el("code", {}, row.audit)));
+    if (row.denials.length > 0) section.append(el("p", { class: "remediation" }, row.remediation));
+    return section;
+  }
+
+  private finding(found: Located | Found, outcome: "deny" | "warn" | "error"): HTMLElement {
+    const item = el("li", { class: "finding", "data-outcome": outcome });
+    if (found.line > 0) item.append(this.link(`${found.line}:${found.column}`, found, "place"), " ");
+    if ("field" in found) {
+      if (found.field) item.append(el("code", { class: "field" }, found.field), ": ");
+      item.append(el("span", { class: "message" }, found.message));
+      if (found.control !== null) item.append(" ", el("span", { class: "control" }, found.control));
+    } else {
+      item.append(el("span", { class: "message" }, found.message));
+    }
+    return item;
+  }
+
+  private link(text: string, place: Place, kind: string): HTMLElement {
+    const button = el("button", { type: "button", class: `go ${kind}`, title: `Go to line ${place.line}` }, text);
+    button.addEventListener("click", () => this.go(place));
+    return button;
+  }
+
+  private draw(picture: Picture | null): void {
+    this.map.hidden = picture === null;
+    if (!this.isNew("picture", picture)) return;
+    const svg = picture?.svg ?? "";
+    // Read as XML and drawn in a tree of its own: its style is its own, and no script in it would run.
+    const drawing = new DOMParser().parseFromString(svg || "<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml");
+    this.drawing.replaceChildren(document.importNode(drawing.documentElement, true), el("style", {}, DARK));
+    byId("drawing").hidden = svg === "";
+    const notes = picture?.notes ?? [];
+    byId("map-notes").replaceChildren(...notes.map((note) => el("p", { class: "note" }, note)));
+    const flows = picture?.flows ?? [];
+    byId("flows-title").textContent = count(flows.length, "flow");
+    byId("flows").replaceChildren(...flows.map((flow) => el("li", {}, flow)));
+  }
+}
+
+/** The drawing's colours where the page is dark. */
+const DARK = `svg{max-width:none;display:block}@media (prefers-color-scheme:dark){svg>rect:first-of-type{fill:#16181d!important}
+text{fill:#dde1e7!important}.box{fill:#1d2027!important;stroke:#3a404c!important}.title,.kind{fill:#a9b2bf!important}
+.node rect{fill:#262b34!important}.edge text{stroke:#16181d!important}.edge path{filter:brightness(1.5)}}`;
+
+function hasFindings(row: Row): boolean {
+  return row.denials.length > 0 || row.warnings.length > 0;
+}
+
+/** Whether there is more to say of an object than that it is admitted. A case has one, and all of it is said. */
+function isTelling(object: Judged, said: Said): boolean {
+  return said.isCase || object.outcome !== "allow" || object.rows.some(hasFindings);
+}
+
+function leftOut({ summary }: Said): HTMLElement[] {
+  const left = [
+    ...(summary.objectsLeftOut > 0 ? [count(summary.objectsLeftOut, "more object")] : []),
+    ...(summary.findingsLeftOut > 0 ? [count(summary.findingsLeftOut, "more finding")] : []),
+  ];
+  return left.length === 0 ? [] : [el("p", { class: "note" }, `Not shown: ${left.join(", ")}. pratique check shows all.`)];
+}
+
+/** The lines that differ, with some around them. */
+function differences({ line, before, after }: Changed): HTMLElement[] {
+  const patch = structuredPatch("", "", before, after, "", "", { context: 3, timeout: DIFF_TIME });
+  const hunks = patch?.hunks ?? [];
+  if (!patch) return [el("p", { class: "note" }, `Line ${line}: too much differs to show it: pratique render --diff does.`)];
+  return hunks.map((hunk) => {
+    const title = `From line ${line + hunk.oldStart - 1}`;
+    const lines = hunk.lines.slice(0, MOST_LINES).map((text) => {
+      const kind = text.startsWith("+") ? "ins" : text.startsWith("-") ? "del" : "span";
+      return el(kind, {}, text, "\n");
+    });
+    return el("figure", {}, el("figcaption", {}, title), el("pre", { tabindex: "0", "aria-label": title }, ...lines));
+  });
+}

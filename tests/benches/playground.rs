@@ -1,0 +1,44 @@
+//! How long does somebody wait for the verdict who types in the playground?
+//!
+//! Milliseconds from the key press until the page shows what is said of a set of 300 lines, beside 300 lines of comments, of which
+//! there is nothing to say, in the same Chromium.
+
+use std::process::ExitCode;
+
+use conformance::{browser, namespace};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|first| first == conformance::process::AS_PRATIQUE) {
+        let rest = arguments.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, argument)| argument.into());
+        webhook_server::run(rest.collect::<Vec<std::ffi::OsString>>());
+        return Ok(());
+    }
+    if arguments.get(1).is_some_and(|first| first == namespace::INSIDE) {
+        println!("{}", browser::drive("measure.mjs", &[])?);
+        return Ok(());
+    }
+    if let Err(reason) = browser::available() {
+        println!("playground: not measured: {reason}");
+        return Ok(());
+    }
+    browser::install()?;
+    let seen = namespace::run(&[])?;
+    println!("playground, from the key press, in ms:");
+    for (name, value) in seen.as_object().into_iter().flatten() {
+        println!("  {name:20} {value}");
+    }
+    let of = |name: &str| seen[name].as_f64().unwrap_or(f64::NAN);
+    println!("  {:20} {:.1}", "set to comments", of("set, median") / of("comments, median"));
+    Ok(())
+}

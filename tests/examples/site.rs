@@ -1,0 +1,80 @@
+//! `just site DIR`: the playground as a folder for a static host; `pratique playground` serves the same.
+//!
+//! The policies are built as Wasm and bound to JavaScript, the menu is written beside them, and npm and esbuild make the page.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, ensure};
+use conformance::{root, targets};
+use wasm_bindgen_cli_support::Bindgen;
+
+const CRATE: &str = "policy-playground";
+const TARGET: &str = "wasm32-unknown-unknown";
+/// What the page consists of.
+const FILES: [&str; 6] = ["index.html", "style.css", "main.js", "worker.js", "menu.json", "playground.wasm"];
+
+fn main() -> ExitCode {
+    let Some(folder) = std::env::args_os().nth(1) else {
+        eprintln!("into which folder? just site DIR");
+        return ExitCode::from(2);
+    };
+    match write(Path::new(&folder)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn write(folder: &Path) -> anyhow::Result<()> {
+    targets::add(TARGET).map_err(anyhow::Error::msg)?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    let scratch = target.join("playground");
+    std::fs::create_dir_all(&scratch)?;
+    let bound = scratch.join("bound");
+    bind(&wasm(&target)?, &bound).context("wasm-bindgen")?;
+    std::fs::write(scratch.join("menu.json"), serde_json::to_vec(&policy_playground::Menu::new())?)?;
+    let web = root().join("policies/_playground/web");
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&web))?;
+    run(Command::new("npm").args(["run", "--silent", "check"]).current_dir(&web))?;
+    run(Command::new("node").arg("build.mjs").arg(&scratch).current_dir(&web))?;
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for name in FILES {
+        let made = std::fs::read(scratch.join(name)).with_context(|| name.to_owned())?;
+        let file = folder.join(name);
+        // What has not changed is left alone, so that nothing is compiled again for it.
+        if std::fs::read(&file).ok().as_ref() != Some(&made) {
+            std::fs::write(&file, made).with_context(|| file.display().to_string())?;
+        }
+        println!("{}", file.display());
+    }
+    Ok(())
+}
+
+/// Builds the policies for the browser.
+fn wasm(target: &Path) -> anyhow::Result<PathBuf> {
+    let arguments = ["rustc", "--quiet", "--package", CRATE, "--lib", "--crate-type", "cdylib"];
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // The binder reads in a section, which stripping would take away, what the Wasm makes use of.
+    let profile = ["--profile", "guest", "--config", "profile.guest.strip=\"none\""];
+    run(command.args(arguments).args(["--target", TARGET]).args(profile).current_dir(root()))?;
+    Ok(target.join(TARGET).join("guest").join(CRATE.replace('-', "_")).with_extension("wasm"))
+}
+
+/// Writes `playground.js` and `playground_bg.wasm`. The binder is of the version that Cargo.lock has for the macro, as it must be.
+fn bind(wasm: &Path, folder: &Path) -> anyhow::Result<()> {
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(wasm).web(true)?.typescript(false).out_name("playground");
+    bindgen.remove_name_section(true).remove_producers_section(true).generate(folder)
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = format!("{} {:?}", command.get_program().display(), command.get_args().collect::<Vec<_>>());
+    let output = command.output().with_context(|| name.clone())?;
+    let said = [output.stdout, output.stderr].concat();
+    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&said));
+    Ok(())
+}

@@ -1,0 +1,348 @@
+// Drives the playground in Chromium, and prints what was seen: by name, null or what is wrong.
+//
+// node drive.mjs URL CHROMIUM FOLDER SITE
+//   FOLDER has expected.json, the verdict of each case; pictures for people are written beside SITE.
+import assert from "node:assert/strict";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+import { hostile } from "./hostile.mjs";
+
+const [url, executablePath, folder, site] = process.argv.slice(2);
+const expected = JSON.parse(await readFile(join(folder, "expected.json"), "utf8"));
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const pictures = join(site, "../playground-pictures");
+await mkdir(pictures, { recursive: true });
+
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const desktop = { viewport: { width: 1400, height: 900 } };
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+const requests = new Set();
+const complaints = [];
+
+/** A page of its own, with the verdict on what it begins with. */
+async function open(options = desktop, address = url) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  context.on("request", (request) => requests.add(request.url()));
+  page.on("websocket", (socket) => requests.add(socket.url()));
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  await page.goto(address);
+  await answered(page);
+  return page;
+}
+
+/** Waits until what is shown is of the text and the settings as they are. */
+async function answered(page) {
+  await page.waitForFunction(() => {
+    const { asked, answered } = document.querySelector("#verdict").dataset;
+    return asked !== undefined && asked === answered;
+  });
+}
+
+const outcome = (page) => page.locator("#verdict").getAttribute("data-outcome");
+const text = (page) => page.evaluate(() => [...document.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n"));
+
+async function choose(page, name) {
+  await page.selectOption("#case", name);
+  await answered(page);
+}
+
+/** Puts a text in the place of all that is there, as somebody pastes it. */
+async function paste(page, pasted) {
+  await page.locator(".cm-content").focus();
+  await page.keyboard.press("Control+a");
+  await page.evaluate((pasted) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", pasted);
+    const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+    document.querySelector(".cm-content").dispatchEvent(event);
+  }, pasted);
+}
+
+/** In the page: what is shown, in the shape in which a case states it. */
+function read() {
+  const finding = (item) => {
+    const text = (selector) => item.querySelector(selector)?.textContent;
+    const control = text(".control");
+    return { field: text(".field") ?? "", message: text(".message"), ...(control === undefined ? {} : { control }) };
+  };
+  const all = (selector) => [...document.querySelectorAll(`#found ${selector}`)];
+  const of = (word) => all(`.finding[data-outcome=${word}]`).map(finding);
+  const verdict = {
+    deny: of("deny"),
+    warn: of("warn"),
+    patch: all(".patch pre").flatMap((pre) => pre.textContent.split("\n").map((line) => JSON.parse(line))),
+    audit: Object.fromEntries(all(".row:has(.audit)").map((row) => [row.dataset.policy, row.querySelector(".audit code").textContent])),
+  };
+  const given = Object.entries(verdict).filter(([, value]) => Object.keys(value).length > 0);
+  return given.length === 0 ? "allow" : Object.fromEntries(given);
+}
+
+const shown = (page) => page.evaluate(read);
+
+/** Chooses each of these cases from the menu, and gives what is shown of it, its outcome, and why it is there. All in the page: a call of the browser for each would take ten times as long. */
+function chooseAll(page, names) {
+  return page.evaluate(
+    async ({ names, read }) => {
+      const shown = new Function(`return (${read})()`);
+      const menu = document.querySelector("#case");
+      const verdict = document.querySelector("#verdict");
+      const seen = {};
+      for (const name of names) {
+        menu.value = name;
+        menu.dispatchEvent(new Event("input", { bubbles: true }));
+        menu.dispatchEvent(new Event("change", { bubbles: true }));
+        for (let i = 0; i < 2000 && verdict.dataset.asked !== verdict.dataset.answered; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+        seen[name] = { is: menu.value, verdict: shown(), outcome: verdict.dataset.outcome, why: document.querySelector("#why").textContent };
+      }
+      return seen;
+    },
+    { names, read: read.toString() },
+  );
+}
+
+const seen = {};
+async function look(name, question) {
+  const begun = performance.now();
+  try {
+    await question();
+    seen[name] = null;
+  } catch (error) {
+    seen[name] = String(error?.message ?? error).slice(0, 4000);
+  }
+  if (performance.now() - begun > 500) process.stderr.write(`${name}: ${Math.round(performance.now() - begun)} ms\n`);
+}
+
+const page = await open();
+const chosen = await chooseAll(page, Object.keys(expected));
+for (const [name, verdict] of Object.entries(expected)) {
+  await look(name, () => {
+    assert.equal(chosen[name].is, name, "it is on the menu");
+    assert.deepEqual(chosen[name].verdict, verdict);
+    assert.equal(chosen[name].outcome, name.split("/")[1].split("-")[0]);
+    assert.notEqual(chosen[name].why, "");
+  });
+}
+
+await look("a_fix_clears_the_denial", async () => {
+  await choose(page, "example");
+  assert.equal(await outcome(page), "deny");
+  await page.locator(".finding[data-outcome=deny] .go").click();
+  await page.keyboard.type("false");
+  await answered(page);
+  assert.equal(await outcome(page), "patch");
+  assert.equal(await page.locator(".finding[data-outcome=deny]").count(), 0);
+});
+
+await look("a_squiggle_is_under_the_very_value", async () => {
+  await choose(page, "example");
+  await page.locator(".finding[data-outcome=deny] .go").click();
+  assert.deepEqual(await page.locator(".cm-lintRange-error").allTextContents(), ["true"]);
+  await paste(page, "apiVersion: v1\nkind: Pod\nmetadata: { name: ä😀 }\nspec: { hostNetwork: true, x: 😀, hostPID: true, containers: [{ name: web }] } # 😀\n");
+  await page.locator("#ask-pod-security-standards").waitFor({ state: "attached" });
+  await answered(page);
+  assert.deepEqual((await page.locator(".cm-lintRange-error").allTextContents()).slice(0, 2), ["true", "true"]);
+});
+
+await look("a_link_restores_the_state", async () => {
+  const deny = Object.keys(expected).find((name) => name.startsWith("pod-security-standards/deny-") && name.includes("baseline"));
+  await choose(page, deny);
+  await page.locator(".cm-content").focus();
+  await page.keyboard.press("Control+Home");
+  await page.keyboard.type("# ünï 😀 <b>\n");
+  await answered(page);
+  await page.locator("#share").click();
+  await page.waitForFunction(() => document.querySelector("#shared").textContent !== "");
+  const link = page.url();
+  assert.ok(link.startsWith(`${url}/#s=`) || link.startsWith(`${url}#s=`), link);
+  const other = await open(desktop, link);
+  assert.equal(await text(other), await text(page));
+  assert.deepEqual(await shown(other), await shown(page));
+  assert.deepEqual(
+    await other.evaluate(() => [...document.querySelectorAll("[id^=ask-]")].map((box) => box.checked)),
+    await page.evaluate(() => [...document.querySelectorAll("[id^=ask-]")].map((box) => box.checked)),
+  );
+  await other.context().close();
+});
+
+await look("a_link_of_somebody_else_does_no_harm", async () => {
+  const deflate = async (length) => {
+    const { deflateRawSync } = await import("node:zlib");
+    return deflateRawSync(Buffer.alloc(length, "a")).toString("base64url");
+  };
+  const links = ["#s=%%%", "#s=AAAA", `#s=${await deflate(10)}`, `#s=${await deflate(200 * 1024 * 1024)}`];
+  for (const link of links) {
+    const other = await open(desktop, `${url}/${link}`);
+    assert.match(await other.locator("#shared").textContent(), /^The link cannot be read: /, link.slice(0, 40));
+    await other.context().close();
+  }
+});
+
+await look("settings_are_taken_and_refused_where_they_stand", async () => {
+  await choose(page, "example");
+  await page.locator("#policies > summary").click();
+  const policy = (name) => page.locator(".policy", { has: page.locator(`> summary:text-is("${name}")`) });
+  const standards = policy("pod-security-standards");
+  await standards.locator("> summary").click();
+  await standards.getByLabel("level").selectOption("privileged");
+  await answered(page);
+  assert.equal(await outcome(page), "patch");
+  await standards.getByLabel("version").fill("v1.x");
+  await answered(page);
+  assert.match(await standards.locator(".problem").textContent(), /version/);
+  assert.equal(await outcome(page), "error");
+  await standards.getByLabel("version").fill("");
+  const exporters = policy("exporter-sidecar");
+  await exporters.locator("> summary").click();
+  await exporters.getByLabel("exporters").fill('[{"nam": "x"}]');
+  await answered(page);
+  assert.match(await exporters.locator(".problem").textContent(), /nam/);
+  await exporters.getByLabel("exporters").fill("");
+  await standards.getByLabel("Ask this policy").uncheck();
+  await answered(page);
+  assert.equal(await page.locator(".row[data-policy=pod-security-standards]").count(), 0);
+});
+
+await look("everything_is_there_by_keyboard", async () => {
+  const other = await open();
+  const focused = () => other.evaluate(() => document.activeElement?.id || document.activeElement?.className || "");
+  const reached = [];
+  for (let i = 0; i < 20 && !reached.some((name) => String(name).includes("go place")); i++) {
+    await other.keyboard.press("Tab");
+    reached.push(await focused());
+  }
+  assert.ok(reached.includes("case") && reached.includes("share"), reached.join(" "));
+  assert.ok(reached.some((name) => String(name).includes("cm-content")), `Tab goes into the editor: ${reached.join(" ")}`);
+  assert.ok(reached.some((name) => String(name).includes("go place")), `and out of it, to a finding: ${reached.join(" ")}`);
+  await other.keyboard.press("Enter");
+  assert.match(await focused(), /cm-content/);
+  await other.keyboard.type("false");
+  await answered(other);
+  assert.equal(await outcome(other), "patch");
+  await other.context().close();
+});
+
+await look("a_screen_reader_is_told_once_it_is_quiet", async () => {
+  await choose(page, "example");
+  await page.waitForFunction(() => /^Denied: 7 objects, 1 denial/.test(document.querySelector("#announcement").textContent));
+});
+
+await look("axe_finds_no_fault", async () => {
+  for (const [name, size] of Object.entries({ desktop, phone })) {
+    for (const colorScheme of ["light", "dark"]) {
+      const other = await open({ ...size, colorScheme });
+      await other.screenshot({ path: join(pictures, `${name}-${colorScheme}.png`), fullPage: true });
+      for (const details of await other.locator("details:visible").all()) await details.evaluate((element) => (element.open = true));
+      await other.evaluate(() => document.querySelectorAll("details").forEach((element) => (element.open = true)));
+      await other.screenshot({ path: join(pictures, `${name}-${colorScheme}-open.png`), fullPage: true });
+      await other.evaluate(axe);
+      const { violations } = await other.evaluate(() => globalThis.axe.run(document));
+      const told = violations.map(({ id, impact, nodes }) => `${id} (${impact}): ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary}`).slice(0, 3).join("; ")}`);
+      assert.deepEqual(told, [], `${name}, ${colorScheme}`);
+      const width = await other.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      assert.ok(width[0] <= width[1], `${name} is wider than its screen: ${width}`);
+      await other.context().close();
+    }
+  }
+});
+
+await look("the_map_is_drawn", async () => {
+  await choose(page, "example");
+  const drawn = await page.locator("#drawing").evaluate((host) => [...host.shadowRoot.querySelectorAll("text")].map((text) => text.textContent));
+  for (const wanted of ["shop", "web", "cache", "TCP 6379"]) assert.ok(drawn.includes(wanted), drawn.join(", "));
+  assert.deepEqual(await page.locator("#flows li").allTextContents(), ["shop/web[Deployment] => shop/cache[StatefulSet] : TCP 6379"]);
+  await choose(page, Object.keys(expected).find((name) => name.startsWith("prometheus-labels/")));
+  assert.equal(await page.locator("#map").isVisible(), false);
+});
+
+for (const [name, make] of Object.entries(hostile)) {
+  const previous = seen["hostile_text_holds_nothing_up_and_is_never_html"];
+  if (previous) break;
+  await look("hostile_text_holds_nothing_up_and_is_never_html", async () => {
+    const other = await open();
+    await other.evaluate(() => {
+      globalThis.longest = 0;
+      let last = performance.now();
+      setInterval(() => {
+        const now = performance.now();
+        globalThis.longest = Math.max(globalThis.longest, now - last);
+        last = now;
+      }, 10);
+    });
+    // The editor has images of its own, without a source.
+    const elements = "script, img:not(.cm-widgetBuffer), iframe, object, embed, a[href^=javascript], [onerror], [onload], svg";
+    const before = await other.locator(elements).count();
+    const pasted = make();
+    const begun = performance.now();
+    await paste(other, pasted);
+    await answered(other);
+    await other.waitForTimeout(200);
+    assert.equal(await other.locator(elements).count(), before, `${name}: an element was made of it`);
+    const inDrawing = await other.locator("#drawing").evaluate((host) => host.shadowRoot.querySelectorAll("script, img, foreignObject, [onload], [onclick]").length);
+    assert.equal(inDrawing, 0, `${name}: an element was made of it in the map`);
+    const { hacked, longest } = await other.evaluate(() => ({ hacked: globalThis.hacked, longest: globalThis.longest }));
+    assert.equal(hacked, undefined, `${name}: it ran`);
+    const verdict = await other.locator("#verdict").innerText();
+    process.stderr.write(`${name}: held up for ${Math.round(longest)} ms, judged in ${Math.round(performance.now() - begun)} ms: ${verdict.replace("\n", ": ")}\n`);
+    assert.ok(longest < 1000, `${name}: the page stood still for ${Math.round(longest)} ms`);
+    // And it is still of use.
+    await choose(other, "example");
+    assert.equal(await outcome(other), "deny", name);
+    await other.context().close();
+  });
+}
+
+await look("a_static_host_serves_it_below_a_path", async () => {
+  const context = await browser.newContext(desktop);
+  const types = { html: "text/html", css: "text/css", js: "text/javascript", json: "application/json", wasm: "application/wasm" };
+  const missed = [];
+  await context.route("**/*", async (route) => {
+    const { origin, pathname } = new URL(route.request().url());
+    const name = pathname.replace("/docs/try/", "") || "index.html";
+    if (origin !== "http://static.example" || name.includes("/")) {
+      missed.push(route.request().url());
+      return route.abort();
+    }
+    return route.fulfill({ body: await readFile(join(site, name)), contentType: types[name.split(".").at(-1)] });
+  });
+  const other = await context.newPage();
+  await other.goto("http://static.example/docs/try/");
+  await answered(other);
+  assert.equal(await outcome(other), "deny");
+  assert.deepEqual(missed, []);
+  await context.close();
+});
+
+await look("what_cannot_be_loaded_is_said", async () => {
+  const context = await browser.newContext(desktop);
+  await context.route("**/playground.wasm", (route) => route.abort());
+  const other = await context.newPage();
+  await other.goto(url);
+  const told = (name) => other.waitForFunction((name) => document.querySelector("#outcome").textContent === "Could not be loaded" && document.querySelector("#counts").textContent.startsWith(`${name}, `), name);
+  await told("playground.wasm");
+  await context.unroute("**/playground.wasm");
+  await context.route("**/menu.json", (route) => route.fulfill({ status: 404 }));
+  await other.reload();
+  await told("menu.json");
+  await context.unroute("**/menu.json");
+  await context.route("**/worker.js", (route) => route.abort());
+  await other.reload();
+  await other.waitForFunction(() => /worker.js/.test(document.querySelector("#counts").textContent));
+  await context.close();
+});
+
+await look("no_request_leaves_the_page", async () => {
+  const known = ["", "main.js", "style.css", "worker.js", "menu.json", "playground.wasm"].map((name) => new URL(name, `${url}/`).href);
+  const elsewhere = [...requests].map((address) => address.split("#")[0]).filter((address) => !known.includes(address) && address !== "data:,");
+  assert.deepEqual(elsewhere, []);
+  assert.ok(requests.size >= known.length, "the requests are seen at all");
+  assert.deepEqual(complaints, [], "and nothing is complained of");
+});
+
+await browser.close();
+console.log(JSON.stringify(seen));

@@ -1,0 +1,50 @@
+//! A network of one's own: what dials addresses of its own accord runs where there is only loopback.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::tools;
+
+/// What a test is called with in its own network.
+pub const INSIDE: &str = "--inside";
+
+/// The arguments of `unshare` by which this user gets a network of its own, and processes that end with the first.
+///
+/// # Errors
+/// None can be made here; the reason.
+pub fn arguments() -> Result<&'static [&'static str], String> {
+    const WITH_USER: &[&str] = &["-Urn", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const AS_ROOT: &[&str] = &["-n", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let works = |arguments: &&&[&str]| {
+        let unshare = Command::new("unshare").args(**arguments).arg("true").output();
+        unshare.is_ok_and(|output| output.status.success())
+    };
+    let found = [AS_ROOT, WITH_USER].iter().find(works).copied();
+    found.ok_or_else(|| "no network namespace can be made here: allow unshare".to_owned())
+}
+
+/// Runs this very program with [`INSIDE`] and these arguments in a network of its own, and gives the JSON that it prints.
+///
+/// # Errors
+/// It fails; what it said.
+pub fn run(further: &[&str]) -> anyhow::Result<Value> {
+    let arguments = arguments().map_err(anyhow::Error::msg)?;
+    let mut command = Command::new("unshare");
+    command.args(arguments).arg(std::env::current_exe()?).arg(INSIDE).args(further);
+    let output = command.stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).context("what was seen inside")
+}
+
+/// Brings loopback up, once inside.
+///
+/// # Errors
+/// `ip` is missing, or may not.
+pub fn loopback() -> anyhow::Result<()> {
+    let ip = tools::find("ip", "install iproute2").map_err(anyhow::Error::msg)?;
+    let output = Command::new(ip).args(["link", "set", "lo", "up"]).output()?;
+    ensure!(output.status.success(), "ip link set lo up: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! `pratique playground`: the page on which manifests are judged as they are typed, on loopback.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::args::{End, PlaygroundArgs};
+
+mod site {
+    include!(concat!(env!("OUT_DIR"), "/site.rs"));
+}
+
+/// What the page may do; it says so itself, but for who may show it in a frame, which only a header can.
+const NO_FRAMES: &str = "frame-ancestors 'none'";
+
+/// Whether the binary was built with the page.
+pub fn is_built() -> bool {
+    !site::FILES.is_empty()
+}
+
+/// Runs the command until the process is ended.
+///
+/// # Errors
+/// The binary was built without the page, or the address is taken.
+pub fn run(args: &PlaygroundArgs) -> anyhow::Result<End> {
+    if !is_built() {
+        bail!(
+            "this binary was built without the page, which needs npm; in the repository: just playground, or \
+             `just site target/site` and PRATIQUE_SITE=target/site cargo install --path webhook-server"
+        );
+    }
+    let listener = TcpListener::bind(args.listen)
+        .with_context(|| format!("--listen {}: name another port, or 0 for any that is free", args.listen))?;
+    let mut out = anstream::stdout();
+    writeln!(
+        out,
+        "http://{} (nothing that is typed there leaves it; Ctrl-C ends it)",
+        listener.local_addr()?
+    )?;
+    out.flush()?;
+    listener.set_nonblocking(true)?;
+    let router = Router::new()
+        .route("/", get(|| async { file("index.html") }))
+        .route("/{name}", get(|Path(name): Path<String>| async move { file(&name) }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { axum_server::from_tcp(listener)?.serve(router.into_make_service()).await })?;
+    Ok(End::Well)
+}
+
+/// A file of the page.
+fn file(name: &str) -> impl IntoResponse + use<> {
+    let found = site::FILES.iter().find(|(known, _)| *known == name);
+    let (name, body) = found.ok_or((StatusCode::NOT_FOUND, "there is no such file"))?;
+    let kind = match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
+        Some("wasm") => "application/wasm",
+        _ => "application/octet-stream",
+    };
+    let headers: [(HeaderName, &str); 4] = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, NO_FRAMES),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok::<_, (StatusCode, &str)>((headers, *body))
+}
