@@ -35,6 +35,11 @@ fn every_folder_is_a_policy_and_every_policy_a_folder() {
 }
 
 #[test]
+fn what_is_missing_beside_a_pod_is_said_of_a_policy_that_there_is() {
+    assert!(policy_catalog::find(policy_manifests::beside::POLICY).is_some());
+}
+
+#[test]
 fn every_policy_is_described() {
     for entry in POLICIES {
         let about = entry.about;

@@ -1,4 +1,5 @@
-//! The ways in from elsewhere: do the GitHub Action and the pre-commit hook do what they say, in a repository of their own?
+//! The ways in from elsewhere: do the GitHub Action, the pre-commit hook and what `webhook-server/README.md` has for GitLab and
+//! Argo CD do what they say, in a folder of their own?
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +24,19 @@ fn main() -> ExitCode {
             Ok(_) => trial("the_hook_refuses_a_commit", hook),
             Err(reason) => ignored("the_hook_refuses_a_commit", &reason),
         };
-        vec![trial("the_action_annotates_and_fails", action), hook]
+        let plugin = match ["kustomize", "kubectl"].iter().find_map(|tool| tools::find(tool, "").ok()) {
+            Some(_) => trial("the_plugin_of_argo_cd_builds_or_refuses", plugin),
+            None => ignored(
+                "the_plugin_of_argo_cd_builds_or_refuses",
+                "neither kustomize nor kubectl is on the PATH",
+            ),
+        };
+        vec![
+            trial("the_action_annotates_and_fails", action),
+            trial("the_job_of_gitlab_writes_its_report", job),
+            hook,
+            plugin,
+        ]
     })
 }
 
@@ -129,5 +142,60 @@ fn hook() -> anyhow::Result<()> {
     let output = run(BAD)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(!output.status.success() && said.contains("spec.hostNetwork: must not be true"), "{said}");
+    Ok(())
+}
+
+/// The YAML in a block of the page that holds this text.
+fn written(holds: &str) -> anyhow::Result<Value> {
+    let page = std::fs::read_to_string(root().join("webhook-server/README.md"))?;
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.into_iter().find(|block| block.contains(holds)).context("the page has it")?;
+    Ok(conformance::yaml(block)?.remove(0))
+}
+
+fn job() -> anyhow::Result<()> {
+    let place = place("job")?;
+    let script = written("junit: pratique.xml")?["pratique"]["script"][0].clone();
+    let run = |text: &str| -> anyhow::Result<Output> {
+        place.file("manifests/x.yaml", text);
+        let mut command = Command::new("sh");
+        command.args(["-ec", script.as_str().context("it runs something")?]);
+        Ok(command.current_dir(&place.0).env("PATH", path(&place)).output()?)
+    };
+    ensure!(run(GOOD)?.status.success(), "it fails on what is admitted");
+    ensure!(run(BAD)?.status.code() == Some(1), "it does not fail on what is denied");
+    let report = std::fs::read_to_string(place.0.join("pratique.xml"))?;
+    ensure!(report.contains("<failure") && report.contains("spec.hostNetwork"), "{report}");
+    Ok(())
+}
+
+fn plugin() -> anyhow::Result<()> {
+    let place = place("plugin")?;
+    if tools::find("kustomize", "").is_err() {
+        let shim = place.file("bin/kustomize", "#!/bin/sh\nexec kubectl kustomize \"$2\"\n");
+        std::fs::set_permissions(shim, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    }
+    let generate = written("kind: ConfigManagementPlugin")?["spec"]["generate"].clone();
+    let mut words = Vec::new();
+    for part in ["command", "args"] {
+        let part = generate[part].as_array().context("it runs something")?;
+        words.extend(part.iter().filter_map(Value::as_str).map(str::to_owned));
+    }
+    let (program, arguments) = words.split_first().context("it runs something")?;
+    let config = place.file("policies.yaml", "policies:\n- name: pod-security-standards\n");
+    place.file("app/kustomization.yaml", "resources: [x.yaml]\nnamePrefix: shop-\n");
+    let run = |text: &str| -> anyhow::Result<(bool, String, String)> {
+        place.file("app/x.yaml", text);
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(place.0.join("app"));
+        let output = command.env("PATH", path(&place)).env("PRATIQUE_CONFIG", &config).output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.success(), text(&output.stdout), text(&output.stderr)))
+    };
+    let (succeeds, built, said) = run(GOOD)?;
+    ensure!(succeeds && built.contains("name: shop-x") && built.starts_with("apiVersion"), "{built} {said}");
+    let (succeeds, built, said) = run(BAD)?;
+    ensure!(!succeeds && built.is_empty(), "something would be deployed: {built}");
+    ensure!(said.contains("spec.hostNetwork: must not be true"), "{said}");
     Ok(())
 }

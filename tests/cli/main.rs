@@ -59,6 +59,7 @@ fn main() -> ExitCode {
             trial("people_read_80_columns", reports::people_read_80_columns),
             trial("all_forms_say_the_same", reports::all_forms_say_the_same),
             trial("sarif_is_what_the_standard_says", reports::sarif_is_what_the_standard_says),
+            trial("errors_have_their_places", reports::errors_have_their_places),
             trial("a_baseline_accepts_what_is_known", reports::a_baseline_accepts_what_is_known),
             trial("warnings_fail_where_they_are_to", reports::warnings_fail_where_they_are_to),
             trial("reports_are_written_as_they_are_made", reports::reports_are_written_as_they_are_made),

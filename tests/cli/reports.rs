@@ -146,10 +146,15 @@ pub(crate) fn a_baseline_accepts_what_is_known() -> Result<(), Failed> {
     let out = text(&output.stdout);
     assert!(out.contains("spec.hostIPC: ") && !out.contains("spec.template.spec.hostNetwork"), "{out}");
     assert!(
-        text(&output.stderr).contains("1 findings that the baseline accepts are gone"),
+        text(&output.stderr).contains("of what the baseline accepts, 1 is gone"),
         "{}",
         text(&output.stderr)
     );
+    // A worse value at the same place is new.
+    folder.file("shop.yaml", manifest.replace("SYS_TIME", "SYS_ADMIN"));
+    let output = check(&["--baseline", accepted]);
+    expect(&output, 1)?;
+    assert!(text(&output.stdout).contains("must not add `SYS_ADMIN`"), "{}", text(&output.stdout));
     // A second container with the same fault is new.
     let two = "      - {name: two, image: two, securityContext: {privileged: true}}\n---\napiVersion: v1\nkind: Pod";
     folder.file("shop.yaml", manifest.replacen("---\napiVersion: v1\nkind: Pod", two, 1));
@@ -158,6 +163,31 @@ pub(crate) fn a_baseline_accepts_what_is_known() -> Result<(), Failed> {
     let output = check(&["--baseline", wrong.to_str().ok_or("UTF-8")?]);
     expect(&output, 2)?;
     assert!(text(&output.stderr).contains("wrong.txt:1: must be a line that"), "{}", text(&output.stderr));
+    Ok(())
+}
+
+/// What cannot be read is annotated where it stands, and its name breaks no form.
+pub(crate) fn errors_have_their_places() -> Result<(), Failed> {
+    let folder = Folder::new("errors");
+    let file =
+        folder.file("a: b.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: \"x\\ufffe\"}\nspec: [\n");
+    let file = file.to_str().ok_or("UTF-8")?;
+    let said = |form: &str| -> Result<String, Failed> {
+        let output = run(&["check", "--output", form, file]);
+        expect(&output, 2)?;
+        Ok(text(&output.stdout))
+    };
+    let encoded = file.replace(':', "%3A");
+    let github = said("github")?;
+    assert!(github.contains(&format!("::error file={encoded},line=5,col=1,title=pratique::")), "{github}");
+    let sarif: Value = serde_json::from_str(&said("sarif")?)?;
+    let notification = &sarif["runs"][0]["invocations"][0]["toolExecutionNotifications"][0];
+    let region = &notification["locations"][0]["physicalLocation"]["region"];
+    assert_eq!((&region["startLine"], &region["startColumn"]), (&5.into(), &1.into()), "{notification}");
+    folder.file("a: b.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: \"x\\ufffe\"}\nspec: {hostPID: true, containers: [{name: c}]}\n");
+    let output = run(&["check", "--output", "junit", file]);
+    expect(&output, 1)?;
+    assert!(!text(&output.stdout).contains('\u{fffe}'), "XML 1.0 has no such character");
     Ok(())
 }
 

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
-use conformance::{root, targets};
+use conformance::{browser, root, targets};
 use wasm_bindgen_cli_support::Bindgen;
 
 const CRATE: &str = "policy-playground";
+/// Where index.html says what it was made of.
+const SOURCES: &str = "SOURCES";
 const TARGET: &str = "wasm32-unknown-unknown";
-/// What the page consists of.
-const FILES: [&str; 6] = ["index.html", "style.css", "main.js", "worker.js", "menu.json", "playground.wasm"];
+/// What the page consists of; `webhook-server/build.rs` embeds the same.
+const FILES: [&str; 5] = ["index.html", "main.js", "menu.json", "playground.wasm", "style.css"];
 
 fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1) else {
@@ -38,8 +40,15 @@ fn write(folder: &Path) -> anyhow::Result<()> {
     std::fs::write(scratch.join("menu.json"), serde_json::to_vec(&policy_playground::Menu::new())?)?;
     let web = root().join("policies/_playground/web");
     run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&web))?;
-    run(Command::new("npm").args(["run", "--silent", "check"]).current_dir(&web))?;
+    let sample = web.join("src/sample.ts");
+    std::fs::write(&sample, in_typescript())?;
+    let checked = run(Command::new("npm").args(["run", "--silent", "check"]).current_dir(&web));
+    std::fs::remove_file(&sample)?;
+    checked?;
     run(Command::new("node").arg("build.mjs").arg(&scratch).current_dir(&web))?;
+    let page = std::fs::read_to_string(scratch.join("index.html"))?;
+    ensure!(page.contains(SOURCES), "index.html has no place for {SOURCES}");
+    std::fs::write(scratch.join("index.html"), page.replace(SOURCES, &browser::sources()?))?;
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     for name in FILES {
         let made = std::fs::read(scratch.join(name)).with_context(|| name.to_owned())?;
@@ -51,6 +60,25 @@ fn write(folder: &Path) -> anyhow::Result<()> {
         println!("{}", file.display());
     }
     Ok(())
+}
+
+/// What the policies say and what is on the menu, as literals of the types that the page has for them: where a member is missing, is
+/// called otherwise or is of another type, it does not compile.
+fn in_typescript() -> String {
+    let text = include_str!("../../policies/_playground/web/src/example.yaml");
+    let policies = policy_catalog::POLICIES.iter().map(|entry| format!("\"{}\":{{}}", entry.about.name));
+    let policies = policies.collect::<Vec<_>>().join(",");
+    let asked = |policies: &str| format!("{{\"namespace\":\"default\",\"policies\":{{{policies}}}}}");
+    let said = [
+        policy_playground::judge(text, &asked(&policies)),
+        policy_playground::judge("a: [", &asked(&policies)),
+        policy_playground::judge(text, &asked("\"prometheus-labels\":{\"marc\":1}")),
+    ];
+    let menu = serde_json::to_string(&policy_playground::Menu::new()).unwrap_or_default();
+    format!(
+        "import type {{ Policy, Said }} from \"./shapes\";\nexport const said: Said[] = [{}];\nexport const menu: Policy[] = {menu};\n",
+        said.join(",")
+    )
 }
 
 /// Builds the policies for the browser.

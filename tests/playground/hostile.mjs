@@ -26,12 +26,17 @@ export const hostile = {
     `apiVersion: v1\nkind: Pod\nmetadata: { name: many }\nspec:\n  containers:\n${repeated(6 * MEGABYTE, (i) => `  - { name: c${i}, image: web, securityContext: { privileged: true } }\n`)}`,
   "1,999 pods and a NetworkPolicy for each": () =>
     repeated(MEGABYTE / 4, (i) => `---\n${pod(`p${i}`)}---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: n${i} }\nspec: { podSelector: {}, policyTypes: [Ingress], ingress: [{ from: [{ ipBlock: { cidr: 10.${i % 256}.${(i >> 8) % 256}.0/24 } }] }] }\n`),
+  "an error before what explodes": () =>
+    `x: *\n---\napiVersion: v1\nkind: List\np: &p ${"{ apiVersion: v1, kind: Pod, metadata: { name: a, labels: { app: a } }, spec: { containers: [{ name: web, image: web }] } }"}\n` +
+    `n: &n { apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: { name: n }, spec: { podSelector: {} } }\nitems:\n${"- *p\n- *n\n".repeat(1200)}`,
+  "2,000 Deployments that are changed": () =>
+    repeated(MEGABYTE / 2, (i) => `---\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: c${i} }\nspec:\n  template:\n    metadata: { annotations: { pratique.dev/inject-exporter: redis } }\n    spec: { containers: [{ name: redis, image: "redis:8" }] }\n`),
   "anchors that explode": () =>
     `a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n${Array.from({ length: 12 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(10).fill(`*a${i}`).join(", ")}]\n`).join("")}`,
   "200,000 brackets": () => "[".repeat(200_000),
   "200,000 deep in blocks": () => repeated(MEGABYTE, (i) => `${" ".repeat(i % 1000)}a:\n`),
   "NUL bytes": () => `apiVersion: v1\0\nkind: Pod\0\n${"\0".repeat(1000)}`,
-  "control characters, directions and halves of characters": () => pod("a\u202e\u2066\ud800\udfff\u0007\u001b[31m"),
+  "control characters, directions and halves of characters": () => pod("a\u202e\uffff\ufffe\u2066\ud800\udfff\u0007\u001b[31m"),
   "a script in a name": () => pod(script, ", hostNetwork: true"),
   "a script in every place": () =>
     `apiVersion: ${JSON.stringify(script)}\nkind: Pod\nmetadata: { name: x, annotations: { ${JSON.stringify(script)}: ${JSON.stringify(script)} } }\n---\n` +

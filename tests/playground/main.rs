@@ -2,12 +2,14 @@
 //!
 //! Chromium runs in a network namespace that has only loopback, driven by `drive.mjs`, which prints what it saw.
 
+mod same;
+
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, ensure};
 use conformance::folder::Folder;
-use conformance::{browser, cases, ignored, namespace, process};
+use conformance::{browser, cases, ignored, namespace, process, tools};
 use libtest_mimic::Trial;
 use policy_core::{Arena, Case};
 use serde_json::{Map, Value, json};
@@ -18,6 +20,8 @@ const QUESTIONS: &[&str] = &[
     "a_squiggle_is_under_the_very_value",
     "a_link_restores_the_state",
     "a_link_of_somebody_else_does_no_harm",
+    "what_is_typed_is_not_lost",
+    "a_link_asks_for_what_there_is_not_and_is_told",
     "settings_are_taken_and_refused_where_they_stand",
     "everything_is_there_by_keyboard",
     "a_screen_reader_is_told_once_it_is_quiet",
@@ -47,10 +51,22 @@ fn main() -> ExitCode {
             }
         };
     }
-    process::main(|| match browser::available() {
-        Err(reason) => vec![ignored("playground", &reason)],
-        Ok(()) => trials(),
+    process::main(|| {
+        let mut trials = match browser::available() {
+            Err(reason) => vec![ignored("playground", &reason)],
+            Ok(()) => trials(),
+        };
+        const SAME: &str = "the_page_says_what_check_says";
+        trials.push(match tools::find("kubectl", "install kubectl") {
+            Ok(_) => trial(SAME, same::as_check_says),
+            Err(reason) => ignored(SAME, &reason),
+        });
+        trials
     })
+}
+
+fn trial(name: &str, run: fn() -> anyhow::Result<()>) -> Trial {
+    Trial::test(name, move || run().map_err(|error| format!("{error:#}").into()))
 }
 
 fn trials() -> Vec<Trial> {

@@ -6,7 +6,7 @@ mod verdicts;
 
 use policy_core::yaml::{Document, Places, Position, documents};
 use policy_core::{Arena, FieldPath, Objects, Read};
-use policy_manifests::{Written, beside, each};
+use policy_manifests::{Lines, Written, beside, each};
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -167,8 +167,8 @@ struct At<'s> {
     namespace: &'s str,
     /// Where its fields stand: most documents have no finding, and need no second look at their text.
     places: OnceCell<Places>,
-    /// Where the lines of the source begin, for the same reason.
-    lines: &'s OnceLock<Vec<usize>>,
+    /// The lines of the source, for the same reason.
+    lines: &'s OnceLock<Lines<'s>>,
 }
 
 impl At<'_> {
@@ -178,15 +178,12 @@ impl At<'_> {
 
     /// What stands at a place.
     fn written(&self, place: Position) -> Option<Written> {
-        let text = &self.source.text;
-        let begins = || std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let begin = *self.lines.get_or_init(begins).get(place.line.checked_sub(1)?)?;
-        Written::at(text.get(begin..)?.lines().next()?, place.column)
+        self.lines.get_or_init(|| Lines::of(&self.source.text)).written(place)
     }
 }
 
 fn judge_document<'a>(
-    at: &At<'a>,
+    at: &At<'_>,
     config: &Config,
     cluster: &'a Objects<'_>,
     namespace: &'a str,

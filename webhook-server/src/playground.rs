@@ -16,12 +16,17 @@ mod site {
     include!(concat!(env!("OUT_DIR"), "/site.rs"));
 }
 
-/// What the page may do; it says so itself, but for who may show it in a frame, which only a header can.
-const NO_FRAMES: &str = "frame-ancestors 'none'";
+const INDEX: &str = "index.html";
 
-/// Whether the binary was built with the page.
-pub fn is_built() -> bool {
-    !site::FILES.is_empty()
+/// What the page may do, and who may show it in a frame. It says the first itself, for servers that send no such header.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:; \
+     connect-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+/// The page itself, as HTML; `None` if the binary was built without it.
+pub fn page() -> Option<&'static str> {
+    let (_, page) = site::FILES.iter().find(|(name, _)| *name == INDEX)?;
+    std::str::from_utf8(page).ok()
 }
 
 /// Runs the command until the process is ended.
@@ -29,7 +34,7 @@ pub fn is_built() -> bool {
 /// # Errors
 /// The binary was built without the page, or the address is taken.
 pub fn run(args: &PlaygroundArgs) -> anyhow::Result<End> {
-    if !is_built() {
+    if page().is_none() {
         bail!(
             "this binary was built without the page, which needs npm; in the repository: just playground, or \
              `just site target/site` and PRATIQUE_SITE=target/site cargo install --path webhook-server"
@@ -46,7 +51,7 @@ pub fn run(args: &PlaygroundArgs) -> anyhow::Result<End> {
     out.flush()?;
     listener.set_nonblocking(true)?;
     let router = Router::new()
-        .route("/", get(|| async { file("index.html") }))
+        .route("/", get(|| async { file(INDEX) }))
         .route("/{name}", get(|Path(name): Path<String>| async move { file(&name) }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { axum_server::from_tcp(listener)?.serve(router.into_make_service()).await })?;
@@ -68,7 +73,7 @@ fn file(name: &str) -> impl IntoResponse + use<> {
     let headers: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, NO_FRAMES),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Ok::<_, (StatusCode, &str)>((headers, *body))

@@ -181,12 +181,14 @@ impl Row {
         if outcome == Outcome::Deny { &mut self.denials } else { &mut self.warnings }
     }
 
-    /// What tells a finding from others, wherever it stands: the policy, the control, the object and the field. In one line.
+    /// What tells a finding from others, wherever it stands: the policy, the control, the object, the field, and what is said, for
+    /// a worse value there is another finding. In one line.
     pub(crate) fn key(&self, found: &Found) -> String {
         let control = found.control.unwrap_or("-");
         let field = if found.field.is_empty() { "-" } else { &found.field };
         let of = if self.of.is_some() { " (its pods)" } else { "" };
-        printable(&format!("{} {control} {}{of} {field}", self.policy, self.object)).into_owned()
+        let (policy, object, message) = (self.policy, &self.object, &found.message);
+        printable(&format!("{policy} {control} {object}{of} {field}: {message}")).into_owned()
     }
 
     /// Makes the outcome what is left of it.
@@ -199,6 +201,15 @@ impl Row {
             _ => Outcome::Allow,
         };
     }
+}
+
+/// The file, the line and the column that an error begins with, if it does: `file:line:column: why`.
+fn place_of(error: &str) -> Option<(&str, usize, usize)> {
+    error.match_indices(": ").find_map(|(end, _)| {
+        let (rest, column) = error.get(..end)?.rsplit_once(':')?;
+        let (file, line) = rest.rsplit_once(':')?;
+        Some((file, line.parse().ok()?, column.parse().ok()?))
+    })
 }
 
 /// A denial or a warning in the words of SARIF and of GitHub.

@@ -107,7 +107,11 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
 
 /// A text without the characters that could forge lines, colours or the direction of what follows.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let forges = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // The last two are characters to nobody, and XML has no way to write them.
+    let forges = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+    };
     if !text.contains(forges) {
         return Cow::Borrowed(text);
     }

@@ -8,7 +8,7 @@ use policy_core::selector::Labels;
 use policy_core::{Arena, Cluster, Field, Finding, Read, Request, Undecided, Value, Verdicts};
 
 /// The policy that adds exporters, of whose verdict this is a part.
-const POLICY: &str = "exporter-sidecar";
+pub const POLICY: &str = "exporter-sidecar";
 
 const MONITORS: &str = "monitoring.coreos.com";
 

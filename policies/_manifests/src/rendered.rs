@@ -4,8 +4,8 @@ use policy_core::patch::{self, Edit, Operation};
 use policy_core::yaml::Document;
 use policy_core::{Arena, FieldPath, Request, Undecided, Value, workload};
 
+use crate::judged::Pods;
 use crate::objects::{self, Unreadable};
-use crate::pods::Pods;
 
 /// The document's text with what policies change; comments, order and style of all else are kept.
 ///

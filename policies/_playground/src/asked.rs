@@ -1,6 +1,7 @@
 //! Which policies are asked, with which settings.
 
 use policy_catalog::CONFIGURES;
+use policy_core::path::excerpt;
 use policy_core::{Arena, Configured, Field, Undecided, Value};
 
 use crate::said::Said;
@@ -28,6 +29,11 @@ impl Asked {
         let chosen: Vec<_> = root.at("policies").members().map_err(undecided)?.collect();
         let mut said = Said::default();
         let mut policies = Vec::new();
+        // A link may ask for what there is not: what is not judged must be said.
+        let unknown = chosen.iter().find(|(name, _)| CONFIGURES.iter().all(|(about, _)| about.name != *name));
+        if let Some((name, _)) = unknown {
+            return Err(Said::error(format!("there is no policy `{}`", excerpt(name))));
+        }
         for (about, configure) in CONFIGURES {
             let Some((_, settings)) = chosen.iter().find(|(name, _)| *name == about.name) else { continue };
             let settings = settings.value().map_err(undecided)?.map(Value::to_string).unwrap_or_default();

@@ -3,13 +3,13 @@
 use policy_catalog::CONFIGURES;
 use policy_core::path::{Segment, excerpt};
 use policy_core::yaml::Document;
-use policy_core::{Arena, Case, Configured, Field, FieldPath, Request};
+use policy_core::{Arena, Case, Configured, Field, FieldPath, Request, Undecided};
 use policy_manifests::{ObjectName, edited};
 
 use crate::asked::Asked;
 use crate::picture::Gathered;
-use crate::said::Said;
-use crate::text::{Changed, Place, Text};
+use crate::said::{About, Said};
+use crate::text::{Place, Text};
 
 /// Whether a document is a case and no object: it has an object or a request, and no kind.
 pub(crate) fn is_case(document: &Document<'_>) -> bool {
@@ -42,6 +42,7 @@ fn add<'a>(
     let root = document.decode(arena).map_err(|error| (error.to_string(), lines.place(error.position)))?;
     let places = document.places();
     let at = |path: &FieldPath| lines.place(places.of(path));
+    let key = |name: &str| Segment::Key(name.to_owned());
     let case = Case::decode(text, arena).map_err(|error| {
         let place = match &error {
             policy_core::case::CaseError::Unreadable(undecided) => at(&undecided.field),
@@ -49,48 +50,72 @@ fn add<'a>(
         };
         (error.to_string(), place)
     })?;
-    let own = own_policies(&case, asked).map_err(|error| (error, Place::default()))?;
-    let verdicts = case.ask(own.as_deref().unwrap_or(&asked.policies), arena);
-    let verdicts = verdicts.map_err(|undecided| (undecided.to_string(), at(&undecided.field)))?;
+    let settings = FieldPath(vec![key("settings")]);
+    let own = own_policies(&case, asked).map_err(|error| (error, at(&settings)))?;
+    if matches!(own, Some(Own::OfText(_))) && !case.settings.is_empty() {
+        said.note("the settings are those of the text, not of the form".to_owned());
+    }
+    let verdicts = case.ask(own.as_ref().map_or(asked.policies.as_slice(), Own::policies), arena);
+    // What the request says of itself stands below `request`.
+    let of_request = |undecided: Undecided| {
+        let field = undecided.field.below(&FieldPath(vec![key("request")]));
+        let place = at(&field);
+        (Undecided { field, ..undecided }.to_string(), place)
+    };
+    let verdicts = verdicts.map_err(of_request)?;
     let request = Request::read(Field::root(case.request, arena));
-    let request = request.map_err(|undecided| (undecided.to_string(), at(&undecided.field)))?;
+    let request = request.map_err(of_request)?;
     let mut gathered = Gathered::new(arena);
     for object in case.cluster.iter().flatten().chain(request.object.value().ok().flatten()) {
         if let Ok(request) = Request::create(Field::root(*object, arena), &asked.namespace) {
             gathered.add(&request);
         }
     }
-    let key = |name: &str| Segment::Key(name.to_owned());
     let has_object = root.is_some_and(|root| root.get("object").is_some_and(|object| !object.is_null()));
     let prefix = FieldPath(match has_object {
         true => vec![key("object")],
         false => vec![key("request"), key("oldObject")],
     });
-    said.add(&ObjectName::of(&request), at(&prefix), &verdicts, None, |_, finding| {
-        at(&finding.field.below(&prefix))
-    });
+    let name = ObjectName::of(&request);
+    let about = About { name: &name, place: at(&prefix), is_judged: !asked.policies.is_empty() };
+    said.add(about, &verdicts, None, |finding| at(&finding.field.below(&prefix)));
     if let Some(patched) = verdicts.patched {
-        match edited(document, &prefix, verdicts.original, patched) {
-            Ok(changed) => said.changed.push(Changed::of(document, changed)),
-            Err(reason) => said.note(reason),
-        }
+        said.change(document, || edited(document, &prefix, verdicts.original, patched));
     }
     said.picture = gathered.picture();
     Ok(())
 }
 
-/// The policy that the text itself names or brings settings for, if it does.
-fn own_policies(case: &Case<'_>, asked: &Asked) -> Result<Option<Vec<Configured>>, String> {
-    if case.policy.is_none() && case.settings.is_empty() {
-        return Ok(None);
-    }
-    let named = match (case.policy, asked.policies.as_slice()) {
+/// The policy that the text itself names or brings settings for, if it does: with its settings, or with those of the form.
+fn own_policies<'s>(case: &Case<'_>, asked: &'s Asked) -> Result<Option<Own<'s>>, String> {
+    let asked_for = asked.policies.as_slice();
+    let named = match (case.policy, asked_for) {
         (Some(name), _) => name,
+        (None, _) if case.settings.is_empty() => return Ok(None),
         (None, [one]) => one.about.name,
         (None, _) => return Err("`settings` are of one policy: ask one, or name it with `policy`".to_owned()),
     };
+    let of_form = asked_for.iter().position(|one| one.about.name == named);
+    if let (true, Some(index)) = (case.settings.is_empty(), of_form) {
+        return Ok(asked_for.get(index..=index).map(Own::OfForm));
+    }
     let found = CONFIGURES.into_iter().find(|(about, _)| about.name == named);
     let (about, configure) = found.ok_or_else(|| format!("there is no policy `{}`", excerpt(named)))?;
     let policy = configure(&case.settings).map_err(|error| error.to_string())?;
-    Ok(Some(vec![Configured { about, policy }]))
+    Ok(Some(Own::OfText([Configured { about, policy }])))
+}
+
+/// The one policy that a case is asked of.
+enum Own<'s> {
+    OfForm(&'s [Configured]),
+    OfText([Configured; 1]),
+}
+
+impl Own<'_> {
+    fn policies(&self) -> &[Configured] {
+        match self {
+            Own::OfForm(policies) => policies,
+            Own::OfText(policies) => policies,
+        }
+    }
 }

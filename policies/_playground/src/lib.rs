@@ -39,3 +39,6 @@ pub fn judge(text: &str, asked: &str) -> String {
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,28 @@
-//! What is said of a text, in the shape in which the page shows it. There is a bound on everything, whatever the text.
+//! What is said of a text, in the shape in which the page shows it, and no more than it can show, whatever the text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::patch::Operation;
-use policy_core::{Finding, Outcome, Value, Verdicts, admit};
-use policy_manifests::ObjectName;
+use policy_core::yaml::Document;
+use policy_core::{Finding, Outcome, Value, Verdict, Verdicts, admit};
+use policy_manifests::{ObjectName, Pods};
 use serde::Serialize;
 
 use crate::picture::Picture;
 use crate::text::{Changed, Place};
 
-/// How many objects are shown.
-const MOST_OBJECTS: usize = 200;
+/// How many objects are shown, of which there is something to say.
+const MOST_TELLING: usize = 200;
+/// How many others are named.
+const MOST_QUIET: usize = 500;
 /// How many findings are shown, of all objects together.
 const MOST_FINDINGS: usize = 500;
 /// How many errors and how many notes are shown.
 const MOST_LINES: usize = 100;
+/// How many changed documents are shown, and how large they may be, in bytes, one and all together.
+const MOST_CHANGED: usize = 30;
+const LARGEST_CHANGED: usize = 128 * 1024;
+const MOST_CHANGED_BYTES: usize = 512 * 1024;
 
 /// All that is said.
 #[derive(Default, Serialize)]
@@ -39,9 +46,18 @@ pub struct Said {
     pub(crate) changed: Vec<Changed>,
     /// Who can talk to whom.
     pub(crate) picture: Option<Picture>,
-    /// How many findings are shown.
+    /// How much is shown.
     #[serde(skip)]
-    shown: usize,
+    shown: Shown,
+}
+
+/// How much is shown, of what there is a bound on.
+#[derive(Default)]
+struct Shown {
+    telling: usize,
+    quiet: usize,
+    findings: usize,
+    changed_bytes: usize,
 }
 
 /// How many there are, shown or not.
@@ -49,6 +65,8 @@ pub struct Said {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Summary {
     pub(crate) objects: usize,
+    /// How many objects any policy has judged, or the pods that they make.
+    pub(crate) judged: usize,
     pub(crate) denials: usize,
     pub(crate) warnings: usize,
     /// How many objects would be changed, or the pods that they make.
@@ -57,6 +75,8 @@ pub(crate) struct Summary {
     pub(crate) objects_left_out: usize,
     /// How many findings are not shown.
     pub(crate) findings_left_out: usize,
+    /// How many changed documents are not shown.
+    pub(crate) changes_left_out: usize,
 }
 
 /// Something that is said of a place in the text.
@@ -133,70 +153,113 @@ impl Said {
         }
     }
 
-    /// Adds an object with what is said of it, and of the pods that it makes; `find` says where a finding stands.
-    pub(crate) fn add(
+    /// Adds a document that is changed, if there is room for it.
+    pub(crate) fn change(
         &mut self,
-        name: &ObjectName,
-        place: Place,
-        own: &Verdicts<'_>,
-        pods: Option<&Verdicts<'_>>,
-        find: impl Fn(bool, &Finding) -> Place,
+        document: &Document<'_>,
+        render: impl FnOnce() -> Result<String, String>,
     ) {
-        let both: Vec<(bool, &Verdicts<'_>)> =
-            [(false, own)].into_iter().chain(pods.map(|pods| (true, pods))).collect();
-        let mut rows = Vec::new();
-        for (of_pods, verdicts) in &both {
-            if let Some(fault) = &verdicts.fault {
-                self.fail(format!("{name}: {fault}"), place);
-            }
-            rows.extend(verdicts.rows.iter().map(|row| self.row(*of_pods, row, &find)));
+        let size = document.text.len();
+        let has_room = self.changed.len() < MOST_CHANGED
+            && size <= LARGEST_CHANGED
+            && self.shown.changed_bytes + size <= MOST_CHANGED_BYTES;
+        if !has_room {
+            self.summary.changes_left_out += 1;
+            return;
         }
-        let outcome = rows.iter().map(|row| row.outcome).max().unwrap_or(Outcome::Allow);
-        self.outcome = self.outcome.max(Some(outcome));
-        self.summary.objects += 1;
-        self.summary.changed += usize::from(both.iter().any(|(_, verdicts)| verdicts.patched.is_some()));
-        if self.objects.len() < MOST_OBJECTS {
-            let patches =
-                both.iter().filter(|(_, verdicts)| verdicts.patched.is_some()).map(|(of_pods, verdicts)| {
-                    Patch {
-                        of_pods: *of_pods,
-                        operations: verdicts.patch().into_iter().map(Operation::<Value<'_>>::owned).collect(),
-                    }
-                });
-            let patches = patches.collect();
-            self.objects.push(Object { name: name.to_string(), outcome, place, rows, patches });
-        } else {
-            self.summary.objects_left_out += 1;
+        match render() {
+            Ok(after) => {
+                self.shown.changed_bytes += size;
+                let before = document.text.to_owned();
+                self.changed.push(Changed { line: document.line, before, after });
+            }
+            Err(reason) => self.note(reason),
         }
     }
 
-    fn row(&mut self, of_pods: bool, row: &admit::Row, find: impl Fn(bool, &Finding) -> Place) -> Row {
+    /// Adds an object with what is said of it, and of the pods that it makes; `find` says where a finding of it stands.
+    pub(crate) fn add(
+        &mut self,
+        about: About<'_>,
+        own: &Verdicts<'_>,
+        pods: Option<&(Pods<'_>, Verdicts<'_>)>,
+        find: impl Fn(&Finding) -> Place,
+    ) {
+        let About { name, place, is_judged } = about;
+        let of_pods = pods.map(|(pods, verdicts)| (Some(pods), verdicts));
+        let both: Vec<(Option<&Pods<'_>>, &Verdicts<'_>)> =
+            [(None, own)].into_iter().chain(of_pods).collect();
+        let all = || both.iter().flat_map(|(_, verdicts)| &verdicts.rows).map(|row| &row.verdict);
+        let outcome = all().map(Verdict::outcome).max().unwrap_or(Outcome::Allow);
+        if is_judged {
+            self.outcome = self.outcome.max(Some(outcome));
+        }
+        let count = |of: fn(&Verdict) -> usize| all().map(of).sum::<usize>();
+        self.summary.objects += 1;
+        self.summary.judged += usize::from(is_judged);
+        self.summary.denials += count(|verdict| verdict.denials.len() + verdict.left_out);
+        self.summary.warnings += count(|verdict| verdict.warnings.len());
+        self.summary.changed += usize::from(both.iter().any(|(_, verdicts)| verdicts.patched.is_some()));
+        let before = self.shown.findings;
+        // Those of which there is nothing to say take no room from the others.
+        let is_telling = outcome != Outcome::Allow;
+        let (shown, most) = match is_telling {
+            true => (&mut self.shown.telling, MOST_TELLING),
+            false => (&mut self.shown.quiet, MOST_QUIET),
+        };
+        if *shown < most {
+            *shown += 1;
+            let mut object =
+                Object { name: name.to_string(), outcome, place, rows: Vec::new(), patches: Vec::new() };
+            for (pods, verdicts) in &both {
+                if let Some(fault) = &verdicts.fault {
+                    self.fail(format!("{name}: {fault}"), place);
+                }
+                object.rows.extend(verdicts.rows.iter().map(|row| self.row(*pods, row, &find)));
+                if verdicts.patched.is_some() {
+                    let operations =
+                        verdicts.patch().into_iter().map(Operation::<Value<'_>>::owned).collect();
+                    object.patches.push(Patch { of_pods: pods.is_some(), operations });
+                }
+            }
+            self.objects.push(object);
+        } else {
+            self.summary.objects_left_out += 1;
+        }
+        let found = count(|verdict| verdict.denials.len() + verdict.warnings.len() + verdict.left_out);
+        self.summary.findings_left_out += found - (self.shown.findings - before);
+    }
+
+    fn row(&mut self, pods: Option<&Pods<'_>>, row: &admit::Row, find: impl Fn(&Finding) -> Place) -> Row {
         let verdict = &row.verdict;
         let mut found = |findings: &BTreeSet<Finding>| {
-            let room = MOST_FINDINGS.saturating_sub(self.shown);
-            let shown = findings.iter().take(room).map(|finding| Found {
-                field: finding.field.to_string(),
-                message: finding.message.clone(),
-                control: finding.control,
-                place: find(of_pods, finding),
+            let room = MOST_FINDINGS.saturating_sub(self.shown.findings);
+            let shown = findings.iter().take(room).map(|finding| {
+                let finding = pods.map_or_else(|| finding.clone(), |pods| pods.in_workload(finding));
+                let (field, place) = (finding.field.to_string(), find(&finding));
+                Found { field, message: finding.message, control: finding.control, place }
             });
             let shown: Vec<Found> = shown.collect();
-            self.shown += shown.len();
-            self.summary.findings_left_out += findings.len() - shown.len();
+            self.shown.findings += shown.len();
             shown
         };
         let (denials, warnings) = (found(&verdict.denials), found(&verdict.warnings));
-        self.summary.denials += verdict.denials.len() + verdict.left_out;
-        self.summary.warnings += verdict.warnings.len();
-        self.summary.findings_left_out += verdict.left_out;
         Row {
             policy: row.about.name,
             outcome: verdict.outcome(),
-            of_pods,
+            of_pods: pods.is_some(),
             remediation: row.about.remediation,
             denials,
             warnings,
             audit: verdict.audit.clone(),
         }
     }
+}
+
+/// Of which object something is said.
+pub(crate) struct About<'s> {
+    pub(crate) name: &'s ObjectName,
+    pub(crate) place: Place,
+    /// Whether any policy takes it.
+    pub(crate) is_judged: bool,
 }

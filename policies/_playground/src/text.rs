@@ -1,7 +1,7 @@
 //! The text that is judged: where in it something stands, as an editor counts, and what admission would change in it.
 
-use policy_core::yaml::{Document, Position};
-use policy_manifests::Written;
+use policy_core::yaml::Position;
+use policy_manifests::Lines;
 use serde::Serialize;
 
 /// A place, and the value there.
@@ -17,32 +17,27 @@ pub(crate) struct Place {
     pub(crate) end: usize,
 }
 
-/// A text, and where its lines begin.
-pub(crate) struct Text<'t> {
-    text: &'t str,
-    begins: Vec<usize>,
-}
+/// A text, as an editor counts in it.
+pub(crate) struct Text<'t>(Lines<'t>);
 
 impl<'t> Text<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        let begins = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Text { text, begins }
+        Text(Lines::of(text))
     }
 
     /// What stands at a position: the value of a key, if it has one there.
-    pub(crate) fn place(&self, Position { line, column }: Position) -> Place {
-        let begin = line.checked_sub(1).and_then(|index| self.begins.get(index));
-        let rest = begin.and_then(|begin| self.text.get(*begin..)).unwrap_or_default();
-        let rest = rest.lines().next().unwrap_or_default();
-        let (start, length) = match Written::at(rest, column) {
+    pub(crate) fn place(&self, position: Position) -> Place {
+        let Position { line, column } = position;
+        let (start, length) = match self.0.written(position) {
             Some(written) => (written.column - 1, written.length),
             None => (column.saturating_sub(1), 0),
         };
-        let units =
-            |from: usize, count: usize| rest.chars().skip(from).take(count).map(char::len_utf16).sum();
-        let before: usize = units(0, start);
-        let within: usize = units(start, length);
-        Place { line, column, start: before, end: before + within }
+        let characters = self.0.line(line).chars();
+        let units = |from: usize, count: usize| -> usize {
+            characters.clone().skip(from).take(count).map(char::len_utf16).sum()
+        };
+        let before = units(0, start);
+        Place { line, column, start: before, end: before + units(start, length) }
     }
 }
 
@@ -50,13 +45,7 @@ impl<'t> Text<'t> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Changed {
     /// The line of the text on which it begins, from 1.
-    line: usize,
-    before: String,
-    after: String,
-}
-
-impl Changed {
-    pub(crate) fn of(document: &Document<'_>, after: String) -> Self {
-        Changed { line: document.line, before: document.text.to_owned(), after }
-    }
+    pub(crate) line: usize,
+    pub(crate) before: String,
+    pub(crate) after: String,
 }

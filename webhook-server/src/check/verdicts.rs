@@ -1,8 +1,8 @@
 //! The rows of a report: what the policies say of an object, and of the pods that it makes.
 
 use policy_core::yaml::Position;
-use policy_core::{Cluster, FieldPath, Finding, Half, Objects, Request, Verdicts, patch};
-use policy_manifests::{ObjectName, Pods, Unreadable, beside};
+use policy_core::{FieldPath, Finding, Half, Objects, Request, Verdicts, patch};
+use policy_manifests::{Judge, ObjectName, Pods, Unreadable, judged};
 
 use super::At;
 use crate::config::Config;
@@ -20,50 +20,50 @@ pub(super) fn add(
     report: &mut Report,
 ) {
     let start = if prefix.0.is_empty() { at.document.start() } else { at.place(prefix) };
-    if request.kind.name == "AdmissionReview" {
-        let reason = "an AdmissionReview is no manifest: post it to the webhook, or check the object in it";
-        report.errors.push(format!("{}:{start}: {reason}", at.source.name));
-        return;
-    }
-    let object = Judged { at, request, prefix, start, of: None };
-    let Judgement { mut verdicts, excepted, .. } = config.all().judge(request, cluster, Half::Mutate);
-    let excepted_too = excepted.iter().map(|excepted| &excepted.finding);
-    let found = verdicts.rows.iter().flat_map(|row| row.verdict.denials.iter().chain(&row.verdict.warnings));
-    let before: Vec<Finding> = found.chain(excepted_too).cloned().collect();
-    let mut is_judged = !verdicts.rows.is_empty();
+    let name = ObjectName::of(request);
+    let source = &at.source.name;
+    let judged = match judged(request, at.namespace, cluster, &Asked { config, cluster }) {
+        Ok(judged) => judged,
+        Err(reason) => return report.errors.push(format!("{source}:{start}: {reason}")),
+    };
     let mut rows = Vec::new();
-    // What does not change pods has judged them by their template already.
-    let pods = if config.mutates() { Pods::of(request) } else { Ok(None) };
-    if config.mutates() && request.kind.name == "Pod" {
-        object.beside(&mut verdicts, cluster, report);
+    let object = Rows { at, request, prefix, start, of: None };
+    object.report(&judged.own, &judged.beside, &mut rows, report);
+    if let Some((pods, verdicts)) = &judged.pods {
+        Rows { of: Some(pods), ..object }.report(verdicts, &[], &mut rows, report);
     }
-    object.report(&verdicts, &excepted, &mut rows, report);
-    match &pods {
-        Ok(Some(pods)) => {
-            object.pods(config, cluster, pods, &before, &mut rows, report);
-            is_judged = true;
-        }
-        Ok(None) => {}
-        // Some policy has denied it for that; if none has, somebody should know.
-        Err(undecided) if !is_judged => {
-            let unreadable = Unreadable::of(at.document, undecided, prefix);
-            report.errors.push(format!("{}:{unreadable}", at.source.name));
-        }
-        Err(_) => {}
+    if let Some(undecided) = &judged.unreadable {
+        report.errors.push(format!("{source}:{}", Unreadable::of(at.document, undecided, prefix)));
     }
-    if !is_judged && has_pod_template(request) {
-        let name = ObjectName::of(request);
-        report
-            .notes
-            .push(format!("{}:{start}: {name}: no policy judges the pods that it makes", at.source.name));
-    }
-    report.objects.push(report::Judged { rows, is_judged });
+    report.notes.extend(judged.notes.iter().map(|note| format!("{source}:{start}: {name}: {note}")));
+    report.objects.push(report::Judged { rows, is_judged: judged.is_judged });
 }
 
-/// Whether an object of a kind that no policy takes makes pods all the same, as those of many operators do.
-fn has_pod_template(request: &Request<'_>) -> bool {
-    let template = request.object.at("spec.template.spec.containers");
-    template.is_set().unwrap_or(true)
+/// The policies of a configuration, as they judge manifests.
+struct Asked<'s> {
+    config: &'s Config,
+    cluster: &'s Objects<'s>,
+}
+
+impl<'s> Judge for Asked<'s> {
+    type Beside = Vec<Excepted<'s>>;
+
+    fn mutates(&self) -> bool {
+        self.config.mutates()
+    }
+
+    fn judge<'a>(&self, request: &Request<'a>) -> (Verdicts<'a>, Self::Beside) {
+        let Judgement { verdicts, excepted, .. } =
+            self.config.all().judge(request, self.cluster, Half::Mutate);
+        (verdicts, excepted)
+    }
+
+    fn is_said(&self, verdicts: &Verdicts<'_>, excepted: &Self::Beside, finding: &Finding) -> bool {
+        let rows = verdicts.rows.iter().map(|row| &row.verdict);
+        let found = rows.flat_map(|verdict| verdict.denials.iter().chain(&verdict.warnings));
+        let mut all = found.chain(excepted.iter().map(|excepted| &excepted.finding));
+        all.any(|said| said.field == finding.field && is_same(&said.message, &finding.message))
+    }
 }
 
 /// Whether two messages say the same, whatever is said of an exception.
@@ -71,45 +71,18 @@ fn is_same(said: &str, message: &str) -> bool {
     said.strip_prefix(message).is_some_and(|rest| rest.is_empty() || rest.starts_with("; its exception "))
 }
 
-/// An object in its document.
-struct Judged<'s> {
-    at: &'s At<'s>,
+/// The rows of an object in its document, or of the pods that it makes.
+#[derive(Clone, Copy)]
+struct Rows<'s, 'd> {
+    at: &'s At<'d>,
     request: &'s Request<'s>,
-    /// Where in the document it stands, or the pods that it makes.
+    /// Where in the document it stands.
     prefix: &'s FieldPath,
     start: Position,
     of: Option<&'s Pods<'s>>,
 }
 
-impl<'s> Judged<'s> {
-    /// Judges the pods that the object makes. What is found in their template as it is written is said of the object already.
-    fn pods(
-        &self,
-        config: &Config,
-        cluster: &Objects<'_>,
-        pods: &'s Pods<'s>,
-        before: &[Finding],
-        rows: &mut Vec<Row>,
-        report: &mut Report,
-    ) {
-        let mut verdicts = config.all().judge(&pods.request, cluster, Half::Mutate).verdicts;
-        pods.strike_said(&mut verdicts, |finding| {
-            before.iter().any(|said| said.field == finding.field && is_same(&said.message, &finding.message))
-        });
-        let judged = Judged { of: Some(pods), ..*self };
-        judged.beside(&mut verdicts, cluster, report);
-        judged.report(&verdicts, &[], rows, report);
-    }
-
-    /// Adds what is missing beside a pod for its exporter to be scraped.
-    fn beside(&self, verdicts: &mut Verdicts<'s>, cluster: &dyn Cluster, report: &mut Report) {
-        let pod = self.of.map_or(self.request, |pods| &pods.request);
-        if let Err(undecided) = beside::add(verdicts, pod, self.at.namespace, cluster) {
-            let name = ObjectName::of(self.request);
-            report.notes.push(format!("{}:{}: {name}: {undecided}", self.at.source.name, self.start));
-        }
-    }
-
+impl Rows<'_, '_> {
     /// Adds a row for each policy.
     fn report(
         &self,

@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 
 use super::form::{Form, Out};
-use super::{Found, Judged, Summary, Totals, level};
+use super::{Found, Judged, Summary, Totals, level, place_of};
 
 /// `::error file=…,line=…,col=…,title=…::message`, a line each.
 pub(super) struct Github;
@@ -38,10 +38,14 @@ impl Form for Github {
 
     fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
         for error in totals.failures.iter().chain(&totals.errors) {
-            writeln!(out, "::error title=pratique::{}", data(error))?;
+            let place = match place_of(error) {
+                Some((file, line, column)) => format!("file={},line={line},col={column},", property(file)),
+                None => String::new(),
+            };
+            writeln!(out, "::error {place}title=pratique::{}", data(error))?;
         }
         let Summary { objects, denied, warned, .. } = totals.summary;
-        let text = format!("{objects} objects judged: {denied} denied, {warned} warned");
+        let text = format!("objects: {objects}, denied: {denied}, warned: {warned}");
         writeln!(out, "::notice title=pratique::{}", data(&text))
     }
 }

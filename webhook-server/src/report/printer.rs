@@ -59,7 +59,7 @@ impl Printer {
         let gone = self.accepted.as_ref().map_or(0, Baseline::gone);
         if gone > 0 {
             self.notes.push(format!(
-                "{gone} findings that the baseline accepts are gone: --write-baseline makes it anew"
+                "of what the baseline accepts, {gone} is gone: --write-baseline makes it anew"
             ));
         }
         for note in &self.notes {

@@ -7,7 +7,7 @@ use policy_core::{Entry, Outcome};
 use serde_json::{Value, json};
 
 use super::form::{Form, Out};
-use super::{Found, Judged, Row, Totals, Written, level};
+use super::{Found, Judged, Row, Totals, Written, level, place_of};
 
 /// The name of what tells findings apart, whatever lines they stand in.
 const FINGERPRINT: &str = "finding/v1";
@@ -53,9 +53,8 @@ impl Form for Sarif {
     }
 
     fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
-        let notes: Vec<Value> = (totals.failures.iter().chain(&totals.errors))
-            .map(|error| json!({"level": "error", "message": {"text": error}}))
-            .collect();
+        let notes: Vec<Value> =
+            (totals.failures.iter().chain(&totals.errors)).map(|error| notification(error)).collect();
         let invocation =
             json!({"executionSuccessful": totals.errors.is_empty(), "toolExecutionNotifications": notes});
         writeln!(out, "],\"invocations\":[{invocation}]}}]}}")
@@ -118,6 +117,17 @@ fn result(row: &Row, outcome: Outcome, found: &Found) -> Value {
         }],
         "partialFingerprints": {FINGERPRINT: row.key(found)},
     })
+}
+
+/// What could not be read, at its place if it has one.
+fn notification(error: &str) -> Value {
+    let text = json!({"text": error});
+    let Some((file, line, column)) = place_of(error) else {
+        return json!({"level": "error", "message": text});
+    };
+    let region = json!({"startLine": line, "startColumn": column});
+    let place = json!({"physicalLocation": {"artifactLocation": {"uri": uri(file)}, "region": region}});
+    json!({"level": "error", "message": text, "locations": [place]})
 }
 
 /// A relative reference (RFC 3986, section 4.2): what is not unreserved, or a slash, is percent-encoded.

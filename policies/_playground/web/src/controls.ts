@@ -75,7 +75,11 @@ function entry(
   input.placeholder = shown;
   return {
     element: labelled(name, help, input),
-    get: () => (input.value === "" || input.value === shown ? undefined : read(input.value)),
+    get: () => {
+      // What is no number goes as something that is none, so that the policy says what it should be.
+      if (input.validity.badInput) return "no number";
+      return input.value === "" || input.value === shown ? undefined : read(input.value);
+    },
     set: (value) => (input.value = value === undefined || value === null ? shown : write(value)),
   };
 }
@@ -114,11 +118,12 @@ function choice(
 function list(name: string, help: string, schema: Schema, root: Schema, standard: unknown): Control {
   const items = resolved(schema.items ?? {}, root);
   if (items.oneOf) return choices(name, help, items.oneOf, standard);
+  if (items.properties) return groups(name, help, items, root);
   if (items.type !== "string" && items.type !== "integer") return json(name, help, standard);
   const isNumber = items.type === "integer";
   const read = (text: string) => {
     const words = text.split(",").map((word) => word.trim()).filter((word) => word !== "");
-    return isNumber ? words.map(Number) : words;
+    return isNumber ? words.map((word) => (Number.isNaN(Number(word)) ? word : Number(word))) : words;
   };
   const write = (value: unknown) => (Array.isArray(value) ? value.join(", ") : String(value));
   return entry(name, `${help} Separate by commas.`.trim(), { type: "text" }, standard, read, write);
@@ -166,6 +171,45 @@ export function group(name: string, help: string, schema: Schema, root: Schema):
     set: (value) => {
       const given = typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
       for (const [name, control] of controls) control.set(given[name]);
+    },
+  };
+}
+
+/** A list of settings within a setting, to which one is added and from which one is taken. */
+function groups(name: string, help: string, schema: Schema, root: Schema): Control {
+  const items = el("div");
+  const add = el("button", { type: "button" }, `Add to ${name}`);
+  const element = el("fieldset", { class: "setting group" }, el("legend", {}, name));
+  if (help) element.append(el("small", {}, help));
+  element.append(items, add);
+  let controls: Control[] = [];
+  const changed = () => element.dispatchEvent(new Event("input", { bubbles: true }));
+  const append = (value: unknown) => {
+    const item = group(`${name} ${controls.length + 1}`, "", schema, root);
+    item.set(value);
+    const remove = el("button", { type: "button" }, "Remove");
+    remove.addEventListener("click", () => {
+      controls = controls.filter((control) => control !== item);
+      item.element.remove();
+      add.focus();
+      changed();
+    });
+    item.element.append(remove);
+    controls.push(item);
+    items.append(item.element);
+  };
+  add.addEventListener("click", () => {
+    append({});
+    items.lastElementChild?.querySelector<HTMLElement>("input, select, textarea")?.focus();
+    changed();
+  });
+  return {
+    element,
+    get: () => (controls.length === 0 ? undefined : controls.map((control) => control.get() ?? {})),
+    set: (value) => {
+      controls = [];
+      items.replaceChildren();
+      for (const item of Array.isArray(value) ? value : []) append(item);
     },
   };
 }

@@ -5,7 +5,7 @@ import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, indentOnInput, syntaxHighlighting } from "@codemirror/language";
 import { type Diagnostic, forEachDiagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-import { EditorState, type Transaction } from "@codemirror/state";
+import { EditorState, type Extension, type Transaction } from "@codemirror/state";
 import {
   drawSelection,
   EditorView,
@@ -34,6 +34,7 @@ function tooMuch(text: string): string | undefined {
 
 export class Editor {
   private readonly view: EditorView;
+  private readonly extensions: Extension[];
 
   constructor(parent: HTMLElement, changed: (text: string) => void, refused: (reason: string) => void) {
     const refuse = (reason: string | undefined) => {
@@ -43,7 +44,7 @@ export class Editor {
     };
     const files = (list: FileList | undefined) =>
       [...(list ?? [])].some((file) => file.size > MOST / 4) ? "a file is larger than 4 MB" : undefined;
-    const extensions = [
+    this.extensions = [
       EditorView.domEventHandlers({
         paste: ({ clipboardData: data }) => refuse(tooMuch(data?.getData("text/plain") ?? "") ?? files(data?.files)),
         drop: ({ dataTransfer: data }) => refuse(tooMuch(data?.getData("text/plain") ?? "") ?? files(data?.files)),
@@ -70,16 +71,16 @@ export class Editor {
       view.update(transactions);
       if (transactions.some(({ docChanged }) => docChanged)) changed(this.text);
     };
-    this.view = new EditorView({ parent, state: EditorState.create({ extensions }), dispatchTransactions });
+    this.view = new EditorView({ parent, state: EditorState.create({ extensions: this.extensions }), dispatchTransactions });
   }
 
   get text(): string {
     return this.view.state.doc.toString();
   }
 
+  /** Another text, with a history of its own: nobody undoes it, and is left with the settings of another. */
   set text(text: string) {
-    const { state } = this.view;
-    this.view.dispatch({ changes: { from: 0, to: state.doc.length, insert: text }, selection: { anchor: 0 }, scrollIntoView: true });
+    this.view.setState(EditorState.create({ doc: text, extensions: this.extensions }));
   }
 
   /** Draws what is said of the text as it is. */

@@ -6,6 +6,7 @@
  */
 
 import { initSync, judge } from "playground-wasm";
+import workerCode from "worker-code";
 
 import type { Asked, Said } from "./shapes";
 import type { Answer, Question } from "./worker";
@@ -14,9 +15,24 @@ import type { Answer, Question } from "./worker";
 const PATIENCE = 10_000;
 /** What is judged in the page: what took no longer the last time, in milliseconds, … */
 const QUICK = 8;
-/** … is no longer than this, and differs in length by no more than this from what was judged last, in UTF-16 code units. */
-const MOST = 64 * 1024;
-const TYPED = 200;
+/** … is no longer than this, and differs by no more than this from what was judged last, in UTF-16 code units. */
+const MOST = 32 * 1024;
+const TYPED = 20;
+
+/** How long the part of two texts is in which they differ. */
+function difference(one: string, other: string): number {
+  const most = Math.min(one.length, other.length);
+  let before = 0;
+  while (before < most && one.charCodeAt(before) === other.charCodeAt(before)) before++;
+  let after = 0;
+  while (after < most - before && one.charCodeAt(one.length - 1 - after) === other.charCodeAt(other.length - 1 - after)) after++;
+  return Math.max(one.length, other.length) - before - after;
+}
+
+/** Whether a text could say more than it is long: by an alias it could be a thousand times as large. */
+function couldExplode(text: string): boolean {
+  return text.includes("*");
+}
 
 export interface Hearers {
   /** What is said of the text as it is now, and to which question. */
@@ -34,7 +50,7 @@ export class Judge {
   private next: Question | undefined;
   private timers: ReturnType<typeof setTimeout>[] = [];
   /** How the last text that was judged went. */
-  private last = { length: 0, took: Infinity };
+  private last = { text: "", asked: "", took: Infinity };
   private isUsable = true;
 
   constructor(
@@ -47,8 +63,8 @@ export class Judge {
   /** Asks about a text, and gives the question's number; whatever was asked before is no longer of interest. */
   ask(text: string, asked: Asked): number {
     const question = { number: ++this.number, text, asked: JSON.stringify(asked) };
-    const typed = Math.abs(text.length - this.last.length) <= TYPED && text.length <= MOST;
-    if (this.isUsable && this.asking === undefined && typed && this.last.took <= QUICK) {
+    const isQuick = this.last.took <= QUICK && text.length <= MOST && question.asked === this.last.asked && !couldExplode(text);
+    if (this.isUsable && this.asking === undefined && isQuick && difference(text, this.last.text) <= TYPED) {
       this.judge(question);
     } else {
       this.next = question;
@@ -68,7 +84,7 @@ export class Judge {
       this.next = question;
       return this.send();
     }
-    this.last = { length: question.text.length, took: performance.now() - begun };
+    this.note(question, performance.now() - begun);
     this.hearers.said(JSON.parse(said) as Said, question.number);
   }
 
@@ -86,10 +102,12 @@ export class Judge {
   }
 
   private start(): Worker {
-    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    // From a blob, not from a file: such a worker is under the page's own Content-Security-Policy, whoever serves the page.
+    const url = URL.createObjectURL(new Blob([workerCode], { type: "text/javascript" }));
+    const worker = new Worker(url, { type: "module" });
     worker.postMessage(this.module);
     worker.addEventListener("message", (event: MessageEvent<Answer>) => this.hear(event.data));
-    worker.addEventListener("error", (event) => this.give(event.message || "worker.js cannot be loaded"));
+    worker.addEventListener("error", (event) => this.give(event.message || "the worker that judges does not start"));
     return worker;
   }
 
@@ -98,7 +116,7 @@ export class Judge {
     if (answer.number !== question?.number) return;
     if ("failed" in answer) return this.give(`a bug in pratique: it could not be judged (${answer.failed})`);
     this.settle();
-    this.last = { length: question.text.length, took: answer.took };
+    this.note(question, answer.took);
     // What was typed meanwhile is asked instead: places have moved.
     if (!this.next) this.hearers.said(JSON.parse(answer.said) as Said, answer.number);
     this.send();
@@ -109,10 +127,14 @@ export class Judge {
     this.worker?.terminate();
     this.worker = undefined;
     const number = this.asking?.number ?? this.number;
-    this.last = { length: 0, took: Infinity };
+    this.last = { text: "", asked: "", took: Infinity };
     this.settle();
     if (!this.next) this.hearers.failed(reason, number);
     this.send();
+  }
+
+  private note({ text, asked }: Question, took: number): void {
+    this.last = { text, asked, took };
   }
 
   private settle(): void {

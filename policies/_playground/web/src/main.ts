@@ -5,7 +5,7 @@ import { Editor } from "./editor";
 import { byId, el } from "./elements";
 import { Judge } from "./judge";
 import { Forms } from "./settings";
-import { pack, type State, unpack } from "./share";
+import { isLink, pack, type State, unpack } from "./share";
 import type { Asked, Case, Policy } from "./shapes";
 import { Verdict } from "./verdict";
 
@@ -38,14 +38,14 @@ const judge = new Judge(module, {
 const forms = new Forms(byId("forms"), policies, () => {
   asked = forms.asked;
   ask(editor.text);
+  changed();
 });
 let asked = first();
 const editor = new Editor(
   byId("editor"),
   (text) => {
     ask(text);
-    why.textContent = "";
-    shared.textContent = "";
+    changed();
   },
   (reason) => (shared.textContent = `Not taken: ${reason}. pratique check judges any size.`),
 );
@@ -58,9 +58,22 @@ async function load<T>(name: string, read: (response: Response) => Promise<T>): 
     return await read(response);
   } catch (error) {
     byId("outcome").textContent = "Could not be loaded";
-    byId("counts").textContent = `${name}, which is beside this page: ${error instanceof Error ? error.message : String(error)}`;
+    byId("counts").textContent = `${name}, which is beside this page: ${reason(error)}`;
     throw error;
   }
+}
+
+/** What is there is nobody's case any more, and not what a link in the address bar says. */
+function changed(): void {
+  why.textContent = "";
+  shared.textContent = "";
+  menu.value = "";
+  forget();
+}
+
+/** Takes a link out of the address bar: whoever loads the page again is not to get an older state. */
+function forget(): void {
+  if (isLink(location.hash)) history.replaceState(null, "", location.pathname + location.search);
 }
 
 function ask(text: string): void {
@@ -72,7 +85,7 @@ function restore({ text, ...given }: State): void {
   forms.asked = given;
   asked = forms.asked;
   editor.text = text;
-  ask(text);
+  ask(editor.text);
 }
 
 /** What is asked at first: what can decide something by an object alone. */
@@ -82,12 +95,14 @@ function first(): Asked {
 }
 
 const EXAMPLE = "example";
-menu.append(el("option", { value: EXAMPLE }, "A small shop"), el("option", { value: "" }, "Nothing: paste your own"));
+menu.append(el("option", { value: EXAMPLE }, "A small shop"), el("option", { value: "" }, "Your own: an empty text"));
 for (const policy of policies) {
   const options = policy.cases.map(({ name }) => el("option", { value: `${policy.name}/${name}` }, name));
   menu.append(el("optgroup", { label: policy.name }, ...options));
 }
 menu.addEventListener("change", () => {
+  forget();
+  shared.textContent = "";
   const chosen = cases.get(menu.value);
   if (!chosen) {
     restore(menu.value === EXAMPLE ? { text: example, ...everything() } : { text: "", ...first() });
@@ -99,31 +114,53 @@ menu.addEventListener("change", () => {
 });
 
 byId("share").addEventListener("click", async () => {
-  history.replaceState(null, "", await pack({ text: editor.text, ...asked }));
+  let link: string;
   try {
-    await navigator.clipboard.writeText(location.href);
-    shared.textContent = "The link is in the clipboard. All of the state is in it, and nowhere else.";
-  } catch {
-    shared.textContent = "The link is in the address bar. All of the state is in it, and nowhere else.";
+    link = await pack({ text: editor.text, ...asked });
+  } catch (error) {
+    shared.textContent = `There can be no link: ${reason(error)}. The text itself can be sent.`;
+    return;
   }
+  history.replaceState(null, "", link);
+  const where = await navigator.clipboard.writeText(location.href).then(
+    () => "clipboard",
+    () => "address bar",
+  );
+  shared.textContent = `The link is in the ${where}. All of the state is in it, and nowhere else.`;
 });
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
 
 /** All policies: the example is a whole set, with its NetworkPolicies. */
 function everything(): Asked {
   return { namespace: "default", policies: Object.fromEntries(policies.map(({ name }) => [name, {}])) };
 }
 
-async function start(): Promise<void> {
+let starts = 0;
+
+/** Begins with what the link holds; without one, with the example, unless there is something already. */
+async function start(isFirst: boolean): Promise<void> {
+  const number = ++starts;
+  let state: State | undefined;
+  let problem = "";
   try {
-    const state = await unpack(location.hash);
-    menu.value = state ? "" : EXAMPLE;
-    restore(state ?? { text: example, ...everything() });
+    state = await unpack(location.hash);
   } catch (error) {
-    menu.value = "";
-    restore({ text: "", ...first() });
-    shared.textContent = `The link cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    problem = `The link cannot be read: ${reason(error)}`;
   }
+  // Another link was followed meanwhile.
+  if (number !== starts) return;
+  if (state || isFirst) {
+    menu.value = state || problem ? "" : EXAMPLE;
+    restore(state ?? (problem ? { text: "", ...first() } : { text: example, ...everything() }));
+    why.textContent = "";
+  }
+  shared.textContent = problem;
 }
 
-window.addEventListener("hashchange", () => void start());
-await start();
+window.addEventListener("hashchange", () => {
+  if (isLink(location.hash)) void start(false);
+});
+await start(true);

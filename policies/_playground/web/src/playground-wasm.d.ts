@@ -9,3 +9,9 @@ declare module "*.yaml" {
   const text: string;
   export default text;
 }
+
+/** worker.ts, bundled, as text. */
+declare module "worker-code" {
+  const code: string;
+  export default code;
+}

@@ -8,6 +8,8 @@ interface Form {
   policy: Policy;
   asked: HTMLInputElement;
   settings: Control;
+  /** What was given, until somebody touches the form: it may say what no control can, and the policy is to say so. */
+  given: Settings | undefined;
   problem: HTMLElement;
   details: HTMLDetailsElement;
 }
@@ -15,6 +17,8 @@ interface Form {
 export class Forms {
   private readonly forms: Form[];
   private readonly namespace: HTMLInputElement;
+  /** What is asked for that there is no form for. */
+  private unknown: Record<string, Settings> = {};
 
   constructor(parent: HTMLElement, policies: Policy[], changed: () => void) {
     this.namespace = el("input", { type: "text", id: "namespace", autocomplete: "off", spellcheck: "false" });
@@ -29,21 +33,29 @@ export class Forms {
         el("small", {}, "Of objects that name none."),
       ),
     );
+    for (const one of this.forms) {
+      one.settings.element.addEventListener("input", () => (one.given = undefined));
+    }
     parent.addEventListener("input", changed);
   }
 
   get asked(): Asked {
     const asked = this.forms.filter(({ asked }) => asked.checked);
-    const settings = asked.map(({ policy, settings }) => [policy.name, (settings.get() ?? {}) as Settings]);
-    return { namespace: this.namespace.value || "default", policies: Object.fromEntries(settings) };
+    const settings = asked.map(
+      ({ policy, settings, given }) => [policy.name, given ?? ((settings.get() ?? {}) as Settings)] as const,
+    );
+    const policies = { ...this.unknown, ...Object.fromEntries(settings) };
+    return { namespace: this.namespace.value || "default", policies };
   }
 
   set asked({ namespace, policies }: Asked) {
     this.namespace.value = namespace;
-    for (const { policy, asked, settings } of this.forms) {
-      const given = Object.hasOwn(policies, policy.name) ? policies[policy.name] : undefined;
-      asked.checked = given !== undefined;
-      settings.set(given);
+    const known = new Set(this.forms.map(({ policy }) => policy.name));
+    this.unknown = Object.fromEntries(Object.entries(policies).filter(([name]) => !known.has(name)));
+    for (const one of this.forms) {
+      one.given = Object.hasOwn(policies, one.policy.name) ? policies[one.policy.name] : undefined;
+      one.asked.checked = one.given !== undefined;
+      one.settings.set(one.given);
     }
   }
 
@@ -51,6 +63,8 @@ export class Forms {
   mark(said: Said): void {
     for (const { policy, problem, details } of this.forms) {
       const reason = said.settings[policy.name] ?? "";
+      // Said once, not at every key.
+      if (problem.textContent === reason) continue;
       problem.textContent = reason;
       problem.hidden = reason === "";
       if (reason) details.open = true;
@@ -72,5 +86,5 @@ function form(policy: Policy): Form {
     problem,
     settings.element,
   );
-  return { policy, asked, settings, problem, details };
+  return { policy, asked, settings, given: undefined, problem, details };
 }

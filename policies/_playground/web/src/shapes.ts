@@ -60,11 +60,13 @@ export interface Said {
   objects: Judged[];
   summary: {
     objects: number;
+    judged: number;
     denials: number;
     warnings: number;
     changed: number;
     objectsLeftOut: number;
     findingsLeftOut: number;
+    changesLeftOut: number;
   };
   errors: Located[];
   notes: string[];
@@ -115,4 +117,5 @@ export interface Schema {
   additionalProperties?: boolean | Schema;
   minimum?: number;
   maximum?: number;
+  [keyword: string]: unknown;
 }

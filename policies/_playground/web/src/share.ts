@@ -9,21 +9,54 @@ export interface State extends Asked {
 const NAME = "s=";
 /** How much a link may unpack to, in bytes: somebody else may have made it. */
 const MOST = 4 * 1024 * 1024;
+/** How long a link may be, in characters: longer ones are cut off or refused on their way. */
+const LONGEST = 256 * 1024;
 
-/** The fragment for a state. */
+/** The fragment for a state. Throws why there can be none. */
 export async function pack(state: State): Promise<string> {
-  const packed = new Blob([JSON.stringify(state)]).stream().pipeThrough(new CompressionStream("deflate-raw"));
+  const json = new Blob([JSON.stringify(state)]);
+  if (json.size > MOST) throw new Error(`what is to be in it is larger than ${MOST / 1024 / 1024} MiB`);
+  const packed = json.stream().pipeThrough(new CompressionStream("deflate-raw"));
   const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
   let binary = "";
   for (const byte of bytes) binary += String.fromCharCode(byte);
+  if (binary.length * (4 / 3) > LONGEST) throw new Error(`it would be longer than ${LONGEST / 1024} thousand characters`);
   return `#${NAME}${btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+}
+
+/** Whether a fragment is a state, or was one. */
+export function isLink(fragment: string): boolean {
+  return decoded(fragment).startsWith(NAME);
+}
+
+/** A fragment as it was made: what passes links on may encode them once more. */
+function decoded(fragment: string): string {
+  try {
+    return decodeURIComponent(fragment.replace(/^#/, ""));
+  } catch {
+    return fragment.replace(/^#/, "");
+  }
 }
 
 /** The state in a fragment; nothing if it has none. Throws what is to be said of one that cannot be read. */
 export async function unpack(fragment: string): Promise<State | undefined> {
-  const packed = fragment.replace(/^#/, "");
-  if (!packed.startsWith(NAME)) return undefined;
-  const binary = atob(packed.slice(NAME.length).replaceAll("-", "+").replaceAll("_", "/"));
+  if (!isLink(fragment)) return undefined;
+  let text: string;
+  try {
+    text = await inflated(decoded(fragment).slice(NAME.length));
+  } catch (error) {
+    throw error instanceof TooMuch ? error : new Error("it is damaged, or cut off");
+  }
+  const state: unknown = JSON.parse(text);
+  if (!isState(state)) throw new Error("it holds something else");
+  return state;
+}
+
+class TooMuch extends Error {}
+
+/** What was packed. */
+async function inflated(packed: string): Promise<string> {
+  const binary = atob(packed.replaceAll("-", "+").replaceAll("_", "/"));
   const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   const parts: Uint8Array<ArrayBuffer>[] = [];
@@ -32,12 +65,12 @@ export async function unpack(fragment: string): Promise<State | undefined> {
     const { done, value } = await reader.read();
     if (done) break;
     length += value.length;
-    if (length > MOST) throw new Error(`it unpacks to more than ${MOST / 1024 / 1024} MiB`);
+    if (length > MOST) throw new TooMuch(`it unpacks to more than ${MOST / 1024 / 1024} MiB`);
     parts.push(value as Uint8Array<ArrayBuffer>);
   }
-  const state: unknown = JSON.parse(await new Blob(parts).text());
-  if (!isState(state)) throw new Error("it holds something else");
-  return state;
+  const text = await new Blob(parts).text();
+  JSON.parse(text);
+  return text;
 }
 
 function isState(value: unknown): value is State {

@@ -12,9 +12,9 @@ const WORDS: Record<Outcome, string> = {
   deny: "Denied",
 };
 
-/** For how long a difference is looked for, in milliseconds. */
-const DIFF_TIME = 100;
-/** How many of its lines are shown. */
+/** For how long differences are looked for, all together, in milliseconds. */
+const DIFF_TIME = 200;
+/** How many lines of them are shown. */
 const MOST_LINES = 2000;
 /** How long to wait until a screen reader is told, in milliseconds: it is not to speak between two keys. */
 const QUIET = 700;
@@ -40,9 +40,10 @@ export class Verdict {
     const isUnreadable = errors.length > 0 || Object.keys(said.settings).length > 0;
     this.head(
       outcome === "deny" || !isUnreadable ? (outcome ?? "none") : "error",
-      outcome === "deny" ? WORDS.deny : isUnreadable ? "Could not be judged" : outcome ? WORDS[outcome] : "Nothing to judge",
+      outcome === "deny" ? WORDS.deny : isUnreadable ? "Could not be judged" : outcome ? WORDS[outcome] : "Not judged",
       [
         count(summary.objects, "object"),
+        `${summary.judged} judged`,
         count(summary.denials, "denial"),
         count(summary.warnings, "warning"),
         `${summary.changed} changed`,
@@ -59,14 +60,14 @@ export class Verdict {
         ...said.notes.map((note) => el("p", { class: "note" }, note)),
       );
     }
-    this.change(said.changed);
+    this.change(said.changed, summary.changesLeftOut);
     this.draw(said.picture);
   }
 
   fail(reason: string): void {
     this.head("error", "Could not be judged", reason);
     if (this.isNew("found", null)) this.found.replaceChildren();
-    this.change([]);
+    this.change([], 0);
     this.draw(null);
   }
 
@@ -78,10 +79,16 @@ export class Verdict {
     return isNew;
   }
 
-  private change(changed: Changed[]): void {
-    if (!this.isNew("changed", changed)) return;
-    this.changes.hidden = changed.length === 0;
-    byId("diff").replaceChildren(...changed.flatMap((one) => differences(one)));
+  private change(changed: Changed[], leftOut: number): void {
+    if (!this.isNew("changed", [changed, leftOut])) return;
+    this.changes.hidden = changed.length === 0 && leftOut === 0;
+    const until = performance.now() + DIFF_TIME;
+    const shown = changed.flatMap((one) => differences(one, until - performance.now()));
+    if (leftOut > 0) {
+      const documents = count(leftOut, "more document");
+      shown.push(el("p", { class: "note" }, `${documents} would change, too many or too large to show: pratique render --diff shows all.`));
+    }
+    byId("diff").replaceChildren(...shown);
   }
 
   /** Notes which question is asked, and below which one is answered: what is shown is of the text as it is where they are the same. */
@@ -141,7 +148,7 @@ export class Verdict {
       el(
         "article",
         { class: "object quiet", "data-outcome": "allow" },
-        el("h3", {}, el("span", { class: "badge", "data-outcome": "allow" }, "allow"), " Nothing is found in"),
+        el("h3", {}, el("span", { class: "badge", "data-outcome": "allow" }, "allow"), " Nothing is said of"),
         el("ul", {}, ...items),
       ),
     ];
@@ -185,9 +192,12 @@ export class Verdict {
     const svg = picture?.svg ?? "";
     // Read as XML and drawn in a tree of its own: its style is its own, and no script in it would run.
     const drawing = new DOMParser().parseFromString(svg || "<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml");
-    this.drawing.replaceChildren(document.importNode(drawing.documentElement, true), el("style", {}, DARK));
-    byId("drawing").hidden = svg === "";
-    const notes = picture?.notes ?? [];
+    const isDrawn = svg !== "" && drawing.querySelector("parsererror") === null;
+    const notes = [...(picture?.notes ?? [])];
+    if (svg !== "" && !isDrawn) notes.push("a bug in pratique: the map cannot be drawn");
+    const parts = isDrawn ? [document.importNode(drawing.documentElement, true), el("style", {}, DARK)] : [];
+    this.drawing.replaceChildren(...parts);
+    byId("drawing").hidden = !isDrawn;
     byId("map-notes").replaceChildren(...notes.map((note) => el("p", { class: "note" }, note)));
     const flows = picture?.flows ?? [];
     byId("flows-title").textContent = count(flows.length, "flow");
@@ -217,12 +227,11 @@ function leftOut({ summary }: Said): HTMLElement[] {
   return left.length === 0 ? [] : [el("p", { class: "note" }, `Not shown: ${left.join(", ")}. pratique check shows all.`)];
 }
 
-/** The lines that differ, with some around them. */
-function differences({ line, before, after }: Changed): HTMLElement[] {
-  const patch = structuredPatch("", "", before, after, "", "", { context: 3, timeout: DIFF_TIME });
-  const hunks = patch?.hunks ?? [];
+/** The lines that differ, with some around them, if they are found within so many milliseconds. */
+function differences({ line, before, after }: Changed, time: number): HTMLElement[] {
+  const patch = time > 0 ? structuredPatch("", "", before, after, "", "", { context: 3, timeout: time }) : undefined;
   if (!patch) return [el("p", { class: "note" }, `Line ${line}: too much differs to show it: pratique render --diff does.`)];
-  return hunks.map((hunk) => {
+  return patch.hunks.map((hunk) => {
     const title = `From line ${line + hunk.oldStart - 1}`;
     const lines = hunk.lines.slice(0, MOST_LINES).map((text) => {
       const kind = text.startsWith("+") ? "ins" : text.startsWith("-") ? "del" : "span";

@@ -1,0 +1,101 @@
+//! What is said of a text is bounded, and what counts is said first.
+
+use serde_json::Value;
+
+use crate::judge;
+
+const ASKED: &str =
+    r#"{"namespace":"default","policies":{"pod-security-standards":{},"exporter-sidecar":{}}}"#;
+const BAD: &str =
+    "---\napiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {hostPID: true, containers: [{name: c}]}\n";
+
+fn said(text: &str, asked: &str) -> Value {
+    serde_json::from_str(&judge(text, asked)).expect("it is JSON")
+}
+
+#[test]
+fn what_is_denied_is_shown_however_much_is_not() {
+    let quiet = |i: usize| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{i}}}\n");
+    let text: String = (0..600).map(quiet).chain([BAD.to_owned()]).collect();
+    let said = said(&text, ASKED);
+    let objects = said["objects"].as_array().expect("they are a list");
+    assert_eq!(objects.last().expect("there are some")["outcome"], "deny");
+    assert_eq!(
+        (said["summary"]["objects"].as_u64(), said["summary"]["objectsLeftOut"].as_u64()),
+        (Some(601), Some(100))
+    );
+    assert_eq!(
+        (said["summary"]["judged"].as_u64(), said["summary"]["findingsLeftOut"].as_u64()),
+        (Some(1), Some(0))
+    );
+}
+
+#[test]
+fn what_is_left_out_is_counted() {
+    let said = said(&BAD.repeat(1000), ASKED);
+    let shown = said["objects"].as_array().expect("they are a list").iter();
+    let shown = shown.flat_map(|object| object["rows"].as_array().expect("rows"));
+    let shown: usize = shown.map(|row| row["denials"].as_array().expect("denials").len()).sum();
+    let of = |key: &str| said["summary"][key].as_u64().expect("a number") as usize;
+    assert_eq!(shown + of("findingsLeftOut"), of("denials") + of("warnings"));
+    assert_eq!(of("objects"), 1000);
+    assert!(of("objectsLeftOut") == 800 && shown <= 500, "{said}");
+}
+
+#[test]
+fn only_so_many_changes_are_shown() {
+    let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: c, annotations: {pratique.dev/inject-exporter: redis}}\nspec:\n  containers:\n  - {name: redis, image: \"redis:8\"}\n";
+    let said = said(&pod.repeat(100), ASKED);
+    let changed = said["changed"].as_array().expect("they are a list").len();
+    assert_eq!(changed + said["summary"]["changesLeftOut"].as_u64().expect("a number") as usize, 100);
+    assert!(changed < 100 && said["summary"]["changed"] == 100);
+}
+
+#[test]
+fn a_case_stands_where_it_is_written() {
+    let error = |text: &str| {
+        let said = said(text, ASKED);
+        (
+            said["errors"][0]["line"].as_u64(),
+            said["errors"][0]["message"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let object = "object: {apiVersion: v1, kind: Pod, metadata: {name: x}}\n";
+    let (line, message) = error(&format!("{object}request:\n  operation: FOO\n"));
+    assert!(
+        line == Some(3) && message.starts_with("request.operation: must be CREATE"),
+        "{line:?} {message}"
+    );
+    let (line, message) = error(&format!("policy: nope\n{object}"));
+    assert!(line == Some(1) && message.contains("`nope`"), "{line:?} {message}");
+    // The settings of the form are those of a policy that the case names without any.
+    let text = format!(
+        "policy: pod-security-standards\nobject:{}",
+        BAD.trim_start_matches("---").replace('\n', "\n  ")
+    );
+    let privileged =
+        r#"{"namespace":"default","policies":{"pod-security-standards":{"level":"privileged"}}}"#;
+    assert_eq!(
+        (said(&text, privileged)["outcome"].as_str(), said(&text, ASKED)["outcome"].as_str()),
+        (Some("allow"), Some("deny"))
+    );
+}
+
+#[test]
+fn what_is_asked_is_read_or_refused() {
+    let of = |asked: &str| said(BAD, asked);
+    assert_eq!(of("{").get("outcome"), Some(&Value::Null));
+    assert!(of("{").to_string().contains("what is asked cannot be read"));
+    assert!(
+        of(r#"{"namespace":"x","policies":{"nope":{}}}"#).to_string().contains("there is no policy `nope`")
+    );
+    let wrong = of(r#"{"namespace":"x","policies":{"pod-security-standards":{"level":7}}}"#);
+    assert!(
+        wrong["settings"]["pod-security-standards"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("must be a string")),
+        "{wrong}"
+    );
+    let nobody = of(r#"{"namespace":"x","policies":{}}"#);
+    assert_eq!((&nobody["outcome"], nobody["summary"]["objects"].as_u64()), (&Value::Null, Some(1)));
+}
