@@ -5,10 +5,14 @@
 
 use std::process::ExitCode;
 
-use conformance::{browser, namespace};
+use conformance::{browser, namespace, process};
 
 fn main() -> ExitCode {
-    match run() {
+    let inside = || namespace::inside(|_| browser::drive("measure.mjs", &[]));
+    if let Some(code) = process::as_pratique().or_else(inside) {
+        return code;
+    }
+    match measure() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -17,17 +21,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    if arguments.get(1).is_some_and(|first| first == conformance::process::AS_PRATIQUE) {
-        let rest = arguments.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, argument)| argument.into());
-        webhook_server::run(rest.collect::<Vec<std::ffi::OsString>>());
-        return Ok(());
-    }
-    if arguments.get(1).is_some_and(|first| first == namespace::INSIDE) {
-        println!("{}", browser::drive("measure.mjs", &[])?);
-        return Ok(());
-    }
+fn measure() -> anyhow::Result<()> {
     if let Err(reason) = browser::available() {
         println!("playground: not measured: {reason}");
         return Ok(());

@@ -29,17 +29,8 @@ const NEEDED: &[(&str, &str)] = &[
 ];
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(namespace::INSIDE) {
-        return match stage::play() {
-            Ok(seen) => {
-                println!("{seen}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("{error:#}");
-                ExitCode::FAILURE
-            }
-        };
+    if let Some(code) = namespace::inside(|_| stage::play()) {
+        return code;
     }
     let arguments = Arguments::from_args();
     let missing = NEEDED.iter().find_map(|(name, how)| tools::find(name, how).err());

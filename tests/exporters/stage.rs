@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail, ensure};
-use conformance::{namespace, root, tools};
+use conformance::{root, tools};
 use serde_json::{Value, json};
 
 use crate::pods;
@@ -19,7 +19,6 @@ const PROMETHEUS: u64 = 9090;
 
 /// Starts everything, looks, and says what was seen.
 pub(crate) fn play() -> anyhow::Result<Value> {
-    namespace::loopback()?;
     let folder = Folder::new()?;
     let mysqld = pods::of_workload("manifests/data/mysql/stateful-set.yaml")?;
     let redis = pods::of_case("patch-redis-with-secret.yaml")?;

@@ -34,22 +34,12 @@ const QUESTIONS: &[&str] = &[
 ];
 
 fn main() -> ExitCode {
-    let further: Vec<String> = std::env::args().collect();
-    if let [_, inside, folder] = further.as_slice()
-        && inside == namespace::INSIDE
-    {
-        let seen = browser::site()
-            .and_then(|site| browser::drive("drive.mjs", &[folder.as_ref(), site.as_os_str()]));
-        return match seen {
-            Ok(seen) => {
-                println!("{seen}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("{error:#}");
-                ExitCode::FAILURE
-            }
-        };
+    let play = |folder: &[String]| {
+        let folder = folder.first().context("a folder")?;
+        browser::drive("drive.mjs", &[folder.as_ref(), browser::site()?.as_os_str()])
+    };
+    if let Some(code) = namespace::inside(play) {
+        return code;
     }
     process::main(|| {
         let mut trials = match browser::available() {

@@ -239,7 +239,8 @@ async fn offered(
             other => anyhow::bail!("{other} after {took:?}"),
         }
         counts.slowest = counts.slowest.max(took);
-        anyhow::ensure!(took < TIMEOUT + Duration::from_secs(2), "answered {status} after {took:?}");
+        // What the caller itself needs to be heard of on two cores that both sides flood comes on top.
+        anyhow::ensure!(took < TIMEOUT + TIMEOUT / 2, "answered {status} after {took:?}");
         anyhow::Ok(())
     };
     let (since, mut sent) = (Instant::now(), 0.0);

@@ -100,7 +100,6 @@ pub fn install() -> anyhow::Result<()> {
 /// # Errors
 /// Either fails.
 pub fn drive(script: &str, further: &[&OsStr]) -> anyhow::Result<Value> {
-    namespace::loopback()?;
     let mut serving = process::pratique();
     serving.args(["playground", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut serving = serving.spawn()?;

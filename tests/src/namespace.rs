@@ -1,14 +1,14 @@
 //! A network of one's own: what dials addresses of its own accord runs where there is only loopback.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::tools;
 
-/// What a test is called with in its own network.
-pub const INSIDE: &str = "--inside";
+/// What a program is called with in its own network.
+const INSIDE: &str = "--inside";
 
 /// The arguments of `unshare` by which this user gets a network of its own, and processes that end with the first.
 ///
@@ -25,7 +25,7 @@ pub fn arguments() -> Result<&'static [&'static str], String> {
     found.ok_or_else(|| "no network namespace can be made here: allow unshare".to_owned())
 }
 
-/// Runs this very program with [`INSIDE`] and these arguments in a network of its own, and gives the JSON that it prints.
+/// Runs this very program in a network of its own, with these arguments, and gives the JSON that it prints there ([`inside`]).
 ///
 /// # Errors
 /// It fails; what it said.
@@ -38,11 +38,26 @@ pub fn run(further: &[&str]) -> anyhow::Result<Value> {
     serde_json::from_slice(&output.stdout).context("what was seen inside")
 }
 
-/// Brings loopback up, once inside.
-///
-/// # Errors
-/// `ip` is missing, or may not.
-pub fn loopback() -> anyhow::Result<()> {
+/// Where this program was called by [`run`]: brings loopback up, plays, and prints what was seen. To be asked first in `main`.
+pub fn inside(play: impl FnOnce(&[String]) -> anyhow::Result<Value>) -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (first, further) = arguments.split_first()?;
+    if first != INSIDE {
+        return None;
+    }
+    Some(match loopback().and_then(|()| play(further)) {
+        Ok(seen) => {
+            println!("{seen}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn loopback() -> anyhow::Result<()> {
     let ip = tools::find("ip", "install iproute2").map_err(anyhow::Error::msg)?;
     let output = Command::new(ip).args(["link", "set", "lo", "up"]).output()?;
     ensure!(output.status.success(), "ip link set lo up: {}", String::from_utf8_lossy(&output.stderr));

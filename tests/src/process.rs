@@ -5,18 +5,19 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Trial};
 
-/// What a test is called with to be the command.
-pub const AS_PRATIQUE: &str = "--as-pratique";
+const AS_PRATIQUE: &str = "--as-pratique";
 
 /// The `main` of a test that runs the command: its trials, or the command if it is asked for that.
 pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> ExitCode {
+    as_pratique().unwrap_or_else(|| libtest_mimic::run(&Arguments::from_args(), trials()).exit_code())
+}
+
+/// The command, if this program was called as [`pratique`] calls it. To be asked first in a `main` without trials.
+pub fn as_pratique() -> Option<ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|first| first == AS_PRATIQUE) {
-        let arguments =
-            arguments.into_iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, argument)| argument);
-        return webhook_server::run(arguments);
-    }
-    libtest_mimic::run(&Arguments::from_args(), trials()).exit_code()
+    arguments.get(1).filter(|first| *first == AS_PRATIQUE)?;
+    let arguments = arguments.into_iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, argument)| argument);
+    Some(webhook_server::run(arguments))
 }
 
 /// The command, to be given arguments.

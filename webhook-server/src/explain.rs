@@ -69,9 +69,9 @@ pub fn run(what: &str) -> anyhow::Result<End> {
     {
         let of_word = examples.iter().filter(|example| example.name.starts_with(&format!("{word}-")));
         // One that is about this control first, and of those the shortest: it says it best.
-        if let Some(example) =
-            of_word.min_by_key(|example| (!example.names_it, example.others, example.text.len()))
-        {
+        if let Some(example) = of_word.min_by_key(|example| {
+            (!example.names_it, !example.is_plain(), example.others, example.text.len())
+        }) {
             let Example { name, why, text, .. } = example;
             writeln!(out, "\n{color}{title}{color:#}: {} ({name})", why.trim_end_matches('.'))?;
             for line in text.lines() {
@@ -103,6 +103,14 @@ struct Example {
     others: usize,
     /// What is denied, without the numbers of items.
     fields: Vec<String>,
+}
+
+impl Example {
+    /// Whether it is what one comes to see: something is made that has containers, and it could be decided.
+    fn is_plain(&self) -> bool {
+        let is_undecided = self.fields.iter().any(|field| field.contains("could not decide"));
+        self.text.contains("containers:") && !self.text.contains("request:") && !is_undecided
+    }
 }
 
 /// The cases that are about a control alone, or all.

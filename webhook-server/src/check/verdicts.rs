@@ -20,7 +20,6 @@ pub(super) fn add(
     report: &mut Report,
 ) {
     let start = if prefix.0.is_empty() { at.document.start() } else { at.place(prefix) };
-    let name = ObjectName::of(request);
     let source = &at.source.name;
     let judged = match judged(request, at.namespace, cluster, &Asked { config, cluster }) {
         Ok(judged) => judged,
@@ -35,7 +34,8 @@ pub(super) fn add(
     if let Some(undecided) = &judged.unreadable {
         report.errors.push(format!("{source}:{}", Unreadable::of(at.document, undecided, prefix)));
     }
-    report.notes.extend(judged.notes.iter().map(|note| format!("{source}:{start}: {name}: {note}")));
+    let noted = |note: &String| format!("{source}:{start}: {}: {note}", ObjectName::of(request));
+    report.notes.extend(judged.notes.iter().map(noted));
     report.objects.push(report::Judged { rows, is_judged: judged.is_judged });
 }
 

@@ -36,7 +36,10 @@ export class Forms {
     for (const one of this.forms) {
       one.settings.element.addEventListener("input", () => (one.given = undefined));
     }
-    parent.addEventListener("input", changed);
+    parent.addEventListener("input", () => {
+      this.unknown = {};
+      changed();
+    });
   }
 
   get asked(): Asked {
