@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
-use conformance::{browser, root, targets};
+use conformance::{browser, root, target, targets};
 use wasm_bindgen_cli_support::Bindgen;
 
 const CRATE: &str = "policy-playground";
@@ -32,11 +32,10 @@ fn main() -> ExitCode {
 
 fn write(folder: &Path) -> anyhow::Result<()> {
     targets::add(TARGET).map_err(anyhow::Error::msg)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let scratch = target.join("playground");
+    let scratch = target().join("playground");
     std::fs::create_dir_all(&scratch)?;
     let bound = scratch.join("bound");
-    bind(&wasm(&target)?, &bound).context("wasm-bindgen")?;
+    bind(&wasm()?, &bound).context("wasm-bindgen")?;
     std::fs::write(scratch.join("menu.json"), serde_json::to_vec(&policy_playground::Menu::new())?)?;
     let web = root().join("policies/_playground/web");
     run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&web))?;
@@ -82,14 +81,14 @@ fn in_typescript() -> String {
 }
 
 /// Builds the policies for the browser.
-fn wasm(target: &Path) -> anyhow::Result<PathBuf> {
+fn wasm() -> anyhow::Result<PathBuf> {
     let arguments = ["rustc", "--quiet", "--package", CRATE, "--lib", "--crate-type", "cdylib"];
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // The binder reads in a section, which stripping would take away, what the Wasm makes use of.
     let profile = ["--profile", "guest", "--config", "profile.guest.strip=\"none\""];
     run(command.args(arguments).args(["--target", TARGET]).args(profile).current_dir(root()))?;
-    Ok(target.join(TARGET).join("guest").join(CRATE.replace('-', "_")).with_extension("wasm"))
+    Ok(target().join(TARGET).join("guest").join(CRATE.replace('-', "_")).with_extension("wasm"))
 }
 
 /// Writes `playground.js` and `playground_bg.wasm`. The binder is of the version that Cargo.lock has for the macro, as it must be.

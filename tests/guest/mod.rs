@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wapc::WapcHost;
 use wasmtime_provider::{WasmtimeEngineProviderBuilder, WasmtimeEngineProviderPre};
 
-use conformance::{root, targets};
+use conformance::{root, target, targets};
 
 const TARGET: &str = "wasm32-wasip1";
 
@@ -30,8 +30,7 @@ pub fn module(policy: &str) -> anyhow::Result<Vec<u8>> {
     if !output.status.success() {
         bail!("cargo guest -p {policy}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let file = target.join(TARGET).join("guest").join(policy.replace('-', "_")).with_extension("wasm");
+    let file = target().join(TARGET).join("guest").join(policy.replace('-', "_")).with_extension("wasm");
     std::fs::read(&file).with_context(|| file.display().to_string())
 }
 

@@ -10,6 +10,7 @@ import { deflateRawSync } from "node:zlib";
 import { chromium } from "playwright-core";
 
 import { hostile } from "./hostile.mjs";
+import { answered, paste } from "./page.mjs";
 
 const [url, executablePath, folder, site] = process.argv.slice(2);
 const expected = JSON.parse(await readFile(join(folder, "expected.json"), "utf8"));
@@ -37,32 +38,12 @@ async function open(options = desktop, address = url) {
   return page;
 }
 
-/** Waits until what is shown is of the text and the settings as they are. */
-async function answered(page) {
-  await page.waitForFunction(() => {
-    const { asked, answered } = document.querySelector("#verdict").dataset;
-    return asked !== undefined && asked === answered;
-  });
-}
-
 const outcome = (page) => page.locator("#verdict").getAttribute("data-outcome");
 const text = (page) => page.evaluate(() => [...document.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n"));
 
 async function choose(page, name) {
   await page.selectOption("#case", name);
   await answered(page);
-}
-
-/** Puts a text in the place of all that is there, as somebody pastes it. */
-async function paste(page, pasted) {
-  await page.locator(".cm-content").focus();
-  await page.keyboard.press("Control+a");
-  await page.evaluate((pasted) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData("text/plain", pasted);
-    const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
-    document.querySelector(".cm-content").dispatchEvent(event);
-  }, pasted);
 }
 
 /** In the page: what is shown, in the shape in which a case states it. */

@@ -5,17 +5,14 @@ import { readFile } from "node:fs/promises";
 
 import { chromium } from "playwright-core";
 
+import { answered, paste } from "./page.mjs";
+
 const KEYS = 100;
 const [url, executablePath] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
 await page.goto(url);
-const answered = () =>
-  page.waitForFunction(() => {
-    const { asked, answered } = document.querySelector("#verdict").dataset;
-    return asked !== undefined && asked === answered;
-  });
-await answered();
+await answered(page);
 
 // 300 lines: the example, and its objects again under other names, in the same namespace.
 const example = await readFile(new URL("../../policies/_playground/web/src/example.yaml", import.meta.url), "utf8");
@@ -24,14 +21,8 @@ const text = [example, renamed("b"), renamed("c")].join("---\n").split("\n").sli
 
 /** Types into a text where `mark` stands, and gives the times from a key press until its verdict is shown, sorted. */
 async function measure(text, mark) {
-  await page.locator(".cm-content").focus();
-  await page.keyboard.press("Control+a");
-  await page.evaluate((pasted) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData("text/plain", pasted);
-    document.querySelector(".cm-content").dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
-  }, text);
-  await answered();
+  await paste(page, text);
+  await answered(page);
   await page.keyboard.press("Control+Home");
   const line = text.split("\n").findIndex((line) => line.includes(mark));
   for (let i = 0; i < line; i++) await page.keyboard.press("ArrowDown");

@@ -32,9 +32,7 @@ pub fn pratique() -> Command {
 /// # Panics
 /// It is not built; the message names the command.
 pub fn release_binary() -> std::path::PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), Into::into);
-    let binary = target.join("release").join("pratique");
+    let binary = crate::target().join("release").join("pratique");
     assert!(
         binary.is_file(),
         "{}: not there; run `cargo build --release` first, as `just bench` does",

@@ -1,8 +1,7 @@
 //! What there is to choose from: policies, their settings, their cases. A page loads it as `menu.json`.
 
 use policy_catalog::{POLICIES, cases};
-use policy_core::case::claim;
-use policy_core::{Arena, Case, Outcome};
+use policy_core::{Arena, Case};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -15,10 +14,7 @@ pub struct Menu(Vec<Chosen>);
 #[serde(rename_all = "camelCase")]
 struct Chosen {
     name: &'static str,
-    title: &'static str,
     summary: &'static str,
-    remediation: &'static str,
-    source: &'static str,
     needs_cluster: bool,
     /// The JSON Schema of its settings.
     schema: schemars::Schema,
@@ -30,10 +26,7 @@ impl Menu {
     pub fn new() -> Self {
         let chosen = POLICIES.iter().map(|entry| Chosen {
             name: entry.about.name,
-            title: entry.about.title,
             summary: entry.about.summary,
-            remediation: entry.about.remediation,
-            source: entry.about.source,
             needs_cluster: entry.about.needs_cluster,
             schema: (entry.schema)(),
             cases: cases(entry.about.name).iter().filter_map(|(name, text)| Opened::of(name, text)).collect(),
@@ -58,8 +51,6 @@ struct Opened {
     text: String,
     /// Its settings.
     settings: Box<RawValue>,
-    /// The outcome that its name claims.
-    claim: Outcome,
 }
 
 impl Opened {
@@ -73,7 +64,6 @@ impl Opened {
             why: case.why,
             text: without(text, &["settings:", "verdict:"]),
             settings: RawValue::from_string(settings).ok()?,
-            claim: claim(name).ok()?,
         })
     }
 }

@@ -88,15 +88,11 @@ export interface Case {
   why: string;
   text: string;
   settings: Settings;
-  claim: Outcome;
 }
 
 export interface Policy {
   name: string;
-  title: string;
   summary: string;
-  remediation: string;
-  source: string;
   needsCluster: boolean;
   schema: Schema;
   cases: Case[];
