@@ -27,7 +27,10 @@ build() {
   echo "$stamp" >"$folder/.$tool"
 }
 
-build kubeseal github.com/bitnami/sealed-secrets/cmd/kubeseal
+# The way to seal, and what unseals in a cluster.
+for tool in kubeseal controller; do
+  build kubeseal github.com/bitnami/sealed-secrets/cmd/$tool
+done
 # Of the ways to discover targets only Kubernetes': all of them are a gigabyte of modules, and some cannot be had. The
 # web pages of Prometheus are left out with builtinassets.
 for tool in promtool prometheus; do
@@ -37,5 +40,9 @@ for exporter in nginx/nginx-prometheus-exporter oliver006/redis_exporter prometh
   prometheus/mysqld_exporter; do
   build exporters github.com/$exporter
 done
+# What makes Prometheus' configuration of monitors, serves its metrics to autoscalers, and plays the nodes' part.
+build prometheus-operator github.com/prometheus-operator/prometheus-operator/cmd/operator
+build prometheus-adapter sigs.k8s.io/prometheus-adapter/cmd/adapter
+build kwok sigs.k8s.io/kwok/cmd/kwok
 # What the API server applies patches with.
 build json-patch .

@@ -52,6 +52,8 @@ pub enum Command {
         #[arg(value_name = "POLICY[/CONTROL]")]
         what: String,
     },
+    /// Explain where an autoscaler's metric comes from in a set of manifests: a line of links, down to the port that is scraped.
+    ExplainMetric(ExplainMetricArgs),
     /// Serve the policies as an admission webhook, over TLS.
     Serve(Box<ServeArgs>),
     /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
@@ -150,6 +152,17 @@ pub struct RenderArgs {
     /// Print only what differs, as `diff -u` does
     #[arg(long)]
     pub diff: bool,
+}
+
+/// Arguments of `explain-metric`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExplainMetricArgs {
+    /// The metric, as autoscalers ask for it
+    #[arg(value_name = "NAME")]
+    pub metric: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    pub manifests: Manifests,
 }
 
 /// Arguments of `connectivity`.

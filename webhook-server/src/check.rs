@@ -5,8 +5,8 @@ mod progress;
 mod verdicts;
 
 use policy_core::yaml::{Document, Places, Position, documents};
-use policy_core::{Arena, FieldPath, Objects, Read};
-use policy_manifests::{Lines, Written, beside, each};
+use policy_core::{Arena, FieldPath, Half, NoCluster, Objects, Read, Request, admit};
+use policy_manifests::{Lines, Written, as_admitted, beside, each};
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -51,7 +51,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
     } else {
         let sources: Vec<Source> = places.iter().filter_map(|place| read(place, &mut printer)).collect();
         let arena = Arena::new();
-        let cluster = cluster(&sources, &reads, &args.manifests.namespace, &arena);
+        let cluster = cluster(&sources, &reads, &config, &args.manifests.namespace, &arena);
         for source in &sources {
             check(source, &config, &cluster, &args.manifests.namespace, &mut printer);
         }
@@ -68,10 +68,12 @@ pub(crate) fn reads(config: &Config) -> Vec<Read> {
     config.reads().into_iter().chain(beside.iter().copied()).collect()
 }
 
-/// The objects of these sources that policies look at, as the cluster. What cannot be read is said when it is judged.
+/// The objects of these sources that policies look at, as the cluster: workloads with what admission adds to their pods. What
+/// cannot be read is said when it is judged.
 pub(crate) fn cluster<'a>(
     sources: &'a [Source],
     reads: &[Read],
+    config: &Config,
     namespace: &'a str,
     arena: &'a Arena,
 ) -> Objects<'a> {
@@ -83,8 +85,10 @@ pub(crate) fn cluster<'a>(
         each(&document, "default", arena, |object| {
             let Ok((request, _)) = object else { return };
             let wanted = |read: &Read| read.group == request.kind.group && read.kind == request.kind.name;
-            if let (true, Ok(Some(value))) = (reads.iter().any(wanted), request.object.value()) {
-                kept.push(*value);
+            if reads.iter().any(wanted) {
+                let patched =
+                    |pod: &Request<'a>| admit(&config.policies, pod, &NoCluster, Half::Mutate).patched;
+                kept.extend(as_admitted(&request, patched));
             }
         });
     }

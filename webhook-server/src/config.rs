@@ -137,6 +137,21 @@ impl Config {
         wanted.select(&Selection::default())
     }
 
+    /// What of it is asked in a cluster: the policies that judge sets of manifests are not.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub fn serving(mut self) -> anyhow::Result<Self> {
+        self.policies.retain(|configured| !configured.about.of_sets);
+        self.unenforced.retain(|unenforced| !unenforced.configured.about.of_sets);
+        self.listed.retain(|listed| !listed.entry.about.of_sets);
+        self.unasked.retain(|name| policy_catalog::find(name).is_none_or(|entry| !entry.about.of_sets));
+        if self.listed.is_empty() {
+            bail!("every policy that is listed is for `pratique check` alone: nothing is left to ask");
+        }
+        Ok(self)
+    }
+
     /// The policies that are asked, enforced or not, by name.
     pub fn asked(&self) -> Vec<&'static About> {
         let unenforced = self.unenforced.iter().map(|unenforced| unenforced.configured.about);

@@ -78,7 +78,7 @@ struct Arrival {
 /// # Errors
 /// It cannot start, or an object cannot be read.
 pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
-    let config = Config::load_for(&args.selection, std::slice::from_ref(&args.path))?;
+    let config = Config::load_for(&args.selection, std::slice::from_ref(&args.path))?.serving()?;
     let names = config.names();
     let travellers = read(args)?;
     // All that is sent is there already: a set is applied as a whole.

@@ -2,9 +2,9 @@
 //!
 //! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked, where and
 //! how firmly, `exceptions` what is excepted of what they deny, and `judge` asks them; `input` reads manifests, `files` says when
-//! one has changed; `check`, `render`, `cases`, `policies`, `explain`, `demo` and `playground` are one command each, with `report`
-//! for what they print; `manual` is made of the arguments; `connectivity` says who can talk to whom; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them and `telemetry`
-//! logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart for `demo` and the tests.
+//! one has changed; `check`, `render`, `cases`, `policies`, `explain`, `explain_metric`, `demo` and `playground` are one command
+//! each, with `report` for what they print; `manual` is made of the arguments; `connectivity` says who can talk to whom;
+//! `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them and `telemetry` logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart for `demo` and the tests.
 
 pub mod args;
 pub mod cases;
@@ -17,6 +17,7 @@ pub mod connectivity;
 pub mod demo;
 pub mod exceptions;
 pub mod explain;
+pub mod explain_metric;
 pub mod files;
 pub mod input;
 pub mod judge;
@@ -57,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Test(args) => cases::run(&args),
         Command::Policies(args) => policies::run(&args),
         Command::Explain { what } => explain::run(&what),
+        Command::ExplainMetric(args) => explain_metric::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Playground(args) => playground::run(&args),

@@ -28,7 +28,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
     let reads = reads(&config);
     let renderer = Renderer {
         config: &config,
-        cluster: &cluster(&sources, &reads, &args.manifests.namespace, &arena),
+        cluster: &cluster(&sources, &reads, &config, &args.manifests.namespace, &arena),
         namespace: &args.manifests.namespace,
     };
     let mut said = Said::default();

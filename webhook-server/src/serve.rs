@@ -113,7 +113,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     // Before they are read, so that no change of them is missed.
     let policies = args.selection.config.clone().map(|file| Files::new([file]));
     let certificate = Certificate::of(args)?;
-    let config = Config::load(&args.selection, given)?;
+    let config = Config::load(&args.selection, given)?.serving()?;
     let (names, reads) = (config.names().join(", "), reload::fields(&config.reads()));
     warn_of_ignorance(&config, given);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -10,7 +10,9 @@ pub use cases::cases;
 
 /// All policies, by name. A policy that is not in this list does not exist.
 pub const POLICIES: &[Entry] = &[
+    Entry::of::<config_references::ConfigReferences>(),
     Entry::of::<exporter_sidecar::ExporterSidecar>(),
+    Entry::of::<metric_path::MetricPath>(),
     Entry::of::<network_policy_required::NetworkPolicyRequired>(),
     Entry::of::<pod_security_standards::PodSecurityStandards>(),
     Entry::of::<prometheus_labels::PrometheusLabels>(),

@@ -31,6 +31,9 @@ pub struct About {
     pub reads: &'static [Read],
     /// Whether it can decide nothing without a cluster. Nobody is asked it who does not name it or give a cluster.
     pub needs_cluster: bool,
+    /// Whether it judges a set of manifests as a whole, rather than what enters a cluster, where the parts come one after the
+    /// other: no webhook is registered for it.
+    pub of_sets: bool,
     /// Whether it ever changes an object.
     pub mutates: bool,
     /// Whether it ever denies an object that it can read: the validating webhook's rules are of those that do.

@@ -119,6 +119,23 @@ impl Scope {
         ],
     };
 
+    /// Autoscalers, and what has Prometheus scrape something.
+    pub const AUTOSCALERS_AND_MONITORS: Scope = Scope {
+        resources: &[
+            Resource {
+                version: "v2",
+                ..Resource::plain(
+                    "autoscaling",
+                    "HorizontalPodAutoscaler",
+                    "horizontalpodautoscalers",
+                    CHANGES,
+                )
+            },
+            Resource::plain("monitoring.coreos.com", "PodMonitor", "podmonitors", CHANGES),
+            Resource::plain("monitoring.coreos.com", "ServiceMonitor", "servicemonitors", CHANGES),
+        ],
+    };
+
     /// Whether a policy of this scope judges that request.
     ///
     /// By kind or by resource, whichever matches: a request whose two names disagree is judged, and found wanting

@@ -8,6 +8,7 @@
 //!
 //! The command line and the playground say the same of the same text, for both ask here.
 
+mod as_admitted;
 pub mod beside;
 mod judged;
 mod lines;
@@ -16,6 +17,7 @@ mod objects;
 mod rendered;
 mod written;
 
+pub use as_admitted::as_admitted;
 pub use judged::{Judge, Judged, Pods, judged};
 pub use lines::Lines;
 pub use object_name::ObjectName;

@@ -2,7 +2,7 @@
 
 use policy_catalog::CONFIGURES;
 use policy_core::path::excerpt;
-use policy_core::{Arena, Configured, Field, Undecided, Value};
+use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, Undecided, Value, admit};
 
 use crate::said::Said;
 
@@ -43,6 +43,16 @@ impl Asked {
             }
         }
         if said.settings.is_empty() { Ok(Asked { namespace, policies }) } else { Err(Box::new(said)) }
+    }
+
+    /// Whether any of them judges the text as a whole.
+    pub(crate) fn judges_sets(&self) -> bool {
+        self.policies.iter().any(|policy| policy.about.of_sets)
+    }
+
+    /// The pod of a request as they leave it, if they change it.
+    pub(crate) fn patched<'a>(&self, pod: &Request<'a>) -> Option<Value<'a>> {
+        admit(&self.policies, pod, &NoCluster, Half::Mutate).patched
     }
 
     /// Whether any of them changes objects.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use policy_core::yaml::Document;
 use policy_core::{Arena, FieldPath, Finding, Half, Objects, Request, Verdicts, admit};
-use policy_manifests::{Judge, ObjectName, Unreadable, each, judged, rendered};
+use policy_manifests::{Judge, ObjectName, Unreadable, as_admitted, each, judged, rendered};
 
 use crate::asked::Asked;
 use crate::picture::Gathered;
@@ -23,7 +23,10 @@ pub(crate) fn judge(documents: &[Document<'_>], text: &str, asked: &Asked) -> Sa
         each(document, &asked.namespace, &arena, |object| match object {
             Ok((request, _)) => {
                 gathered.add(&request);
-                values.extend(request.object.value().ok().flatten());
+                match asked.judges_sets() {
+                    true => values.extend(as_admitted(&request, |pod| asked.patched(pod))),
+                    false => values.extend(request.object.value().ok().flatten()),
+                }
             }
             Err(unreadable) => said.fail(unreadable.reason, text.place(unreadable.position)),
         });

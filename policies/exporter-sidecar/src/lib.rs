@@ -130,6 +130,7 @@ impl Policy for ExporterSidecar {
         scope: Scope::NEW_PODS,
         reads: &[Read::NAMESPACE],
         needs_cluster: false,
+        of_sets: false,
         mutates: true,
         denies: true,
     };

@@ -100,6 +100,7 @@ impl Policy for NetworkPolicyRequired {
         scope: Scope::PODS_WORKLOADS_AND_NETWORK_POLICIES,
         reads: &[Read::NAMESPACE, Read::NETWORK_POLICY, Read::POD],
         needs_cluster: true,
+        of_sets: false,
         mutates: false,
         denies: true,
     };

@@ -66,6 +66,7 @@ impl Policy for PodSecurityStandards {
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],
         needs_cluster: false,
+        of_sets: false,
         mutates: false,
         denies: true,
     };

@@ -81,6 +81,7 @@ impl Policy for PrometheusLabels {
         scope: Scope::NEW_PODS_AND_SERVICES,
         reads: &[Read::SERVICE, Read::NETWORK_POLICY],
         needs_cluster: false,
+        of_sets: false,
         mutates: true,
         denies: false,
     };

@@ -73,7 +73,7 @@ fn the_other_documents_are_the_cluster() {
         Source { name: "maps.yaml".to_owned(), text: config_map.to_owned() },
     ];
     let arena = Arena::new();
-    let cluster = cluster(&sources, READS, "default", &arena);
+    let cluster = cluster(&sources, READS, &config, "default", &arena);
     let mut report = Report::default();
     check(&sources[0], &config, &cluster, "default", &mut report);
     let outcomes: Vec<Outcome> = report.rows().map(|row| row.outcome).collect();

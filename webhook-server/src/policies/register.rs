@@ -113,5 +113,5 @@ pub fn exempt(args: &RegistrationArgs) -> BTreeSet<String> {
 
 /// All that it lists, also what can decide nothing without a cluster: there will be one.
 fn config(args: &RegistrationArgs) -> anyhow::Result<Config> {
-    Config::load(&Selection { config: args.config.clone(), ..Selection::default() }, true)
+    Config::load(&Selection { config: args.config.clone(), ..Selection::default() }, true)?.serving()
 }

@@ -69,7 +69,7 @@ async fn take(
         bail!("{} is no file", file.display());
     }
     let selection = args.selection.clone();
-    let config = aside(move || Config::load(&selection, given)).await?;
+    let config = aside(move || Config::load(&selection, given)?.serving()).await?;
     super::warn_of_ignorance(&config, given);
     let wanted = fields(&config.reads());
     let watched = match given && wanted != *known {

@@ -34,6 +34,7 @@ impl Policy for Toy {
         scope: Scope::PODS_AND_WORKLOADS,
         reads: &[],
         needs_cluster: false,
+        of_sets: false,
         mutates: true,
         denies: true,
     };

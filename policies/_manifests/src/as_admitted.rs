@@ -1,0 +1,31 @@
+//! An object as it is once admitted: a workload with the pods that it makes as they will run.
+
+use policy_core::patch::{self, Edit};
+use policy_core::{Request, Value, workload};
+
+use crate::judged::Pods;
+
+/// The object of a request; a workload, or a pod, with what `patched` makes of the pod. As it is written where that cannot be
+/// told; `None` where there is no object.
+pub fn as_admitted<'a>(
+    request: &Request<'a>,
+    patched: impl Fn(&Request<'a>) -> Option<Value<'a>>,
+) -> Option<Value<'a>> {
+    let object = *request.object.value().ok().flatten()?;
+    if request.kind.group.is_empty() && request.kind.name == "Pod" {
+        return Some(patched(request).unwrap_or(object));
+    }
+    Some(with_pods(request, object, patched).unwrap_or(object))
+}
+
+fn with_pods<'a>(
+    request: &Request<'a>,
+    object: Value<'a>,
+    patched: impl Fn(&Request<'a>) -> Option<Value<'a>>,
+) -> Option<Value<'a>> {
+    let pods = Pods::of(request).ok()??;
+    let made = pods.request.with_object(patched(&pods.request)?).object;
+    let (_, new) = workload::template_making(request, made).ok()??;
+    let edit = Edit::Set { path: pods.template, value: new.to_string() };
+    patch::apply(object, &[edit], request.object.arena()).ok()
+}

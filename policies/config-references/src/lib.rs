@@ -1,0 +1,210 @@
+//! Holds pods to Secrets and ConfigMaps that are there, with the keys that they read.
+
+mod kept;
+
+use policy_core::path::excerpt;
+use policy_core::pod::Pod;
+use policy_core::{
+    About, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Verdict,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use kept::Kept;
+
+/// Holds what pods read of Secrets and ConfigMaps to what the set of manifests has of them.
+///
+/// ## What it denies
+///
+/// A pod, or a workload whose template makes such pods, that reads a Secret or ConfigMap that the set does not hold in its
+/// namespace, or a key that it does not have: as a variable (`env`, `envFrom`) of any container, or in a volume (`secret`,
+/// `configMap`, `projected`). What is `optional` may be missing.
+///
+/// ## Why
+///
+/// A pod with a wrong name in a reference is admitted everywhere, and waits in `CreateContainerConfigError` or
+/// `ContainerCreating` for ever. The rename that did it was reviewed, and looked right.
+///
+/// ## What is special
+///
+/// - It judges a set of manifests, in `pratique check`, in the playground and by its cases: in a cluster a Secret may well come
+///   after its reader, and no webhook should read Secrets. So no webhook is registered for it and Kubewarden is not given it.
+/// - A Secret is there if the set has it, or what makes it: a SealedSecret, an ExternalSecret, a Certificate of cert-manager.
+///   Whether a SealedSecret can be unsealed is not known here.
+/// - What charts and controllers make is not in the set: the setting `given` says so.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct ConfigReferences {
+    /// Secrets and ConfigMaps that the set does not hold, for charts or controllers make them.
+    pub given: Vec<Given>,
+}
+
+/// One that is not in the set; its keys are not known.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Given {
+    /// Which of the two it is.
+    pub kind: Kind,
+    /// Where it is.
+    pub namespace: String,
+    /// What it is called.
+    pub name: String,
+}
+
+/// What pods read their configuration from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Kind {
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::ConfigMap => "ConfigMap",
+            Kind::Secret => "Secret",
+        }
+    }
+}
+
+impl Policy for ConfigReferences {
+    const ABOUT: About = About {
+        name: "config-references",
+        title: "Config references",
+        summary: "Denies pods that read Secrets or ConfigMaps that a set of manifests does not hold, or keys that they do not have.",
+        remediation: "Name what is there, add what is missing, or say with `given` what a chart or controller makes.",
+        source: "https://kubernetes.io/docs/concepts/configuration/secret/",
+        severity: Severity::Medium,
+        scope: Scope::PODS_AND_WORKLOADS,
+        reads: &[
+            Read::of("", "ConfigMap", &["binaryData", "data"]),
+            Read::of("", "Secret", &["data", "stringData"]),
+            Read { version: "v1alpha1", ..Read::of("bitnami.com", "SealedSecret", &["spec"]) },
+            Read::of("cert-manager.io", "Certificate", &["spec"]),
+            Read::of("external-secrets.io", "ExternalSecret", &["spec"]),
+        ],
+        needs_cluster: true,
+        of_sets: true,
+        mutates: false,
+        denies: true,
+    };
+}
+
+impl Evaluate for ConfigReferences {
+    fn evaluate(
+        &self,
+        request: &Request<'_>,
+        cluster: &dyn Cluster,
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        let Some(pod) = Pod::of(request)? else { return Ok(()) };
+        let reader = Reader { settings: self, namespace: request.namespace, cluster };
+        for container in &pod.containers {
+            for variable in container.field.at("env").items()? {
+                let from = variable.at("valueFrom");
+                for (kind, key) in [(Kind::Secret, "secretKeyRef"), (Kind::ConfigMap, "configMapKeyRef")] {
+                    let reference = from.at(key);
+                    if reference.is_set()? {
+                        reader.read(kind, reference, "name", &[reference.at("key")], verdict)?;
+                    }
+                }
+            }
+            for from in container.field.at("envFrom").items()? {
+                for (kind, key) in [(Kind::Secret, "secretRef"), (Kind::ConfigMap, "configMapRef")] {
+                    if from.at(key).is_set()? {
+                        reader.read(kind, from.at(key), "name", &[], verdict)?;
+                    }
+                }
+            }
+        }
+        for volume in pod.spec.at("volumes").items()? {
+            reader.volume(volume, "secretName", verdict)?;
+            for source in volume.at("projected.sources").items()? {
+                reader.volume(source, "name", verdict)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pods of a namespace, and what they may read there.
+struct Reader<'a> {
+    settings: &'a ConfigReferences,
+    namespace: &'a str,
+    cluster: &'a dyn Cluster,
+}
+
+impl<'a> Reader<'a> {
+    /// A volume, or a part of one, of which Secrets are named by another field than ConfigMaps.
+    fn volume(
+        &self,
+        volume: Field<'a>,
+        secret_name: &'a str,
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        for (kind, key, name) in
+            [(Kind::Secret, "secret", secret_name), (Kind::ConfigMap, "configMap", "name")]
+        {
+            let source = volume.at(key);
+            if source.is_set()? {
+                let keys: Vec<_> = source.at("items").items()?.map(|item| item.at("key")).collect();
+                self.read(kind, source, name, &keys, verdict)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Denies a reference to what is not there.
+    fn read(
+        &self,
+        kind: Kind,
+        reference: Field<'a>,
+        name: &'a str,
+        keys: &[Field<'a>],
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        let field = reference.at(name);
+        let name = field.text()?;
+        let is_given =
+            |given: &Given| given.kind == kind && given.namespace == self.namespace && given.name == name;
+        // Every namespace has the cluster's root certificate.
+        let is_everywhere = kind == Kind::ConfigMap && name == "kube-root-ca.crt";
+        if reference.at("optional").is_true()? || is_everywhere || self.settings.given.iter().any(is_given) {
+            return Ok(());
+        }
+        let kept = kept::of(kind, self.namespace, self.cluster, reference.arena())?;
+        let named: Vec<&Kept<'_>> = kept.iter().filter(|kept| kept.name == name).collect();
+        if named.is_empty() {
+            let (kind, there) = (kind.as_str(), listed(kept.iter().map(|kept| kept.name)));
+            let namespace = excerpt(self.namespace);
+            verdict.deny(
+                field,
+                format!("must be a {kind} of `{namespace}`, is `{}`; there are {there}", excerpt(name)),
+            );
+        }
+        for key in keys {
+            let wanted = key.text()?;
+            if !named.is_empty() && named.iter().all(|kept| !kept.has(wanted)) {
+                let there = listed(named.iter().flat_map(|kept| kept.keys.iter().flatten()).copied());
+                let (kind, name) = (kind.as_str(), excerpt(name));
+                verdict.deny(
+                    *key,
+                    format!("must be a key of {kind} `{name}`, is `{}`; there are {there}", excerpt(wanted)),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn listed<'s>(names: impl Iterator<Item = &'s str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", excerpt(name))).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+policy_core::export!(ConfigReferences);

@@ -1,0 +1,123 @@
+//! The rules of prometheus-adapter: which metric each makes of which series, and of which objects it is.
+//!
+//! Source: kubernetes-sigs/prometheus-adapter, `docs/config.md`.
+
+use std::borrow::Cow;
+
+use policy_core::path::excerpt;
+use policy_core::{Field, Undecided, yaml};
+
+use crate::promql::{self, Series};
+use crate::set::{Object, Set};
+
+/// A rule.
+pub(crate) struct Rule<'a> {
+    /// The ConfigMap that it stands in.
+    pub(crate) config: Object<'a>,
+    /// Which of its list.
+    pub(crate) number: usize,
+    /// The series that it takes; `None` where it selects them by a regular expression.
+    pub(crate) series: Option<Series<'a>>,
+    /// What it calls the metric; `None` where that cannot be told.
+    pub(crate) metric: Option<Cow<'a, str>>,
+    field: Field<'a>,
+}
+
+/// The rules for the metrics of objects, or for external ones, of every ConfigMap that holds such.
+pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<Rule<'a>>, Undecided> {
+    let mut rules = Vec::new();
+    for config in set.objects("", "ConfigMap", None)? {
+        let in_config = |undecided: Undecided| undecided.in_object("ConfigMap", config.name);
+        for (_, text) in config.field.at("data").members().map_err(in_config)? {
+            let text = text.text().map_err(in_config)?;
+            if !text.contains("seriesQuery") {
+                continue;
+            }
+            for document in yaml::documents(text) {
+                let Ok(Some(value)) = document.decode(set.arena) else { continue };
+                for (number, field) in
+                    Field::root(value, set.arena).at(list).items().map_err(in_config)?.enumerate()
+                {
+                    rules.push(Rule::read(config, number, field).map_err(in_config)?);
+                }
+            }
+        }
+    }
+    Ok(rules)
+}
+
+impl<'a> Rule<'a> {
+    fn read(config: Object<'a>, number: usize, field: Field<'a>) -> Result<Self, Undecided> {
+        let query = promql::read(field.at("seriesQuery").text()?);
+        let series = query.series.into_iter().next().filter(|series| !series.name.is_empty());
+        let filtered = field.at("seriesFilters").items()?.len() > 0;
+        let name = |series: &Series<'a>| -> Result<Option<Cow<'a, str>>, Undecided> {
+            let (matches, called) = (field.at("name.matches").text()?, field.at("name.as").text()?);
+            let Some(part) = matched(series.name, matches) else { return Ok(None) };
+            Ok(Some(match called {
+                "" => Cow::Borrowed(part),
+                plain if !plain.contains('$') => Cow::Borrowed(plain),
+                _ => {
+                    let whole = called.replace("${0}", series.name).replace("$0", series.name);
+                    Cow::Owned(whole.replace("${1}", part).replace("$1", part))
+                }
+            }))
+        };
+        let metric = match (&series, field.at("name.as").text()?) {
+            (Some(series), _) if !filtered => name(series)?,
+            // Whatever the series are called, the metric is called that.
+            (None, plain) if !plain.is_empty() && !plain.contains('$') => Some(Cow::Borrowed(plain)),
+            _ => None,
+        };
+        Ok(Rule { config, number, series, metric, field })
+    }
+
+    /// `rule 3 of ConfigMap monitoring/prometheus-adapter`, counted from 1 as people do.
+    pub(crate) fn shown(&self) -> String {
+        format!("rule {} of {}", self.number + 1, self.config.shown())
+    }
+
+    /// The label that names the object of that kind (`pod`, `service`, `namespace`).
+    ///
+    /// # Errors
+    /// The rule is not as the adapter has it.
+    pub(crate) fn label_of(&self, resource: &str) -> Result<Option<Cow<'a, str>>, Undecided> {
+        for (label, over) in self.field.at("resources.overrides").members()? {
+            let named = over.at("resource").text()?;
+            if named == resource || named.strip_suffix('s') == Some(resource) {
+                return Ok(Some(Cow::Borrowed(label)));
+            }
+        }
+        let template = self.field.at("resources.template").text()?;
+        if template.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Cow::Owned(template.replace("<<.Resource>>", resource).replace("<< .Resource >>", resource))))
+    }
+
+    /// What it takes, for a message.
+    pub(crate) fn takes(&self) -> String {
+        self.series.as_ref().map_or_else(|| "series by a regular expression".to_owned(), Series::shown)
+    }
+
+    /// What it calls the metric, for a message.
+    pub(crate) fn called(&self) -> String {
+        self.metric.as_ref().map_or_else(|| "…".to_owned(), |metric| format!("`{}`", excerpt(metric)))
+    }
+}
+
+/// What a pattern of the form `^before(.*)after$` takes of a name: the part in parentheses, or all of it. `None` where it does
+/// not take it, or is of another form.
+fn matched<'s>(name: &'s str, pattern: &str) -> Option<&'s str> {
+    let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
+    let (before, after) = match pattern {
+        "" | ".*" | "(.*)" => return Some(name),
+        pattern => pattern.split_once("(.*)").or(pattern.split_once("(.+)"))?,
+    };
+    let is_word =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':');
+    if !is_word(before) || !is_word(after) {
+        return None;
+    }
+    name.strip_prefix(before)?.strip_suffix(after)
+}

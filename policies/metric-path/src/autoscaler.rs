@@ -1,0 +1,124 @@
+//! An autoscaler: is there what it scales, and does each metric come from somewhere?
+
+use policy_core::path::excerpt;
+use policy_core::{Field, Request, Undecided, Verdict};
+
+use crate::broken::Broken;
+use crate::chain::{self, Asked, Of};
+use crate::set::{Pods, Set};
+use crate::settings::ControlId;
+
+/// The kinds that the set knows the pods of.
+const KNOWN: [&str; 2] = ["Deployment", "StatefulSet"];
+
+pub(crate) fn judge<'a>(
+    set: &Set<'a>,
+    request: &Request<'a>,
+    verdict: &mut Verdict,
+) -> Result<(), Undecided> {
+    let target = match target(set, request)? {
+        Ok(target) => target,
+        Err(broken) => {
+            broken.say(set.settings, verdict);
+            return Ok(());
+        }
+    };
+    for metric in request.object.at("spec.metrics").items()? {
+        if let Some(asked) = asked(request, metric, target)? {
+            let way = chain::follow(set, &asked)?;
+            if let Some(note) = way.note {
+                verdict.warn(asked.field, note);
+            }
+            if let Some(broken) = way.broken {
+                broken.say(set.settings, verdict);
+            }
+        } else if let Some(target) = target
+            && let Some(broken) = measured(metric, target)?
+        {
+            broken.say(set.settings, verdict);
+        }
+    }
+    Ok(())
+}
+
+/// The pods that are scaled; `None` where they are of a kind whose pods the set does not tell.
+pub(crate) fn target<'s, 'a>(
+    set: &'s Set<'a>,
+    request: &Request<'a>,
+) -> Result<Result<Option<&'s Pods<'a>>, Broken<'a>>, Undecided> {
+    let reference = request.object.at("spec.scaleTargetRef");
+    let (kind, name) = (reference.at("kind").text()?, reference.at("name").text()?);
+    let group = reference.at("apiVersion").text()?.split('/').next().unwrap_or_default();
+    if group != "apps" || !KNOWN.contains(&kind) {
+        return Ok(Ok(None));
+    }
+    let of_kind = |pods: &&Pods<'_>| pods.kind == kind && pods.namespace == request.namespace;
+    let all = set.pods()?.iter().filter(of_kind);
+    if let Some(found) = all.clone().find(|pods| pods.name == name) {
+        return Ok(Ok(Some(found)));
+    }
+    let others: Vec<String> = all.map(|pods| format!("`{}`", excerpt(pods.name))).collect();
+    let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+    let message = format!("must be a {kind} of `{}`: there are {others}", excerpt(request.namespace));
+    Ok(Err(Broken::new(ControlId::Target, reference.at("name"), message)))
+}
+
+/// What a custom metric asks for; `None` for one of a container's or pod's resources.
+pub(crate) fn asked<'s, 'a>(
+    request: &Request<'a>,
+    metric: Field<'a>,
+    target: Option<&'s Pods<'a>>,
+) -> Result<Option<Asked<'s, 'a>>, Undecided> {
+    let (field, of) = match metric.at("type").text()? {
+        "Pods" => (metric.at("pods.metric.name"), Of::Pods),
+        "Object" => {
+            let described = metric.at("object.describedObject");
+            let (kind, name) = (described.at("kind").text()?, described.at("name").text()?);
+            (metric.at("object.metric.name"), Of::Object { kind, name })
+        }
+        "External" => (metric.at("external.metric.name"), Of::Nothing),
+        _ => return Ok(None),
+    };
+    let name = field.text()?;
+    Ok(Some(Asked { field, name, of, target, namespace: request.namespace }))
+}
+
+/// What is missing for a metric of resources: the container, or its request, of which the share is computed.
+pub(crate) fn measured<'a>(metric: Field<'a>, target: &Pods<'a>) -> Result<Option<Broken<'a>>, Undecided> {
+    let (root, only) = match metric.at("type").text()? {
+        "Resource" => (metric.at("resource"), None),
+        "ContainerResource" => {
+            let root = metric.at("containerResource");
+            (root, Some(root.at("container")))
+        }
+        _ => return Ok(None),
+    };
+    let wanted = only.map_or(Ok(""), Field::text)?;
+    let measured: Vec<_> =
+        target.containers.iter().filter(|container| only.is_none() || container.name == wanted).collect();
+    if let (Some(field), true) = (only, measured.is_empty()) {
+        let names: Vec<String> =
+            target.containers.iter().map(|container| format!("`{}`", excerpt(container.name))).collect();
+        let message = format!("must be a container of {}, which has {}", target.shown(), names.join(", "));
+        return Ok(Some(Broken::new(ControlId::Request, field, message)));
+    }
+    if root.at("target.type").text()? != "Utilization" {
+        return Ok(None);
+    }
+    let resource = root.at("name");
+    for container in measured {
+        let requested = container.field.at("resources.requests").key(resource.text()?);
+        // Where only the limit is written, that is the request too.
+        let limit = container.field.at("resources.limits").key(resource.text()?);
+        if !requested.is_set()? && !limit.is_set()? {
+            let message = format!(
+                "must be requested, of which the share is computed: container `{}` of {} requests no {}",
+                excerpt(container.name),
+                target.shown(),
+                excerpt(resource.text()?)
+            );
+            return Ok(Some(Broken::new(ControlId::Request, resource, message)));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,135 @@
+//! The settings, and the page.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Follows every metric of a set of manifests to where it comes from.
+///
+/// ```text
+/// autoscaler ──▶ adapter's rule ──▶ recorded series ──▶ exporter or application
+///                                                             ▲
+/// Prometheus ──▶ monitor ──▶ Service ──▶ port ──▶ NetworkPolicy ┘
+/// ```
+///
+/// ## What it denies
+///
+/// - A HorizontalPodAutoscaler that scales what is not there, or on a container, a request or a metric that is not there. For a
+///   custom metric it follows the rule of prometheus-adapter that makes it, the PrometheusRule that records its series, the
+///   series that are counted there, and the monitor that has them scraped from the pods in question.
+/// - A ServiceMonitor or PodMonitor that Prometheus does not select, that selects no Service or pod, whose port they do not have,
+///   or whose targets Prometheus may not reach by NetworkPolicy, on either side.
+///
+/// The message names the link that is broken and the two ends that disagree; `pratique explain-metric` draws the way.
+///
+/// ## Why
+///
+/// None of these is an error anywhere. A monitor that selects nothing has no target, an alert on a series that nobody records
+/// never fires, and an autoscaler that waits for a metric stands still, on the day when there is most to do.
+///
+/// ## What is special
+///
+/// - It judges a set of manifests, in `pratique check`, in the playground and by its cases: what it reads comes one after the
+///   other when it is applied, so that no webhook is registered for it and Kubewarden is not given it.
+/// - Workloads are read with what admission adds to their pods, exporters among it.
+/// - PromQL is read for the names of series, their matchers, and the labels by which they are aggregated; nothing is computed.
+///   Who exports a series is told by its name, where it is that of a known exporter (`mysql_…`), and by the container's image.
+/// - A rule of the adapter that selects series by a regular expression cannot be followed; where only such a rule could make a
+///   metric, that is a warning.
+/// - What charts and controllers make is not in the set: the setting `pods` says so of pods that monitors select.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct MetricPath {
+    /// Who scrapes, and what it selects.
+    pub prometheus: Prometheus,
+    /// Pods that the set does not hold, for charts or controllers make them.
+    pub pods: Vec<GivenPods>,
+    /// Judge all but these controls.
+    pub exempt_controls: Vec<ControlId>,
+}
+
+/// Who scrapes.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Prometheus {
+    /// The namespace of its pods.
+    pub namespace: String,
+    /// Their labels.
+    pub labels: BTreeMap<String, String>,
+    /// The labels by which it selects monitors and rules; none: it takes all.
+    pub selects: BTreeMap<String, String>,
+}
+
+impl Default for Prometheus {
+    fn default() -> Self {
+        Prometheus {
+            namespace: "monitoring".to_owned(),
+            labels: BTreeMap::from([("app.kubernetes.io/name".to_owned(), "prometheus".to_owned())]),
+            selects: BTreeMap::new(),
+        }
+    }
+}
+
+/// Pods that are not in the set.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct GivenPods {
+    /// What makes them.
+    pub name: String,
+    /// Where they are.
+    pub namespace: String,
+    /// Their labels.
+    pub labels: BTreeMap<String, String>,
+    /// Their ports.
+    #[serde(default)]
+    pub ports: Vec<GivenPort>,
+}
+
+/// A port of such pods.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct GivenPort {
+    /// What it is called.
+    pub name: String,
+    /// Its number.
+    pub number: u16,
+}
+
+/// A link of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ControlId {
+    /// What an autoscaler scales is in the set.
+    Target,
+    /// The container that it measures is there, and requests what is measured.
+    Request,
+    /// A rule of the adapter makes the metric, and says of which object it is.
+    AdapterRule,
+    /// A rule records the series, with the labels that the adapter asks for.
+    Series,
+    /// Somebody exports what is counted in it, and is scraped.
+    Source,
+    /// Prometheus selects the monitor, and the monitor selects something.
+    Monitor,
+    /// The port has the same name at both ends.
+    Port,
+    /// NetworkPolicies let Prometheus reach it.
+    NetworkPolicy,
+}
+
+impl ControlId {
+    /// As messages and exceptions name it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            ControlId::Target => "target",
+            ControlId::Request => "request",
+            ControlId::AdapterRule => "adapterRule",
+            ControlId::Series => "series",
+            ControlId::Source => "source",
+            ControlId::Monitor => "monitor",
+            ControlId::Port => "port",
+            ControlId::NetworkPolicy => "networkPolicy",
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `pratique explain-metric`: where an autoscaler's metric comes from, link by link.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+use metric_path::{Chain, MetricPath, chains};
+use policy_core::path::printable;
+use policy_core::yaml::documents;
+use policy_core::{Arena, Cluster, Objects, Policy as _, Read, policy};
+
+use crate::args::{End, ExplainMetricArgs};
+use crate::check;
+use crate::config::Config;
+use crate::input::{self, Kustomizations, Source};
+use crate::report::{BOLD, GREEN, RED};
+
+/// What is gone through for the metric.
+const AUTOSCALER: Read =
+    Read { version: "v2", ..Read::of("autoscaling", "HorizontalPodAutoscaler", &["spec"]) };
+
+/// Runs the command.
+///
+/// # Errors
+/// It cannot start, a file or object cannot be read, or no autoscaler asks for the metric.
+pub fn run(args: &ExplainMetricArgs) -> anyhow::Result<End> {
+    let given = &args.manifests;
+    let config = Config::load_for(&given.selection, &given.paths)?;
+    let name = MetricPath::ABOUT.name;
+    let listed = config.listed.iter().find(|listed| listed.entry.about.name == name);
+    let settings = listed.map(|listed| listed.settings.as_str()).unwrap_or_default();
+    let settings = policy::configure::<MetricPath>(settings)?;
+    let places = input::places(&given.paths, Kustomizations::Build)?;
+    let sources = places.iter().map(input::Place::read).collect::<anyhow::Result<Vec<Source>>>()?;
+    for source in &sources {
+        for document in documents(&source.text) {
+            let arena = Arena::new();
+            document.decode(&arena).map_err(|e| anyhow::anyhow!("{}:{}: {e}", source.name, e.position))?;
+        }
+    }
+    let arena = Arena::new();
+    let reads: Vec<Read> = MetricPath::ABOUT.reads.iter().copied().chain([AUTOSCALER]).collect();
+    let cluster = check::cluster(&sources, &reads, &config, &given.namespace, &arena);
+    let found = found(&settings, &cluster, args, &arena)?;
+    let mut out = anstream::stdout();
+    for (i, chain) in found.iter().enumerate() {
+        if i > 0 {
+            writeln!(out)?;
+        }
+        draw(chain, &mut out)?;
+    }
+    let is_broken = found.iter().any(|chain| chain.links.iter().any(|link| link.broken.is_some()));
+    Ok(if is_broken { End::Denied } else { End::Well })
+}
+
+/// The ways of the metric, of every autoscaler that asks for it.
+fn found<'a>(
+    settings: &'a MetricPath,
+    cluster: &'a Objects<'a>,
+    args: &'a ExplainMetricArgs,
+    arena: &'a Arena,
+) -> anyhow::Result<Vec<Chain>> {
+    let (mut found, mut others) = (Vec::new(), BTreeSet::new());
+    for object in cluster.list(AUTOSCALER.group, AUTOSCALER.kind, None, arena)? {
+        let request = policy_core::Request::create(object, &args.manifests.namespace)?;
+        let name = object.at("metadata.name").text()?.to_owned();
+        let chains = chains(settings, &request, cluster, &args.metric);
+        found
+            .extend(chains.with_context(|| format!("HorizontalPodAutoscaler {}/{name}", request.namespace))?);
+        for metric in object.at("spec.metrics").items()? {
+            for at in [
+                "pods.metric.name",
+                "object.metric.name",
+                "external.metric.name",
+                "containerResource.name",
+                "resource.name",
+            ] {
+                others.extend(metric.at(at).str().map(Option::<&str>::into_iter)?.map(str::to_owned));
+            }
+        }
+    }
+    if found.is_empty() {
+        let others: Vec<String> = others.iter().map(|name| printable(name).into_owned()).collect();
+        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+        bail!("no autoscaler asks for `{}`; they ask for: {others}", printable(&args.metric));
+    }
+    Ok(found)
+}
+
+/// A line of links, each below the one that it feeds.
+fn draw(chain: &Chain, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    let last = chain.links.len().saturating_sub(1);
+    for (i, link) in chain.links.iter().enumerate() {
+        let mark = match (&link.broken, i) {
+            (Some(_), _) => format!("{RED}✗{RED:#}"),
+            (None, _) => format!("{GREEN}●{GREEN:#}"),
+        };
+        let place = if i == 0 { format!(" ({})", chain.field) } else { String::new() };
+        writeln!(out, "{mark} {BOLD}{}{BOLD:#}{}", printable(&link.who), printable(&place))?;
+        let rail = if i == last { ' ' } else { '│' };
+        writeln!(out, "{rail}   {}", printable(&link.says))?;
+        if let Some(broken) = &link.broken {
+            writeln!(out, "{rail}   {RED}broken: {}{RED:#}", printable(broken))?;
+        }
+        if i < last {
+            writeln!(out, "│")?;
+        }
+    }
+    Ok(())
+}
