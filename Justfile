@@ -36,13 +36,18 @@ bless:
     BLESS=1 cargo test --quiet -p conformance --test cli every_form_is_as_it_was
     cargo test --quiet -p conformance --test cases --test catalog
 
-# what tests need that Go builds: kubeseal, Prometheus, exporters, the API server's JSON Patch; once, about five minutes
+# what tests need that Go builds: kubeseal, Prometheus, its operator and adapter, exporters, kwok …; once, about ten minutes
 tools:
     tests/tools/build.sh target/tools
 
 # a control plane of Kubernetes for tests, built with Go; once, about five minutes
 cluster-assets:
     tests/control-plane/build.sh target/control-plane
+
+# all of production on loopback, until it scales, drawn in FILE (needs Go, MariaDB, Redis, NGINX; the first time takes long)
+platform FILE="platform.svg": tools cluster-assets
+    cargo build --quiet -p conformance --example platform
+    cargo run --quiet -- demo --platform --picture {{FILE}}
 
 # all secrets of an environment anew, sealed with your controller's certificate (kubeseal --fetch-cert > FILE)
 seal ENVIRONMENT CERTIFICATE:

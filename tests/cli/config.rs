@@ -17,7 +17,7 @@ pub(crate) fn settings_that_are_wrong_are_named() -> Result<(), Failed> {
         ("pod-security-standards", "must be NAME={json}"),
         (
             "nope={}",
-            "there is no policy `nope`; there are: exporter-sidecar, network-policy-required, pod-security-standards",
+            "there is no policy `nope`; there are: config-references, exporter-sidecar, metric-path, network-policy-required, pod-security-standards",
         ),
     ] {
         let output = run(&["check", "--set", set, "manifests"]);

@@ -46,8 +46,9 @@ impl Stage {
             let settings = if entry.about.needs_cluster { r#"{"dns":false}"# } else { "" };
             Ok(Configured { about: entry.about, policy: (entry.configure)(settings)? })
         };
-        let policies = POLICIES.iter().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
-        let reads = POLICIES.iter().flat_map(|entry| entry.about.reads).copied();
+        let asked = || POLICIES.iter().filter(|entry| !entry.about.of_sets);
+        let policies = asked().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
+        let reads = asked().flat_map(|entry| entry.about.reads).copied();
         let watched = Arc::new(Watched::new(reads, Duration::from_secs(120), WhenStale::Deny));
         let (starting, kubeconfig) = (watched.clone(), api.kubeconfig.clone());
         tokio::task::spawn_blocking(move || starting.start(Some(&kubeconfig))).await??;
@@ -58,7 +59,7 @@ impl Stage {
         let server = Server::start(listener, Identity::from_files(&cert, &key)?.server()?, webhook.router())?;
         until("the cluster is known", || async { Ok(watched.unknown().is_empty()) }).await?;
         let (url, cert) = (format!("https://{}", server.address), cert.display().to_string());
-        for entry in POLICIES {
+        for entry in asked() {
             let name = entry.about.name;
             let config = folder.join("policies.yaml");
             std::fs::write(&config, format!("policies:\n- name: {name}\n"))?;

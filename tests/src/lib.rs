@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod measure;
 pub mod namespace;
 pub mod plane;
+pub mod platform;
 pub mod process;
 pub mod registration;
 pub mod servers;

@@ -30,9 +30,32 @@ pub fn arguments() -> Result<&'static [&'static str], String> {
 /// # Errors
 /// It fails; what it said.
 pub fn run(further: &[&str]) -> anyhow::Result<Value> {
+    seen(command(further)?)
+}
+
+/// The same, with what is said in it shown as it is said.
+///
+/// # Errors
+/// It fails.
+pub fn show(further: &[&str]) -> anyhow::Result<Value> {
+    let mut command = command(further)?;
+    command.stderr(Stdio::inherit());
+    seen(command)
+}
+
+/// What runs this very program in a network of its own, and ends it with this thread, however that ends.
+///
+/// # Errors
+/// No such network can be made here.
+pub fn command(further: &[&str]) -> anyhow::Result<Command> {
     let arguments = arguments().map_err(anyhow::Error::msg)?;
-    let mut command = Command::new("unshare");
-    command.args(arguments).arg(std::env::current_exe()?).arg(INSIDE).args(further);
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare"]).args(arguments);
+    command.arg(std::env::current_exe()?).arg(INSIDE).args(further);
+    Ok(command)
+}
+
+fn seen(mut command: Command) -> anyhow::Result<Value> {
     let output = command.stdin(Stdio::null()).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).context("what was seen inside")

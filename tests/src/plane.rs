@@ -43,15 +43,37 @@ pub fn assets() -> Result<PathBuf, String> {
 }
 
 /// A process that ends with what holds it, or with the test however that ends.
-struct Running(Child);
+pub struct Running(pub(crate) Child);
 
 impl Running {
-    fn start(program: &Path, arguments: &[String], log: &Path) -> anyhow::Result<Self> {
+    /// Starts a program; what it says goes to a file.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(program: &Path, arguments: &[String], log: &Path) -> anyhow::Result<Self> {
         let log = File::create(log)?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Running(spawned(command).with_context(|| program.display().to_string())?))
+        Running::of(command).with_context(|| program.display().to_string())
+    }
+
+    /// Starts what is to be ended by this, but does not die with the test by itself.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn of(command: Command) -> anyhow::Result<Self> {
+        Ok(Running(spawned(command)?))
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
     }
 }
 
@@ -269,15 +291,23 @@ impl Api {
     }
 
     fn new(port: u16, certificate: &[u8], folder: &Path) -> anyhow::Result<Self> {
+        Api::at(&format!("127.0.0.1:{port}"), certificate, TOKEN, folder)
+    }
+
+    /// The API at an address, which shows a certificate of this authority, for whom a token stands. A kubeconfig is written to the
+    /// folder.
+    ///
+    /// # Errors
+    /// It is no certificate, or the folder cannot be written.
+    pub fn at(address: &str, certificate: &[u8], token: &str, folder: &Path) -> anyhow::Result<Self> {
         let base64 = base64::engine::general_purpose::STANDARD.encode(certificate);
-        let cluster =
-            json!({"server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64});
+        let cluster = json!({"server": format!("https://{address}"), "certificate-authority-data": base64});
         let kubeconfig = folder.join("kubeconfig");
-        write_kubeconfig(&kubeconfig, &cluster, TOKEN)?;
-        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
+        write_kubeconfig(&kubeconfig, &cluster, token)?;
+        let mut config = Config::new(format!("https://{address}").parse()?);
         let pems = x509(certificate)?;
         config.root_cert = Some(pems);
-        config.auth_info.token = Some(TOKEN.to_owned().into());
+        config.auth_info.token = Some(token.to_owned().into());
         Ok(Api { client: Some(Client::try_from(config)?), kubeconfig })
     }
 
@@ -321,6 +351,12 @@ impl Api {
 
     pub async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Answer> {
         let kind = "application/strategic-merge-patch+json";
+        self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
+    }
+
+    /// A merge patch, of an object or of a subresource.
+    pub async fn merge(&self, path: &str, patch: &Value) -> anyhow::Result<Answer> {
+        let kind = "application/merge-patch+json";
         self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
     }
 

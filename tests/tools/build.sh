@@ -44,5 +44,13 @@ done
 build prometheus-operator github.com/prometheus-operator/prometheus-operator/cmd/operator
 build prometheus-adapter sigs.k8s.io/prometheus-adapter/cmd/adapter
 build kwok sigs.k8s.io/kwok/cmd/kwok
+# What nodes, pods and volumes go through, as its module has it: the program brings none along.
+stages="$(cd kwok && go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage"
+for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-with-lease \
+  pod/fast/pod-ready pod/fast/pod-complete pod/fast/pod-delete \
+  volume/fast/pv-bind volume/fast/pv-delete volume/fast/pvc-delete volume/fast/pvc-provision; do
+  echo ---
+  cat "$stages/$stage.yaml"
+done >"$folder/kwok-stages.yaml"
 # What the API server applies patches with.
 build json-patch .

@@ -1,16 +1,17 @@
 //! What can be asked on the command line.
 
 mod checked;
+mod demo;
 mod report;
 mod serve;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use demo::{DemoArgs, PlaygroundArgs};
 pub use report::{FailOn, ReportArgs, ReportForm};
 pub use serve::{ClusterArgs, LogFormat, ServeArgs, TlsArgs, WhenStale};
 
@@ -275,23 +276,4 @@ pub struct RegistrationArgs {
     /// again
     #[arg(long = "exempt", value_name = "NS", value_parser = checked::name)]
     pub exempt: Vec<String>,
-}
-
-/// Arguments of `playground`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct PlaygroundArgs {
-    /// The address to listen on, of loopback; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8088", value_parser = checked::loopback)]
-    pub listen: SocketAddr,
-}
-
-/// Arguments of `demo`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct DemoArgs {
-    /// A file or a directory
-    #[arg(default_value = "manifests", value_name = "PATH")]
-    pub path: PathBuf,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
-    pub selection: Selection,
 }

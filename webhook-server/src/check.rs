@@ -70,7 +70,7 @@ pub(crate) fn reads(config: &Config) -> Vec<Read> {
 
 /// The objects of these sources that policies look at, as the cluster: workloads with what admission adds to their pods. What
 /// cannot be read is said when it is judged.
-pub(crate) fn cluster<'a>(
+pub fn cluster<'a>(
     sources: &'a [Source],
     reads: &[Read],
     config: &Config,

@@ -1,5 +1,7 @@
 //! `pratique demo`: the whole way of an object through the webhook, as an API server would send it, on this machine.
 
+mod platform;
+
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -78,6 +80,9 @@ struct Arrival {
 /// # Errors
 /// It cannot start, or an object cannot be read.
 pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
+    if args.platform {
+        return platform::run(&args.picture);
+    }
     let config = Config::load_for(&args.selection, std::slice::from_ref(&args.path))?.serving()?;
     let names = config.names();
     let travellers = read(args)?;

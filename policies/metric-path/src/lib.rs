@@ -11,11 +11,13 @@ mod recorded;
 mod scrape;
 mod set;
 mod settings;
+mod targets;
 
 use policy_core::{About, Cluster, Evaluate, Policy, Read, Request, Scope, Severity, Undecided, Verdict};
 
 pub use chain::{Chain, Link, chains};
 pub use settings::{ControlId, GivenPods, GivenPort, MetricPath, Prometheus};
+pub use targets::{Target, targets};
 
 /// Prometheus' operator's group.
 const MONITORING: &str = "monitoring.coreos.com";
@@ -63,6 +65,9 @@ impl Evaluate for MetricPath {
         cluster: &dyn Cluster,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
+        if !request.object.is_set()? {
+            return Err(request.object.undecided("there is no object in the request"));
+        }
         let set = set::Set::new(self, request, cluster);
         match request.kind.name {
             "HorizontalPodAutoscaler" => autoscaler::judge(&set, request, verdict),

@@ -77,8 +77,18 @@ impl<'a> Set<'a> {
         // What the object that is judged does not say itself is what those beside it do not say either.
         let says = request.object.at("metadata.namespace").text().unwrap_or_default();
         let default_namespace = if says.is_empty() { request.namespace } else { "default" };
+        Set::of(settings, request.object.arena(), cluster, default_namespace)
+    }
+
+    /// A set by itself.
+    pub(crate) fn of(
+        settings: &'a MetricPath,
+        arena: &'a Arena,
+        cluster: &'a dyn Cluster,
+        default_namespace: &'a str,
+    ) -> Self {
         let (pods, found) = (OnceCell::new(), OnceCell::new());
-        Set { settings, arena: request.object.arena(), cluster, default_namespace, pods, found }
+        Set { settings, arena, cluster, default_namespace, pods, found }
     }
 
     /// The objects of a kind, in one namespace or in all.
@@ -102,10 +112,12 @@ impl<'a> Set<'a> {
 
     /// The labels of a namespace; where it is not in the set, those that every namespace has.
     pub(crate) fn namespace_labels(&self, namespace: &'a str) -> Result<Labels<'a>, Undecided> {
-        let mut labels = match self.cluster.get("", "Namespace", None, namespace, self.arena)? {
-            Some(object) => Labels::of(object.at("metadata.labels"))?,
-            None => Labels::of(Field::missing(self.arena))?,
-        };
+        let mut labels = Labels::of(Field::missing(self.arena))?;
+        for object in self.objects("", "Namespace", None)? {
+            if object.name == namespace {
+                labels = Labels::of(object.field.at("metadata.labels"))?;
+            }
+        }
         labels.add("kubernetes.io/metadata.name", namespace);
         Ok(labels)
     }

@@ -1,0 +1,191 @@
+//! What goes wrong in a cluster: does it fail closed, and recover by itself?
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use conformance::platform::apply::{applied, path, until_ready};
+use conformance::platform::certificates;
+use conformance::platform::prometheus::Asked;
+use conformance::serving::until;
+use serde_json::{Value, json};
+
+use crate::scaled::condition;
+use crate::stage::Stage;
+
+const OUTAGE: Duration = Duration::from_secs(30);
+
+impl Stage {
+    /// What is made in the shop's namespace while nobody answers is refused; what was asked for meanwhile comes to pass
+    /// afterwards, without anybody's help.
+    pub(crate) async fn the_webhook_is_gone(&mut self) -> anyhow::Result<()> {
+        let (api, kubelet) = (&self.platform.api, &self.platform.kubelet);
+        kubelet.stop("pratique", "webhook-");
+        let since = Instant::now();
+        self.until_refused("failed calling webhook").await?;
+        let at = "/apis/apps/v1/namespaces/falco/deployments/falcosidekick";
+        api.delete(&path(self.platform.environment.object("Deployment", "falco", "falcosidekick")?)?)
+            .await?
+            .well()?;
+        let refused =
+            applied(api, self.platform.environment.object("Deployment", "falco", "falcosidekick")?).await;
+        ensure!(refused.is_err(), "a workload is made although nobody judges it");
+        while since.elapsed() < OUTAGE {
+            ensure!(self.is_admitted().await?.is_err(), "a pod is admitted although nobody judges it");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        kubelet.start("pratique", "webhook-");
+        until("pods are admitted again", || async { Ok(self.is_admitted().await?.is_ok()) }).await?;
+        applied(api, self.platform.environment.object("Deployment", "falco", "falcosidekick")?).await?;
+        until_ready(api, at).await?;
+        // One that was deleted meanwhile is made again by its controller.
+        let pod = kubelet.pods("shop", "web-");
+        api.delete(&path(pod.first().context("there is a pod")?)?).await?.well()?;
+        until_ready(api, "/apis/apps/v1/namespaces/shop/deployments/web").await
+    }
+
+    /// Whether a pod that is as it should be is admitted; what was said if not.
+    async fn is_admitted(&self) -> anyhow::Result<Result<(), String>> {
+        let worker = self.platform.environment.object("Deployment", "shop", "worker")?;
+        let template = &worker["spec"]["template"];
+        let pod = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "asked", "namespace": "shop", "labels": template["metadata"]["labels"]},
+            "spec": template["spec"]});
+        let answer = self.platform.api.post("/api/v1/namespaces/shop/pods?dryRun=All", &pod).await?;
+        Ok(if answer.status == 201 { Ok(()) } else { Err(answer.body.to_string()) })
+    }
+
+    async fn until_refused(&self, reason: &str) -> anyhow::Result<()> {
+        until(&format!("a pod is refused: {reason}"), || async {
+            Ok(self.is_admitted().await?.is_err_and(|said| said.contains(reason)))
+        })
+        .await
+    }
+
+    /// Nobody renewed it: the API server trusts nobody. Renewed, it is shown without a restart.
+    pub(crate) async fn a_certificate_expires(&mut self) -> anyhow::Result<()> {
+        let (api, kubelet) = (&self.platform.api, &self.platform.kubelet);
+        let before = kubelet.pids();
+        certificates::expire(api, "pratique", "webhook-tls", "webhook.pratique.svc").await?;
+        self.until_refused("x509").await?;
+        certificates::renew(api, "pratique", "webhook-tls").await?;
+        until("pods are admitted again", || async { Ok(self.is_admitted().await?.is_ok()) }).await?;
+        let of_webhook = |pids: Vec<((String, String, String), u32)>| -> Vec<_> {
+            pids.into_iter().filter(|((namespace, ..), _)| namespace == "pratique").collect()
+        };
+        ensure!(of_webhook(before) == of_webhook(kubelet.pids()), "a webhook was restarted");
+        Ok(())
+    }
+
+    pub(crate) async fn prometheus_is_restarted(&mut self) -> anyhow::Result<()> {
+        self.platform.kubelet.restart("monitoring", "prometheus-k8s-");
+        until("Prometheus is gone", || async { Ok(Asked(&self.platform.kubelet).targets().await.is_err()) })
+            .await?;
+        until("Prometheus answers", || async { Ok(Asked(&self.platform.kubelet).targets().await.is_ok()) })
+            .await?;
+        self.until_as_promised().await?;
+        self.until_scaler("api", "is active", |scaler| condition(scaler, "ScalingActive").0 == "True")
+            .await?;
+        Ok(())
+    }
+
+    /// Without metrics the autoscalers hold what they have.
+    pub(crate) async fn the_adapter_is_gone(&mut self) -> anyhow::Result<()> {
+        let kubelet = &self.platform.kubelet;
+        let desired = |scaler: &Value| scaler["status"]["desiredReplicas"].as_i64();
+        let before = desired(&self.scaler("api").await?);
+        kubelet.stop("monitoring", "prometheus-adapter");
+        let lacks = |scaler: &Value| metric_of(scaler, "process_cpu_usage").is_none();
+        self.until_scaler("api", "lacks its metrics", lacks).await?;
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_secs(10) {
+            ensure!(desired(&self.scaler("api").await?) == before, "it holds");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        kubelet.start("monitoring", "prometheus-adapter");
+        self.until_scaler("api", "has its metrics", |scaler| {
+            metric_of(scaler, "process_cpu_usage").is_some()
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// What is changed after its return is seen.
+    pub(crate) async fn the_operator_is_restarted(&mut self) -> anyhow::Result<()> {
+        let (api, environment) = (&self.platform.api, &self.platform.environment);
+        let monitor = environment.object("ServiceMonitor", "falco", "falcosidekick")?;
+        let jobs = || async {
+            let targets = Asked(&self.platform.kubelet).targets().await?;
+            anyhow::Ok(targets.iter().filter(|target| target.pool.contains("/falcosidekick/")).count())
+        };
+        self.platform.kubelet.restart("monitoring", "kube-prometheus-stack-operator");
+        api.delete(&path(monitor)?).await?.well()?;
+        until("what a monitor led to is gone", || async { Ok(jobs().await? == 0) }).await?;
+        applied(api, monitor).await?;
+        until("what a monitor leads to is there", || async { Ok(jobs().await? > 0) }).await?;
+        self.until_as_promised().await
+    }
+
+    /// All versions but the last are taken away: who watches goes on, or begins anew.
+    pub(crate) async fn etcd_is_compacted(&mut self) -> anyhow::Result<()> {
+        let api = &self.platform.api;
+        let etcd = async |path: &str, body: Value| -> anyhow::Result<Value> {
+            let body = body.to_string();
+            let said = tokio::task::spawn_blocking({
+                let url = format!("POST {path} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                move || -> anyhow::Result<String> {
+                    use std::io::{Read as _, Write as _};
+                    let mut stream = std::net::TcpStream::connect("127.0.0.1:2379")?;
+                    stream.write_all(url.as_bytes())?;
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer)?;
+                    Ok(answer)
+                }
+            })
+            .await??;
+            let (head, body) = said.split_once("\r\n\r\n").context("etcd answers")?;
+            ensure!(head.contains(" 200 "), "{said}");
+            Ok(serde_json::from_str(body)?)
+        };
+        let range = etcd("/v3/kv/range", json!({"key": "AA=="})).await?;
+        let revision = range["header"]["revision"].as_str().context("a revision")?.to_owned();
+        etcd("/v3/kv/compaction", json!({"revision": revision, "physical": true})).await?;
+        // The webhook still hears of what is made: a namespace with its policies, and then a pod in it.
+        let mut objects =
+            vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "after"}})];
+        for policy in self.platform.environment.objects().filter(|object| {
+            object["kind"] == "NetworkPolicy"
+                && object["metadata"]["namespace"] == "shop"
+                && object["spec"]["podSelector"] == json!({})
+        }) {
+            let mut policy = policy.clone();
+            policy["metadata"]["namespace"] = json!("after");
+            objects.push(policy);
+        }
+        ensure!(objects.len() == 3, "a default deny, and the way to the DNS: {}", objects.len());
+        let worker = self.platform.environment.object("Deployment", "shop", "worker")?;
+        let mut spec = worker["spec"]["template"]["spec"].clone();
+        spec["serviceAccountName"] = json!("default");
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "after"}, "spec": spec});
+        applied(api, &objects[0]).await?;
+        let make =
+            || async { anyhow::Ok(api.post("/api/v1/namespaces/after/pods?dryRun=All", &pod).await?.status) };
+        until("a pod without NetworkPolicies is denied", || async { anyhow::Ok(make().await? == 403) })
+            .await?;
+        for object in &objects[1..] {
+            applied(api, object).await?;
+        }
+        until("a pod with NetworkPolicies is admitted", || async { anyhow::Ok(make().await? == 201) })
+            .await?;
+        api.delete("/api/v1/namespaces/after").await?.well()?;
+        self.platform.control.is_well()
+    }
+}
+
+/// What an autoscaler has read of a metric last.
+pub(crate) fn metric_of<'s>(scaler: &'s Value, name: &str) -> Option<&'s Value> {
+    scaler["status"]["currentMetrics"].as_array()?.iter().find(|metric| {
+        ["pods", "object"].iter().any(|kind| metric[*kind]["metric"]["name"] == name)
+            || (metric["containerResource"]["name"] == name
+                && metric["containerResource"]["current"].is_object())
+    })
+}

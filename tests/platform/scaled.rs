@@ -1,0 +1,221 @@
+//! Do the autoscalers scale on each of their metrics, up and down again, within their bounds?
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use conformance::platform::exposed::shops;
+use conformance::platform::load;
+use conformance::platform::proxy::text;
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A query of a second, ten times what the autoscaler wants.
+const SLOW: &str = "SELECT SLEEP(1)";
+
+/// What an autoscaler is made to scale by.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Memory,
+    Cpu,
+    Latency,
+    Queries,
+    ProcessCpu,
+    Requests,
+}
+
+impl Cause {
+    /// How the controller calls the metric that it scales by.
+    fn named(self) -> &'static str {
+        match self {
+            Cause::Memory => "memory",
+            Cause::Cpu => "cpu",
+            Cause::Latency => "http_request_duration_p95_seconds",
+            Cause::Queries => "database_query_latency_seconds",
+            Cause::ProcessCpu => "process_cpu_usage",
+            Cause::Requests => "http_requests_per_second",
+        }
+    }
+}
+
+/// Those of each, in an order in which what lasts (rates over two minutes) comes after what does not.
+const CAUSES: [(&str, &[Cause]); 3] = [
+    ("api", &[Cause::Memory, Cause::Cpu, Cause::Latency, Cause::Queries, Cause::ProcessCpu, Cause::Requests]),
+    ("web", &[Cause::Memory, Cause::Cpu, Cause::Requests]),
+    ("worker", &[Cause::Memory, Cause::Cpu, Cause::ProcessCpu]),
+];
+
+impl Stage {
+    pub(crate) async fn autoscalers_scale_up_on_every_metric(&mut self) -> anyhow::Result<()> {
+        // What alerts wait for takes minutes as well.
+        self.make_causes()?;
+        for (name, _) in CAUSES {
+            self.until_scaler(name, "is active", |scaler| condition(scaler, "ScalingActive").0 == "True")
+                .await?;
+        }
+        let this = &*self;
+        let [api, web, worker] = CAUSES.map(|(name, causes)| this.scale_up(name, causes));
+        let (api, web, worker) = tokio::join!(api, web, worker);
+        api.and(web).and(worker)
+    }
+
+    /// Each cause in its turn: the autoscaler says that it scales by that metric, and does.
+    async fn scale_up(&self, name: &str, causes: &[Cause]) -> anyhow::Result<()> {
+        let (least, most) = bounds(&self.scaler(name).await?)?;
+        for cause in causes {
+            let before = desired(&self.scaler(name).await?);
+            ensure!(before < most, "{name} is at its bound before {cause:?}");
+            self.make(name, *cause, true).await?;
+            let what = format!("scales by {}", cause.named());
+            let is_so = |scaler: &Value| {
+                let (active, said) = condition(scaler, "ScalingActive");
+                active == "True" && said.contains(cause.named()) && desired(scaler) > before
+            };
+            let reached = self.until_scaler(name, &what, is_so).await?;
+            ensure!((least..=most).contains(&desired(&reached)), "{name}: {reached}");
+            self.make(name, *cause, false).await?;
+            self.platform.progress.step(&format!(
+                "{name}: {before} to {} by {}",
+                desired(&reached),
+                cause.named()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Without load, and once the window has passed in which the manifests keep what was needed: back to the least.
+    pub(crate) async fn autoscalers_scale_down_again(&mut self) -> anyhow::Result<()> {
+        for (name, causes) in CAUSES {
+            for cause in causes {
+                self.make(name, *cause, false).await?;
+            }
+        }
+        for (name, _) in CAUSES {
+            // Five minutes, as it is written: it says that it waits.
+            let waits = |scaler: &Value| {
+                let (_, said) = condition(scaler, "AbleToScale");
+                said.contains("recent recommendations were higher than current one") || desired(scaler) < 5
+            };
+            self.until_scaler(name, "waits for its window", waits).await?;
+            let at = format!("/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/{name}");
+            let faster = json!({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 5,
+                "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}}}});
+            self.platform.api.merge(&at, &faster).await?.well()?;
+        }
+        for (name, _) in CAUSES {
+            let (least, _) = bounds(&self.scaler(name).await?)?;
+            self.until_scaler(name, "is back at its least", |scaler| desired(scaler) == least).await?;
+            let written = self.platform.environment.object("HorizontalPodAutoscaler", "shop", name)?;
+            conformance::platform::apply::applied(&self.platform.api, written).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn scaler(&self, name: &str) -> anyhow::Result<Value> {
+        let at = format!("/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/{name}");
+        self.platform.api.get(&at).await?.well()
+    }
+
+    /// Waits until an autoscaler is so, and never more than it may be meanwhile.
+    pub(crate) async fn until_scaler(
+        &self,
+        name: &str,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let since = Instant::now();
+        loop {
+            let scaler = self.scaler(name).await?;
+            let (_, most) = bounds(&scaler)?;
+            ensure!(desired(&scaler) <= most, "{name} is past its bound: {scaler}");
+            if is_so(&scaler) {
+                return Ok(scaler);
+            }
+            ensure!(since.elapsed() < PATIENCE, "{name} never {what}: {}", scaler["status"]);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Makes a cause, or takes it away.
+    async fn make(&self, name: &str, cause: Cause, is_on: bool) -> anyhow::Result<()> {
+        let pods = self.platform.kubelet.pods("shop", &format!("{name}-"));
+        let addresses: Vec<String> =
+            pods.iter().map(|pod| format!("{}:8080", text(pod, "/status/podIP"))).collect();
+        let kept = |pod: &Value| {
+            let key = ("shop".to_owned(), text(pod, "/metadata/name").to_owned());
+            shops().lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+        };
+        let processes: Vec<_> = pods.iter().filter_map(kept).collect();
+        let used = &self.played.as_ref().context("it is not up")?.used;
+        match (cause, is_on) {
+            // Of what is requested: a third more than the autoscaler wants.
+            (Cause::Memory, true) => {
+                used.set("shop", name, name, (5, requested(&pods, name, "memory") * 110 / 100))
+            }
+            (Cause::Cpu, true) => {
+                used.set("shop", name, name, (requested(&pods, name, "cpu") * 110 / 100, 8))
+            }
+            (Cause::Memory | Cause::Cpu, false) => used.set("shop", name, name, (5, 8)),
+            (Cause::Latency, true) => {
+                processes.iter().for_each(|process| process.slow.store(700, Ordering::Relaxed));
+                load::requests(&addresses, 24, "/orders").await?;
+            }
+            // Quick answers, so many that they are most of the last two minutes.
+            (Cause::Latency, false) => {
+                processes.iter().for_each(|process| process.slow.store(1, Ordering::Relaxed));
+                if name == "api" {
+                    load::requests(&addresses, 1500, "/orders").await?;
+                }
+            }
+            (Cause::Queries, true) => self.query(SLOW, 12)?,
+            (Cause::Queries, false) => self.query(&"SELECT 1;".repeat(3000), 1)?,
+            (Cause::ProcessCpu, true) => processes.iter().for_each(|process| process.claim(12_000)),
+            (Cause::ProcessCpu, false) => processes.iter().for_each(|process| process.claim(20)),
+            // Within the two minutes of the rate, several times what the autoscaler wants of each pod.
+            (Cause::Requests, true) => {
+                let wanted = if name == "web" { 200 } else { 50 };
+                load::requests(&addresses, wanted * 120 * 3, "/healthz?orders").await?;
+            }
+            (Cause::Requests, false) => {}
+        }
+        Ok(())
+    }
+
+    /// Has a statement executed in the shop's schema, so many times at once.
+    fn query(&self, statement: &str, times: usize) -> anyhow::Result<()> {
+        let databases = &self.played.as_ref().context("it is not up")?.databases;
+        let clients = (0..times).map(|_| Ok(databases.query("mysql-0", statement)?.spawn()?));
+        for mut client in clients.collect::<anyhow::Result<Vec<_>>>()? {
+            ensure!(client.wait()?.success(), "{statement} fails");
+        }
+        Ok(())
+    }
+}
+
+/// What a container of these pods requests: thousandths of a core, or mebibytes.
+fn requested(pods: &[Value], container: &str, resource: &str) -> u64 {
+    let containers = pods.first().map(|pod| &pod["spec"]["containers"]);
+    let mut containers = containers.and_then(Value::as_array).into_iter().flatten();
+    let found = containers.find(|c| c["name"] == container);
+    let quantity = found.map(|c| text(c, &format!("/resources/requests/{resource}"))).unwrap_or_default();
+    quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic()).parse().unwrap_or(0)
+}
+
+fn desired(scaler: &Value) -> i64 {
+    scaler["status"]["desiredReplicas"].as_i64().unwrap_or(0)
+}
+
+fn bounds(scaler: &Value) -> anyhow::Result<(i64, i64)> {
+    let bound = |key: &str| scaler["spec"][key].as_i64().with_context(|| format!("{key} of {scaler}"));
+    Ok((bound("minReplicas")?, bound("maxReplicas")?))
+}
+
+/// The status of a condition, and what is said of it.
+pub(crate) fn condition<'s>(scaler: &'s Value, kind: &str) -> (&'s str, &'s str) {
+    let conditions = scaler["status"]["conditions"].as_array();
+    let found = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind));
+    found.map(|found| (text(found, "/status"), text(found, "/message"))).unwrap_or_default()
+}

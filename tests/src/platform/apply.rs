@@ -1,0 +1,228 @@
+//! An environment, applied as its Applications say: wave by wave, server-side, strictly, again until everything is taken.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use policy_core::{Arena, Field, Request};
+use serde_json::{Value, json};
+use webhook_server::input::Place;
+
+use crate::plane::Api;
+use crate::root;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What an environment deploys.
+#[derive(Clone)]
+pub struct Environment {
+    /// `production`.
+    pub name: String,
+    applications: Vec<Application>,
+}
+
+/// One of its Applications.
+#[derive(Clone)]
+pub struct Application {
+    /// What it is called.
+    pub name: String,
+    wave: i64,
+    /// What it deploys, with the hashes that kustomize gives.
+    pub objects: Vec<Value>,
+}
+
+impl Environment {
+    /// Builds what each Application deploys.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub fn read(name: &str) -> anyhow::Result<Self> {
+        let folder = root().join("manifests/clusters").join(name);
+        let applications = built(&folder.join("argocd"))?;
+        let mut read = Vec::new();
+        for application in applications.iter().filter(|object| object["kind"] == "Application") {
+            // Charts are played (`charts`); the root Application is what is read here.
+            let Some(path) = application["spec"]["source"]["path"].as_str() else { continue };
+            let Some(part) = path.rsplit('/').next().filter(|part| *part != "argocd") else { continue };
+            let wave = application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"].as_str();
+            read.push(Application {
+                name: application["metadata"]["name"].as_str().context("a name")?.to_owned(),
+                wave: wave.unwrap_or("0").parse()?,
+                objects: built(&folder.join(part))?,
+            });
+        }
+        ensure!(read.len() > 8, "only {} Applications deploy something", read.len());
+        Ok(Environment { name: name.to_owned(), applications: read })
+    }
+
+    /// The waves, in their order, each with its Applications.
+    pub fn waves(&self) -> BTreeMap<i64, Vec<&Application>> {
+        let mut waves: BTreeMap<i64, Vec<&Application>> = BTreeMap::new();
+        for application in &self.applications {
+            waves.entry(application.wave).or_default().push(application);
+        }
+        // What only charts are in.
+        for wave in 0..8 {
+            waves.entry(wave).or_default();
+        }
+        waves
+    }
+
+    /// All objects.
+    pub fn objects(&self) -> impl Iterator<Item = &Value> {
+        self.applications.iter().flat_map(|application| &application.objects)
+    }
+
+    /// The object of that kind and name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn object(&self, kind: &str, namespace: &str, name: &str) -> anyhow::Result<&Value> {
+        let is_it = |object: &&Value| {
+            let metadata = &object["metadata"];
+            object["kind"] == kind
+                && metadata["namespace"].as_str().unwrap_or_default() == namespace
+                && metadata["name"].as_str().is_some_and(|own| {
+                    own == name || (name.ends_with('*') && own.starts_with(name.trim_end_matches('*')))
+                })
+        };
+        self.objects().find(is_it).with_context(|| format!("there is no {kind} {namespace}/{name}"))
+    }
+}
+
+/// What kustomize makes of a folder.
+///
+/// # Errors
+/// It cannot be built.
+pub fn built(folder: &std::path::Path) -> anyhow::Result<Vec<Value>> {
+    crate::yaml(&Place::Kustomization(folder.to_owned()).read()?.text)
+}
+
+/// The path of an object in the API.
+///
+/// # Errors
+/// It is no object.
+pub fn path(object: &Value) -> anyhow::Result<String> {
+    let arena = Arena::new();
+    let text = object.to_string();
+    let value = policy_core::Value::from_json(arena.bytes(text.as_bytes()), &arena)?;
+    let request = Request::create(Field::root(value, &arena), "default")?;
+    let (kind, resource) = (request.kind, request.resource.name);
+    let group = match kind.group {
+        "" => format!("/api/{}", kind.version),
+        group => format!("/apis/{group}/{}", kind.version),
+    };
+    let namespace = match request.namespace {
+        "" => String::new(),
+        namespace => format!("/namespaces/{namespace}"),
+    };
+    Ok(format!("{group}{namespace}/{resource}/{}", request.name))
+}
+
+/// Applies an object; what the API server answers.
+///
+/// # Errors
+/// It does not, or does not take it.
+pub async fn applied(api: &Api, object: &Value) -> anyhow::Result<Value> {
+    let path = path(object)?;
+    api.apply(&path, object, false).await?.well().with_context(|| path)
+}
+
+/// Applies objects, again and again until each is taken, as Argo CD does: some need others, or a webhook that is coming up.
+///
+/// # Errors
+/// One is not taken; why.
+pub async fn until_applied(api: &Api, objects: &[Value]) -> anyhow::Result<()> {
+    let since = Instant::now();
+    let is_namespace = |object: &&Value| object["kind"] == "Namespace";
+    let mut left: Vec<&Value> = objects.iter().filter(is_namespace).collect();
+    left.extend(objects.iter().filter(|object| !is_namespace(object)));
+    loop {
+        let mut failed = Vec::new();
+        for object in left {
+            if let Err(error) = applied(api, object).await {
+                failed.push((object, error));
+            }
+        }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        if since.elapsed() > PATIENCE {
+            let reasons: Vec<String> = failed.iter().map(|(_, error)| format!("{error:#}")).collect();
+            anyhow::bail!("{}", reasons.join("\n"));
+        }
+        left = failed.into_iter().map(|(object, _)| object).collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// The kinds that make pods, and how many are wanted.
+fn wanted(object: &Value) -> Option<i64> {
+    let status = &object["status"];
+    Some(match object["kind"].as_str()? {
+        "Deployment" | "StatefulSet" => object["spec"]["replicas"].as_i64().unwrap_or(1),
+        "DaemonSet" => status["desiredNumberScheduled"].as_i64().filter(|n| *n > 0)?,
+        _ => return None,
+    })
+}
+
+/// Waits until the workloads of these Applications have all their pods, of the newest template, ready.
+///
+/// # Errors
+/// They do not; which, and what the API server says of them.
+pub async fn until_running(api: &Api, applications: &[&Application]) -> anyhow::Result<()> {
+    let is_workload =
+        |o: &&Value| matches!(o["kind"].as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet"));
+    for object in applications.iter().flat_map(|application| &application.objects).filter(is_workload) {
+        until_ready(api, &path(object)?).await?;
+    }
+    Ok(())
+}
+
+/// Waits until a workload has all its pods, of the newest template, ready.
+///
+/// # Errors
+/// It does not; what the API server says of it.
+pub async fn until_ready(api: &Api, path: &str) -> anyhow::Result<()> {
+    let since = Instant::now();
+    loop {
+        let stored = api.get(path).await?.well()?;
+        let status = &stored["status"];
+        let count = |keys: &[&str]| keys.iter().find_map(|key| status[*key].as_i64()).unwrap_or(0);
+        let updated = count(&["updatedReplicas", "updatedNumberScheduled"]);
+        let ready = count(&["readyReplicas", "numberReady"]);
+        let all = count(&["replicas", "currentNumberScheduled"]);
+        let is_seen = status["observedGeneration"] == stored["metadata"]["generation"];
+        if let Some(wanted) = wanted(&stored)
+            && is_seen
+            && (updated, ready, all) == (wanted, wanted, wanted)
+        {
+            return Ok(());
+        }
+        ensure!(since.elapsed() < PATIENCE, "{path} is not ready: {status}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The versions of objects as they are stored: what has not changed has the same.
+///
+/// # Errors
+/// One is not there.
+pub async fn versions(
+    api: &Api,
+    objects: impl Iterator<Item = &Value>,
+) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut versions = BTreeMap::new();
+    for object in objects {
+        let path = path(object)?;
+        let stored = api.get(&path).await?.well().with_context(|| path.clone())?;
+        // Status moves without anybody's applying: what was asked for is what counts.
+        let metadata = &stored["metadata"];
+        let mut asked = stored.clone();
+        asked["status"] = Value::Null;
+        asked["metadata"] = json!({"labels": metadata["labels"], "annotations": metadata["annotations"],
+            "generation": metadata["generation"]});
+        versions.insert(path, asked);
+    }
+    Ok(versions)
+}

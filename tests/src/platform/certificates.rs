@@ -1,0 +1,117 @@
+//! What cert-manager would do: a Secret for each Certificate, and its authority where the API server is to trust it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use serde_json::{Value, json};
+
+use super::control::authority;
+use crate::plane::Api;
+
+const CERTIFICATES: &str = "/apis/cert-manager.io/v1/certificates";
+/// By which an object says whose authority it wants.
+const INJECT: &str = "cert-manager.io/inject-ca-from";
+/// What may have it.
+const INJECTED: [&str; 3] = [
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    "/apis/apiregistration.k8s.io/v1/apiservices",
+];
+
+/// Issues, for ever.
+pub async fn issue(api: Api, folder: PathBuf) {
+    let Ok(authority) = authority("internal") else { return };
+    drop(std::fs::write(folder.join("internal.crt"), authority.pem()));
+    loop {
+        // What is not there yet is there the next time.
+        drop(round(&api, &authority).await);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+async fn round(api: &Api, authority: &CertifiedIssuer<'static, KeyPair>) -> anyhow::Result<()> {
+    let certificates = api.get(CERTIFICATES).await?.well()?;
+    for certificate in certificates["items"].as_array().into_iter().flatten() {
+        let namespace = certificate["metadata"]["namespace"].as_str().context("a namespace")?;
+        let name = certificate["spec"]["secretName"].as_str().context("a Secret")?;
+        let path = format!("/api/v1/namespaces/{namespace}/secrets");
+        if api.get(&format!("{path}/{name}")).await?.status == 404 {
+            let secret = secret(certificate, name, authority, None)?;
+            api.post(&path, &secret).await?.well()?;
+        }
+    }
+    let bundle = base64::engine::general_purpose::STANDARD.encode(authority.pem());
+    for path in INJECTED {
+        for object in api.get(path).await?.well()?["items"].as_array().into_iter().flatten() {
+            if !object["metadata"]["annotations"][INJECT].is_string() {
+                continue;
+            }
+            let mut patched = object.clone();
+            match patched["webhooks"].as_array_mut() {
+                Some(webhooks) => {
+                    webhooks.iter_mut().for_each(|w| w["clientConfig"]["caBundle"] = bundle.as_str().into())
+                }
+                None => patched["spec"]["caBundle"] = bundle.as_str().into(),
+            }
+            if patched != *object {
+                let name = object["metadata"]["name"].as_str().context("a name")?;
+                let part = json!({"webhooks": patched["webhooks"], "spec": patched["spec"]});
+                let part: serde_json::Map<_, _> = part
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter(|(_, v)| !v.is_null())
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect();
+                api.merge(&format!("{path}/{name}"), &Value::Object(part)).await?.well()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The Secret of a Certificate; it ends on that day, or much later.
+fn secret(
+    certificate: &Value,
+    name: &str,
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    end: Option<(i32, u8, u8)>,
+) -> anyhow::Result<Value> {
+    let names = certificate["spec"]["dnsNames"].as_array().into_iter().flatten();
+    let names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let mut parameters = CertificateParams::new(names)?;
+    if let Some((year, month, day)) = end {
+        parameters.not_after = rcgen::date_time_ymd(year, month, day);
+    }
+    let key = KeyPair::generate()?;
+    let signed = parameters.signed_by(&key, authority)?;
+    Ok(json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": name},
+        "stringData": {"tls.crt": signed.pem(), "tls.key": key.serialize_pem(), "ca.crt": authority.pem()}}))
+}
+
+/// Replaces the Secret of a Certificate by one that has expired, as if nobody had renewed it; or takes it away, so that it is
+/// issued anew.
+///
+/// # Errors
+/// There is no such Secret.
+pub async fn expire(api: &Api, namespace: &str, name: &str, dns_name: &str) -> anyhow::Result<()> {
+    let other = authority("internal")?;
+    let certificate = json!({"spec": {"dnsNames": [dns_name]}});
+    let secret = secret(&certificate, name, &other, Some((2020, 1, 1)))?;
+    let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+    api.merge(&path, &json!({"stringData": secret["stringData"]})).await?.well()?;
+    Ok(())
+}
+
+/// Takes the Secret away, so that it is issued anew.
+///
+/// # Errors
+/// There is no such Secret.
+pub async fn renew(api: &Api, namespace: &str, name: &str) -> anyhow::Result<()> {
+    api.delete(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await?.well()?;
+    Ok(())
+}

@@ -1,0 +1,398 @@
+//! What a kubelet would do: runs a program for each container of the pods that are stored, with their arguments, variables and
+//! volumes, on the pod's address; and says why one waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use super::exposed::{self, Exposed};
+use super::prometheus::Reloader;
+use super::proxy::{self, Proxy, text};
+use super::root;
+use super::volumes::{expanded, variables, written};
+use crate::plane::{Api, Running};
+use crate::tools;
+
+/// How often it looks.
+const PERIOD: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A container: its pod's namespace and name, and its own.
+pub type Name = (String, String, String);
+
+/// The kubelet of all nodes.
+pub struct Kubelet {
+    api: Api,
+    folder: PathBuf,
+    proxy: Proxy,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    pods: Vec<Value>,
+    services: Vec<Value>,
+    containers: BTreeMap<Name, Container>,
+    /// Why a container waits.
+    waiting: BTreeMap<Name, String>,
+    /// What is kept from running, for a test.
+    stopped: BTreeSet<(String, String)>,
+}
+
+/// What runs for a container.
+enum Container {
+    Program(Running),
+    Played(#[expect(dead_code, reason = "it listens until it is dropped")] Exposed),
+}
+
+impl Kubelet {
+    /// One that writes below a folder.
+    ///
+    /// # Errors
+    /// It cannot write there.
+    pub fn new(api: Api, folder: &Path) -> anyhow::Result<Self> {
+        let folder = folder.join("pods");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("hosts"), "127.0.0.1 localhost\n")?;
+        Ok(Kubelet { api, folder, proxy: Proxy::default(), state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks and acts, for ever.
+    pub async fn run(self: Arc<Self>) {
+        let mut reloader = Reloader::default();
+        loop {
+            let since = Instant::now();
+            if let Err(error) = self.look(&mut reloader).await {
+                eprintln!("the kubelet: {error:#}");
+            }
+            tokio::time::sleep(PERIOD.saturating_sub(since.elapsed())).await;
+        }
+    }
+
+    async fn look(&self, reloader: &mut Reloader) -> anyhow::Result<()> {
+        let list = |path: &'static str| async move {
+            let mut list = self.api.get(path).await?.well()?;
+            anyhow::Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+        };
+        let Ok(pods) = list("/api/v1/pods").await else { return Ok(()) };
+        let Ok(services) = list("/api/v1/services").await else { return Ok(()) };
+        let (routes, names) = proxy::of(&services, &pods);
+        self.proxy.route(routes).await;
+        let hosts = self.folder.join("hosts");
+        if std::fs::read_to_string(&hosts)? != names {
+            std::fs::write(&hosts, names)?;
+        }
+        let runs = |pod: &&Value| {
+            pod["status"]["phase"] == "Running"
+                && pod["metadata"]["deletionTimestamp"].is_null()
+                && pod["status"]["podIP"].is_string()
+        };
+        let running: Vec<&Value> = pods.iter().filter(runs).collect();
+        self.forget(&running);
+        let mut waiting = BTreeMap::new();
+        for pod in running {
+            for container in containers(pod) {
+                let name = name(pod, container);
+                if let Err(error) = self.keep(pod, container, &name).await {
+                    waiting.insert(name, format!("{error:#}"));
+                }
+            }
+        }
+        reloader.look(&pods, &self.folder).await;
+        let mut state = self.state();
+        state.pods = pods;
+        state.services = services;
+        state.waiting = waiting;
+        Ok(())
+    }
+
+    /// Ends what runs for pods that are gone, or that a test has stopped.
+    fn forget(&self, running: &[&Value]) {
+        let names: BTreeSet<Name> =
+            running.iter().flat_map(|pod| containers(pod).map(|container| name(pod, container))).collect();
+        let mut state = self.state();
+        let stopped = state.stopped.clone();
+        let is_stopped = |(namespace, pod, container): &Name| {
+            stopped.iter().any(|(ns, prefix)| {
+                ns == namespace && (pod.starts_with(prefix.as_str()) || container == prefix)
+            })
+        };
+        state.containers.retain(|name, container| {
+            let is_alive = match container {
+                Container::Program(running) => running.is_alive(),
+                Container::Played(_) => true,
+            };
+            is_alive && names.contains(name) && !is_stopped(name)
+        });
+    }
+
+    /// Starts what a container needs, and keeps its volumes as they are stored.
+    async fn keep(&self, pod: &Value, container: &Value, name: &Name) -> anyhow::Result<()> {
+        let is_stopped = {
+            let state = self.state();
+            state.stopped.iter().any(|(ns, prefix)| {
+                *ns == name.0 && (name.1.starts_with(prefix.as_str()) || name.2 == *prefix)
+            })
+        };
+        if is_stopped {
+            return Ok(());
+        }
+        let ip = text(pod, "/status/podIP");
+        let folder = self.folder.join(format!("{}_{}", name.0, name.1));
+        std::fs::create_dir_all(&folder)?;
+        let volumes = written(&self.api, pod, &folder.join("volumes")).await?;
+        let variables = variables(&self.api, pod, container).await?;
+        if self.state().containers.contains_key(name) {
+            return Ok(());
+        }
+        let image = text(container, "/image");
+        let started = match Program::of(image, ip)? {
+            None => Container::Played(exposed::play(pod, container).await?),
+            Some(program) => {
+                let own = folder.join(&name.2);
+                std::fs::create_dir_all(own.join("root"))?;
+                let mut mounts =
+                    vec![(self.folder.join("hosts").display().to_string(), "/etc/hosts".to_owned())];
+                mounts.push((program.file.display().to_string(), "/program".to_owned()));
+                for mount in container["volumeMounts"].as_array().into_iter().flatten() {
+                    let volume = volumes.get(text(mount, "/name")).context("a volume that is mounted")?;
+                    let source = volume.join(text(mount, "/subPath"));
+                    mounts.push((source.display().to_string(), text(mount, "/mountPath").to_owned()));
+                }
+                if let Some(rewritten_file) = program.rewrites {
+                    rewrite(&mut mounts, rewritten_file, &own, ip)?;
+                }
+                let mut arguments = vec!["/program".to_owned()];
+                arguments.extend(program.first);
+                for argument in container["args"].as_array().into_iter().flatten() {
+                    let argument = argument.as_str().context("an argument is a string")?;
+                    arguments.push(rewritten(&expanded(argument, &variables), ip));
+                }
+                arguments.extend(program.last);
+                let mut command = root::command(&own.join("root"), &mounts, &arguments);
+                command.envs(variables.iter().map(|(name, value)| (name, rewritten(value, ip))));
+                command.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").env("KUBERNETES_SERVICE_PORT", "443");
+                let log = std::fs::File::options()
+                    .create(true)
+                    .append(true)
+                    .open(folder.join(format!("{}.log", name.2)))?;
+                command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+                command.process_group(0);
+                Container::Program(Running::of(command)?)
+            }
+        };
+        self.state().containers.insert(name.clone(), started);
+        Ok(())
+    }
+
+    /// The pods of a namespace that are stored and not being deleted, whose name begins so.
+    pub fn pods(&self, namespace: &str, prefix: &str) -> Vec<Value> {
+        let state = self.state();
+        let is_one = |pod: &&Value| {
+            text(pod, "/metadata/namespace") == namespace
+                && text(pod, "/metadata/name").starts_with(prefix)
+                && pod["metadata"]["deletionTimestamp"].is_null()
+        };
+        state.pods.iter().filter(is_one).cloned().collect()
+    }
+
+    /// All pods and Services as they were seen last.
+    pub fn seen(&self) -> (Vec<Value>, Vec<Value>) {
+        let state = self.state();
+        (state.pods.clone(), state.services.clone())
+    }
+
+    /// Why containers wait, by pod and container.
+    pub fn waiting(&self) -> BTreeMap<Name, String> {
+        self.state().waiting.clone()
+    }
+
+    /// The number of a container's process.
+    pub fn pids(&self) -> Vec<(Name, u32)> {
+        let state = self.state();
+        let pid = |(name, container): (&Name, &Container)| match container {
+            Container::Program(running) => Some((name.clone(), running.pid())),
+            Container::Played(_) => None,
+        };
+        state.containers.iter().filter_map(pid).collect()
+    }
+
+    /// Keeps what runs in the pods of a namespace whose names begin so, or in their containers of that name, from running.
+    pub fn stop(&self, namespace: &str, prefix: &str) {
+        self.state().stopped.insert((namespace.to_owned(), prefix.to_owned()));
+    }
+
+    /// Lets it run again.
+    pub fn start(&self, namespace: &str, prefix: &str) {
+        self.state().stopped.remove(&(namespace.to_owned(), prefix.to_owned()));
+    }
+
+    /// Ends it; it starts again by itself.
+    pub fn restart(&self, namespace: &str, prefix: &str) {
+        self.state().containers.retain(|(ns, pod, _), _| ns != namespace || !pod.starts_with(prefix));
+    }
+
+    /// What a container of a pod has said.
+    pub fn log(&self, namespace: &str, pod: &str, container: &str) -> String {
+        let file = self.folder.join(format!("{namespace}_{pod}/{container}.log"));
+        super::control::tail(&file)
+    }
+
+    /// The folder of a pod's volumes.
+    pub fn volume(&self, namespace: &str, pod: &str, volume: &str) -> PathBuf {
+        self.folder.join(format!("{namespace}_{pod}/volumes/{volume}"))
+    }
+
+    /// Waits until the containers of that name run in all pods that begin so, and listen.
+    ///
+    /// # Errors
+    /// They do not; why they wait, or what they said.
+    pub async fn until_started(&self, namespace: &str, container: &str) -> anyhow::Result<()> {
+        let since = Instant::now();
+        loop {
+            let (pods, _) = self.seen();
+            let of_it = pods.iter().filter(|pod| text(pod, "/metadata/namespace") == namespace);
+            let named = |pod: &Value| containers(pod).find(|c| c["name"] == container).cloned();
+            let meant: Vec<(&Value, Value)> = of_it.filter_map(|pod| Some((pod, named(pod)?))).collect();
+            let mut closed = Vec::new();
+            for (pod, container) in &meant {
+                for port in container["ports"].as_array().into_iter().flatten() {
+                    let address = format!("{}:{}", text(pod, "/status/podIP"), port["containerPort"]);
+                    if port["protocol"] != "UDP" && tokio::net::TcpStream::connect(&address).await.is_err() {
+                        closed.push((text(pod, "/metadata/name").to_owned(), address));
+                    }
+                }
+            }
+            if !meant.is_empty() && closed.is_empty() {
+                return Ok(());
+            }
+            if since.elapsed() > PATIENCE {
+                let waiting = self.waiting();
+                let said =
+                    closed.first().map(|(pod, _)| self.log(namespace, pod, container)).unwrap_or_default();
+                bail!("{namespace}/{container} does not run: {closed:?} {waiting:?} {said}");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// The containers that go on running: native sidecars, and the regular ones.
+pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    let list = |key: &str| pod["spec"][key].as_array().into_iter().flatten();
+    list("initContainers")
+        .filter(|container| container["restartPolicy"] == "Always")
+        .chain(list("containers"))
+}
+
+fn name(pod: &Value, container: &Value) -> Name {
+    let owned = |object: &Value, pointer: &str| text(object, pointer).to_owned();
+    (owned(pod, "/metadata/namespace"), owned(pod, "/metadata/name"), owned(container, "/name"))
+}
+
+/// A pod's own loopback: an address of 127/8 that no other pod has.
+pub fn loopback(ip: &str) -> String {
+    ip.replacen("10.", "127.", 1)
+}
+
+/// An argument as it would be meant in a network namespace of the pod's own: `:PORT` and `0.0.0.0:PORT` are its address, and
+/// `127.0.0.1` is its loopback.
+pub fn rewritten(argument: &str, ip: &str) -> String {
+    let own = loopback(ip);
+    let argument = argument.replace("127.0.0.1:", &format!("{own}:")).replace("0.0.0.0:", &format!("{ip}:"));
+    match argument.split_once('=') {
+        Some((flag, port)) if is_port(port) => format!("{flag}={ip}{port}"),
+        None if is_port(&argument) => format!("{ip}{argument}"),
+        _ => argument,
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':').is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Mounts a rewritten copy of a file that is configuration and names addresses: NGINX's.
+fn rewrite(mounts: &mut [(String, String)], place: &str, folder: &Path, ip: &str) -> anyhow::Result<()> {
+    let mounted = mounts.iter_mut().find(|(_, mounted)| mounted == place).context("it is mounted")?;
+    let text = std::fs::read_to_string(&mounted.0)?;
+    let text = text.replace("listen 127.0.0.1:", &format!("listen {}:", loopback(ip)));
+    let lines = text.lines().map(|line| match line.trim_start().strip_prefix("listen ") {
+        Some(port) if port.starts_with(|c: char| c.is_ascii_digit()) && !port.contains(':') => {
+            format!("listen {ip}:{port}")
+        }
+        _ => line.to_owned(),
+    });
+    let copy = folder.join("rewritten");
+    std::fs::write(&copy, lines.collect::<Vec<_>>().join("\n"))?;
+    mounted.0 = copy.display().to_string();
+    Ok(())
+}
+
+/// The program that stands for an image.
+struct Program {
+    file: PathBuf,
+    /// Arguments before the container's own.
+    first: Vec<String>,
+    /// Arguments after them: what would be the pod's address by itself.
+    last: Vec<String>,
+    /// A file that is configuration and names addresses.
+    rewrites: Option<&'static str>,
+}
+
+impl Program {
+    /// The program of an image; `None` where it is played.
+    fn of(image: &str, ip: &str) -> anyhow::Result<Option<Self>> {
+        let called =
+            image.rsplit('/').next().and_then(|name| name.split([':', '@']).next()).unwrap_or_default();
+        let find = |name: &str| tools::find(name, tools::HOW).map_err(anyhow::Error::msg);
+        let plain = |file: PathBuf| Program { file, first: Vec::new(), last: Vec::new(), rewrites: None };
+        let program = match called {
+            "pratique" => {
+                Program { first: vec!["--as-pratique".to_owned()], ..plain(std::env::current_exe()?) }
+            }
+            "prometheus" => Program {
+                last: vec![format!("--web.listen-address={ip}:9090")],
+                ..plain(find("prometheus")?)
+            },
+            "prometheus-adapter" => {
+                Program { last: vec![format!("--bind-address={ip}")], ..plain(find("adapter")?) }
+            }
+            "prometheus-operator" => plain(find("operator")?),
+            "sealed-secrets-controller" => plain(find("controller")?),
+            "mysqld-exporter" => plain(find("mysqld_exporter")?),
+            "redis_exporter" => plain(find("redis_exporter")?),
+            "nginx-prometheus-exporter" => plain(find("nginx-prometheus-exporter")?),
+            "redis" => Program {
+                last: ["--save", "", "--bind", ip, &loopback(ip)].map(str::to_owned).to_vec(),
+                ..plain(find("redis-server")?)
+            },
+            "nginx-unprivileged" => Program {
+                first: ["-e", "stderr", "-g", "daemon off;"].map(str::to_owned).to_vec(),
+                rewrites: Some("/etc/nginx/nginx.conf"),
+                ..plain(find("nginx")?)
+            },
+            _ => return Ok(None),
+        };
+        Ok(Some(program))
+    }
+}
+
+/// Runs a command and says what it said if it fails.
+///
+/// # Errors
+/// It fails.
+pub fn run(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    anyhow::ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,176 @@
+//! What the config reloader beside Prometheus would do, and how Prometheus is asked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use http_body_util::{BodyExt as _, Empty};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::kubelet::Kubelet;
+use super::proxy::text;
+
+/// What the pods of Prometheus were given last.
+#[derive(Default)]
+pub(super) struct Reloader(BTreeMap<String, String>);
+
+impl Reloader {
+    /// Writes the configuration that the operator has made where Prometheus reads it, and has it read what has changed: that, or
+    /// a rule.
+    pub(super) async fn look(&mut self, pods: &[Value], folder: &Path) {
+        let is_prometheus =
+            |pod: &&Value| pod["metadata"]["labels"]["app.kubernetes.io/name"] == "prometheus";
+        for pod in pods.iter().filter(is_prometheus) {
+            let (namespace, name) = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
+            let volumes = folder.join(format!("{namespace}_{name}/volumes"));
+            if let Ok(text) = written(&volumes, name)
+                && self.0.get(name) != Some(&text)
+                && let Ok(200) = ask(pod, "POST", "/-/reload").await.map(|(status, _)| status)
+            {
+                self.0.insert(name.to_owned(), text);
+            }
+        }
+    }
+}
+
+/// Writes the configuration, and gives it with the rules.
+fn written(volumes: &Path, pod: &str) -> anyhow::Result<String> {
+    let packed = volumes.join("config/prometheus.yaml.gz");
+    let config = super::kubelet::run(std::process::Command::new("gzip").arg("-dc").arg(packed))?;
+    let config = config.replace("$(SHARD)", "0").replace("$(POD_NAME)", pod);
+    let out = volumes.join("config-out/prometheus.env.yaml");
+    if std::fs::read_to_string(&out).ok().as_deref() != Some(config.as_str()) {
+        std::fs::write(&out, &config)?;
+    }
+    let mut all = config;
+    for folder in std::fs::read_dir(volumes)?.flatten() {
+        if folder.file_name().to_string_lossy().contains("rulefiles") {
+            let mut files: Vec<_> =
+                std::fs::read_dir(folder.path())?.flatten().map(|file| file.path()).collect();
+            files.sort();
+            for file in files {
+                all.push_str(&std::fs::read_to_string(file)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Asks a pod of Prometheus by HTTP; the status and the body.
+async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+    let address = format!("{}:9090", text(pod, "/status/podIP"));
+    let stream = TcpStream::connect(&address).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = http::Request::builder().method(method).uri(path).header("host", address);
+    let answer = sender.send_request(request.body(Empty::<bytes::Bytes>::new())?).await?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.into_body().collect().await?.to_bytes().to_vec()))
+}
+
+/// Prometheus, to be asked.
+pub struct Asked<'k>(pub &'k Kubelet);
+
+/// A target as Prometheus has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// `serviceMonitor/shop/api/0`.
+    pub pool: String,
+    /// `10.244.0.7:9090`.
+    pub address: String,
+    /// `up`, `down`, or `unknown` until it was scraped.
+    pub health: String,
+}
+
+impl Asked<'_> {
+    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let pod = self
+            .0
+            .pods("monitoring", "prometheus-")
+            .into_iter()
+            .find(|pod| pod["metadata"]["labels"]["app.kubernetes.io/name"] == "prometheus");
+        let (status, body) = ask(&pod.context("there is no pod of Prometheus")?, "GET", path).await?;
+        ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(&body));
+        let answer: Value = serde_json::from_slice(&body)?;
+        Ok(answer["data"].clone())
+    }
+
+    /// What an expression gives now: the values, each with its labels.
+    ///
+    /// # Errors
+    /// Prometheus does not answer.
+    pub async fn query(&self, expression: &str) -> anyhow::Result<Vec<(Value, f64)>> {
+        let data = self.get(&format!("/api/v1/query?query={}", encoded(expression))).await?;
+        let one = |item: &Value| {
+            let value = item["value"][1].as_str().and_then(|value| value.parse().ok());
+            (item["metric"].clone(), value.unwrap_or(f64::NAN))
+        };
+        Ok(data["result"].as_array().into_iter().flatten().map(one).collect())
+    }
+
+    /// The targets that it scrapes.
+    ///
+    /// # Errors
+    /// Prometheus does not answer.
+    pub async fn targets(&self) -> anyhow::Result<Vec<Target>> {
+        let data = self.get("/api/v1/targets?state=active").await?;
+        let one = |item: &Value| {
+            let url = text(item, "/scrapeUrl");
+            let address = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+            Target {
+                pool: text(item, "/scrapePool").to_owned(),
+                address: address.to_owned(),
+                health: text(item, "/health").to_owned(),
+            }
+        };
+        let mut targets: Vec<Target> =
+            data["activeTargets"].as_array().into_iter().flatten().map(one).collect();
+        targets.sort();
+        Ok(targets)
+    }
+
+    /// The alerts that are pending or fire, by name, each with its state.
+    ///
+    /// # Errors
+    /// Prometheus does not answer.
+    pub async fn alerts(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let data = self.get("/api/v1/alerts").await?;
+        let one =
+            |item: &Value| (text(item, "/labels/alertname").to_owned(), text(item, "/state").to_owned());
+        Ok(data["alerts"].as_array().into_iter().flatten().map(one).collect())
+    }
+
+    /// Waits until an expression has a value that is so.
+    ///
+    /// # Errors
+    /// It never has; what it had last.
+    pub async fn until(
+        &self,
+        expression: &str,
+        patience: Duration,
+        is_so: impl Fn(f64) -> bool,
+    ) -> anyhow::Result<()> {
+        let since = Instant::now();
+        loop {
+            let found = self.query(expression).await;
+            match &found {
+                Ok(values) if !values.is_empty() && values.iter().all(|(_, value)| is_so(*value)) => {
+                    return Ok(());
+                }
+                _ if since.elapsed() > patience => bail!("{expression}: {found:?}"),
+                _ => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        }
+    }
+}
+
+/// A text as it stands in a query.
+fn encoded(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(encode).collect()
+}

@@ -1,0 +1,106 @@
+//! The application: a small server that answers as slowly as it is told, and counts what the seed's metrics are made of.
+//!
+//! Requests and their durations are real. CPU is claimed, not burnt: `process_cpu_seconds_total` runs at the rate that a test sets,
+//! for two processors could not carry what the autoscalers' thresholds ask for.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+
+/// The upper bounds of the histogram's buckets, in seconds.
+const BOUNDS: [f64; 8] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// One process of an application.
+pub struct Shop {
+    /// How long an answer takes, in milliseconds.
+    pub slow: AtomicU64,
+    /// The cores that it claims to use, in thousandths.
+    pub millicores: AtomicU64,
+    counted: Mutex<Counted>,
+}
+
+struct Counted {
+    requests: u64,
+    seconds: f64,
+    buckets: [u64; BOUNDS.len()],
+    cpu: f64,
+    cpu_until: Instant,
+}
+
+impl Default for Shop {
+    fn default() -> Self {
+        let counted = Counted {
+            requests: 0,
+            seconds: 0.0,
+            buckets: [0; BOUNDS.len()],
+            cpu: 0.0,
+            cpu_until: Instant::now(),
+        };
+        Shop { slow: AtomicU64::new(1), millicores: AtomicU64::new(20), counted: Mutex::new(counted) }
+    }
+}
+
+impl Shop {
+    async fn answer(&self) -> &'static str {
+        let since = Instant::now();
+        tokio::time::sleep(Duration::from_millis(self.slow.load(Ordering::Relaxed))).await;
+        let seconds = since.elapsed().as_secs_f64();
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.requests += 1;
+        counted.seconds += seconds;
+        for (bucket, bound) in counted.buckets.iter_mut().zip(BOUNDS) {
+            *bucket += u64::from(seconds <= bound);
+        }
+        "ok\n"
+    }
+
+    /// Says from now on that it uses so many thousandths of a core.
+    pub fn claim(&self, millicores: u64) {
+        drop(self.counted());
+        self.millicores.store(millicores, Ordering::Relaxed);
+    }
+
+    fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let rate = self.millicores.load(Ordering::Relaxed) as f64 / 1000.0;
+        counted.cpu += rate * (now - counted.cpu_until).as_secs_f64();
+        counted.cpu_until = now;
+        counted
+    }
+
+    fn metrics(&self) -> String {
+        let counted = self.counted();
+        let mut text = format!(
+            "# TYPE http_requests_total counter\nhttp_requests_total{{code=\"200\"}} {}\n\
+             # TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {}\n\
+             # TYPE http_request_duration_seconds histogram\n",
+            counted.requests, counted.cpu
+        );
+        for (count, bound) in counted.buckets.iter().zip(BOUNDS) {
+            text.push_str(&format!("http_request_duration_seconds_bucket{{le=\"{bound}\"}} {count}\n"));
+        }
+        text.push_str(&format!(
+            "http_request_duration_seconds_bucket{{le=\"+Inf\"}} {}\nhttp_request_duration_seconds_sum {}\n\
+             http_request_duration_seconds_count {}\n",
+            counted.requests, counted.seconds, counted.requests
+        ));
+        text
+    }
+}
+
+/// Its paths: `/metrics`, health, and everything else takes its time.
+pub fn router(shop: Arc<Shop>) -> Router {
+    let metrics = get(async |State(shop): State<Arc<Shop>>| shop.metrics());
+    let health = get(async || "ok\n");
+    Router::new()
+        .route("/metrics", metrics)
+        .route("/healthz", health.clone())
+        .route("/readyz", health)
+        .fallback(get(async |State(shop): State<Arc<Shop>>| shop.answer().await))
+        .with_state(shop)
+}

@@ -1,0 +1,34 @@
+//! `pratique demo --platform`: hands over to the program that starts the platform, which is built from this repository's tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::args::End;
+
+/// What it is called; cargo puts it beside this program.
+const PROGRAM: &str = "examples/platform";
+
+/// Runs it, and ends as it does.
+///
+/// # Errors
+/// It is not there, or does not come up; it has said why.
+pub(super) fn run(picture: &Path) -> anyhow::Result<End> {
+    let program = find()?;
+    let status =
+        Command::new(&program).arg(picture).status().with_context(|| program.display().to_string())?;
+    match status.success() {
+        true => Ok(End::Well),
+        false => bail!("the platform did not come up: {status}"),
+    }
+}
+
+fn find() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let beside = own.parent().map(|folder| folder.join(PROGRAM));
+    beside.filter(|program| program.is_file()).context(
+        "the platform is started from a checkout of this repository, by a program that is built there: \
+         `just platform` builds it, and what it needs",
+    )
+}
