@@ -7,7 +7,7 @@ mod rights;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
-use conformance::plane::{Api, Plane};
+use conformance::plane::{Api, Plane, define, path};
 use conformance::process::pratique;
 use conformance::registration::rendered;
 use conformance::root;
@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use webhook_server::input::Place;
 
-use crate::trials::manifests::{definitions, path};
 use crate::trials::{create, namespace, network_policy, pod, restricted};
 use crate::{Given, Run, keep};
 
@@ -121,7 +120,7 @@ async fn pods(api: &Api, namespace: &str, app: &str) -> anyhow::Result<Vec<Value
 /// Everything that production deploys, in the order in which Argo CD would: what others need before what needs it.
 async fn production(given: Given) -> anyhow::Result<()> {
     let api = registered(&given).await?;
-    definitions(api).await?;
+    define(api, Vec::new()).await?;
     let place = Place::Kustomization(root().join("manifests/clusters/production"));
     let mut objects = conformance::yaml(&place.read()?.text)?;
     let used: Vec<String> = (objects.iter())

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 impl Stage {
     /// Makes the causes: a member of MySQL without its server, and MongoDB without a primary.
     pub(crate) fn make_causes(&mut self) -> anyhow::Result<()> {
-        self.played()?.databases.stop("mysql-2");
+        self.played()?.databases().stop("mysql-2");
         HAS_PRIMARY.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -28,7 +28,7 @@ impl Stage {
         }
         HAS_PRIMARY.store(true, Ordering::Relaxed);
         let pods = self.platform.kubelet.pods("mysql", "mysql-2");
-        self.played()?.databases.start_one(pods.first().context("the pod is there")?)?;
+        self.played()?.databases().start_one(pods.first().context("the pod is there")?)?;
         for name in ["MongoDBNoPrimary", "MySQLDown"] {
             self.until_alert(name, None).await?;
         }

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use conformance::platform::apply::{applied, path, until_ready};
+use conformance::plane::path;
+use conformance::platform::apply::{applied, until_ready};
 use conformance::platform::certificates;
 use conformance::platform::prometheus::Asked;
+use conformance::platform::proxy::text;
 use conformance::serving::until;
 use serde_json::{Value, json};
 
@@ -15,32 +17,43 @@ use crate::stage::Stage;
 const OUTAGE: Duration = Duration::from_secs(30);
 
 impl Stage {
-    /// What is made in the shop's namespace while nobody answers is refused; what was asked for meanwhile comes to pass
-    /// afterwards, without anybody's help.
+    /// What is made while nobody answers is refused; pods that went meanwhile, and replicas that were asked for, are made by their
+    /// controllers afterwards, without anybody's help.
     pub(crate) async fn the_webhook_is_gone(&mut self) -> anyhow::Result<()> {
+        const REFUSED: &str = "failed calling webhook";
         let (api, kubelet) = (&self.platform.api, &self.platform.kubelet);
+        let web = "/apis/apps/v1/namespaces/shop/deployments/web";
+        let sidekick = "/apis/apps/v1/namespaces/falco/deployments/falcosidekick";
         kubelet.stop("pratique", "webhook-");
         let since = Instant::now();
-        self.until_refused("failed calling webhook").await?;
-        let at = "/apis/apps/v1/namespaces/falco/deployments/falcosidekick";
-        api.delete(&path(self.platform.environment.object("Deployment", "falco", "falcosidekick")?)?)
-            .await?
-            .well()?;
-        let refused =
-            applied(api, self.platform.environment.object("Deployment", "falco", "falcosidekick")?).await;
-        ensure!(refused.is_err(), "a workload is made although nobody judges it");
+        self.until_refused(REFUSED).await?;
+        self.delete_a_pod("shop", "web-").await?;
+        api.merge(&format!("{sidekick}/scale"), &json!({"spec": {"replicas": 4}})).await?.well()?;
         while since.elapsed() < OUTAGE {
-            ensure!(self.is_admitted().await?.is_err(), "a pod is admitted although nobody judges it");
+            let said =
+                self.is_admitted().await?.err().context("a pod is admitted although nobody judges it")?;
+            ensure!(said.contains(REFUSED), "{said}");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        let ready = |at: &'static str| async move {
+            anyhow::Ok(api.get(at).await?.well()?["status"]["readyReplicas"].as_i64().unwrap_or(0))
+        };
+        ensure!(ready(sidekick).await? < 4, "no pod is made although nobody judges it");
         kubelet.start("pratique", "webhook-");
-        until("pods are admitted again", || async { Ok(self.is_admitted().await?.is_ok()) }).await?;
-        applied(api, self.platform.environment.object("Deployment", "falco", "falcosidekick")?).await?;
-        until_ready(api, at).await?;
-        // One that was deleted meanwhile is made again by its controller.
-        let pod = kubelet.pods("shop", "web-");
-        api.delete(&path(pod.first().context("there is a pod")?)?).await?.well()?;
-        until_ready(api, "/apis/apps/v1/namespaces/shop/deployments/web").await
+        until("replicas are made", || async { Ok(ready(sidekick).await? == 4) }).await?;
+        until_ready(api, web).await?;
+        let written = self.platform.environment.object("Deployment", "falco", "falcosidekick")?;
+        let replicas = written["spec"]["replicas"].as_i64().unwrap_or(1);
+        api.merge(&format!("{sidekick}/scale"), &json!({"spec": {"replicas": replicas}})).await?.well()?;
+        until_ready(api, sidekick).await
+    }
+
+    /// Deletes a pod whose name begins so.
+    pub(crate) async fn delete_a_pod(&self, namespace: &str, prefix: &str) -> anyhow::Result<()> {
+        let pods = self.platform.kubelet.pods(namespace, prefix);
+        let name = text(pods.first().context("there is a pod")?, "/metadata/name");
+        self.platform.api.delete(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await?.well()?;
+        Ok(())
     }
 
     /// Whether a pod that is as it should be is admitted; what was said if not.
@@ -65,8 +78,15 @@ impl Stage {
     pub(crate) async fn a_certificate_expires(&mut self) -> anyhow::Result<()> {
         let (api, kubelet) = (&self.platform.api, &self.platform.kubelet);
         let before = kubelet.pids();
-        certificates::expire(api, "pratique", "webhook-tls", "webhook.pratique.svc").await?;
-        self.until_refused("x509").await?;
+        let (secret, holds) = (("pratique", "webhook-tls"), Duration::from_secs(20));
+        certificates::shorten(api, secret, "webhook.pratique.svc", holds).await?;
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        kubelet.cut_connections();
+        until("pods are admitted while it holds", || async { Ok(self.is_admitted().await?.is_ok()) }).await?;
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        // Connections that were made while it held go on: new ones are not believed.
+        kubelet.cut_connections();
+        self.until_refused("certificate has expired").await?;
         certificates::renew(api, "pratique", "webhook-tls").await?;
         until("pods are admitted again", || async { Ok(self.is_admitted().await?.is_ok()) }).await?;
         let of_webhook = |pids: Vec<((String, String, String), u32)>| -> Vec<_> {

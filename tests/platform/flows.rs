@@ -16,7 +16,9 @@ use crate::stage::Stage;
 /// Who called whom on which port, by the names of the map: `shop/api[Deployment]`, `{api-server}`.
 pub(crate) type Flow = (String, String, u16);
 
-/// What calls, and how the map calls it.
+/// From where on a port is one that a caller was given: nobody listens there (`ip_local_port_range`).
+const EPHEMERAL: u16 = 32768;
+/// How the map calls the API server.
 const API_SERVER: &str = "{api-server}";
 
 /// What the map calls a pod. Those of the charts go under the names that `connectivity.yaml` gives them, by their labels.
@@ -72,6 +74,8 @@ pub(crate) fn of(
         if let Some(pod) = pods.iter().find(|pod| text(pod, "/status/podIP") == ip && on_port(pod, own_port))
         {
             flows.insert((from, called(pod), remote.port()));
+        } else if ip.starts_with("10.244.") && remote.port() < EPHEMERAL {
+            flows.insert((from, format!("{{{ip}}}"), remote.port()));
         } else if let Some(service) = services.iter().find(|service| text(service, "/spec/clusterIP") == ip) {
             let to = (text(service, "/metadata/namespace"), text(service, "/metadata/name"));
             if to == ("default", "kubernetes") {

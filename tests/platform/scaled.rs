@@ -31,8 +31,8 @@ impl Cause {
     /// How the controller calls the metric that it scales by.
     fn named(self) -> &'static str {
         match self {
-            Cause::Memory => "memory",
-            Cause::Cpu => "cpu",
+            Cause::Memory => "memory container resource",
+            Cause::Cpu => "cpu container resource",
             Cause::Latency => "http_request_duration_p95_seconds",
             Cause::Queries => "database_query_latency_seconds",
             Cause::ProcessCpu => "process_cpu_usage",
@@ -43,15 +43,18 @@ impl Cause {
 
 /// Those of each, in an order in which what lasts (rates over two minutes) comes after what does not.
 const CAUSES: [(&str, &[Cause]); 3] = [
-    ("api", &[Cause::Memory, Cause::Cpu, Cause::Latency, Cause::Queries, Cause::ProcessCpu, Cause::Requests]),
+    ("api", &[Cause::Memory, Cause::Cpu, Cause::Latency, Cause::Requests, Cause::ProcessCpu, Cause::Queries]),
     ("web", &[Cause::Memory, Cause::Cpu, Cause::Requests]),
     ("worker", &[Cause::Memory, Cause::Cpu, Cause::ProcessCpu]),
 ];
 
 impl Stage {
     pub(crate) async fn autoscalers_scale_up_on_every_metric(&mut self) -> anyhow::Result<()> {
-        // What alerts wait for takes minutes as well.
+        // What alerts wait for takes minutes as well; and there is time to check what is to be broken.
         self.make_causes()?;
+        self.checked = Some(self.check_breakages());
+        // It looks once a minute for series that are new: it was started when there were none.
+        self.platform.kubelet.restart("monitoring", "prometheus-adapter-");
         for (name, _) in CAUSES {
             self.until_scaler(name, "is active", |scaler| condition(scaler, "ScalingActive").0 == "True")
                 .await?;
@@ -97,7 +100,7 @@ impl Stage {
             // Five minutes, as it is written: it says that it waits.
             let waits = |scaler: &Value| {
                 let (_, said) = condition(scaler, "AbleToScale");
-                said.contains("recent recommendations were higher than current one") || desired(scaler) < 5
+                said.contains("recent recommendations were higher than current one")
             };
             self.until_scaler(name, "waits for its window", waits).await?;
             let at = format!("/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/{name}");
@@ -151,13 +154,9 @@ impl Stage {
         let processes: Vec<_> = pods.iter().filter_map(kept).collect();
         let used = &self.played.as_ref().context("it is not up")?.used;
         match (cause, is_on) {
-            // Of what is requested: a third more than the autoscaler wants.
-            (Cause::Memory, true) => {
-                used.set("shop", name, name, (5, requested(&pods, name, "memory") * 110 / 100))
-            }
-            (Cause::Cpu, true) => {
-                used.set("shop", name, name, (requested(&pods, name, "cpu") * 110 / 100, 8))
-            }
+            // Of what is requested: somewhat more than the autoscaler wants.
+            (Cause::Memory, true) => used.set("shop", name, name, (5, requested(&pods, name, "memory"))),
+            (Cause::Cpu, true) => used.set("shop", name, name, (requested(&pods, name, "cpu"), 8)),
             (Cause::Memory | Cause::Cpu, false) => used.set("shop", name, name, (5, 8)),
             (Cause::Latency, true) => {
                 processes.iter().for_each(|process| process.slow.store(700, Ordering::Relaxed));
@@ -170,26 +169,45 @@ impl Stage {
                     load::requests(&addresses, 1500, "/orders").await?;
                 }
             }
-            (Cause::Queries, true) => self.query(SLOW, 12)?,
-            (Cause::Queries, false) => self.query(&"SELECT 1;".repeat(3000), 1)?,
-            (Cause::ProcessCpu, true) => processes.iter().for_each(|process| process.claim(12_000)),
+            // For as long as it takes: a series that is new counts from its second look on.
+            (Cause::Queries, true) => self.ask_slowly()?,
+            (Cause::Queries, false) => {
+                self.asks_slowly.store(false, Ordering::Relaxed);
+                self.query(&"SELECT 1;".repeat(5000), 1)?;
+            }
+            (Cause::ProcessCpu, true) => processes.iter().for_each(|process| process.claim(2_500)),
             (Cause::ProcessCpu, false) => processes.iter().for_each(|process| process.claim(20)),
-            // Within the two minutes of the rate, several times what the autoscaler wants of each pod.
+            // Within the two minutes of the rate, what two pods more would take.
             (Cause::Requests, true) => {
-                let wanted = if name == "web" { 200 } else { 50 };
-                load::requests(&addresses, wanted * 120 * 3, "/healthz?orders").await?;
+                let (wanted, path) = if name == "web" { (200, "/healthz") } else { (50, "/orders") };
+                let all = wanted * 130 * (addresses.len() + 2);
+                load::requests(&addresses, all / addresses.len(), path).await?;
             }
             (Cause::Requests, false) => {}
         }
         Ok(())
     }
 
-    /// Has a statement executed in the shop's schema, so many times at once.
+    /// Has queries of a second each executed, several at once, until it is told not to.
+    fn ask_slowly(&self) -> anyhow::Result<()> {
+        self.asks_slowly.store(true, Ordering::Relaxed);
+        let databases = self.played.as_ref().context("it is not up")?.databases();
+        for _ in 0..6 {
+            let (mut client, goes_on) = (databases.query("mysql-0", SLOW)?, self.asks_slowly.clone());
+            std::thread::spawn(move || {
+                while goes_on.load(Ordering::Relaxed) {
+                    drop(client.status());
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Has a statement executed in the shop's schema.
     fn query(&self, statement: &str, times: usize) -> anyhow::Result<()> {
-        let databases = &self.played.as_ref().context("it is not up")?.databases;
-        let clients = (0..times).map(|_| Ok(databases.query("mysql-0", statement)?.spawn()?));
-        for mut client in clients.collect::<anyhow::Result<Vec<_>>>()? {
-            ensure!(client.wait()?.success(), "{statement} fails");
+        let databases = self.played.as_ref().context("it is not up")?.databases();
+        for _ in 0..times {
+            ensure!(databases.query("mysql-0", statement)?.status()?.success(), "a query fails");
         }
         Ok(())
     }

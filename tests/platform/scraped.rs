@@ -82,12 +82,19 @@ impl Stage {
 
     /// Waits until what is discovered is what is promised, and up.
     pub(crate) async fn until_as_promised(&self) -> anyhow::Result<()> {
+        self.until_discovered(true).await
+    }
+
+    /// Waits until what is discovered is what is promised, whether it was scraped yet or is up.
+    pub(crate) async fn until_discovered(&self, is_up: bool) -> anyhow::Result<()> {
         let promised = self.promised().await?;
         let since = Instant::now();
         loop {
             let found = self.discovered().await;
             let problem = match &found {
-                Ok((discovered, not_up)) if *discovered == promised && not_up.is_empty() => return Ok(()),
+                Ok((discovered, not_up)) if *discovered == promised && (!is_up || not_up.is_empty()) => {
+                    return Ok(());
+                }
                 Ok((discovered, not_up)) => {
                     let missing: Vec<_> =
                         promised.iter().filter(|one| discovered.get(one.0) != Some(one.1)).collect();
@@ -126,7 +133,7 @@ impl Stage {
         }
         ensure!(asked.query("count(mysql_up)").await?[0].1 == 3.0, "one for each member");
         for object in objects.iter().rev() {
-            api.delete(&conformance::platform::apply::path(object)?).await?.well()?;
+            api.delete(&conformance::plane::path(object)?).await?.well()?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Do the sealed secrets unseal, and who would not start without one?
 
 use anyhow::{Context as _, ensure};
-use conformance::platform::apply::{applied, path};
+use conformance::plane::path;
+use conformance::platform::apply::applied;
 use conformance::platform::proxy::text;
 use conformance::serving::until;
 use serde_json::{Value, json};

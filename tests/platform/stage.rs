@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use conformance::platform::played::Played;
 use conformance::platform::progress::Progress;
 use conformance::platform::{Platform, connections};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::flows::{self, Flow};
 
@@ -18,6 +20,10 @@ pub(crate) struct Stage {
     pub(crate) platform: Platform,
     /// What is played, once it is up.
     pub(crate) played: Option<Played>,
+    /// What `check` says of the mistakes, once that is known: what is wrong with it.
+    pub(crate) checked: Option<JoinHandle<Vec<String>>>,
+    /// Whether slow queries are being asked.
+    pub(crate) asks_slowly: Arc<AtomicBool>,
     /// The connections that were seen.
     pub(crate) flows: Arc<Mutex<BTreeSet<Flow>>>,
 }
@@ -35,11 +41,11 @@ pub(crate) const SCENES: &[(&str, Scene)] = &[
     ("one_sealed_for_another_namespace_stays_sealed", |stage| Box::pin(stage.one_for_another_stays_sealed())),
     ("every_target_is_discovered_once", |stage| Box::pin(stage.every_target_is_discovered_once())),
     ("real_exporters_see_real_servers", |stage| Box::pin(stage.real_exporters_see_real_servers())),
+    ("an_upgrade_a_scale_a_rollback", |stage| Box::pin(stage.an_upgrade_a_scale_a_rollback())),
     ("every_recorded_series_has_a_value", |stage| Box::pin(stage.every_recorded_series_has_a_value())),
     ("autoscalers_scale_up_on_every_metric", |stage| Box::pin(stage.autoscalers_scale_up_on_every_metric())),
     ("alerts_fire_and_clear", |stage| Box::pin(stage.alerts_fire_and_clear())),
     ("autoscalers_scale_down_again", |stage| Box::pin(stage.autoscalers_scale_down_again())),
-    ("an_upgrade_a_scale_a_rollback", |stage| Box::pin(stage.an_upgrade_a_scale_a_rollback())),
     ("the_webhook_is_gone_for_30_s", |stage| Box::pin(stage.the_webhook_is_gone())),
     ("a_certificate_expires", |stage| Box::pin(stage.a_certificate_expires())),
     ("prometheus_is_restarted", |stage| Box::pin(stage.prometheus_is_restarted())),
@@ -47,6 +53,7 @@ pub(crate) const SCENES: &[(&str, Scene)] = &[
     ("the_operator_is_restarted", |stage| Box::pin(stage.the_operator_is_restarted())),
     ("etcd_is_compacted", |stage| Box::pin(stage.etcd_is_compacted())),
     ("what_is_broken_is_found_by_check_and_is_broken", |stage| Box::pin(stage.what_is_broken_is_found())),
+    ("no_program_has_ended_by_itself", |stage| Box::pin(stage.no_program_has_ended())),
     ("every_connection_is_one_that_the_map_allows", |stage| Box::pin(stage.every_connection_is_allowed())),
 ];
 
@@ -56,7 +63,13 @@ pub(crate) fn play(wanted: &[String]) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
     runtime.block_on(async {
         let platform = Platform::start(&environment, Progress::new(true)).await?;
-        let mut stage = Stage { platform, played: None, flows: Arc::default() };
+        let mut stage = Stage {
+            platform,
+            played: None,
+            checked: None,
+            asks_slowly: Arc::default(),
+            flows: Arc::default(),
+        };
         let mut seen = json!({});
         for (name, scene) in SCENES {
             if *name != "comes_up" && !wanted.iter().any(|wanted| wanted == name) {

@@ -49,6 +49,8 @@ use progress::Progress;
 /// What is started, and how to get it.
 pub const NEEDED: &[(&str, &str)] = &[
     ("unshare", "install util-linux"),
+    ("setpriv", "install util-linux"),
+    ("gzip", "install gzip"),
     ("ip", "install iproute2"),
     ("kubectl", "install kubectl"),
     ("mariadbd", "install mariadb-server"),
@@ -75,7 +77,11 @@ pub fn is_possible() -> Result<(), String> {
     for (name, how) in NEEDED {
         tools::find(name, how)?;
     }
-    crate::plane::assets()?;
+    let assets = crate::plane::assets()?;
+    if !assets.join("kube-scheduler").is_file() {
+        return Err("no kube-scheduler: `just cluster-assets` builds it with Go".to_owned());
+    }
+    crate::plane::crds()?;
     crate::namespace::arguments().map(|_| ())
 }
 
@@ -113,7 +119,7 @@ impl Platform {
         control.start_nodes(&api, &folder).await?;
         progress.step("nodes");
         tokio::spawn(kubelet.clone().run());
-        tokio::spawn(certificates::issue(api.clone(), folder.clone()));
+        tokio::spawn(certificates::issue(api.clone()));
         Ok(Platform { api, environment, control, kubelet, folder, progress })
     }
 

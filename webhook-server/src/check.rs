@@ -82,7 +82,7 @@ pub fn cluster<'a>(
         if !could_be(document.text, reads) {
             continue;
         }
-        each(&document, "default", arena, |object| {
+        each(&document, namespace, arena, |object| {
             let Ok((request, _)) = object else { return };
             let wanted = |read: &Read| read.group == request.kind.group && read.kind == request.kind.name;
             if reads.iter().any(wanted) {

@@ -13,7 +13,7 @@ use crate::args::{End, ExplainMetricArgs};
 use crate::check;
 use crate::config::Config;
 use crate::input::{self, Kustomizations, Source};
-use crate::report::{BOLD, GREEN, RED};
+use crate::report::{BOLD, GREEN, RED, wrapped};
 
 /// What is gone through for the metric.
 const AUTOSCALER: Read =
@@ -91,16 +91,19 @@ fn found<'a>(
 fn draw(chain: &Chain, out: &mut impl std::io::Write) -> std::io::Result<()> {
     let last = chain.links.len().saturating_sub(1);
     for (i, link) in chain.links.iter().enumerate() {
-        let mark = match (&link.broken, i) {
-            (Some(_), _) => format!("{RED}✗{RED:#}"),
-            (None, _) => format!("{GREEN}●{GREEN:#}"),
+        let mark = match link.broken {
+            Some(_) => format!("{RED}✗{RED:#}"),
+            None => format!("{GREEN}●{GREEN:#}"),
         };
         let place = if i == 0 { format!(" ({})", chain.field) } else { String::new() };
         writeln!(out, "{mark} {BOLD}{}{BOLD:#}{}", printable(&link.who), printable(&place))?;
         let rail = if i == last { ' ' } else { '│' };
-        writeln!(out, "{rail}   {}", printable(&link.says))?;
+        let on_rail =
+            |text: &str, first: usize| wrapped(text, (first, 3), 0).replace('\n', &format!("\n{rail}"));
+        writeln!(out, "{rail}   {}", on_rail(&printable(&link.says), 4))?;
         if let Some(broken) = &link.broken {
-            writeln!(out, "{rail}   {RED}broken: {}{RED:#}", printable(broken))?;
+            let lines = on_rail(&printable(broken), 4 + "broken: ".len());
+            writeln!(out, "{rail}   {RED}broken: {lines}{RED:#}")?;
         }
         if i < last {
             writeln!(out, "│")?;

@@ -1,4 +1,4 @@
-//! An object as it is once admitted: a workload with the pods that it makes as they will run.
+//! An object as it is once admitted: in its namespace, and a workload with the pods that it makes as they will run.
 
 use policy_core::patch::{self, Edit};
 use policy_core::{Request, Value, workload};
@@ -11,11 +11,22 @@ pub fn as_admitted<'a>(
     request: &Request<'a>,
     patched: impl Fn(&Request<'a>) -> Option<Value<'a>>,
 ) -> Option<Value<'a>> {
-    let object = *request.object.value().ok().flatten()?;
+    let object = in_namespace(request)?;
     if request.kind.group.is_empty() && request.kind.name == "Pod" {
         return Some(patched(request).unwrap_or(object));
     }
     Some(with_pods(request, object, patched).unwrap_or(object))
+}
+
+/// The object with the namespace that it is made in, which it need not name.
+fn in_namespace<'a>(request: &Request<'a>) -> Option<Value<'a>> {
+    let object = *request.object.value().ok().flatten()?;
+    let namespace = request.object.at("metadata.namespace");
+    if request.namespace.is_empty() || namespace.is_set().unwrap_or(true) {
+        return Some(object);
+    }
+    let edit = Edit::Set { path: namespace.path(), value: Value::String(request.namespace).to_string() };
+    patch::apply(object, &[edit], request.object.arena()).ok().or(Some(object))
 }
 
 fn with_pods<'a>(

@@ -66,6 +66,10 @@ fn of_certificate(object: Field<'_>) -> Result<Kept<'_>, Undecided> {
 }
 
 fn of_external(object: Field<'_>) -> Result<Kept<'_>, Undecided> {
+    if object.at("spec.target.creationPolicy").str()? == Some("None") {
+        // It makes none.
+        return Ok(Kept { name: "", keys: Some(Vec::new()) });
+    }
     let target = object.at("spec.target.name");
     let name = if target.is_set()? { target.text()? } else { object.at("metadata.name").text()? };
     let open = object.at("spec.dataFrom").is_set()? || object.at("spec.target.template").is_set()?;

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use policy_core::path::excerpt;
-use policy_core::{Field, Undecided, yaml};
+use policy_core::{Field, Undecided, Value, yaml};
 
 use crate::promql::{self, Series};
 use crate::set::{Object, Set};
@@ -35,6 +35,9 @@ pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<Rule<'a>>, U
             }
             for document in yaml::documents(text) {
                 let Ok(Some(value)) = document.decode(set.arena) else { continue };
+                if !has_rules(value, list) {
+                    continue;
+                }
                 for (number, field) in
                     Field::root(value, set.arena).at(list).items().map_err(in_config)?.enumerate()
                 {
@@ -44,6 +47,37 @@ pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<Rule<'a>>, U
         }
     }
     Ok(rules)
+}
+
+/// Whether it has the shape of an adapter's configuration: other texts may speak of series as well.
+fn has_rules(value: Value<'_>, list: &str) -> bool {
+    let Some(Value::Array(rules)) = value.get(list) else { return false };
+    rules.iter().all(|rule| matches!(rule, Value::Object(_)))
+}
+
+/// A name with what a pattern took in the place of `$1` and `${1}`, as Go's `Regexp.Expand` puts it there: `$1_total` is the
+/// group `1_total`, which there is none of, and gives nothing.
+fn expanded(called: &str, whole: &str, part: &str) -> String {
+    let mut name = String::new();
+    let mut rest = called;
+    while let Some((before, after)) = rest.split_once('$') {
+        name.push_str(before);
+        let (group, left) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+            Some(braced) => braced,
+            None => {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                after.split_at_checked(end).unwrap_or((after, ""))
+            }
+        };
+        match group {
+            "0" => name.push_str(whole),
+            "1" => name.push_str(part),
+            _ => {}
+        }
+        rest = left;
+    }
+    name.push_str(rest);
+    name
 }
 
 impl<'a> Rule<'a> {
@@ -57,10 +91,7 @@ impl<'a> Rule<'a> {
             Ok(Some(match called {
                 "" => Cow::Borrowed(part),
                 plain if !plain.contains('$') => Cow::Borrowed(plain),
-                _ => {
-                    let whole = called.replace("${0}", series.name).replace("$0", series.name);
-                    Cow::Owned(whole.replace("${1}", part).replace("$1", part))
-                }
+                _ => Cow::Owned(expanded(called, series.name, part)),
             }))
         };
         let metric = match (&series, field.at("name.as").text()?) {
@@ -84,7 +115,9 @@ impl<'a> Rule<'a> {
     pub(crate) fn label_of(&self, resource: &str) -> Result<Option<Cow<'a, str>>, Undecided> {
         for (label, over) in self.field.at("resources.overrides").members()? {
             let named = over.at("resource").text()?;
-            if named == resource || named.strip_suffix('s') == Some(resource) {
+            let ends = ["", "s", "es"].iter().any(|end| named.strip_suffix(end) == Some(resource));
+            let ies = named.strip_suffix("ies").zip(resource.strip_suffix('y')).is_some_and(|(a, b)| a == b);
+            if ends || ies {
                 return Ok(Some(Cow::Borrowed(label)));
             }
         }

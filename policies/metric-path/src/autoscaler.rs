@@ -8,8 +8,9 @@ use crate::chain::{self, Asked, Of};
 use crate::set::{Pods, Set};
 use crate::settings::ControlId;
 
-/// The kinds that the set knows the pods of.
-const KNOWN: [&str; 2] = ["Deployment", "StatefulSet"];
+/// The kinds of Kubernetes' own that can be scaled.
+const SCALED: [(&str, &str); 4] =
+    [("", "ReplicationController"), ("apps", "Deployment"), ("apps", "ReplicaSet"), ("apps", "StatefulSet")];
 
 pub(crate) fn judge<'a>(
     set: &Set<'a>,
@@ -48,9 +49,18 @@ pub(crate) fn target<'s, 'a>(
 ) -> Result<Result<Option<&'s Pods<'a>>, Broken<'a>>, Undecided> {
     let reference = request.object.at("spec.scaleTargetRef");
     let (kind, name) = (reference.at("kind").text()?, reference.at("name").text()?);
-    let group = reference.at("apiVersion").text()?.split('/').next().unwrap_or_default();
-    if group != "apps" || !KNOWN.contains(&kind) {
+    let version = reference.at("apiVersion");
+    let group = version.text()?.split_once('/').map_or("", |(group, _)| group);
+    if !matches!(group, "" | "apps") {
         return Ok(Ok(None));
+    }
+    if !SCALED.contains(&(group, kind)) {
+        let kinds: Vec<&str> = SCALED.iter().map(|(_, kind)| *kind).collect();
+        let (field, message) = match SCALED.iter().find(|(_, known)| *known == kind) {
+            Some((group, kind)) => (version, format!("must be of the group `{group}`, for {kind} is")),
+            None => (reference.at("kind"), format!("must be one that can be scaled: {}", kinds.join(", "))),
+        };
+        return Ok(Err(Broken::new(ControlId::Target, field, message)));
     }
     let of_kind = |pods: &&Pods<'_>| pods.kind == kind && pods.namespace == request.namespace;
     let all = set.pods()?.iter().filter(of_kind);
@@ -106,6 +116,10 @@ pub(crate) fn measured<'a>(metric: Field<'a>, target: &Pods<'a>) -> Result<Optio
         return Ok(None);
     }
     let resource = root.at("name");
+    // What the pod requests as a whole stands for its containers.
+    if only.is_none() && target.resources.at("requests").key(resource.text()?).is_set()? {
+        return Ok(None);
+    }
     for container in measured {
         let requested = container.field.at("resources.requests").key(resource.text()?);
         // Where only the limit is written, that is the request too.

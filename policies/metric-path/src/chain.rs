@@ -1,15 +1,20 @@
 //! The way of a custom metric, link by link: from who asks for it to whoever exports what is counted in it.
 
+use std::cell::Cell;
+
 use policy_core::path::excerpt;
 use policy_core::{Cluster, Field, Request, Undecided};
 
 use crate::adapter::{self, Rule};
 use crate::autoscaler;
 use crate::broken::Broken;
-use crate::recorded::{DEEPEST, Labels, Raw, Walk, recorded};
+use crate::recorded::{Labels, Raw, Walk, recorded};
 use crate::scrape::Scrape;
 use crate::set::{Object, Pods, Set};
 use crate::settings::{ControlId, MetricPath};
+
+/// How many monitors that are broken are named.
+const MOST_REASONS: usize = 3;
 
 /// The way of one metric of one autoscaler, to be shown.
 #[derive(Clone, Debug)]
@@ -127,7 +132,13 @@ pub(crate) fn follow<'a>(set: &Set<'a>, asked: &Asked<'_, 'a>) -> Result<Way<'a>
     let mut way = Way::default();
     let list = if matches!(asked.of, Of::Nothing) { "externalRules" } else { "rules" };
     let rules = adapter::rules(set, list)?;
-    let Some(rule) = rules.iter().find(|rule| rule.metric.as_deref() == Some(asked.name)) else {
+    // Of several that make it, the one that knows of which object it is.
+    let mut named = Vec::new();
+    for rule in rules.iter().filter(|rule| rule.metric.as_deref() == Some(asked.name)) {
+        let knows = labels(asked, rule)?.is_ok();
+        named.insert(if knows { 0 } else { named.len() }, rule);
+    }
+    let Some(rule) = named.first().copied() else {
         let open: Vec<String> = rules.iter().filter(|rule| rule.metric.is_none()).map(Rule::shown).collect();
         if open.is_empty() {
             let made: Vec<String> = rules.iter().map(Rule::called).collect();
@@ -154,8 +165,14 @@ pub(crate) fn follow<'a>(set: &Set<'a>, asked: &Asked<'_, 'a>) -> Result<Way<'a>
         return Ok(way);
     };
     let mut raw = Vec::new();
-    let broken = recorded(&Walk { set, asked, rule }, series, &labels, (&mut raw, &mut way.links), DEEPEST)?;
+    let walk = Walk { set, asked, rule, is_loop: Cell::new(false) };
+    let broken = recorded(&walk, series, &labels, (&mut raw, &mut way.links), (0, &mut Vec::new()))?;
     if let Some(message) = broken {
+        way.broken = Some(Broken::new(ControlId::Series, asked.field, message));
+        return Ok(way);
+    }
+    if raw.is_empty() && walk.is_loop.get() {
+        let message = "must come from series that are scraped: its record is made of itself";
         way.broken = Some(Broken::new(ControlId::Series, asked.field, message));
         return Ok(way);
     }
@@ -190,14 +207,35 @@ fn source<'a>(
     raw: &[Raw<'a>],
     way: &mut Way<'a>,
 ) -> Result<(), Undecided> {
-    let found = set.found()?;
-    for (monitor, scrapes) in found {
-        for scrape in &scrapes.scrapes {
-            if let Some(of) = raw.iter().find(|raw| raw.is_from(asked, scrape)) {
-                way.links.extend(links(of, monitor, scrape));
-                return Ok(());
-            }
+    // What the cluster's own parts export says nothing of who exports it here.
+    if let Some(raw) = raw.iter().find(|raw| raw.is_of_the_cluster()) {
+        way.note =
+            Some(format!("is not followed further: {} comes from the cluster itself", raw.series.shown()));
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    let narrow = set.narrowed(|pods| raw.iter().any(|raw| raw.may_be_of(asked, pods)))?;
+    for monitor in narrow.monitors()? {
+        found.extend(narrow.found(&monitor)?.scrapes.into_iter().map(|scrape| (monitor, scrape)));
+    }
+    let of = |raw: &Raw<'a>| found.iter().find(|(_, scrape)| raw.is_from(asked, scrape));
+    let mut alternatives: Vec<usize> = raw.iter().map(|raw| raw.alternative).collect();
+    alternatives.dedup();
+    // Of those that an `or` parts one is enough, with all that it is made of.
+    for alternative in alternatives {
+        let parts = || raw.iter().filter(|raw| raw.alternative == alternative);
+        if let Some(first) = parts().next()
+            && parts().all(|raw| of(raw).is_some())
+            && let Some((monitor, scrape)) = of(first)
+        {
+            way.links.extend(links(first, monitor, scrape));
+            return Ok(());
         }
+    }
+    let raw: Vec<&Raw<'a>> = raw.iter().filter(|raw| of(raw).is_none()).collect();
+    // An expression of the time, or of nothing, needs nobody.
+    if raw.is_empty() {
+        return Ok(());
     }
     let names: Vec<String> = raw.iter().map(|raw| raw.series.shown()).collect();
     let who = match asked.target {
@@ -208,12 +246,15 @@ fn source<'a>(
     // A monitor that is broken is the likely reason.
     let namespaces: Vec<&str> =
         raw.iter().map(|raw| raw.series.value_of("namespace").unwrap_or(asked.namespace)).collect();
-    let broken = found.iter().filter(|(monitor, _)| namespaces.contains(&monitor.namespace));
-    let reasons: Vec<String> = broken
-        .flat_map(|(monitor, found)| {
-            found.broken.iter().map(|b| format!("{}: {}", monitor.shown(), b.sentence()))
-        })
-        .collect();
+    let mut reasons = Vec::new();
+    for monitor in set.monitors()?.iter().filter(|monitor| namespaces.contains(&monitor.namespace)) {
+        for broken in set.found(monitor)?.broken {
+            reasons.push(format!("{}: {}", monitor.shown(), broken.sentence()));
+        }
+        if reasons.len() >= MOST_REASONS {
+            break;
+        }
+    }
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let message = format!("must be exported: no monitor has {} scraped from {who}{why}", names.join(", "));
     way.broken = Some(Broken::new(ControlId::Source, asked.field, message));
@@ -232,8 +273,11 @@ fn links(raw: &Raw<'_>, monitor: &Object<'_>, scrape: &Scrape<'_>) -> Vec<Link> 
         ),
     )];
     if let Some((service, port)) = &scrape.service {
-        let port = port.at("name").text().unwrap_or_default();
-        links.push(Link::new(service.shown(), format!("leads there from its port `{}`", excerpt(port))));
+        let says = match port.at("name").text() {
+            Ok(port) if !port.is_empty() => format!("leads there from its port `{}`", excerpt(port)),
+            _ => "leads to its pods".to_owned(),
+        };
+        links.push(Link::new(service.shown(), says));
     }
     links.push(Link::new(monitor.shown(), "has it scraped"));
     let through = match scrape.through.as_slice() {

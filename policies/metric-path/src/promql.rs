@@ -7,12 +7,21 @@ use policy_core::path::excerpt;
 /// An expression.
 #[derive(Debug, Default)]
 pub(crate) struct Expression<'a> {
-    /// The series that it selects, in their order, each selector once.
+    /// The series that it selects, in their order, each selector once in each of the alternatives.
     pub(crate) series: Vec<Series<'a>>,
-    /// The labels that each aggregation keeps.
-    by: Vec<Vec<&'a str>>,
-    /// Whether it aggregates at all.
-    aggregates: bool,
+    /// What each aggregation does with labels.
+    aggregations: Vec<Aggregation<'a>>,
+    /// Whether labels come from elsewhere too: from the other side of a vector match, or from a function that writes them.
+    takes_labels: bool,
+    /// How many alternatives were begun: what stands on either side of an `or`.
+    alternatives: usize,
+}
+
+/// The labels that an aggregation leaves.
+#[derive(Debug)]
+enum Aggregation<'a> {
+    Only(Vec<&'a str>),
+    AllBut(Vec<&'a str>),
 }
 
 /// A selector of series.
@@ -20,6 +29,8 @@ pub(crate) struct Expression<'a> {
 pub(crate) struct Series<'a> {
     /// The metric's name; empty where it is selected by a regular expression.
     pub(crate) name: &'a str,
+    /// In which of the alternatives it stands: what an `or` parts. One of them is enough.
+    pub(crate) alternative: usize,
     matchers: Vec<(&'a str, Match, &'a str)>,
 }
 
@@ -62,28 +73,24 @@ fn is_plain(regex: &str) -> bool {
 }
 
 impl Expression<'_> {
-    /// Whether its result may have a label: it aggregates nothing, or keeps the label somewhere.
+    /// Whether its result may have a label: every aggregation leaves it, or it may come from elsewhere.
     pub(crate) fn keeps(&self, label: &str) -> bool {
-        !self.aggregates || self.by.iter().any(|labels| labels.contains(&label))
+        let keeps = |aggregation: &Aggregation<'_>| match aggregation {
+            Aggregation::Only(labels) => labels.contains(&label),
+            Aggregation::AllBut(labels) => !labels.contains(&label),
+        };
+        match self.takes_labels {
+            true => true,
+            false => self.aggregations.iter().all(keeps),
+        }
     }
 }
 
-const AGGREGATIONS: [&str; 14] = [
-    "avg",
-    "bottomk",
-    "count",
-    "count_values",
-    "group",
-    "limit_ratio",
-    "limitk",
-    "max",
-    "min",
-    "quantile",
-    "stddev",
-    "stdvar",
-    "sum",
-    "topk",
-];
+/// Those that leave fewer labels; `topk` and its like leave whole series.
+const AGGREGATIONS: [&str; 10] =
+    ["avg", "count", "count_values", "group", "max", "min", "quantile", "stddev", "stdvar", "sum"];
+/// What writes labels.
+const WRITES_LABELS: [&str; 4] = ["group_left", "group_right", "label_join", "label_replace"];
 /// Words that are followed by labels.
 const WITH_LABELS: [&str; 6] = ["by", "group_left", "group_right", "ignoring", "on", "without"];
 const WORDS: [&str; 9] = ["and", "atan2", "bool", "end", "inf", "nan", "offset", "or", "unless"];
@@ -92,33 +99,67 @@ const WORDS: [&str; 9] = ["and", "atan2", "bool", "end", "inf", "nan", "offset",
 pub(crate) fn read(text: &str) -> Expression<'_> {
     let mut expression = Expression::default();
     let mut words = Words { rest: text };
-    while let Some(word) = words.next() {
-        let lower = word.to_ascii_lowercase();
-        if AGGREGATIONS.contains(&lower.as_str()) {
-            expression.aggregates = true;
-        } else if WITH_LABELS.contains(&lower.as_str()) {
-            let labels = if words.peek() == Some("(") { words.labels() } else { Vec::new() };
-            if lower == "by" {
-                expression.by.push(labels);
-            }
-        } else if word == "{"
-            || (is_name(word) && !WORDS.contains(&lower.as_str()) && words.peek() != Some("("))
-        {
-            let name = if word == "{" { "" } else { word };
-            let has_matchers = word == "{" || words.peek() == Some("{");
-            if has_matchers && word != "{" {
-                words.next();
-            }
-            let matchers = if has_matchers { words.matchers() } else { Vec::new() };
-            let named = matchers.iter().find(|(label, op, _)| *label == "__name__" && *op == Match::Is);
-            let name = named.map_or(name, |(_, _, value)| *value);
-            let series = Series { name, matchers };
-            if !expression.series.contains(&series) {
-                expression.series.push(series);
+    // A closing parenthesis too many ends nothing.
+    while !words.rest.is_empty() {
+        expression.read(&mut words, 0);
+    }
+    expression
+}
+
+/// How many parentheses are followed.
+const DEEPEST: usize = 64;
+
+impl<'a> Expression<'a> {
+    /// Reads up to the closing parenthesis, or the end.
+    fn read(&mut self, words: &mut Words<'a>, depth: usize) {
+        while let Some(word) = words.next() {
+            let lower = word.to_ascii_lowercase();
+            self.takes_labels |= WRITES_LABELS.contains(&lower.as_str());
+            match lower.as_str() {
+                ")" => return,
+                "(" if depth < DEEPEST => self.read(words, depth + 1),
+                "or" => self.alternatives += 1,
+                aggregation if AGGREGATIONS.contains(&aggregation) => self.aggregation(words, depth),
+                clause if WITH_LABELS.contains(&clause) => {
+                    if words.peek() == Some("(") {
+                        words.labels();
+                    }
+                }
+                _ => self.selector(word, &lower, words),
             }
         }
     }
-    expression
+
+    /// An aggregation, its name read: its labels stand before or behind what it aggregates.
+    fn aggregation(&mut self, words: &mut Words<'a>, depth: usize) {
+        let mut clause = words.clause();
+        if words.peek() == Some("(") && depth < DEEPEST {
+            words.next();
+            self.read(words, depth + 1);
+            clause = clause.or_else(|| words.clause());
+        }
+        self.aggregations.push(clause.unwrap_or(Aggregation::Only(Vec::new())));
+    }
+
+    /// A selector of series, if the word begins one.
+    fn selector(&mut self, word: &'a str, lower: &str, words: &mut Words<'a>) {
+        let begins = word == "{" || (is_name(word) && !WORDS.contains(&lower) && words.peek() != Some("("));
+        if !begins {
+            return;
+        }
+        let name = if word == "{" { "" } else { word };
+        let has_matchers = word == "{" || words.peek() == Some("{");
+        if has_matchers && word != "{" {
+            words.next();
+        }
+        let matchers = if has_matchers { words.matchers() } else { Vec::new() };
+        let named = matchers.iter().find(|(label, op, _)| *label == "__name__" && *op == Match::Is);
+        let name = named.map_or(name, |(_, _, value)| *value);
+        let series = Series { name, alternative: self.alternatives, matchers };
+        if !self.series.contains(&series) {
+            self.series.push(series);
+        }
+    }
 }
 
 fn is_name(word: &str) -> bool {
@@ -165,6 +206,17 @@ impl<'a> Words<'a> {
             c => c.len_utf8(),
         };
         self.take(length)
+    }
+
+    /// The clause that comes next, if it is one: `by (…)` or `without (…)`.
+    fn clause(&mut self) -> Option<Aggregation<'a>> {
+        let of = match self.peek()?.to_ascii_lowercase().as_str() {
+            "by" => Aggregation::Only,
+            "without" => Aggregation::AllBut,
+            _ => return None,
+        };
+        self.next();
+        Some(of(if self.peek() == Some("(") { self.labels() } else { Vec::new() }))
     }
 
     /// The labels in parentheses that come next.

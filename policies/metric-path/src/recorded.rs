@@ -1,5 +1,7 @@
 //! A series, followed through the rules that record it to those that are scraped.
 
+use std::cell::Cell;
+
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
@@ -9,9 +11,6 @@ use crate::chain::{Asked, Link, Of};
 use crate::promql::{self, Expression, Series};
 use crate::scrape::{Scrape, unselected};
 use crate::set::{Object, Pods, Set};
-
-/// How many recorded series may be made of each other.
-pub(crate) const DEEPEST: usize = 8;
 
 /// By what the name of a series begins, and what its exporter's image is called.
 const EXPORTERS: [(&str, &str); 8] = [
@@ -34,6 +33,8 @@ pub(crate) struct Walk<'s, 'a> {
     pub(crate) asked: &'s Asked<'s, 'a>,
     /// The adapter's rule that takes it.
     pub(crate) rule: &'s Rule<'a>,
+    /// Whether a record was met again on its own way.
+    pub(crate) is_loop: Cell<bool>,
 }
 
 /// Follows a series through the rules that record it to those that are scraped, and gives what is broken.
@@ -42,9 +43,14 @@ pub(crate) fn recorded<'a>(
     series: &Series<'a>,
     labels: &Labels<'a>,
     (raw, links): (&mut Vec<Raw<'a>>, &mut Vec<Link>),
-    deeper: usize,
+    (alternative, visited): (usize, &mut Vec<&'a str>),
 ) -> Result<Option<String>, Undecided> {
-    let Walk { set, asked, rule } = walk;
+    let Walk { set, asked, rule, .. } = walk;
+    // A record that is made of itself, or of another twice, is followed once.
+    if visited.contains(&series.name) {
+        walk.is_loop.set(true);
+        return Ok(None);
+    }
     let mut records = Vec::new();
     let mut unseen = Vec::new();
     for object in set.objects(MONITORING, "PrometheusRule", None)? {
@@ -68,49 +74,73 @@ pub(crate) fn recorded<'a>(
                 series.shown()
             )));
         }
-        raw.push(Raw { series: series.clone(), of_target: matches!(asked.of, Of::Pods) });
+        raw.push(Raw {
+            series: series.clone(),
+            of_target: matches!(asked.of, Of::Pods) && !labels.is_empty(),
+            alternative,
+        });
         return Ok(None);
     }
+    visited.push(series.name);
+    // Several rules may record it, each for an object of its own: one that fits is enough.
+    let mut unfit = None;
+    let mut fits = false;
     for record in &records {
+        if let Some(message) = misfit(walk, record, series, labels)? {
+            unfit.get_or_insert(message);
+            continue;
+        }
+        fits = true;
         let names: Vec<String> = record.expression.series.iter().map(Series::shown).collect();
         links.push(Link::new(
             record.object.shown(),
             format!("records {} from {}", series.shown(), names.join(", ")),
         ));
+        // What the rule itself says of its labels need not be told by the series that it is made of.
+        let mut left = Labels::new();
         for (label, wanted) in labels {
-            let said = record.field.at("labels").key(set.arena.text(label)).str()?;
-            match (said, wanted) {
-                (Some(said), Some(wanted)) if said != *wanted => {
-                    return Ok(Some(format!(
-                        "must be of {label} `{}`: {} records it of {label} `{}`",
-                        excerpt(wanted),
-                        record.object.shown(),
-                        excerpt(said)
-                    )));
-                }
-                (None, _) if !record.expression.keeps(label) => {
-                    return Ok(Some(format!(
-                        "must be told apart by the label `{label}`: {} aggregates it away in {}",
-                        record.object.shown(),
-                        series.shown()
-                    )));
-                }
-                _ => {}
+            if !record.field.at("labels").key(set.arena.text(label)).is_set()? {
+                left.push((label.clone(), *wanted));
             }
         }
-        // A label that the rule sets says nothing of where the series it is made of come from.
-        let fixed = record.field.at("labels").members()?.len() > 0;
         for inner in &record.expression.series {
-            let is_recorded = inner.name.contains(':');
-            if is_recorded && deeper > 0 {
-                let broken = recorded(walk, inner, &Labels::new(), (&mut *raw, &mut *links), deeper - 1)?;
-                if broken.is_some() {
-                    return Ok(broken);
-                }
-            } else {
-                let of_target = !fixed && matches!(asked.of, Of::Pods);
-                raw.push(Raw { series: inner.clone(), of_target });
+            let alternative = alternative.wrapping_mul(16) + inner.alternative + 1;
+            let broken =
+                recorded(walk, inner, &left, (&mut *raw, &mut *links), (alternative, &mut *visited))?;
+            if broken.is_some() {
+                return Ok(broken);
             }
+        }
+    }
+    Ok(unfit.filter(|_| !fits))
+}
+
+/// Why a record is not of the object that is asked for, or cannot be told to be.
+fn misfit<'a>(
+    walk: &Walk<'_, 'a>,
+    record: &Record<'a>,
+    series: &Series<'a>,
+    labels: &Labels<'a>,
+) -> Result<Option<String>, Undecided> {
+    for (label, wanted) in labels {
+        let said = record.field.at("labels").key(walk.set.arena.text(label)).str()?;
+        match (said, wanted) {
+            (Some(said), Some(wanted)) if said != *wanted => {
+                return Ok(Some(format!(
+                    "must be of {label} `{}`: {} records it of {label} `{}`",
+                    excerpt(wanted),
+                    record.object.shown(),
+                    excerpt(said)
+                )));
+            }
+            (None, _) if !record.expression.keeps(label) => {
+                return Ok(Some(format!(
+                    "must be told apart by the label `{label}`: {} aggregates it away in {}",
+                    record.object.shown(),
+                    series.shown()
+                )));
+            }
+            _ => {}
         }
     }
     Ok(None)
@@ -121,6 +151,8 @@ pub(crate) struct Raw<'a> {
     pub(crate) series: Series<'a>,
     /// Whether the pods that are scaled must be among those that export it.
     pub(crate) of_target: bool,
+    /// Of the alternatives that an `or` parts.
+    pub(crate) alternative: usize,
 }
 
 /// A rule that records a series.
@@ -147,9 +179,13 @@ impl Raw<'_> {
     pub(crate) fn is_from(&self, asked: &Asked<'_, '_>, scrape: &Scrape<'_>) -> bool {
         let Scrape { pods, container, service, .. } = scrape;
         let namespace = self.series.value_of("namespace").unwrap_or(asked.namespace);
-        let exports = match EXPORTERS.iter().find(|(prefix, _)| self.series.name.starts_with(prefix)) {
-            Some((_, image)) => container.image.contains(image),
-            None => self.is_of_every_process() || !container.image.contains("exporter"),
+        // A known exporter has series of its own; whatever else may export any.
+        let image = container.image.rsplit('/').next().unwrap_or_default();
+        let exporter =
+            EXPORTERS.iter().find(|(_, known)| image.contains(known) && image.contains("exporter"));
+        let exports = match exporter {
+            Some((prefix, _)) => self.series.name.starts_with(prefix) || self.is_of_every_process(),
+            None => true,
         };
         let is_target = |target: &Pods<'_>| target.name == pods.name && target.kind == pods.kind;
         let behind = match asked.of {
@@ -170,5 +206,19 @@ impl Raw<'_> {
     /// Whether every process exports it of itself.
     fn is_of_every_process(&self) -> bool {
         ["go_", "process_"].iter().any(|prefix| self.series.name.starts_with(prefix))
+    }
+
+    /// Whether a part of the cluster itself exports it: a kubelet, kube-state-metrics, Prometheus.
+    pub(crate) fn is_of_the_cluster(&self) -> bool {
+        ["ALERTS", "container_", "kube_", "kubelet_", "machine_", "node_"]
+            .iter()
+            .any(|prefix| self.series.name.starts_with(prefix))
+    }
+
+    /// Whether pods may be those that export it, before it is looked at what is scraped of them.
+    pub(crate) fn may_be_of(&self, asked: &Asked<'_, '_>, pods: &Pods<'_>) -> bool {
+        let namespace = self.series.value_of("namespace").unwrap_or(asked.namespace);
+        let is_target = |target: &Pods<'_>| target.name == pods.name && target.kind == pods.kind;
+        pods.namespace == namespace && (!self.of_target || asked.target.is_none_or(is_target))
     }
 }

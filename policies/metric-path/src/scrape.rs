@@ -86,7 +86,7 @@ fn of_services<'a>(set: &Set<'a>, monitor: &Object<'a>, found: &mut Found<'a>) -
     let in_sight =
         |object: &Object<'_>| within.as_ref().is_none_or(|names| names.contains(&object.namespace));
     let services: Vec<Object<'a>> =
-        set.objects("", "Service", None)?.into_iter().filter(|service| in_sight(service)).collect();
+        set.services()?.iter().filter(|service| in_sight(service)).copied().collect();
     let selector = monitor.field.at("spec.selector");
     let mut selected = Vec::new();
     for service in &services {
@@ -104,17 +104,37 @@ fn of_services<'a>(set: &Set<'a>, monitor: &Object<'a>, found: &mut Found<'a>) -
         return Ok(());
     }
     for endpoint in monitor.field.at("spec.endpoints").items()? {
+        let mut of_endpoint = Found::default();
+        of_services_endpoint(set, endpoint, &selected, &mut of_endpoint)?;
+        found.take(of_endpoint);
+    }
+    Ok(())
+}
+
+/// One endpoint of a ServiceMonitor, over the Services that it selects.
+fn of_services_endpoint<'a>(
+    set: &Set<'a>,
+    endpoint: Field<'a>,
+    selected: &[Object<'a>],
+    found: &mut Found<'a>,
+) -> Result<(), Undecided> {
+    {
         let (port, target) = (endpoint.at("port"), endpoint.at("targetPort"));
         let mut is_there = false;
-        for service in &selected {
+        // That is the container's port, whatever the Service's lead to.
+        if !port.is_set()? && target.is_set()? {
+            for service in selected {
+                follow(set, endpoint, service, target, target, found)?;
+            }
+            return Ok(());
+        }
+        for service in selected {
             for own in service.field.at("spec.ports").items()? {
                 let leads_to = own.at("targetPort");
                 let leads_to = if leads_to.is_set()? { leads_to } else { own.at("port") };
-                let is_meant = match port.str()? {
-                    Some(name) => own.at("name").str()? == Some(name),
-                    None => leads_to.value()? == target.value()?,
-                };
-                if is_meant {
+                if let Some(name) = port.str()?
+                    && own.at("name").str()? == Some(name)
+                {
                     is_there = true;
                     follow(set, endpoint, service, own, leads_to, found)?;
                 }
@@ -123,7 +143,7 @@ fn of_services<'a>(set: &Set<'a>, monitor: &Object<'a>, found: &mut Found<'a>) -
         if !is_there {
             let named = if port.is_set()? { port } else { target };
             let mut ports = Vec::new();
-            for service in &selected {
+            for service in selected {
                 for own in service.field.at("spec.ports").items()? {
                     ports.push(own.at("name").text()?);
                 }
@@ -157,10 +177,10 @@ fn follow<'a>(
     }
     let Some(target) = leads_to.value()? else { return Ok(()) };
     for pods in behind {
-        let Some((container, number)) = pods.port(*target) else {
+        let Some((container, number)) = pods.target(*target) else {
             let message = format!(
                 "must lead to a port: `{}` of {} leads to `{}`, and {} has {}",
-                excerpt(own.at("name").text()?),
+                excerpt(&port_of(own)?),
                 service.shown(),
                 excerpt(&shown(*target)),
                 pods.shown(),
@@ -180,6 +200,15 @@ fn follow<'a>(
         found.add(set, scrape, at)?;
     }
     Ok(())
+}
+
+/// What a port of a Service is called, or the number that an endpoint asks for.
+fn port_of(own: Field<'_>) -> Result<String, Undecided> {
+    Ok(match own.value()? {
+        Some(Value::Object(_)) => own.at("name").text()?.to_owned(),
+        Some(value) => shown(*value),
+        None => String::new(),
+    })
 }
 
 /// A port's name or number.
@@ -215,21 +244,33 @@ fn of_pods<'a>(set: &Set<'a>, monitor: &Object<'a>, found: &mut Found<'a>) -> Re
             at = if at.is_set()? { at } else { endpoint.at(key) };
         }
         let Some(wanted) = at.value()? else { continue };
+        let mut of_endpoint = Found::default();
         for pods in &selected {
             let Some((container, number)) = pods.port(*wanted) else {
                 let message = format!("must be a port of {}, which has {}", pods.shown(), pods.ports());
-                found.broken.push(Broken::new(ControlId::Port, at, message));
+                of_endpoint.broken.push(Broken::new(ControlId::Port, at, message));
                 continue;
             };
             let (pods, container) = ((*pods).clone(), container.clone());
             let scrape = Scrape { endpoint, service: None, pods, container, number, through: Vec::new() };
-            found.add(set, scrape, at)?;
+            of_endpoint.add(set, scrape, at)?;
         }
+        found.take(of_endpoint);
     }
     Ok(())
 }
 
 impl<'a> Found<'a> {
+    /// Takes what an endpoint leads to. Where it leads to some, others that it selects and that lack the port are no fault: they
+    /// are left out.
+    fn take(&mut self, mut endpoint: Found<'a>) {
+        if !endpoint.scrapes.is_empty() {
+            endpoint.broken.retain(|broken| broken.control != ControlId::Port);
+        }
+        self.scrapes.extend(endpoint.scrapes);
+        self.broken.extend(endpoint.broken);
+    }
+
     /// Adds a port that is scraped, if Prometheus can reach it.
     fn add(&mut self, set: &Set<'a>, scrape: Scrape<'a>, at: Field<'a>) -> Result<(), Undecided> {
         match reach::reached(set, &scrape.pods, scrape.number)? {

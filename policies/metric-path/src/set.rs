@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use policy_core::path::excerpt;
+use policy_core::pod::is_tcp;
 use policy_core::selector::Labels;
 use policy_core::{Arena, Cluster, Field, Request, Undecided, Value};
 
@@ -11,10 +12,14 @@ use crate::scrape::{self, Found};
 use crate::settings::MetricPath;
 
 /// The kinds whose pods are looked at, and where their template is.
-const WORKLOADS: [(&str, &str, &str); 4] = [
+const WORKLOADS: [(&str, &str, &str); 8] = [
     ("apps", "DaemonSet", "spec.template"),
     ("apps", "Deployment", "spec.template"),
+    ("apps", "ReplicaSet", "spec.template"),
     ("apps", "StatefulSet", "spec.template"),
+    ("batch", "CronJob", "spec.jobTemplate.spec.template"),
+    ("batch", "Job", "spec.template"),
+    ("", "ReplicationController", "spec.template"),
     ("", "Pod", ""),
 ];
 
@@ -26,7 +31,7 @@ pub(crate) struct Set<'a> {
     /// The namespace of what names none.
     default_namespace: &'a str,
     pods: OnceCell<Vec<Pods<'a>>>,
-    found: OnceCell<Vec<(Object<'a>, Found<'a>)>>,
+    services: OnceCell<Vec<Object<'a>>>,
 }
 
 /// An object, by its names.
@@ -53,6 +58,8 @@ pub(crate) struct Pods<'a> {
     pub(crate) name: &'a str,
     pub(crate) labels: Labels<'a>,
     pub(crate) containers: Vec<Container<'a>>,
+    /// What the pod requests as a whole; missing for pods that are not in the set.
+    pub(crate) resources: Field<'a>,
 }
 
 /// A container that runs as long as its pod does.
@@ -87,8 +94,8 @@ impl<'a> Set<'a> {
         cluster: &'a dyn Cluster,
         default_namespace: &'a str,
     ) -> Self {
-        let (pods, found) = (OnceCell::new(), OnceCell::new());
-        Set { settings, arena, cluster, default_namespace, pods, found }
+        let (pods, services) = (OnceCell::new(), OnceCell::new());
+        Set { settings, arena, cluster, default_namespace, pods, services }
     }
 
     /// The objects of a kind, in one namespace or in all.
@@ -153,6 +160,7 @@ impl<'a> Set<'a> {
                 name: &given.name,
                 labels: given.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
                 containers: vec![Container { name: "", image: "", field, ports }],
+                resources: field,
             });
         }
         Ok(all)
@@ -169,20 +177,44 @@ impl<'a> Set<'a> {
         Ok(behind)
     }
 
-    /// What each monitor has scraped.
-    pub(crate) fn found(&self) -> Result<&[(Object<'a>, Found<'a>)], Undecided> {
-        if self.found.get().is_none() {
-            let mut all = Vec::new();
-            for kind in ["PodMonitor", "ServiceMonitor"] {
-                for monitor in self.objects(MONITORING, kind, None)? {
-                    let found = scrape::of(self, &monitor)
-                        .map_err(|undecided| undecided.in_object(kind, monitor.name))?;
-                    all.push((monitor, found));
-                }
-            }
-            drop(self.found.set(all));
+    /// The Services.
+    pub(crate) fn services(&self) -> Result<&[Object<'a>], Undecided> {
+        if self.services.get().is_none() {
+            drop(self.services.set(self.objects("", "Service", None)?));
         }
-        Ok(self.found.get().map(Vec::as_slice).unwrap_or_default())
+        Ok(self.services.get().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// The monitors, of both kinds.
+    pub(crate) fn monitors(&self) -> Result<Vec<Object<'a>>, Undecided> {
+        let mut monitors = self.objects(MONITORING, "PodMonitor", None)?;
+        monitors.extend(self.objects(MONITORING, "ServiceMonitor", None)?);
+        Ok(monitors)
+    }
+
+    /// What a monitor leads to.
+    pub(crate) fn found(&self, monitor: &Object<'a>) -> Result<Found<'a>, Undecided> {
+        scrape::of(self, monitor).map_err(|undecided| undecided.in_object(monitor.kind, monitor.name))
+    }
+
+    /// The same set as if there were only these pods, and the Services that lead to them: a monitor among hundreds is soon looked
+    /// through then.
+    pub(crate) fn narrowed(&self, is_meant: impl Fn(&Pods<'a>) -> bool) -> Result<Self, Undecided> {
+        let narrow = Set::of(self.settings, self.arena, self.cluster, self.default_namespace);
+        let pods: Vec<Pods<'a>> = self.pods()?.iter().filter(|pods| is_meant(pods)).cloned().collect();
+        let mut services = Vec::new();
+        for service in self.services()? {
+            let mut leads = false;
+            for pods in pods.iter().filter(|pods| pods.namespace == service.namespace) {
+                leads |= pods.labels.are_served_by(service.field)?;
+            }
+            if leads {
+                services.push(*service);
+            }
+        }
+        drop(narrow.pods.set(pods));
+        drop(narrow.services.set(services));
+        Ok(narrow)
     }
 }
 
@@ -199,7 +231,7 @@ impl<'a> Pods<'a> {
         }
         let labels = Labels::of(template.at("metadata.labels"))?;
         let Object { kind, namespace, name, .. } = object;
-        Ok(Pods { kind, namespace, name, labels, containers })
+        Ok(Pods { kind, namespace, name, labels, containers, resources: template.at("spec.resources") })
     }
 
     /// The container that has a port, by number or by name as the value says, and that port's number.
@@ -212,6 +244,17 @@ impl<'a> Pods<'a> {
             };
             ports.find(is_it).map(|(_, number)| (container, *number))
         })
+    }
+
+    /// The container and number of a port that a Service leads to. Kubernetes does not ask that a number be declared; where a pod
+    /// declares ports, those that it does not are taken for a mistake.
+    pub(crate) fn target(&self, wanted: Value<'_>) -> Option<(&Container<'a>, u16)> {
+        let declares = self.containers.iter().any(|container| !container.ports.is_empty());
+        match wanted {
+            Value::String(_) => self.port(wanted),
+            _ if declares => self.port(wanted),
+            number => Some((self.containers.first()?, number.to_string().parse().ok()?)),
+        }
     }
 
     /// The ports that there are, for a message.
@@ -227,6 +270,10 @@ impl<'a> Container<'a> {
     fn read(field: Field<'a>) -> Result<Self, Undecided> {
         let mut ports = Vec::new();
         for port in field.at("ports").items()? {
+            // Metrics are asked for by TCP.
+            if !is_tcp(port)? {
+                continue;
+            }
             let number = port.at("containerPort").int()?.and_then(|number| u16::try_from(number).ok());
             let number =
                 number.ok_or_else(|| port.at("containerPort").undecided("must be from 1 to 65535"))?;

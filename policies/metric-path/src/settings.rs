@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Follows every metric of a set of manifests to where it comes from.
 ///
 /// ```text
-/// autoscaler ──▶ adapter's rule ──▶ recorded series ──▶ exporter or application
-///                                                             ▲
-/// Prometheus ──▶ monitor ──▶ Service ──▶ port ──▶ NetworkPolicy ┘
+/// autoscaler ──▶ adapter's rule ──▶ recorded series ──▶ exporter, or application
+/// Prometheus ──▶ monitor ──▶ Service ──▶ port, NetworkPolicies ──▶ exporter, or application
 /// ```
 ///
 /// ## What it denies
@@ -33,10 +32,13 @@ use serde::{Deserialize, Serialize};
 /// - It judges a set of manifests, in `pratique check`, in the playground and by its cases: what it reads comes one after the
 ///   other when it is applied, so that no webhook is registered for it and Kubewarden is not given it.
 /// - Workloads are read with what admission adds to their pods, exporters among it.
-/// - PromQL is read for the names of series, their matchers, and the labels by which they are aggregated; nothing is computed.
-///   Who exports a series is told by its name, where it is that of a known exporter (`mysql_…`), and by the container's image.
-/// - A rule of the adapter that selects series by a regular expression cannot be followed; where only such a rule could make a
-///   metric, that is a warning.
+/// - PromQL is read for the names of series, their matchers, and the labels that aggregations leave; nothing is computed. Of what
+///   an `or` parts one is enough, of all else each must be exported.
+/// - What a container exports is not written anywhere. A known exporter, told by its image (`redis_exporter`), has series of its
+///   own (`redis_…`) and those of every process; any other container may have any.
+/// - A rule of the adapter that selects series by a regular expression cannot be followed, nor can a series of the cluster's own
+///   parts (`container_…`, `kube_…`); where all hangs on such, that is a warning. `metricsQuery` is not read.
+/// - A Service may lead to a port by a number that its pods do not declare, as long as they declare none.
 /// - What charts and controllers make is not in the set: the setting `pods` says so of pods that monitors select.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]

@@ -32,7 +32,8 @@ pub fn targets<'a>(
 ) -> Result<Vec<Target>, Undecided> {
     let set = Set::of(settings, arena, cluster, "default");
     let mut targets = Vec::new();
-    for (monitor, found) in set.found()? {
+    for monitor in set.monitors()? {
+        let found = set.found(&monitor)?;
         let kind = if monitor.kind == "PodMonitor" { "podMonitor" } else { "serviceMonitor" };
         for scrape in &found.scrapes {
             let path = scrape.endpoint.path();

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use conformance::plane::Api;
+use conformance::plane::{Api, path};
 use conformance::process::pratique;
 use conformance::registration::{ASKED, rendered};
 use conformance::serving::{Serving, until};
 use serde_json::{Value, json};
 
 use crate::Given;
-use crate::trials::manifests::path;
 use crate::trials::{create, namespace, pod, restricted};
 
 /// Makes the service account that is rendered, with what it may; a kubeconfig with which it, and nobody else, is believed.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use policy_core::{Arena, Field, Request};
 use serde_json::{Value, json};
 use webhook_server::input::Place;
 
-use crate::plane::Api;
+use crate::plane::{Api, path};
 use crate::root;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -96,27 +95,6 @@ impl Environment {
 /// It cannot be built.
 pub fn built(folder: &std::path::Path) -> anyhow::Result<Vec<Value>> {
     crate::yaml(&Place::Kustomization(folder.to_owned()).read()?.text)
-}
-
-/// The path of an object in the API.
-///
-/// # Errors
-/// It is no object.
-pub fn path(object: &Value) -> anyhow::Result<String> {
-    let arena = Arena::new();
-    let text = object.to_string();
-    let value = policy_core::Value::from_json(arena.bytes(text.as_bytes()), &arena)?;
-    let request = Request::create(Field::root(value, &arena), "default")?;
-    let (kind, resource) = (request.kind, request.resource.name);
-    let group = match kind.group {
-        "" => format!("/api/{}", kind.version),
-        group => format!("/apis/{group}/{}", kind.version),
-    };
-    let namespace = match request.namespace {
-        "" => String::new(),
-        namespace => format!("/namespaces/{namespace}"),
-    };
-    Ok(format!("{group}{namespace}/{resource}/{}", request.name))
 }
 
 /// Applies an object; what the API server answers.

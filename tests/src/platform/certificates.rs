@@ -1,7 +1,7 @@
 //! What cert-manager would do: a Secret for each Certificate, and its authority where the API server is to trust it.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -21,13 +21,25 @@ const INJECTED: [&str; 3] = [
     "/apis/apiregistration.k8s.io/v1/apiservices",
 ];
 
+/// The authority that issues all of them.
+fn internal() -> anyhow::Result<&'static CertifiedIssuer<'static, KeyPair>> {
+    static INTERNAL: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();
+    match INTERNAL.get() {
+        Some(authority) => Ok(authority),
+        None => {
+            let made = authority("internal")?;
+            Ok(INTERNAL.get_or_init(|| made))
+        }
+    }
+}
+
 /// Issues, for ever.
-pub async fn issue(api: Api, folder: PathBuf) {
-    let Ok(authority) = authority("internal") else { return };
-    drop(std::fs::write(folder.join("internal.crt"), authority.pem()));
+pub async fn issue(api: Api) {
     loop {
         // What is not there yet is there the next time.
-        drop(round(&api, &authority).await);
+        if let Ok(authority) = internal() {
+            drop(round(&api, authority).await);
+        }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
@@ -73,18 +85,19 @@ async fn round(api: &Api, authority: &CertifiedIssuer<'static, KeyPair>) -> anyh
     Ok(())
 }
 
-/// The Secret of a Certificate; it ends on that day, or much later.
+/// The Secret of a Certificate, that holds for so long, or for ever.
 fn secret(
     certificate: &Value,
     name: &str,
     authority: &CertifiedIssuer<'static, KeyPair>,
-    end: Option<(i32, u8, u8)>,
+    holds: Option<Duration>,
 ) -> anyhow::Result<Value> {
     let names = certificate["spec"]["dnsNames"].as_array().into_iter().flatten();
     let names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let mut parameters = CertificateParams::new(names)?;
-    if let Some((year, month, day)) = end {
-        parameters.not_after = rcgen::date_time_ymd(year, month, day);
+    if let Some(holds) = holds {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        parameters.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + holds;
     }
     let key = KeyPair::generate()?;
     let signed = parameters.signed_by(&key, authority)?;
@@ -93,15 +106,18 @@ fn secret(
         "stringData": {"tls.crt": signed.pem(), "tls.key": key.serialize_pem(), "ca.crt": authority.pem()}}))
 }
 
-/// Replaces the Secret of a Certificate by one that has expired, as if nobody had renewed it; or takes it away, so that it is
-/// issued anew.
+/// Replaces the Secret of a Certificate by one that holds for so long, as if nobody had renewed it since.
 ///
 /// # Errors
 /// There is no such Secret.
-pub async fn expire(api: &Api, namespace: &str, name: &str, dns_name: &str) -> anyhow::Result<()> {
-    let other = authority("internal")?;
+pub async fn shorten(
+    api: &Api,
+    (namespace, name): (&str, &str),
+    dns_name: &str,
+    holds: Duration,
+) -> anyhow::Result<()> {
     let certificate = json!({"spec": {"dnsNames": [dns_name]}});
-    let secret = secret(&certificate, name, &other, Some((2020, 1, 1)))?;
+    let secret = secret(&certificate, name, internal()?, Some(holds))?;
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
     api.merge(&path, &json!({"stringData": secret["stringData"]})).await?.well()?;
     Ok(())

@@ -1,54 +1,25 @@
 //! What the charts would make, as far as something here depends on it: the kinds, sealed-secrets, Prometheus' operator, Envoy's
 //! proxies, metrics-server. Everything else of them is left out.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use super::apply::{applied, path, until_applied, until_ready};
+use super::apply::{applied, until_applied, until_ready};
 use super::kubelet;
-use crate::plane::Api;
-use crate::serving::until;
+use crate::plane::{self, Api, path};
 use crate::{root, tools};
 
 /// The wave that the webhook comes with.
 pub const ADMISSION: i64 = 4;
 
-/// Makes the kinds: those of `../shared/crds`, and the operator's own.
+/// Makes the kinds: those that the manifests need, and the operator's own.
 ///
 /// # Errors
 /// One is not taken.
 pub async fn kinds(api: &Api) -> anyhow::Result<()> {
-    let folder = std::env::var_os("CRDS").map_or_else(|| root().join("../shared/crds"), PathBuf::from);
-    let mut kinds = Vec::new();
-    for file in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let objects = crate::yaml(&std::fs::read_to_string(file?.path())?)?;
-        kinds.extend(objects.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition"));
-    }
     let operator = tools::find("operator", tools::HOW).map_err(anyhow::Error::msg)?;
-    let own = crate::yaml(&kubelet::run(Command::new(operator).arg("crds"))?)?;
-    let has = |kinds: &[Value], kind: &Value| {
-        kinds.iter().any(|k| k["metadata"]["name"] == kind["metadata"]["name"])
-    };
-    for kind in own {
-        if !has(&kinds, &kind) {
-            kinds.push(kind);
-        }
-    }
-    ensure!(kinds.len() > 30, "only {} kinds", kinds.len());
-    until_applied(api, &kinds).await?;
-    for kind in &kinds {
-        let path = path(kind)?;
-        until("the kind is established", || async {
-            let conditions = api.get(&path).await?.body["status"]["conditions"].clone();
-            let is_so = |c: &Value| c["type"] == "Established" && c["status"] == "True";
-            Ok(conditions.as_array().is_some_and(|all| all.iter().any(is_so)))
-        })
-        .await?;
-    }
-    Ok(())
+    plane::define(api, crate::yaml(&kubelet::run(Command::new(operator).arg("crds"))?)?).await
 }
 
 /// Deploys what the charts of a wave make, and waits for it.

@@ -1,6 +1,6 @@
 //! MariaDB in the place of MySQL: one server for each pod, on its addresses, with the exporter's user as the manifests make it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +18,10 @@ use crate::{root, tools};
 /// The servers, by pod.
 pub struct Databases {
     folder: PathBuf,
-    running: BTreeMap<String, Running>,
+    /// By pod, each with the address that it has.
+    running: BTreeMap<String, (String, Running)>,
+    /// Those that a test keeps from running.
+    stopped: BTreeSet<String>,
 }
 
 fn find(name: &str) -> anyhow::Result<PathBuf> {
@@ -45,7 +48,7 @@ impl Databases {
         let secret = api.get("/api/v1/namespaces/mysql/secrets/mysql").await?.well()?;
         let password = text(&secret, "/data/exporter-password");
         let password = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(password)?)?;
-        let mut databases = Databases { folder, running: BTreeMap::new() };
+        let mut databases = Databases { folder, running: BTreeMap::new(), stopped: BTreeSet::new() };
         let has_address = |pod: &Value| !text(pod, "/status/podIP").is_empty();
         until("the pods have addresses", || async {
             let pods = kubelet.pods("mysql", "mysql-");
@@ -87,7 +90,9 @@ impl Databases {
             "--innodb-flush-log-at-trx-commit=0".to_owned(),
         ];
         let log = self.folder.join(format!("{name}.log"));
-        self.running.insert(name.to_owned(), Running::start(&find("mariadbd")?, &arguments, &log)?);
+        let running = Running::start(&find("mariadbd")?, &arguments, &log)?;
+        self.running.insert(name.to_owned(), (ip.to_owned(), running));
+        self.stopped.remove(name);
         Ok(())
     }
 
@@ -147,8 +152,25 @@ impl Databases {
         Ok(command)
     }
 
+    /// Starts the servers of pods anew that have another address than before.
+    ///
+    /// # Errors
+    /// One cannot be started.
+    pub fn follow(&mut self, pods: &[Value]) -> anyhow::Result<()> {
+        for pod in pods {
+            let (name, ip) = (text(pod, "/metadata/name"), text(pod, "/status/podIP"));
+            let moved = self.running.get(name).is_some_and(|(address, _)| address != ip);
+            if moved && !ip.is_empty() && !self.stopped.contains(name) {
+                drop(self.running.remove(name));
+                self.start_one(pod)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends a pod's server.
     pub fn stop(&mut self, pod: &str) {
+        self.stopped.insert(pod.to_owned());
         drop(self.running.remove(pod));
     }
 }

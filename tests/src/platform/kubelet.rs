@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A container: its pod's namespace and name, and its own.
 pub type Name = (String, String, String);
+/// A container of one pod: another pod of the same name is another.
+type Key = (Name, String);
 
 /// The kubelet of all nodes.
 pub struct Kubelet {
@@ -38,7 +40,9 @@ pub struct Kubelet {
 struct State {
     pods: Vec<Value>,
     services: Vec<Value>,
-    containers: BTreeMap<Name, Container>,
+    containers: BTreeMap<Key, Container>,
+    /// How often the program of a container has ended by itself.
+    ended: BTreeMap<Name, usize>,
     /// Why a container waits.
     waiting: BTreeMap<Name, String>,
     /// What is kept from running, for a test.
@@ -47,8 +51,18 @@ struct State {
 
 /// What runs for a container.
 enum Container {
-    Program(Running),
+    Program(Group),
     Played(#[expect(dead_code, reason = "it listens until it is dropped")] Exposed),
+}
+
+/// A process and those that it has started: they end with it.
+struct Group(Running);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.pid());
+        drop(Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status());
+    }
 }
 
 impl Kubelet {
@@ -118,43 +132,42 @@ impl Kubelet {
 
     /// Ends what runs for pods that are gone, or that a test has stopped.
     fn forget(&self, running: &[&Value]) {
-        let names: BTreeSet<Name> =
-            running.iter().flat_map(|pod| containers(pod).map(|container| name(pod, container))).collect();
+        let keys: BTreeSet<Key> =
+            running.iter().flat_map(|pod| containers(pod).map(|container| key(pod, container))).collect();
         let mut state = self.state();
-        let stopped = state.stopped.clone();
-        let is_stopped = |(namespace, pod, container): &Name| {
-            stopped.iter().any(|(ns, prefix)| {
-                ns == namespace && (pod.starts_with(prefix.as_str()) || container == prefix)
-            })
-        };
-        state.containers.retain(|name, container| {
+        let State { containers, ended, stopped, .. } = &mut *state;
+        containers.retain(|key, container| {
             let is_alive = match container {
-                Container::Program(running) => running.is_alive(),
+                Container::Program(group) => group.0.is_alive(),
                 Container::Played(_) => true,
             };
-            is_alive && names.contains(name) && !is_stopped(name)
+            let is_wanted = keys.contains(key) && !is_stopped(stopped, &key.0);
+            if is_wanted && !is_alive {
+                *ended.entry(key.0.clone()).or_default() += 1;
+            }
+            is_alive && is_wanted
         });
     }
 
     /// Starts what a container needs, and keeps its volumes as they are stored.
     async fn keep(&self, pod: &Value, container: &Value, name: &Name) -> anyhow::Result<()> {
-        let is_stopped = {
+        let (runs, stopped) = {
             let state = self.state();
-            state.stopped.iter().any(|(ns, prefix)| {
-                *ns == name.0 && (name.1.starts_with(prefix.as_str()) || name.2 == *prefix)
-            })
+            (state.containers.contains_key(&key(pod, container)), is_stopped(&state.stopped, name))
         };
-        if is_stopped {
+        if stopped {
             return Ok(());
         }
         let ip = text(pod, "/status/podIP");
         let folder = self.folder.join(format!("{}_{}", name.0, name.1));
         std::fs::create_dir_all(&folder)?;
-        let volumes = written(&self.api, pod, &folder.join("volumes")).await?;
-        let variables = variables(&self.api, pod, container).await?;
-        if self.state().containers.contains_key(name) {
+        let volumes = written(&self.api, pod, &folder.join("volumes")).await;
+        if runs {
+            // What was there when it started stays where it is gone since.
             return Ok(());
         }
+        let volumes = volumes?;
+        let variables = variables(&self.api, pod, container).await?;
         let image = text(container, "/image");
         let started = match Program::of(image, ip)? {
             None => Container::Played(exposed::play(pod, container).await?),
@@ -188,10 +201,10 @@ impl Kubelet {
                     .open(folder.join(format!("{}.log", name.2)))?;
                 command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
                 command.process_group(0);
-                Container::Program(Running::of(command)?)
+                Container::Program(Group(Running::of(command)?))
             }
         };
-        self.state().containers.insert(name.clone(), started);
+        self.state().containers.insert(key(pod, container), started);
         Ok(())
     }
 
@@ -217,11 +230,16 @@ impl Kubelet {
         self.state().waiting.clone()
     }
 
+    /// The containers whose program has ended by itself, and how often.
+    pub fn ended(&self) -> BTreeMap<Name, usize> {
+        self.state().ended.clone()
+    }
+
     /// The number of a container's process.
     pub fn pids(&self) -> Vec<(Name, u32)> {
         let state = self.state();
-        let pid = |(name, container): (&Name, &Container)| match container {
-            Container::Program(running) => Some((name.clone(), running.pid())),
+        let pid = |(key, container): (&Key, &Container)| match container {
+            Container::Program(group) => Some((key.0.clone(), group.0.pid())),
             Container::Played(_) => None,
         };
         state.containers.iter().filter_map(pid).collect()
@@ -237,9 +255,14 @@ impl Kubelet {
         self.state().stopped.remove(&(namespace.to_owned(), prefix.to_owned()));
     }
 
+    /// Ends every connection to a Service.
+    pub fn cut_connections(&self) {
+        self.proxy.cut();
+    }
+
     /// Ends it; it starts again by itself.
     pub fn restart(&self, namespace: &str, prefix: &str) {
-        self.state().containers.retain(|(ns, pod, _), _| ns != namespace || !pod.starts_with(prefix));
+        self.state().containers.retain(|((ns, pod, _), _), _| ns != namespace || !pod.starts_with(prefix));
     }
 
     /// What a container of a pod has said.
@@ -293,6 +316,16 @@ pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     list("initContainers")
         .filter(|container| container["restartPolicy"] == "Always")
         .chain(list("containers"))
+}
+
+fn is_stopped(stopped: &BTreeSet<(String, String)>, (namespace, pod, container): &Name) -> bool {
+    stopped
+        .iter()
+        .any(|(ns, prefix)| ns == namespace && (pod.starts_with(prefix.as_str()) || container == prefix))
+}
+
+fn key(pod: &Value, container: &Value) -> Key {
+    (name(pod, container), text(pod, "/metadata/uid").to_owned())
 }
 
 fn name(pod: &Value, container: &Value) -> Name {

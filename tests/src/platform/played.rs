@@ -1,5 +1,6 @@
 //! What is played beside what the manifests deploy: metrics of resources, databases, and what the applications ask them.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,16 +11,21 @@ use super::databases::Databases;
 use super::metrics_server::{self, Used};
 use super::proxy::text;
 
-/// What is played. It ends with this.
+/// What is played. It ends with the namespace.
 pub struct Played {
     /// What containers use, by metrics-server.
     pub used: Used,
     /// MariaDB, for each pod of MySQL.
-    pub databases: Databases,
+    databases: Arc<Mutex<Databases>>,
     _metrics_server: Server,
 }
 
 impl Played {
+    /// The databases, to be asked or stopped.
+    pub fn databases(&self) -> MutexGuard<'_, Databases> {
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts it, once everything is deployed.
     ///
     /// # Errors
@@ -35,8 +41,20 @@ impl Played {
         let mut ordinary = databases.query("mysql-0", "SELECT 1")?;
         std::thread::spawn(move || {
             loop {
+                // It fails while its server is away.
                 drop(ordinary.status());
                 std::thread::sleep(Duration::from_secs(3));
+            }
+        });
+        let databases = Arc::new(Mutex::new(databases));
+        let (followed, seen) = (databases.clone(), kubelet.clone());
+        tokio::spawn(async move {
+            loop {
+                let pods = seen.pods("mysql", "mysql-");
+                if let Err(error) = followed.lock().unwrap_or_else(PoisonError::into_inner).follow(&pods) {
+                    eprintln!("the databases: {error:#}");
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
         platform.progress.step("databases, metrics of resources");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use super::network::API_SERVER;
 
@@ -17,9 +18,16 @@ pub type Routes = BTreeMap<SocketAddr, Vec<SocketAddr>>;
 pub struct Proxy {
     routes: Arc<Mutex<Routes>>,
     listening: Mutex<BTreeMap<SocketAddr, tokio::task::JoinHandle<()>>>,
+    /// Told when every connection is to end.
+    cut: Arc<Notify>,
 }
 
 impl Proxy {
+    /// Ends every connection: whoever had one makes another.
+    pub fn cut(&self) {
+        self.cut.notify_waiters();
+    }
+
     /// Takes new routes: listeners come and go with them.
     pub async fn route(&self, routes: Routes) {
         let addresses: Vec<SocketAddr> = routes.keys().copied().collect();
@@ -37,13 +45,13 @@ impl Proxy {
         };
         for address in new {
             let Ok(listener) = TcpListener::bind(address).await else { continue };
-            let task = tokio::spawn(accept(listener, address, self.routes.clone()));
+            let task = tokio::spawn(accept(listener, address, self.routes.clone(), self.cut.clone()));
             self.listening.lock().unwrap_or_else(PoisonError::into_inner).insert(address, task);
         }
     }
 }
 
-async fn accept(listener: TcpListener, address: SocketAddr, routes: Arc<Mutex<Routes>>) {
+async fn accept(listener: TcpListener, address: SocketAddr, routes: Arc<Mutex<Routes>>, cut: Arc<Notify>) {
     let mut next = 0usize;
     while let Ok((mut from, _)) = listener.accept().await {
         let behind =
@@ -52,9 +60,13 @@ async fn accept(listener: TcpListener, address: SocketAddr, routes: Arc<Mutex<Ro
         let Some(to) = behind.get(next.checked_rem(behind.len()).unwrap_or_default()).copied() else {
             continue;
         };
+        let cut = cut.clone();
         tokio::spawn(async move {
             if let Ok(mut to) = TcpStream::connect(to).await {
-                drop(tokio::io::copy_bidirectional(&mut from, &mut to).await);
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
+                    () = cut.notified() => {}
+                }
             }
         });
     }

@@ -147,8 +147,14 @@ pub async fn written(api: &Api, pod: &Value, folder: &Path) -> anyhow::Result<BT
     Ok(folders)
 }
 
-/// Writes what differs, in place: a file that is mounted by itself stays that file.
+/// Writes what differs, in place (a file that is mounted by itself stays that file), and takes away what is gone.
 fn write(folder: &Path, files: &Data) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_file() && !files.contains_key(&name) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
     for (name, bytes) in files {
         let file = folder.join(name);
         if std::fs::read(&file).ok().as_ref() != Some(bytes) {

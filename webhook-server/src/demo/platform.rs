@@ -1,27 +1,24 @@
 //! `pratique demo --platform`: hands over to the program that starts the platform, which is built from this repository's tests.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::args::End;
 
 /// What it is called; cargo puts it beside this program.
 const PROGRAM: &str = "examples/platform";
 
-/// Runs it, and ends as it does.
+/// Becomes it: who ends this ends that.
 ///
 /// # Errors
-/// It is not there, or does not come up; it has said why.
+/// It is not there.
 pub(super) fn run(picture: &Path) -> anyhow::Result<End> {
     let program = find()?;
-    let status =
-        Command::new(&program).arg(picture).status().with_context(|| program.display().to_string())?;
-    match status.success() {
-        true => Ok(End::Well),
-        false => bail!("the platform did not come up: {status}"),
-    }
+    let error = Command::new(&program).arg(picture).exec();
+    Err(error).with_context(|| program.display().to_string())
 }
 
 fn find() -> anyhow::Result<PathBuf> {
