@@ -15,6 +15,7 @@ use conformance::{namespace, process};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(180);
+const METRIC: &str = "http_requests_per_second";
 const SCALER: &str = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/web";
 
 fn main() -> ExitCode {
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
 fn watch(picture: &str) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
     runtime.block_on(async {
-        let platform = Platform::start("production", Progress::new(true)).await?;
+        let platform = Platform::start("production", Progress::new()).await?;
         platform.deploy().await?;
         let _played = Played::start(&platform).await?;
         let targets = targets(&platform).await?;
@@ -80,8 +81,7 @@ async fn scale(platform: &Platform) -> anyhow::Result<Scaled> {
     let scaler = || async { platform.api.get(SCALER).await?.well() };
     let value = |scaler: &Value| {
         let metrics = scaler["status"]["currentMetrics"].as_array().into_iter().flatten();
-        let mut found =
-            metrics.filter(|metric| metric["pods"]["metric"]["name"] == "http_requests_per_second");
+        let mut found = metrics.filter(|metric| metric["pods"]["metric"]["name"] == METRIC);
         found.next().map_or(f64::NAN, |metric| quantity(text(metric, "/pods/current/averageValue")))
     };
     let desired = |scaler: &Value| scaler["status"]["desiredReplicas"].as_f64().unwrap_or(0.0);
@@ -94,8 +94,8 @@ async fn scale(platform: &Platform) -> anyhow::Result<Scaled> {
     let first = scaler().await?;
     let mut scaled = Scaled {
         name: "shop/web".to_owned(),
-        metric: "http_requests_per_second".to_owned(),
-        target: 200.0,
+        metric: METRIC.to_owned(),
+        target: target(&first)?,
         bounds: (desired(&first), first["spec"]["maxReplicas"].as_f64().unwrap_or(10.0)),
         moments: Vec::new(),
     };
@@ -124,6 +124,14 @@ async fn scale(platform: &Platform) -> anyhow::Result<Scaled> {
     }
     loaded.await??;
     Ok(scaled)
+}
+
+/// What the autoscaler wants of the metric for each pod.
+fn target(scaler: &Value) -> anyhow::Result<f64> {
+    let metrics = scaler["spec"]["metrics"].as_array().into_iter().flatten();
+    let mut found = metrics.filter(|metric| metric["pods"]["metric"]["name"] == METRIC);
+    let metric = found.next().context("the autoscaler asks for the metric")?;
+    Ok(quantity(text(metric, "/pods/target/averageValue")))
 }
 
 /// `1500m` is 1.5.

@@ -78,6 +78,52 @@ const SCALER: [&str; 3] =
 pub(crate) const ROUNDS: &[&[Breakage]] = &[
     &[
         path(
+            "a metric that is called otherwise in the adapter",
+            ADAPTER,
+            "as: process_cpu_usage",
+            "as: process_cpu",
+            Metric("worker", "process_cpu_usage"),
+        ),
+        path(
+            "a label that names nothing in the adapter",
+            ADAPTER,
+            "pod: {resource: pod}",
+            "pod: {resource: node}",
+            Metric("web", "http_requests_per_second"),
+        ),
+        path(
+            "a Service that the adapter cannot tell",
+            ADAPTER,
+            "service: {resource: service}",
+            "service: {resource: node}",
+            Metric("api", "http_request_duration_p95_seconds"),
+        ),
+    ],
+    &[
+        path(
+            "a series that nobody records in the adapter",
+            ADAPTER,
+            "namespace_pod:http_requests:rate2m{",
+            "namespace_pod:http_requests:rate5m{",
+            Metric("web", "http_requests_per_second"),
+        ),
+        path(
+            "a label aggregated away",
+            RULES,
+            "sum by (namespace, pod) (rate(process_cpu_seconds_total",
+            "sum by (namespace) (rate(process_cpu_seconds_total",
+            Metric("worker", "process_cpu_usage"),
+        ),
+        path(
+            "a record of another Service",
+            RULES,
+            "service: api",
+            "service: apis",
+            Metric("api", "database_query_latency_seconds"),
+        ),
+    ],
+    &[
+        path(
             "a wrong port name",
             "apps/shop/api/service-monitor.yaml",
             "port: metrics",
@@ -246,52 +292,6 @@ pub(crate) const ROUNDS: &[&[Breakage]] = &[
             "release: kube-prometheus-stack",
             "release: envoy",
             Target(ENVOY),
-        ),
-    ],
-    &[
-        path(
-            "a metric that is called otherwise in the adapter",
-            ADAPTER,
-            "as: process_cpu_usage",
-            "as: process_cpu",
-            Metric("worker", "process_cpu_usage"),
-        ),
-        path(
-            "a label that names nothing in the adapter",
-            ADAPTER,
-            "pod: {resource: pod}",
-            "pod: {resource: node}",
-            Metric("web", "http_requests_per_second"),
-        ),
-        path(
-            "a Service that the adapter cannot tell",
-            ADAPTER,
-            "service: {resource: service}",
-            "service: {resource: node}",
-            Metric("api", "http_request_duration_p95_seconds"),
-        ),
-    ],
-    &[
-        path(
-            "a series that nobody records in the adapter",
-            ADAPTER,
-            "namespace_pod:http_requests:rate2m{",
-            "namespace_pod:http_requests:rate5m{",
-            Metric("web", "http_requests_per_second"),
-        ),
-        path(
-            "a label aggregated away",
-            RULES,
-            "sum by (namespace, pod) (rate(process_cpu_seconds_total",
-            "sum by (namespace) (rate(process_cpu_seconds_total",
-            Metric("worker", "process_cpu_usage"),
-        ),
-        path(
-            "a record of another Service",
-            RULES,
-            "service: api",
-            "service: apis",
-            Metric("api", "database_query_latency_seconds"),
         ),
     ],
     &[

@@ -91,12 +91,11 @@ impl Stage {
             let played = self.play_round(round, &change, &promised).await;
             problems.extend(played.unwrap_or_else(|error| vec![format!("round {}: {error:#}", number + 1)]));
             self.undo(&change).await?;
+            // The second looks at metrics, as the first does; those after it at targets and pods, which need not be scraped in
+            // between.
             let is_well = match number {
-                // The second looks at targets alone, as the first does: they need not be scraped in between.
-                0 => self.until_discovered(false).await,
-                // The last leaves pods that are new: their rates take a while.
-                last if last + 1 == ROUNDS.len() => self.until_as_promised().await,
-                _ => self.until_well().await,
+                0 => self.until_well().await,
+                _ => self.until_discovered(false).await,
             };
             problems.extend(is_well.err().map(|error| format!("after round {}: {error:#}", number + 1)));
             self.platform.progress.step(&format!("{} mistakes were made and undone", round.len()));

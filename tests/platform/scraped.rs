@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use conformance::platform::apply::{until_applied, until_ready};
+use conformance::platform::control::NODES;
 use conformance::platform::prometheus::Asked;
 use conformance::platform::proxy::text;
 use conformance::process::pratique;
@@ -51,7 +52,7 @@ impl Stage {
         let environment = &self.platform.environment;
         let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
         Ok(match kind {
-            "DaemonSet" => 4,
+            "DaemonSet" => NODES,
             // Envoy's, of the charts.
             "Pods of" => 1,
             _ => match environment.object("HorizontalPodAutoscaler", namespace, name) {

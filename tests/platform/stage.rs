@@ -62,7 +62,7 @@ pub(crate) fn play(wanted: &[String]) -> anyhow::Result<Value> {
     let environment = wanted.first().context("an environment is named")?.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
     runtime.block_on(async {
-        let platform = Platform::start(&environment, Progress::new(true)).await?;
+        let platform = Platform::start(&environment, Progress::new()).await?;
         let mut stage = Stage {
             platform,
             played: None,

@@ -136,7 +136,8 @@ const MOST_ROUNDS: usize = 4;
 ///
 /// In the mutating half those that change objects are asked first, in their order, each seeing what the others have done,
 /// again and again until nothing changes. The object as it is then is what the others judge. What is denied of it that is
-/// not denied of the object as it was sent is the patch's own doing: [`Verdicts::fault`], and no patch.
+/// not denied of the object as it was sent is the patch's own doing: [`Verdicts::fault`], and no patch; unless it is a policy that
+/// judges sets which denies it.
 /// An [`Undecided`] denies, unless it is only that a policy which changes objects cannot look at others; this is the only
 /// place that says so. Housekeeping on what is being deleted is not denied.
 pub fn admit<'a>(
@@ -168,7 +169,8 @@ pub fn admit<'a>(
         for (configured, row) in takers.iter().zip(&mut verdicts.rows) {
             let before = configured.judge(request, cluster).denials;
             for denial in std::mem::take(&mut row.verdict.denials) {
-                match before.contains(&denial) {
+                // What a set lacks of what a patch reads is the set's fault, not the patch's.
+                match before.contains(&denial) || row.about.of_sets {
                     true => drop(row.verdict.denials.insert(denial)),
                     false => blame(&mut verdicts.fault, row.about, &denial),
                 }

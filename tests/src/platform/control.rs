@@ -18,7 +18,7 @@ const ADMIN: &str = "admin";
 const MANAGER: &str = "manager";
 const SCHEDULER: &str = "scheduler";
 /// How many nodes there are: a spread over hostnames wants three.
-const NODES: usize = 4;
+pub const NODES: usize = 4;
 
 /// The processes of the control plane.
 pub struct Control {

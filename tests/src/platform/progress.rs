@@ -1,49 +1,28 @@
-//! What is said while it comes up: a line for each step, with the second.
+//! What is said while it comes up: a line for each step on standard error, with the second.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// The steps so far.
-#[derive(Clone)]
-pub struct Progress {
-    since: Instant,
-    is_shown: bool,
-    steps: Arc<Mutex<Vec<(f64, String)>>>,
-}
+/// The time since the start.
+#[derive(Clone, Copy)]
+pub struct Progress(Instant);
 
 impl Progress {
-    /// From now on; shown on standard error, or only kept.
-    pub fn new(is_shown: bool) -> Self {
-        Progress { since: Instant::now(), is_shown, steps: Arc::default() }
+    /// From now on.
+    #[expect(clippy::new_without_default, reason = "it begins to count")]
+    pub fn new() -> Self {
+        Progress(Instant::now())
     }
 
     /// A step that is done.
     pub fn step(&self, what: &str) {
-        let at = self.since.elapsed().as_secs_f64();
-        if self.is_shown {
-            eprintln!("  {at:6.1} s  ✓ {what}");
-        }
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner).push((at, what.to_owned()));
+        eprintln!("  {:6.1} s  ✓ {what}", self.0.elapsed().as_secs_f64());
     }
 
     /// What became of something that was tried.
     pub fn done(&self, what: &str, result: &anyhow::Result<()>) {
         match result {
             Ok(()) => self.step(what),
-            Err(error) => {
-                let at = self.since.elapsed().as_secs_f64();
-                eprintln!("  {at:6.1} s  ✗ {what}: {error:#}");
-            }
+            Err(error) => eprintln!("  {:6.1} s  ✗ {what}: {error:#}", self.0.elapsed().as_secs_f64()),
         }
-    }
-
-    /// All steps, with their seconds.
-    pub fn steps(&self) -> Vec<(f64, String)> {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How long it has been, in seconds.
-    pub fn seconds(&self) -> f64 {
-        self.since.elapsed().as_secs_f64()
     }
 }
