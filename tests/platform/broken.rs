@@ -23,8 +23,6 @@ use crate::scraped::Targets;
 use crate::stage::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often in a row a mistake must be seen.
-const LOOKS: usize = 4;
 
 /// What mistakes make of the objects: new or changed ones, those that are gone, and what was there before.
 struct Change<'b> {
@@ -114,9 +112,9 @@ impl Stage {
     ) -> anyhow::Result<Vec<String>> {
         self.make_change(change).await?;
         let mut problems = Vec::new();
-        for again in ["", " for long"] {
+        for (looks, again) in [(1, ""), (2, " for long")] {
             for breakage in round {
-                if let Err(error) = self.until_shown(breakage, promised).await {
+                if let Err(error) = self.until_shown(breakage, promised, looks).await {
                     problems
                         .push(format!("{}: the platform does not show it{again}: {error:#}", breakage.what));
                 }
@@ -185,10 +183,15 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until a mistake is shown in several looks in a row.
-    async fn until_shown(&self, breakage: &Breakage, promised: &Targets) -> anyhow::Result<()> {
+    /// Waits until a mistake is shown, in so many looks in a row.
+    async fn until_shown(
+        &self,
+        breakage: &Breakage,
+        promised: &Targets,
+        wanted: usize,
+    ) -> anyhow::Result<()> {
         let (since, mut looks) = (Instant::now(), 0);
-        while looks < LOOKS {
+        while looks < wanted {
             looks = if self.is_shown(breakage, promised).await? { looks + 1 } else { 0 };
             ensure!(since.elapsed() < PATIENCE, "{:?}", breakage.shown);
             tokio::time::sleep(Duration::from_millis(300)).await;

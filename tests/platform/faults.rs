@@ -117,7 +117,7 @@ impl Stage {
         let lacks = |scaler: &Value| metric_of(scaler, "process_cpu_usage").is_none();
         self.until_scaler("api", "lacks its metrics", lacks).await?;
         let since = Instant::now();
-        while since.elapsed() < Duration::from_secs(10) {
+        while since.elapsed() < Duration::from_secs(6) {
             ensure!(desired(&self.scaler("api").await?) == before, "it holds");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

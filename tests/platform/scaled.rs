@@ -105,7 +105,7 @@ impl Stage {
             self.until_scaler(name, "waits for its window", waits).await?;
             let at = format!("/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/{name}");
             let faster = json!({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 5,
-                "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}}}});
+                "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}}}});
             self.platform.api.merge(&at, &faster).await?.well()?;
         }
         for (name, _) in CAUSES {

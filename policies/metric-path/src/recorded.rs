@@ -85,7 +85,7 @@ pub(crate) fn recorded<'a>(
     // Several rules may record it, each for an object of its own: one that fits is enough.
     let mut unfit = None;
     let mut fits = false;
-    for record in &records {
+    for (number, record) in records.iter().enumerate() {
         if let Some(message) = misfit(walk, record, series, labels)? {
             unfit.get_or_insert(message);
             continue;
@@ -104,7 +104,7 @@ pub(crate) fn recorded<'a>(
             }
         }
         for inner in &record.expression.series {
-            let alternative = alternative.wrapping_mul(16) + inner.alternative + 1;
+            let alternative = alternative.wrapping_mul(256).wrapping_add(number * 16 + inner.alternative + 1);
             let broken =
                 recorded(walk, inner, &left, (&mut *raw, &mut *links), (alternative, &mut *visited))?;
             if broken.is_some() {

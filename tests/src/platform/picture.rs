@@ -108,6 +108,11 @@ fn graph(
         })
         .collect();
     svg.push_str(&format!("<path class=\"{line}\" d=\"M{}\"/>", path.join("L")));
+    // What it was at first and at last.
+    for (at, value) in points.first().into_iter().chain(points.last()) {
+        let (x, y) = place(*at, *value);
+        text(svg, (x + 4.0 - if *at > 0.0 { 30.0 } else { 0.0 }, y - 6.0), "s", &format!("{value:.0}"));
+    }
     text(svg, (LEFT, bottom + 18.0), "s", "0 s");
     text(svg, (right - 30.0, bottom + 18.0), "s", &format!("{last:.0} s"));
 }
