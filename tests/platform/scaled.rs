@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use conformance::platform::exposed::shops;
 use conformance::platform::load;
+use conformance::platform::prometheus::Asked;
 use conformance::platform::proxy::text;
 use serde_json::{Value, json};
 
@@ -180,6 +181,11 @@ impl Stage {
             // Within the two minutes of the rate, what two pods more would take.
             (Cause::Requests, true) => {
                 let (wanted, path) = if name == "web" { (200, "/healthz") } else { (50, "/orders") };
+                // A counter that is new counts from its second look on: every pod must have been looked at once.
+                let series = if name == "web" { "nginx_http_requests_total" } else { "http_requests_total" };
+                let looked_at = format!("count({series}{{namespace=\"shop\", pod=~\"{name}-.*\"}})");
+                let asked = Asked(&self.platform.kubelet);
+                asked.until(&looked_at, PATIENCE, |pods| pods >= addresses.len() as f64).await?;
                 let all = wanted * 130 * (addresses.len() + 2);
                 load::requests(&addresses, all / addresses.len(), path).await?;
             }
