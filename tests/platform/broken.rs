@@ -168,7 +168,7 @@ impl Stage {
                 until_ready(&self.platform.api, &path(object)?).await?;
             }
         }
-        self.until_as_promised().await?;
+        self.until_discovered(false).await?;
         for (name, metric) in [
             ("api", "process_cpu_usage"),
             ("web", "http_requests_per_second"),

@@ -142,7 +142,7 @@ impl Stage {
         until("what a monitor led to is gone", || async { Ok(jobs().await? == 0) }).await?;
         applied(api, monitor).await?;
         until("what a monitor leads to is there", || async { Ok(jobs().await? > 0) }).await?;
-        self.until_as_promised().await
+        self.until_discovered(false).await
     }
 
     /// All versions but the last are taken away: who watches goes on, or begins anew.
