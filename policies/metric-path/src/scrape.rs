@@ -104,58 +104,56 @@ fn of_services<'a>(set: &Set<'a>, monitor: &Object<'a>, found: &mut Found<'a>) -
         return Ok(());
     }
     for endpoint in monitor.field.at("spec.endpoints").items()? {
-        let mut of_endpoint = Found::default();
-        of_services_endpoint(set, endpoint, &selected, &mut of_endpoint)?;
-        found.take(of_endpoint);
+        let mut leads_to = Found::default();
+        of_endpoint(set, endpoint, &selected, &mut leads_to)?;
+        found.take(leads_to);
     }
     Ok(())
 }
 
 /// One endpoint of a ServiceMonitor, over the Services that it selects.
-fn of_services_endpoint<'a>(
+fn of_endpoint<'a>(
     set: &Set<'a>,
     endpoint: Field<'a>,
     selected: &[Object<'a>],
     found: &mut Found<'a>,
 ) -> Result<(), Undecided> {
-    {
-        let (port, target) = (endpoint.at("port"), endpoint.at("targetPort"));
-        let mut is_there = false;
-        // That is the container's port, whatever the Service's lead to.
-        if !port.is_set()? && target.is_set()? {
-            for service in selected {
-                follow(set, endpoint, service, target, target, found)?;
-            }
-            return Ok(());
+    let (port, target) = (endpoint.at("port"), endpoint.at("targetPort"));
+    let mut is_there = false;
+    // That is the container's port, whatever the Service's lead to.
+    if !port.is_set()? && target.is_set()? {
+        for service in selected {
+            follow(set, endpoint, service, target, target, found)?;
         }
+        return Ok(());
+    }
+    for service in selected {
+        for own in service.field.at("spec.ports").items()? {
+            let leads_to = own.at("targetPort");
+            let leads_to = if leads_to.is_set()? { leads_to } else { own.at("port") };
+            if let Some(name) = port.str()?
+                && own.at("name").str()? == Some(name)
+            {
+                is_there = true;
+                follow(set, endpoint, service, own, leads_to, found)?;
+            }
+        }
+    }
+    if !is_there {
+        let named = if port.is_set()? { port } else { target };
+        let mut ports = Vec::new();
         for service in selected {
             for own in service.field.at("spec.ports").items()? {
-                let leads_to = own.at("targetPort");
-                let leads_to = if leads_to.is_set()? { leads_to } else { own.at("port") };
-                if let Some(name) = port.str()?
-                    && own.at("name").str()? == Some(name)
-                {
-                    is_there = true;
-                    follow(set, endpoint, service, own, leads_to, found)?;
-                }
+                ports.push(own.at("name").text()?);
             }
         }
-        if !is_there {
-            let named = if port.is_set()? { port } else { target };
-            let mut ports = Vec::new();
-            for service in selected {
-                for own in service.field.at("spec.ports").items()? {
-                    ports.push(own.at("name").text()?);
-                }
-            }
-            let message = format!(
-                "must be a port of {}, which {} {}",
-                selected.iter().map(Object::shown).collect::<Vec<_>>().join(", "),
-                if selected.len() == 1 { "has" } else { "have" },
-                listed(ports.into_iter())
-            );
-            found.broken.push(Broken::new(ControlId::Port, named, message));
-        }
+        let message = format!(
+            "must be a port of {}, which {} {}",
+            selected.iter().map(Object::shown).collect::<Vec<_>>().join(", "),
+            if selected.len() == 1 { "has" } else { "have" },
+            listed(ports.into_iter())
+        );
+        found.broken.push(Broken::new(ControlId::Port, named, message));
     }
     Ok(())
 }

@@ -81,9 +81,7 @@ impl Environment {
             let metadata = &object["metadata"];
             object["kind"] == kind
                 && metadata["namespace"].as_str().unwrap_or_default() == namespace
-                && metadata["name"].as_str().is_some_and(|own| {
-                    own == name || (name.ends_with('*') && own.starts_with(name.trim_end_matches('*')))
-                })
+                && metadata["name"] == name
         };
         self.objects().find(is_it).with_context(|| format!("there is no {kind} {namespace}/{name}"))
     }

@@ -271,11 +271,6 @@ impl Kubelet {
         super::control::tail(&file)
     }
 
-    /// The folder of a pod's volumes.
-    pub fn volume(&self, namespace: &str, pod: &str, volume: &str) -> PathBuf {
-        self.folder.join(format!("{namespace}_{pod}/volumes/{volume}"))
-    }
-
     /// Waits until the containers of that name run in all pods that begin so, and listen.
     ///
     /// # Errors

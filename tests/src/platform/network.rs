@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+use super::kubelet::run;
 use crate::tools;
 
 /// The addresses of pods, of Services, and of nodes in production and staging.
@@ -43,11 +44,5 @@ pub fn is_closed() -> anyhow::Result<()> {
         std::net::TcpStream::connect_timeout(&"192.0.2.1:80".parse()?, std::time::Duration::from_secs(1));
     let reason = refused.err().context("an address outside of the namespace answers")?;
     ensure!(reason.kind() == std::io::ErrorKind::NetworkUnreachable, "dialling outside says: {reason}");
-    Ok(())
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
