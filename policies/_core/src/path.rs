@@ -121,3 +121,9 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
+
+/// Names as a message lists them: each in backticks, or `none`.
+pub fn listed<'s>(names: impl IntoIterator<Item = &'s str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", excerpt(name))).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

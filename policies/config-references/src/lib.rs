@@ -2,7 +2,9 @@
 
 mod kept;
 
-use policy_core::path::excerpt;
+use std::collections::BTreeSet;
+
+use policy_core::path::{excerpt, listed};
 use policy_core::pod::Pod;
 use policy_core::{
     About, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Verdict,
@@ -177,7 +179,7 @@ impl<'a> Reader<'a> {
         let kept = kept::of(kind, self.namespace, self.cluster, reference.arena())?;
         let named: Vec<&Kept<'_>> = kept.iter().filter(|kept| kept.name == name).collect();
         if named.is_empty() {
-            let (kind, there) = (kind.as_str(), listed(kept.iter().map(|kept| kept.name)));
+            let (kind, there) = (kind.as_str(), sorted(kept.iter().map(|kept| kept.name)));
             let namespace = excerpt(self.namespace);
             verdict.deny(
                 field,
@@ -187,7 +189,7 @@ impl<'a> Reader<'a> {
         for key in keys {
             let wanted = key.text()?;
             if !named.is_empty() && named.iter().all(|kept| !kept.has(wanted)) {
-                let there = listed(named.iter().flat_map(|kept| kept.keys.iter().flatten()).copied());
+                let there = sorted(named.iter().flat_map(|kept| kept.keys.iter().flatten()).copied());
                 let (kind, name) = (kind.as_str(), excerpt(name));
                 verdict.deny(
                     *key,
@@ -199,12 +201,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn listed<'s>(names: impl Iterator<Item = &'s str>) -> String {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    names.dedup();
-    let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", excerpt(name))).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+/// Names, each once, in their order.
+fn sorted<'s>(names: impl Iterator<Item = &'s str>) -> String {
+    listed(names.collect::<BTreeSet<&str>>())
 }
 
 policy_core::export!(ConfigReferences);

@@ -1,6 +1,6 @@
 //! An autoscaler: is there what it scales, and does each metric come from somewhere?
 
-use policy_core::path::excerpt;
+use policy_core::path::{excerpt, listed};
 use policy_core::{Field, Request, Undecided, Verdict};
 
 use crate::broken::Broken;
@@ -67,8 +67,7 @@ pub(crate) fn target<'s, 'a>(
     if let Some(found) = all.clone().find(|pods| pods.name == name) {
         return Ok(Ok(Some(found)));
     }
-    let others: Vec<String> = all.map(|pods| format!("`{}`", excerpt(pods.name))).collect();
-    let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+    let others = listed(all.map(|pods| pods.name));
     let message = format!("must be a {kind} of `{}`: there are {others}", excerpt(request.namespace));
     Ok(Err(Broken::new(ControlId::Target, reference.at("name"), message)))
 }
@@ -107,9 +106,8 @@ pub(crate) fn measured<'a>(metric: Field<'a>, target: &Pods<'a>) -> Result<Optio
     let measured: Vec<_> =
         target.containers.iter().filter(|container| only.is_none() || container.name == wanted).collect();
     if let (Some(field), true) = (only, measured.is_empty()) {
-        let names: Vec<String> =
-            target.containers.iter().map(|container| format!("`{}`", excerpt(container.name))).collect();
-        let message = format!("must be a container of {}, which has {}", target.shown(), names.join(", "));
+        let names = listed(target.containers.iter().map(|container| container.name));
+        let message = format!("must be a container of {}, which has {}", target.shown(), names);
         return Ok(Some(Broken::new(ControlId::Request, field, message)));
     }
     if root.at("target.type").text()? != "Utilization" {

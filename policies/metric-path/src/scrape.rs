@@ -1,6 +1,6 @@
 //! What a monitor has scraped: which ports of which pods, by way of which Service, or what is in the way.
 
-use policy_core::path::excerpt;
+use policy_core::path::{excerpt, listed};
 use policy_core::selector::Labels;
 use policy_core::{Field, Undecided, Value};
 
@@ -72,13 +72,8 @@ fn namespaces<'a>(monitor: &Object<'a>) -> Result<Option<Vec<&'a str>>, Undecide
 fn in_words(namespaces: Option<&[&str]>) -> String {
     match namespaces {
         None => "any namespace".to_owned(),
-        Some(names) => names.iter().map(|name| format!("`{}`", excerpt(name))).collect::<Vec<_>>().join(", "),
+        Some(names) => listed(names.iter().copied()),
     }
-}
-
-fn listed<'s>(names: impl Iterator<Item = &'s str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("`{}`", excerpt(name))).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn of_services<'a>(set: &Set<'a>, monitor: &Object<'a>, found: &mut Found<'a>) -> Result<(), Undecided> {

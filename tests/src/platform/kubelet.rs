@@ -115,9 +115,10 @@ impl Kubelet {
         self.forget(&running);
         let mut waiting = BTreeMap::new();
         for pod in running {
+            let volumes = written(&self.api, pod, &self.folder_of(pod).join("volumes")).await;
             for container in containers(pod) {
                 let name = name(pod, container);
-                if let Err(error) = self.keep(pod, container, &name).await {
+                if let Err(error) = self.keep(pod, container, &name, &volumes).await {
                     waiting.insert(name, format!("{error:#}"));
                 }
             }
@@ -149,24 +150,28 @@ impl Kubelet {
         });
     }
 
-    /// Starts what a container needs, and keeps its volumes as they are stored.
-    async fn keep(&self, pod: &Value, container: &Value, name: &Name) -> anyhow::Result<()> {
-        let (runs, stopped) = {
+    fn folder_of(&self, pod: &Value) -> PathBuf {
+        self.folder.join(format!("{}_{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name")))
+    }
+
+    /// Starts what a container needs, unless it runs already: what it read then stays, whatever is gone of it since.
+    async fn keep(
+        &self,
+        pod: &Value,
+        container: &Value,
+        name: &Name,
+        volumes: &anyhow::Result<BTreeMap<String, PathBuf>>,
+    ) -> anyhow::Result<()> {
+        let is_settled = {
             let state = self.state();
-            (state.containers.contains_key(&key(pod, container)), is_stopped(&state.stopped, name))
+            state.containers.contains_key(&key(pod, container)) || is_stopped(&state.stopped, name)
         };
-        if stopped {
+        if is_settled {
             return Ok(());
         }
         let ip = text(pod, "/status/podIP");
-        let folder = self.folder.join(format!("{}_{}", name.0, name.1));
-        std::fs::create_dir_all(&folder)?;
-        let volumes = written(&self.api, pod, &folder.join("volumes")).await;
-        if runs {
-            // What was there when it started stays where it is gone since.
-            return Ok(());
-        }
-        let volumes = volumes?;
+        let folder = self.folder_of(pod);
+        let volumes = volumes.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let variables = variables(&self.api, pod, container).await?;
         let image = text(container, "/image");
         let started = match Program::of(image, ip)? {
