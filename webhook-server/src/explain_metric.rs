@@ -64,20 +64,13 @@ fn found<'a>(
     for object in cluster.list(AUTOSCALER.group, AUTOSCALER.kind, None, arena)? {
         let request = policy_core::Request::create(object, &args.manifests.namespace)?;
         let name = object.at("metadata.name").text()?.to_owned();
-        let chains = chains(settings, &request, cluster, &args.metric);
+        let is_wanted = |metric: &str| {
+            others.insert(metric.to_owned());
+            metric == args.metric
+        };
+        let chains = chains(settings, &request, cluster, is_wanted);
         found
             .extend(chains.with_context(|| format!("HorizontalPodAutoscaler {}/{name}", request.namespace))?);
-        for metric in object.at("spec.metrics").items()? {
-            for at in [
-                "pods.metric.name",
-                "object.metric.name",
-                "external.metric.name",
-                "containerResource.name",
-                "resource.name",
-            ] {
-                others.extend(metric.at(at).str().map(Option::<&str>::into_iter)?.map(str::to_owned));
-            }
-        }
     }
     if found.is_empty() {
         let others: Vec<String> = others.iter().map(|name| printable(name).into_owned()).collect();

@@ -73,7 +73,7 @@ pub(crate) struct Way<'a> {
     pub(crate) note: Option<String>,
 }
 
-/// The ways of a metric that an autoscaler asks for, by its name; a resource (`cpu`) is one too.
+/// The ways of the metrics that an autoscaler asks for and that are wanted, by their names; a resource (`cpu`) is one too.
 ///
 /// # Errors
 /// An object is not as Kubernetes has it.
@@ -81,7 +81,7 @@ pub fn chains<'a>(
     settings: &'a MetricPath,
     request: &Request<'a>,
     cluster: &'a dyn Cluster,
-    metric: &str,
+    mut is_wanted: impl FnMut(&str) -> bool,
 ) -> Result<Vec<Chain>, Undecided> {
     let set = Set::new(settings, request, cluster);
     let own = format!("HorizontalPodAutoscaler {}/{}", request.namespace, request.display_name()?);
@@ -98,7 +98,7 @@ pub fn chains<'a>(
                 (field, field.text()?)
             }
         };
-        if name != metric {
+        if !is_wanted(name) {
             continue;
         }
         let mut links = vec![Link::new(own.as_str(), format!("asks for `{}`", excerpt(name)))];
