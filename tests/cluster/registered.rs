@@ -7,7 +7,8 @@ mod rights;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
-use conformance::plane::{Api, Plane, define, path};
+use conformance::plane::kinds::{define, path};
+use conformance::plane::{Api, Plane};
 use conformance::process::pratique;
 use conformance::registration::rendered;
 use conformance::root;

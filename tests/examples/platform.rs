@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use conformance::platform::objects::text;
 use conformance::platform::picture::{Moment, Scaled, svg};
 use conformance::platform::played::Played;
 use conformance::platform::progress::Progress;
 use conformance::platform::prometheus::{Asked, Target};
-use conformance::platform::proxy::text;
 use conformance::platform::{Platform, is_possible, load};
 use conformance::{namespace, process};
 use serde_json::{Value, json};

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use conformance::plane::path;
+use conformance::plane::kinds::path;
 use conformance::platform::apply::{applied, built, until_ready};
-use conformance::platform::kubelet::run;
-use conformance::platform::proxy::text;
-use conformance::process::pratique;
+use conformance::platform::objects::text;
+use conformance::process::{pratique, run};
 use conformance::root;
 use conformance::serving::until;
 use serde_json::{Value, json};

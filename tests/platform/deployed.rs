@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
-use conformance::plane::path;
+use conformance::plane::kinds::path;
 use conformance::platform::apply::{applied, until_applied, until_ready, versions};
-use conformance::platform::kubelet::containers;
 use conformance::platform::network;
-use conformance::platform::proxy::text;
+use conformance::platform::objects::{containers, text};
 use conformance::serving::until;
 use serde_json::{Value, json};
 

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use conformance::plane::path;
+use conformance::plane::kinds::path;
 use conformance::platform::apply::{applied, until_ready};
 use conformance::platform::certificates;
+use conformance::platform::http;
+use conformance::platform::objects::text;
 use conformance::platform::prometheus::Asked;
-use conformance::platform::proxy::text;
 use conformance::serving::until;
 use serde_json::{Value, json};
 
@@ -149,22 +150,9 @@ impl Stage {
     pub(crate) async fn etcd_is_compacted(&mut self) -> anyhow::Result<()> {
         let api = &self.platform.api;
         let etcd = async |path: &str, body: Value| -> anyhow::Result<Value> {
-            let body = body.to_string();
-            let said = tokio::task::spawn_blocking({
-                let url = format!("POST {path} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-                move || -> anyhow::Result<String> {
-                    use std::io::{Read as _, Write as _};
-                    let mut stream = std::net::TcpStream::connect("127.0.0.1:2379")?;
-                    stream.write_all(url.as_bytes())?;
-                    let mut answer = String::new();
-                    stream.read_to_string(&mut answer)?;
-                    Ok(answer)
-                }
-            })
-            .await??;
-            let (head, body) = said.split_once("\r\n\r\n").context("etcd answers")?;
-            ensure!(head.contains(" 200 "), "{said}");
-            Ok(serde_json::from_str(body)?)
+            let (status, answer) = http::ask("127.0.0.1:2379", "POST", path, Some(&body)).await?;
+            ensure!(status == 200, "etcd: {status}: {}", String::from_utf8_lossy(&answer));
+            Ok(serde_json::from_slice(&answer)?)
         };
         let range = etcd("/v3/kv/range", json!({"key": "AA=="})).await?;
         let revision = range["header"]["revision"].as_str().context("a revision")?.to_owned();

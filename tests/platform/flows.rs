@@ -6,8 +6,8 @@ use std::sync::PoisonError;
 use anyhow::{Context as _, ensure};
 use conformance::platform::connections::Seen;
 use conformance::platform::kubelet::Name;
+use conformance::platform::objects::{ports, text, workload};
 use conformance::platform::prometheus::Asked;
-use conformance::platform::proxy::text;
 use conformance::root;
 use serde_json::Value;
 
@@ -34,11 +34,8 @@ fn called(pod: &Value) -> String {
         ("gateway", _) => return "gateway/public[Gateway]".to_owned(),
         _ => {}
     }
-    let owner = &pod["metadata"]["ownerReferences"][0];
-    match (text(owner, "/kind"), text(owner, "/name").rsplit_once('-')) {
-        ("ReplicaSet", Some((name, _))) => format!("{namespace}/{name}[Deployment]"),
-        (kind, _) => format!("{namespace}/{}[{kind}]", text(owner, "/name")),
-    }
+    let (kind, name) = workload(pod);
+    format!("{namespace}/{name}[{kind}]")
 }
 
 /// The flows of what processes hold: to pods, also by way of a Service, and to the API server.
@@ -63,16 +60,9 @@ pub(crate) fn of(
             None => continue,
         };
         let ip = remote.ip().to_string();
-        let on_port = |pod: &&Value, port: u64| {
-            let lists = [&pod["spec"]["initContainers"], &pod["spec"]["containers"]];
-            let containers = lists.into_iter().flat_map(|list| list.as_array().into_iter().flatten());
-            let mut ports = containers.flat_map(|c| c["ports"].as_array().into_iter().flatten());
-            ports.any(|own| own["containerPort"].as_u64() == Some(port))
-        };
         // One that was taken has a port at the other end that nobody listens on.
-        let own_port = u64::from(remote.port());
-        if let Some(pod) = pods.iter().find(|pod| text(pod, "/status/podIP") == ip && on_port(pod, own_port))
-        {
+        let declares = |pod: &&Value| ports(pod).any(|(_, own)| own == remote.port());
+        if let Some(pod) = pods.iter().find(|pod| text(pod, "/status/podIP") == ip && declares(pod)) {
             flows.insert((from, called(pod), remote.port()));
         } else if ip.starts_with("10.244.") && remote.port() < EPHEMERAL {
             flows.insert((from, format!("{{{ip}}}"), remote.port()));

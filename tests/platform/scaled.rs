@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use conformance::platform::exposed::shops;
 use conformance::platform::load;
 use conformance::platform::prometheus::Asked;
-use conformance::platform::proxy::text;
+use conformance::platform::objects::text;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;

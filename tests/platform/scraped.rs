@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use conformance::platform::apply::{until_applied, until_ready};
 use conformance::platform::control::NODES;
+use conformance::platform::objects::{self, text};
 use conformance::platform::prometheus::Asked;
-use conformance::platform::proxy::text;
 use conformance::process::pratique;
 use metric_path::MetricPath;
 use policy_core::{Arena, Policy as _, Read, policy};
@@ -134,7 +134,7 @@ impl Stage {
         }
         ensure!(asked.query("count(mysql_up)").await?[0].1 == 3.0, "one for each member");
         for object in objects.iter().rev() {
-            api.delete(&conformance::plane::path(object)?).await?.well()?;
+            api.delete(&conformance::plane::kinds::path(object)?).await?.well()?;
         }
         Ok(())
     }
@@ -161,12 +161,8 @@ fn workload(pod: &Value) -> (String, String, String) {
     if pod["metadata"]["labels"]["app.kubernetes.io/name"] == "envoy" {
         return ("Pods of".to_owned(), namespace, "gateway/public".to_owned());
     }
-    let owner = &pod["metadata"]["ownerReferences"][0];
-    let (kind, name) = (text(owner, "/kind"), text(owner, "/name"));
-    match (kind, name.rsplit_once('-')) {
-        ("ReplicaSet", Some((name, _))) => ("Deployment".to_owned(), namespace, name.to_owned()),
-        _ => (kind.to_owned(), namespace, name.to_owned()),
-    }
+    let (kind, name) = objects::workload(pod);
+    (kind.to_owned(), namespace, name.to_owned())
 }
 
 /// A cache in the shop's namespace, as a team would add it: admission gives it its exporter.

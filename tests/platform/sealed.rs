@@ -1,9 +1,9 @@
 //! Do the sealed secrets unseal, and who would not start without one?
 
 use anyhow::{Context as _, ensure};
-use conformance::plane::path;
+use conformance::plane::kinds::path;
 use conformance::platform::apply::applied;
-use conformance::platform::proxy::text;
+use conformance::platform::objects::text;
 use conformance::serving::until;
 use serde_json::{Value, json};
 

@@ -1,5 +1,8 @@
 //! A control plane of Kubernetes on loopback: etcd, kube-apiserver and kube-controller-manager, started for this test.
 
+mod api;
+pub mod kinds;
+
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,16 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use base64::Engine as _;
-use http::{Method, Request};
-use http_body_util::BodyExt as _;
-use kube::client::Body;
-use kube::{Client, Config};
-use policy_core::{Arena, Field};
-use serde_json::{Value, json};
+use anyhow::{Context as _, bail};
 
-use crate::serving::until;
+pub use api::{Answer, Api};
 
 const TOKEN: &str = "test";
 /// Controllers are who they are in a cluster: what they make is believed to be theirs.
@@ -229,7 +225,7 @@ impl Plane {
         let since = Instant::now();
         loop {
             if let Ok(pem) = std::fs::read(&certificate)
-                && let Ok(api) = Api::new(port, &pem, &self.folder)
+                && let Ok(api) = Api::at(&format!("127.0.0.1:{port}"), &pem, TOKEN, &self.folder)
                 && let Ok(answer) = api.get("/readyz").await
                 && answer.status == 200
             {
@@ -254,209 +250,4 @@ fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
         *port = listener?.local_addr()?.port();
     }
     Ok(ports)
-}
-
-/// The API, as an administrator.
-#[derive(Clone)]
-pub struct Api {
-    client: Option<Client>,
-    /// A kubeconfig for it.
-    pub kubeconfig: PathBuf,
-}
-
-/// What the API server answers.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
-    pub warnings: Vec<String>,
-}
-
-impl Answer {
-    /// The body of what went well.
-    pub fn well(self) -> anyhow::Result<Value> {
-        ensure!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
-        Ok(self.body)
-    }
-
-    /// Why it was refused by a webhook.
-    pub fn refused(self) -> anyhow::Result<String> {
-        let message = self.body["message"].as_str().unwrap_or_default().to_owned();
-        let is_ours = message.contains("admission webhook") && message.contains("denied the request: ");
-        ensure!(self.status == 403 && is_ours, "{}: {}", self.status, self.body);
-        Ok(message)
-    }
-}
-
-impl Api {
-    fn nowhere() -> Self {
-        Api { client: None, kubeconfig: PathBuf::new() }
-    }
-
-    fn new(port: u16, certificate: &[u8], folder: &Path) -> anyhow::Result<Self> {
-        Api::at(&format!("127.0.0.1:{port}"), certificate, TOKEN, folder)
-    }
-
-    /// The API at an address, which shows a certificate of this authority, for whom a token stands. A kubeconfig is written to the
-    /// folder.
-    ///
-    /// # Errors
-    /// It is no certificate, or the folder cannot be written.
-    pub fn at(address: &str, certificate: &[u8], token: &str, folder: &Path) -> anyhow::Result<Self> {
-        let base64 = base64::engine::general_purpose::STANDARD.encode(certificate);
-        let cluster = json!({"server": format!("https://{address}"), "certificate-authority-data": base64});
-        let kubeconfig = folder.join("kubeconfig");
-        write_kubeconfig(&kubeconfig, &cluster, token)?;
-        let mut config = Config::new(format!("https://{address}").parse()?);
-        let pems = x509(certificate)?;
-        config.root_cert = Some(pems);
-        config.auth_info.token = Some(token.to_owned().into());
-        Ok(Api { client: Some(Client::try_from(config)?), kubeconfig })
-    }
-
-    /// A kubeconfig beside the administrator's, with another token.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn kubeconfig_of(&self, token: &str, name: &str) -> anyhow::Result<PathBuf> {
-        let admin: Value = serde_json::from_slice(&std::fs::read(&self.kubeconfig)?)?;
-        let path = self.kubeconfig.with_file_name(name);
-        write_kubeconfig(&path, &admin["clusters"][0]["cluster"], token)?;
-        Ok(path)
-    }
-
-    /// A client for typed objects.
-    ///
-    /// # Errors
-    /// It is not started.
-    pub fn client(&self) -> anyhow::Result<Client> {
-        self.client.clone().context("it is started")
-    }
-
-    async fn call(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> anyhow::Result<Answer> {
-        let request = Request::builder().method(method).uri(path).header("content-type", kind);
-        let request = request.body(Body::from(body))?;
-        let response = self.client()?.send(request).await?;
-        let status = response.status().as_u16();
-        let warnings = response.headers().get_all("warning").iter();
-        let warnings = warnings.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
-        let bytes = response.into_body().collect().await?.to_bytes();
-        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), warnings })
-    }
-
-    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
-        self.call(Method::GET, path, Vec::new(), "application/json").await
-    }
-
-    pub async fn post(&self, path: &str, object: &Value) -> anyhow::Result<Answer> {
-        self.call(Method::POST, path, object.to_string().into_bytes(), "application/json").await
-    }
-
-    pub async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Answer> {
-        let kind = "application/strategic-merge-patch+json";
-        self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
-    }
-
-    /// A merge patch, of an object or of a subresource.
-    pub async fn merge(&self, path: &str, patch: &Value) -> anyhow::Result<Answer> {
-        let kind = "application/merge-patch+json";
-        self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
-    }
-
-    /// Server-side apply, with strict field validation.
-    pub async fn apply(&self, path: &str, object: &Value, dry_run: bool) -> anyhow::Result<Answer> {
-        let dry_run = if dry_run { "&dryRun=All" } else { "" };
-        let path = format!("{path}?fieldManager=test&fieldValidation=Strict&force=true{dry_run}");
-        self.call(Method::PATCH, &path, object.to_string().into_bytes(), "application/apply-patch+yaml").await
-    }
-
-    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
-        self.call(Method::DELETE, path, Vec::new(), "application/json").await
-    }
-}
-
-fn write_kubeconfig(path: &Path, cluster: &Value, token: &str) -> anyhow::Result<()> {
-    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": cluster}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "users": [{"name": "u", "user": {"token": token}}]});
-    Ok(std::fs::write(path, config.to_string())?)
-}
-
-/// The certificates in a PEM file, as DER.
-fn x509(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject as _;
-    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
-    Ok(certificates.into_iter().map(|certificate| certificate.to_vec()).collect())
-}
-
-/// The path of an object in the API.
-///
-/// # Errors
-/// It is no object.
-pub fn path(object: &Value) -> anyhow::Result<String> {
-    let arena = Arena::new();
-    let text = object.to_string();
-    let value = policy_core::Value::from_json(arena.bytes(text.as_bytes()), &arena)?;
-    let request = policy_core::Request::create(Field::root(value, &arena), "default")?;
-    let (kind, resource) = (request.kind, request.resource.name);
-    let group = match kind.group {
-        "" => format!("/api/{}", kind.version),
-        group => format!("/apis/{group}/{}", kind.version),
-    };
-    let namespace = match request.namespace {
-        "" => String::new(),
-        namespace => format!("/namespaces/{namespace}"),
-    };
-    Ok(format!("{group}{namespace}/{resource}/{}", request.name))
-}
-
-/// The folder with the CustomResourceDefinitions that the manifests need.
-///
-/// # Errors
-/// There is none; the reason, and what to do.
-pub fn crds() -> Result<PathBuf, String> {
-    let folder = std::env::var_os("CRDS").map_or_else(|| crate::root().join("../shared/crds"), PathBuf::from);
-    match folder.is_dir() {
-        true => Ok(folder),
-        false => Err(format!(
-            "no CustomResourceDefinitions in {}: name the folder of your own in CRDS",
-            folder.display()
-        )),
-    }
-}
-
-/// Makes the kinds of `../shared/crds` (or of the folder CRDS), and further ones that are not among them, and waits until the API
-/// server serves them.
-///
-/// # Errors
-/// One is not taken.
-pub async fn define(api: &Api, further: Vec<Value>) -> anyhow::Result<()> {
-    let folder = crds().map_err(anyhow::Error::msg)?;
-    let mut kinds: Vec<Value> = Vec::new();
-    for file in std::fs::read_dir(&folder)? {
-        let objects = crate::yaml(&std::fs::read_to_string(file?.path())?)?;
-        kinds.extend(objects.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition"));
-    }
-    ensure!(kinds.len() > 20, "only {} CustomResourceDefinitions are in {}", kinds.len(), folder.display());
-    for kind in further {
-        if kinds.iter().all(|known| known["metadata"]["name"] != kind["metadata"]["name"]) {
-            kinds.push(kind);
-        }
-    }
-    for kind in &kinds {
-        let at = path(kind)?;
-        api.apply(&at, kind, false).await?.well().with_context(|| at.clone())?;
-    }
-    for kind in &kinds {
-        let at = path(kind)?;
-        until("a kind is established", || async {
-            let conditions = api.get(&at).await?.body["status"]["conditions"].clone();
-            let is_so = |c: &Value| c["type"] == "Established" && c["status"] == "True";
-            Ok(conditions.as_array().is_some_and(|all| all.iter().any(is_so)))
-        })
-        .await?;
-    }
-    Ok(())
 }

@@ -12,7 +12,7 @@
 //! What is played, and by what it differs from a cluster: nodes (kwok), kube-proxy and DNS (`proxy`, `/etc/hosts`), cert-manager,
 //! metrics-server, MongoDB and its exporter, Loki, Alloy, Falco, Envoy and the shop's own images. All pods share one network
 //! namespace, so that a container's `:PORT` becomes its pod's address and its `127.0.0.1` an address of 127/8 that is the pod's
-//! own ([`kubelet::rewritten`]).
+//! own ([`program`]).
 
 pub mod apply;
 pub mod certificates;
@@ -21,12 +21,15 @@ pub mod connections;
 pub mod control;
 pub mod databases;
 pub mod exposed;
+pub mod http;
 pub mod kubelet;
 pub mod load;
 pub mod metrics_server;
 pub mod network;
+pub mod objects;
 pub mod picture;
 pub mod played;
+mod program;
 pub mod progress;
 pub mod prometheus;
 pub mod proxy;
@@ -81,7 +84,7 @@ pub fn is_possible() -> Result<(), String> {
     if !assets.join("kube-scheduler").is_file() {
         return Err("no kube-scheduler: `just cluster-assets` builds it with Go".to_owned());
     }
-    crate::plane::crds()?;
+    crate::plane::kinds::crds()?;
     crate::namespace::arguments().map(|_| ())
 }
 

@@ -1,8 +1,9 @@
 //! The `pratique` command in a process of its own, without building its binary again: the test runs itself.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
+use anyhow::Context as _;
 use libtest_mimic::{Arguments, Trial};
 
 const AS_PRATIQUE: &str = "--as-pratique";
@@ -39,4 +40,14 @@ pub fn release_binary() -> std::path::PathBuf {
         binary.display()
     );
     binary
+}
+
+/// Runs a command and says what it said if it fails.
+///
+/// # Errors
+/// It fails.
+pub fn run(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    anyhow::ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

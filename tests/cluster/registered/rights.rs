@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use conformance::plane::{Api, path};
+use conformance::plane::Api;
+use conformance::plane::kinds::path;
 use conformance::process::pratique;
 use conformance::registration::{ASKED, rendered};
 use conformance::serving::{Serving, until};

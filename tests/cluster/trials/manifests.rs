@@ -1,7 +1,8 @@
 //! Every object of the environments, held against the schemas of the API server itself.
 
 use anyhow::ensure;
-use conformance::plane::{Api, define, path};
+use conformance::plane::Api;
+use conformance::plane::kinds::{define, path};
 use conformance::root;
 use serde_json::json;
 use webhook_server::input::Place;

@@ -7,7 +7,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use webhook_server::input::Place;
 
-use crate::plane::{Api, path};
+use crate::plane::Api;
+use crate::plane::kinds::path;
 use crate::root;
 
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -6,8 +6,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::apply::{applied, until_applied, until_ready};
-use super::kubelet;
-use crate::plane::{self, Api, path};
+use crate::plane::Api;
+use crate::plane::kinds::{self, path};
+use crate::process::run;
 use crate::{root, tools};
 
 /// The wave that the webhook comes with.
@@ -19,7 +20,7 @@ pub const ADMISSION: i64 = 4;
 /// One is not taken.
 pub async fn kinds(api: &Api) -> anyhow::Result<()> {
     let operator = tools::find("operator", tools::HOW).map_err(anyhow::Error::msg)?;
-    plane::define(api, crate::yaml(&kubelet::run(Command::new(operator).arg("crds"))?)?).await
+    kinds::define(api, crate::yaml(&run(Command::new(operator).arg("crds"))?)?).await
 }
 
 /// Deploys what the charts of a wave make, and waits for it.

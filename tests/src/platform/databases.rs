@@ -9,9 +9,11 @@ use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::kubelet::{Kubelet, loopback, run};
-use super::proxy::text;
+use super::kubelet::Kubelet;
+use super::objects::text;
+use super::program::loopback;
 use crate::plane::{Api, Running};
+use crate::process::run;
 use crate::serving::until;
 use crate::{root, tools};
 

@@ -10,7 +10,7 @@ use axum::routing::get;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::proxy::text;
+use super::objects::text;
 use super::shop::{self, Shop};
 
 /// What listens for a container. It ends with this.

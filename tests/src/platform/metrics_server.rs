@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use webhook_server::serve::Server;
 use webhook_server::tls::Identity;
 
-use super::kubelet::{Kubelet, containers};
-use super::proxy::text;
+use super::kubelet::Kubelet;
+use super::objects::{containers, text};
 
 /// A container of a workload: the namespace, how its pods' names begin, and its own.
 type Measured = (String, String, String);

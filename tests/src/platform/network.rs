@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::kubelet::run;
+use crate::process::run;
 use crate::tools;
 
 /// The addresses of pods, of Services, and of nodes in production and staging.

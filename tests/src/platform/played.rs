@@ -9,7 +9,7 @@ use webhook_server::serve::Server;
 use super::Platform;
 use super::databases::Databases;
 use super::metrics_server::{self, Used};
-use super::proxy::text;
+use super::objects::text;
 
 /// What is played. It ends with the namespace.
 pub struct Played {

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use http_body_util::{BodyExt as _, Empty};
 use serde_json::Value;
-use tokio::net::TcpStream;
 
+use super::http;
 use super::kubelet::Kubelet;
-use super::proxy::text;
+use super::objects::text;
+use crate::process::run;
 
 /// What the pods of Prometheus were given last.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Reloader {
 /// Writes the configuration, and gives it with the rules.
 fn written(volumes: &Path, pod: &str) -> anyhow::Result<String> {
     let packed = volumes.join("config/prometheus.yaml.gz");
-    let config = super::kubelet::run(std::process::Command::new("gzip").arg("-dc").arg(packed))?;
+    let config = run(std::process::Command::new("gzip").arg("-dc").arg(packed))?;
     let config = config.replace("$(SHARD)", "0").replace("$(POD_NAME)", pod);
     let out = volumes.join("config-out/prometheus.env.yaml");
     if std::fs::read_to_string(&out).ok().as_deref() != Some(config.as_str()) {
@@ -58,17 +58,9 @@ fn written(volumes: &Path, pod: &str) -> anyhow::Result<String> {
     Ok(all)
 }
 
-/// Asks a pod of Prometheus by HTTP; the status and the body.
+/// Asks a pod of Prometheus; the status and the body.
 async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
-    let address = format!("{}:9090", text(pod, "/status/podIP"));
-    let stream = TcpStream::connect(&address).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let request = http::Request::builder().method(method).uri(path).header("host", address);
-    let answer = sender.send_request(request.body(Empty::<bytes::Bytes>::new())?).await?;
-    let status = answer.status().as_u16();
-    Ok((status, answer.into_body().collect().await?.to_bytes().to_vec()))
+    http::ask(&format!("{}:9090", text(pod, "/status/podIP")), method, path, None).await
 }
 
 /// Prometheus, to be asked.

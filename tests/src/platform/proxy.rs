@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::network::API_SERVER;
+use super::objects::{ports, text};
 
 /// Where each address of a Service leads to.
 pub type Routes = BTreeMap<SocketAddr, Vec<SocketAddr>>;
@@ -92,10 +93,11 @@ pub fn of(services: &[Value], pods: &[Value]) -> (Routes, String) {
         names.push_str(&format!("{cluster_ip} {called}\n"));
         for port in service["spec"]["ports"].as_array().into_iter().flatten() {
             let number = |port: &Value| port.as_u64().and_then(|port| u16::try_from(port).ok());
+            let named = |pod| ports(pod).find(|(name, _)| port["targetPort"] == *name).map(|(_, own)| own);
             let Some(own) = number(&port["port"]) else { continue };
             let Ok(address) = format!("{cluster_ip}:{own}").parse() else { continue };
             let to = behind.iter().filter_map(|pod| {
-                let target = number(&port["targetPort"]).or_else(|| named_port(pod, &port["targetPort"]))?;
+                let target = number(&port["targetPort"]).or_else(|| named(pod))?;
                 format!("{}:{target}", text(pod, "/status/podIP")).parse().ok()
             });
             let mut to: Vec<SocketAddr> = to.collect();
@@ -106,11 +108,6 @@ pub fn of(services: &[Value], pods: &[Value]) -> (Routes, String) {
         }
     }
     (routes, names)
-}
-
-/// A text in an object, or nothing.
-pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Whether a pod is ready and selected.
@@ -124,13 +121,4 @@ fn is_behind(service: &Value, pod: &Value) -> bool {
         && pod["metadata"]["namespace"] == service["metadata"]["namespace"]
         && selector
             .is_some_and(|wanted| wanted.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value))
-}
-
-/// The number of a port that a container of a pod calls so.
-pub fn named_port(pod: &Value, name: &Value) -> Option<u16> {
-    let lists = [&pod["spec"]["initContainers"], &pod["spec"]["containers"]];
-    let containers = lists.into_iter().flat_map(|list| list.as_array().into_iter().flatten());
-    let mut ports = containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
-    let port = ports.find(|port| port["name"] == *name)?;
-    port["containerPort"].as_u64().and_then(|number| u16::try_from(number).ok())
 }
