@@ -28,20 +28,20 @@ impl Stage {
 
     /// Every pod runs, with what admission adds to it, and every container that has a program has what it needs.
     pub(crate) async fn every_pod_runs_with_its_sidecar(&mut self) -> anyhow::Result<()> {
-        until("autoscalers have made all pods, and nothing waits", || async {
-            let (pods, _) = self.platform.kubelet.seen();
-            Ok(pods.len() > 32 && self.platform.kubelet.waiting().is_empty())
+        let kubelet = &self.platform.kubelet;
+        let not_running = || {
+            let (pods, _) = kubelet.seen();
+            let others = pods.into_iter().filter(|pod| pod["status"]["phase"] != "Running");
+            others.map(|pod| pod["metadata"]["name"].to_string()).collect::<Vec<_>>()
+        };
+        until("autoscalers have made all pods, these run, and nothing waits", || async {
+            Ok(kubelet.seen().0.len() > 32 && not_running().is_empty() && kubelet.waiting().is_empty())
         })
-        .await?;
-        let (pods, _) = self.platform.kubelet.seen();
+        .await
+        .with_context(|| format!("do not run: {:?}; wait: {:?}", not_running(), kubelet.waiting()))?;
+        let (pods, _) = kubelet.seen();
         let mut sidecars: BTreeMap<&str, usize> = BTreeMap::new();
         for pod in &pods {
-            ensure!(
-                pod["status"]["phase"] == "Running",
-                "{}: {}",
-                pod["metadata"]["name"],
-                pod["status"]["phase"]
-            );
             for container in containers(pod).filter(|container| container["restartPolicy"] == "Always") {
                 *sidecars.entry(text(container, "/name")).or_default() += 1;
             }

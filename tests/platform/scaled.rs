@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use conformance::platform::exposed::shops;
 use conformance::platform::load;
-use conformance::platform::prometheus::Asked;
 use conformance::platform::objects::text;
+use conformance::platform::prometheus::Asked;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
@@ -54,6 +54,8 @@ impl Stage {
         // What alerts wait for takes minutes as well; and there is time to check what is to be broken.
         self.make_causes()?;
         self.checked = Some(self.check_breakages());
+        // The series of slow queries is to be there before they are slow: one that is new counts from its second look on.
+        self.query("SELECT SLEEP(0)", 1)?;
         // It looks once a minute for series that are new: it was started when there were none.
         self.platform.kubelet.restart("monitoring", "prometheus-adapter-");
         for (name, _) in CAUSES {
@@ -170,28 +172,36 @@ impl Stage {
                     load::requests(&addresses, 1500, "/orders").await?;
                 }
             }
-            // For as long as it takes: a series that is new counts from its second look on.
             (Cause::Queries, true) => self.ask_slowly()?,
             (Cause::Queries, false) => {
                 self.asks_slowly.store(false, Ordering::Relaxed);
                 self.query(&"SELECT 1;".repeat(5000), 1)?;
             }
-            (Cause::ProcessCpu, true) => processes.iter().for_each(|process| process.claim(2_500)),
-            (Cause::ProcessCpu, false) => processes.iter().for_each(|process| process.claim(20)),
-            // Within the two minutes of the rate, what two pods more would take.
-            (Cause::Requests, true) => {
-                let (wanted, path) = if name == "web" { (200, "/healthz") } else { (50, "/orders") };
-                // A counter that is new counts from its second look on: every pod must have been looked at once.
-                let series = if name == "web" { "nginx_http_requests_total" } else { "http_requests_total" };
-                let looked_at = format!("count({series}{{namespace=\"shop\", pod=~\"{name}-.*\"}})");
-                let asked = Asked(&self.platform.kubelet);
-                asked.until(&looked_at, PATIENCE, |pods| pods >= addresses.len() as f64).await?;
-                let all = wanted * 130 * (addresses.len() + 2);
-                load::requests(&addresses, all / addresses.len(), path).await?;
+            (Cause::ProcessCpu, true) => {
+                self.until_counted("process_cpu_seconds_total", name, pods.len()).await?;
+                let cores = if name == "api" { 0.7 } else { 0.6 };
+                let each = cores * two_more(pods.len()) / pods.len() as f64;
+                processes.iter().for_each(|process| process.claim(each));
             }
-            (Cause::Requests, false) => {}
+            (Cause::Requests, true) => {
+                let (wanted, path, series) = match name {
+                    "web" => (200.0, "/healthz", "nginx_http_requests_total"),
+                    _ => (50.0, "/orders", "http_requests_total"),
+                };
+                self.until_counted(series, name, pods.len()).await?;
+                let each = wanted * two_more(pods.len()) / pods.len() as f64;
+                load::requests(&addresses, each as usize, path).await?;
+            }
+            // What was counted in a moment is over by itself, two minutes later.
+            (Cause::ProcessCpu | Cause::Requests, false) => {}
         }
         Ok(())
+    }
+
+    /// Waits until Prometheus has looked at a counter of each of so many pods: one that is new counts from its second look on.
+    async fn until_counted(&self, series: &str, name: &str, pods: usize) -> anyhow::Result<()> {
+        let counted = format!("count({series}{{namespace=\"shop\", pod=~\"{name}-.*\"}})");
+        Asked(&self.platform.kubelet).until(&counted, PATIENCE, |counted| counted >= pods as f64).await
     }
 
     /// Has queries of a second each executed, several at once, until it is told not to.
@@ -217,6 +227,12 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// For how many seconds a pod's worth of something, used in one moment, is what two pods more than there are would use: a rate is
+/// over two minutes, and an autoscaler lets a tenth pass.
+fn two_more(pods: usize) -> f64 {
+    130.0 * (pods + 2) as f64
 }
 
 /// What a container of these pods requests: thousandths of a core, or mebibytes.

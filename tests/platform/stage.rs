@@ -44,10 +44,11 @@ pub(crate) const SCENES: &[(&str, Scene)] = &[
     ("an_upgrade_a_scale_a_rollback", |stage| Box::pin(stage.an_upgrade_a_scale_a_rollback())),
     ("every_recorded_series_has_a_value", |stage| Box::pin(stage.every_recorded_series_has_a_value())),
     ("autoscalers_scale_up_on_every_metric", |stage| Box::pin(stage.autoscalers_scale_up_on_every_metric())),
-    ("alerts_fire_and_clear", |stage| Box::pin(stage.alerts_fire_and_clear())),
-    ("autoscalers_scale_down_again", |stage| Box::pin(stage.autoscalers_scale_down_again())),
     ("the_webhook_is_gone_for_30_s", |stage| Box::pin(stage.the_webhook_is_gone())),
     ("a_certificate_expires", |stage| Box::pin(stage.a_certificate_expires())),
+    // By then the two minutes have passed that alerts wait for, and those of the rates.
+    ("alerts_fire_and_clear", |stage| Box::pin(stage.alerts_fire_and_clear())),
+    ("autoscalers_scale_down_again", |stage| Box::pin(stage.autoscalers_scale_down_again())),
     ("prometheus_is_restarted", |stage| Box::pin(stage.prometheus_is_restarted())),
     ("the_adapter_is_gone", |stage| Box::pin(stage.the_adapter_is_gone())),
     ("the_operator_is_restarted", |stage| Box::pin(stage.the_operator_is_restarted())),

@@ -1,7 +1,7 @@
 //! The application: a small server that answers as slowly as it is told, and counts what the seed's metrics are made of.
 //!
-//! Requests and their durations are real. CPU is claimed, not burnt: `process_cpu_seconds_total` runs at the rate that a test sets,
-//! for two processors could not carry what the autoscalers' thresholds ask for.
+//! Requests and their durations are real. CPU is claimed, not burnt: `process_cpu_seconds_total` grows by what a test says, for two
+//! processors could not carry what the autoscalers' thresholds ask for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +14,13 @@ use axum::routing::get;
 /// The upper bounds of the histogram's buckets, in seconds.
 const BOUNDS: [f64; 8] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// The cores that it claims to use by itself.
+const IDLE: f64 = 0.02;
+
 /// One process of an application.
 pub struct Shop {
     /// How long an answer takes, in milliseconds.
     pub slow: AtomicU64,
-    /// The cores that it claims to use, in thousandths.
-    pub millicores: AtomicU64,
     counted: Mutex<Counted>,
 }
 
@@ -40,7 +41,7 @@ impl Default for Shop {
             cpu: 0.0,
             cpu_until: Instant::now(),
         };
-        Shop { slow: AtomicU64::new(1), millicores: AtomicU64::new(20), counted: Mutex::new(counted) }
+        Shop { slow: AtomicU64::new(1), counted: Mutex::new(counted) }
     }
 }
 
@@ -58,17 +59,15 @@ impl Shop {
         "ok\n"
     }
 
-    /// Says from now on that it uses so many thousandths of a core.
-    pub fn claim(&self, millicores: u64) {
-        drop(self.counted());
-        self.millicores.store(millicores, Ordering::Relaxed);
+    /// Says that it has used so much of a processor besides, in core seconds.
+    pub fn claim(&self, core_seconds: f64) {
+        self.counted().cpu += core_seconds;
     }
 
     fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let rate = self.millicores.load(Ordering::Relaxed) as f64 / 1000.0;
-        counted.cpu += rate * (now - counted.cpu_until).as_secs_f64();
+        counted.cpu += IDLE * (now - counted.cpu_until).as_secs_f64();
         counted.cpu_until = now;
         counted
     }
