@@ -2,6 +2,7 @@
 
 mod config;
 mod described;
+mod origins;
 mod render;
 mod reports;
 
@@ -23,8 +24,15 @@ fn main() -> ExitCode {
             Ok(_) => trial("junit_is_what_jenkins_reads", reports::junit_is_what_jenkins_reads),
             Err(reason) => ignored("junit_is_what_jenkins_reads", &reason),
         };
+        let builder = ["kustomize", "kubectl"].iter().any(|tool| conformance::tools::find(tool, "").is_ok());
+        let origins = "findings_are_where_they_were_written";
+        let origins = match builder {
+            true => trial(origins, origins::findings_are_where_they_were_written),
+            false => ignored(origins, "neither kustomize nor kubectl is on the PATH: install one"),
+        };
         vec![
             junit,
+            origins,
             trial("json_is_the_contract", json_is_the_contract),
             trial("exit_codes", exit_codes),
             trial("every_finding_has_its_place", every_finding_has_its_place),

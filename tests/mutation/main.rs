@@ -175,21 +175,15 @@ fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
     let texts = workloads.iter().flat_map(|workload| [workload.to_string(), block(workload, 0)]);
     for text in texts {
         let mut said = Said::default();
-        let rendered = renderer.source(&Source { name: "x.yaml".to_owned(), text }, &mut said);
+        let rendered = renderer.source(&Source::new("x.yaml", text), &mut said);
         prop_assert!(said.unreadable.is_empty(), "{:?}", said.unreadable);
         if !said.denied.is_empty() {
             continue;
         }
-        let again = renderer.source(&Source { name: "x.yaml".to_owned(), text: rendered.clone() }, &mut said);
+        let again = renderer.source(&Source::new("x.yaml", rendered.clone()), &mut said);
         prop_assert_eq!(&again, &rendered);
         let mut report = Report::default();
-        check(
-            &Source { name: "x.yaml".to_owned(), text: rendered },
-            &config,
-            &cluster,
-            "default",
-            &mut report,
-        );
+        check(&Source::new("x.yaml", rendered), &config, &cluster, "default", &mut report);
         prop_assert!(report.rows().all(|row| row.patch.is_empty()), "check would patch it still");
         prop_assert!(said.denied.is_empty(), "{:?}", said.denied);
     }

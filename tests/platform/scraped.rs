@@ -34,7 +34,7 @@ impl Stage {
             policy::configure::<MetricPath>(listed.map(|l| l.settings.as_str()).unwrap_or_default())?;
         let objects: Vec<&Value> = self.platform.environment.objects().collect();
         let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
-        let sources = [Source { name: "production".to_owned(), text }];
+        let sources = [Source::new("production", text)];
         let arena = Arena::new();
         let reads: Vec<Read> = MetricPath::ABOUT.reads.to_vec();
         let cluster = check::cluster(&sources, &reads, &config, "default", &arena);

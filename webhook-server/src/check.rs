@@ -1,13 +1,13 @@
 //! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
 
 mod order;
+mod place;
 mod progress;
 mod verdicts;
 
-use policy_core::yaml::{Document, Places, Position, documents};
-use policy_core::{Arena, FieldPath, Half, NoCluster, Objects, Read, Request, admit};
-use policy_manifests::{Lines, Written, as_admitted, beside, each};
-use std::cell::OnceCell;
+use policy_core::yaml::{Document, documents};
+use policy_core::{Arena, Half, NoCluster, Objects, Read, Request, admit};
+use policy_manifests::{as_admitted, beside, each};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::input::{self, Kustomizations, Place, Source};
 use crate::report::{Printer, Report, Take};
 use order::Order;
+use place::At;
 use progress::Progress;
 
 /// How many documents a thread takes at a time.
@@ -132,14 +133,7 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
             let Some(batch) = batches.get(index) else { break };
             let mut part = Report::default();
             for (i, document) in batch.iter().enumerate() {
-                let at = At {
-                    source,
-                    document,
-                    number: index * BATCH + i + 1,
-                    namespace,
-                    places: OnceCell::new(),
-                    lines: &lines,
-                };
+                let at = At::new(source, (document, index * BATCH + i + 1), namespace, &lines);
                 let judge =
                     AssertUnwindSafe(|| judge_document(&at, config, cluster, namespace, &arena, &mut part));
                 if catch_unwind(judge).is_err() {
@@ -160,30 +154,6 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
         work();
     });
     progress.finish();
-}
-
-/// A document and where it comes from.
-struct At<'s> {
-    source: &'s Source,
-    document: &'s Document<'s>,
-    number: usize,
-    /// The namespace of objects that name none.
-    namespace: &'s str,
-    /// Where its fields stand: most documents have no finding, and need no second look at their text.
-    places: OnceCell<Places>,
-    /// The lines of the source, for the same reason.
-    lines: &'s OnceLock<Lines<'s>>,
-}
-
-impl At<'_> {
-    fn place(&self, path: &FieldPath) -> Position {
-        self.places.get_or_init(|| self.document.places()).of(path)
-    }
-
-    /// What stands at a place.
-    fn written(&self, place: Position) -> Option<Written> {
-        self.lines.get_or_init(|| Lines::of(&self.source.text)).written(place)
-    }
 }
 
 fn judge_document<'a>(

@@ -1,14 +1,20 @@
 //! Reads manifests: files, directories, kustomizations and standard input.
 
+mod origins;
+
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
+use policy_core::Request;
 use policy_core::path::printable;
 
 use crate::config;
+use origins::Origins;
+pub use origins::{Origin, value};
 
 /// A stream of YAML documents, and how reports name it.
 #[derive(Debug)]
@@ -17,6 +23,30 @@ pub struct Source {
     pub name: String,
     /// The text.
     pub text: String,
+    /// What it was built of, if it was.
+    built: Option<Built>,
+}
+
+/// A kustomization.
+#[derive(Debug)]
+struct Built {
+    dir: PathBuf,
+    /// Where its objects were written, once that is asked for.
+    origins: OnceLock<Origins>,
+}
+
+impl Source {
+    /// A text that was not built.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Source { name: name.into(), text: text.into(), built: None }
+    }
+
+    /// Where an object of what was built was written; `None` where that is not known, or nothing was built. The first to ask has it
+    /// built once more.
+    pub fn origin(&self, request: &Request<'_>) -> Option<Origin<'_>> {
+        let Built { dir, origins } = self.built.as_ref()?;
+        origins.get_or_init(|| Origins::of(dir)).origin(request)
+    }
 }
 
 /// Where a [`Source`] comes from; read one at a time, so that a large tree is never in memory as a whole.
@@ -143,23 +173,25 @@ impl Place {
     /// # Errors
     /// It cannot be read, is not UTF-8, or the kustomization cannot be built.
     pub fn read(&self) -> anyhow::Result<Source> {
-        let (name, text) = match self {
+        match self {
             Place::File(path) => {
                 let name = path.display().to_string();
-                (name.clone(), read_file(path).context(name)?)
+                let text = read_file(path).with_context(|| name.clone())?;
+                Ok(Source::new(name, text))
             }
             Place::Kustomization(dir) => {
                 let name = dir.display().to_string();
-                (format!("{name} (built)"), build(dir).context(name)?)
+                let text = build(dir).with_context(|| name.clone())?;
+                let built = Built { dir: dir.clone(), origins: OnceLock::new() };
+                Ok(Source { built: Some(built), ..Source::new(format!("{name} (built)"), text) })
             }
             Place::StandardInput => {
-                let name = "<standard input>".to_owned();
+                let name = "<standard input>";
                 let mut bytes = Vec::new();
                 std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
-                (name.clone(), text(bytes).context(name)?)
+                Ok(Source::new(name, text(bytes).context(name)?))
             }
-        };
-        Ok(Source { name, text })
+        }
     }
 }
 

@@ -130,13 +130,13 @@ pub struct Row {
 /// A place in a source; all count from 1.
 #[derive(Debug, Serialize)]
 pub struct SourcePosition {
-    /// As [`crate::input::Source`] names it.
+    /// As [`crate::input::Source`] names it; of what was built, the file in which the object was written.
     pub file: String,
     /// The line.
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
-    /// The document of the stream.
+    /// The document of the file.
     pub document: usize,
 }
 
@@ -154,9 +154,12 @@ pub struct Found {
     pub line: usize,
     /// The column.
     pub column: usize,
-    /// The line as it is written.
+    /// The line as it is written, if that is what was judged.
     #[serde(skip)]
     pub written: Option<Written>,
+    /// The line that a kustomization has made of it, where something else is written.
+    #[serde(skip)]
+    pub built: Option<String>,
 }
 
 impl Found {

@@ -8,7 +8,7 @@ use crate::args::Selection;
 
 fn report(text: &str) -> Report {
     let config = Config::load(&Selection::default(), false).unwrap();
-    let source = Source { name: "x.yaml".to_owned(), text: text.to_owned() };
+    let source = Source::new("x.yaml", text);
     let mut report = Report::default();
     check(&source, &config, &Objects::default(), "default", &mut report);
     report
@@ -68,10 +68,7 @@ fn the_other_documents_are_the_cluster() {
         |namespace: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}}}\n---\n");
     let config_map =
         "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {namespace: a}}\n";
-    let sources = [
-        Source { name: "pods.yaml".to_owned(), text: pod("a") + &pod("b") },
-        Source { name: "maps.yaml".to_owned(), text: config_map.to_owned() },
-    ];
+    let sources = [Source::new("pods.yaml", pod("a") + &pod("b")), Source::new("maps.yaml", config_map)];
     let arena = Arena::new();
     let cluster = cluster(&sources, READS, &config, "default", &arena);
     let mut report = Report::default();

@@ -4,7 +4,7 @@ use policy_core::yaml::Position;
 use policy_core::{FieldPath, Finding, Half, Objects, Request, Verdicts, patch};
 use policy_manifests::{Judge, ObjectName, Pods, Unreadable, judged};
 
-use super::At;
+use super::place::{At, Field, Place, Stands};
 use crate::config::Config;
 use crate::exceptions::Excepted;
 use crate::judge::Judgement;
@@ -19,22 +19,21 @@ pub(super) fn add(
     prefix: &FieldPath,
     report: &mut Report,
 ) {
-    let start = if prefix.0.is_empty() { at.document.start() } else { at.place(prefix) };
-    let source = &at.source.name;
+    let stands = Stands::new(at, request, prefix);
     let judged = match judged(request, at.namespace, cluster, &Asked { config, cluster }) {
         Ok(judged) => judged,
-        Err(reason) => return report.errors.push(format!("{source}:{start}: {reason}")),
+        Err(reason) => return report.errors.push(format!("{}: {reason}", stands.written_start())),
     };
     let mut rows = Vec::new();
-    let object = Rows { at, request, prefix, start, of: None };
+    let object = Rows { stands: &stands, request, of: None };
     object.report(&judged.own, &judged.beside, &mut rows, report);
     if let Some((pods, verdicts)) = &judged.pods {
         Rows { of: Some(pods), ..object }.report(verdicts, &[], &mut rows, report);
     }
     if let Some(undecided) = &judged.unreadable {
-        report.errors.push(format!("{source}:{}", Unreadable::of(at.document, undecided, prefix)));
+        report.errors.push(format!("{}:{}", at.source.name, Unreadable::of(at.document, undecided, prefix)));
     }
-    let noted = |note: &String| format!("{source}:{start}: {}: {note}", ObjectName::of(request));
+    let noted = |note: &String| format!("{}: {}: {note}", stands.start(), ObjectName::of(request));
     report.notes.extend(judged.notes.iter().map(noted));
     report.objects.push(report::Judged { rows, is_judged: judged.is_judged });
 }
@@ -74,11 +73,8 @@ fn is_same(said: &str, message: &str) -> bool {
 /// The rows of an object in its document, or of the pods that it makes.
 #[derive(Clone, Copy)]
 struct Rows<'s, 'd> {
-    at: &'s At<'d>,
+    stands: &'s Stands<'s, 'd>,
     request: &'s Request<'s>,
-    /// Where in the document it stands.
-    prefix: &'s FieldPath,
-    start: Position,
     of: Option<&'s Pods<'s>>,
 }
 
@@ -93,29 +89,32 @@ impl Rows<'_, '_> {
     ) {
         let name = ObjectName::of(self.request);
         if let Some(fault) = &verdicts.fault {
-            report.errors.push(format!("{}:{}: {name}: {fault}", self.at.source.name, self.start));
+            report.errors.push(format!("{}: {name}: {fault}", self.stands.written_start()));
         }
         for row in &verdicts.rows {
             let found = |finding: &Finding| self.found(finding);
             let denials: Vec<Found> = row.verdict.denials.iter().map(found).collect();
             let warnings: Vec<Found> = row.verdict.warnings.iter().map(found).collect();
+            let excepted: Vec<ExceptedFinding> = excepted
+                .iter()
+                .filter(|excepted| excepted.policy == row.about.name)
+                .map(|excepted| ExceptedFinding::new(found(&excepted.finding), excepted.exception))
+                .collect();
+            let is_found = !(denials.is_empty() && warnings.is_empty() && excepted.is_empty());
+            let Place { file, position: start, document } =
+                if is_found { self.stands.written_start() } else { self.stands.start() };
             let first = denials.first().or(warnings.first()).map(|found| (found.line, found.column));
-            let (line, column) = first.unwrap_or((self.start.line, self.start.column));
-            let file = self.at.source.name.clone();
+            let (line, column) = first.unwrap_or((start.line, start.column));
             rows.push(Row {
                 policy: row.about.name,
                 remediation: row.about.remediation,
                 outcome: row.verdict.outcome(),
-                source: SourcePosition { file, line, column, document: self.at.number },
+                source: SourcePosition { file: file.to_owned(), line, column, document },
                 object: ObjectName::of(self.request),
                 of: self.of.map(|_| "pods"),
                 denials,
                 warnings,
-                excepted: excepted
-                    .iter()
-                    .filter(|excepted| excepted.policy == row.about.name)
-                    .map(|excepted| ExceptedFinding::new(found(&excepted.finding), excepted.exception))
-                    .collect(),
+                excepted,
                 left_out: row.verdict.left_out,
                 patch: self.patch(verdicts, &row.verdict.edits),
             });
@@ -139,15 +138,15 @@ impl Rows<'_, '_> {
     /// A finding and where it stands; that of a pod in the template that makes it.
     fn found(&self, finding: &Finding) -> Found {
         let field = self.of.map_or_else(|| finding.field.clone(), |pods| pods.in_workload(finding).field);
-        let place = self.at.place(&field.below(self.prefix));
-        let Position { line, column } = place;
+        let Field { position: Position { line, column }, written, built } = self.stands.field(&field);
         Found {
             field: field.to_string(),
             message: finding.message.clone(),
             control: finding.control,
             line,
             column,
-            written: self.at.written(place),
+            written,
+            built,
         }
     }
 }

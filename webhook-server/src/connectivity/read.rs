@@ -8,7 +8,7 @@ use policy_core::yaml::{Document, documents};
 use policy_core::{Arena, FieldPath};
 use policy_manifests::ObjectName;
 
-use crate::input::{self, Kustomizations, Source};
+use crate::input::{self, Kustomizations, Place, Source};
 
 /// The text of manifests, as long as places in it are asked for.
 pub(super) struct Written {
@@ -38,7 +38,7 @@ impl Written {
     /// Reads everything under these paths.
     pub(super) fn under(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let places = input::places(paths, Kustomizations::Build)?;
-        let sources = places.iter().map(input::Place::read).collect::<anyhow::Result<_>>()?;
+        let sources = places.iter().map(Place::read).collect::<anyhow::Result<_>>()?;
         Ok(Written { sources })
     }
 
@@ -83,7 +83,16 @@ impl Written {
                 path
             }
         };
-        Some(format!("{}:{}", source.name, document.places().of(&path.below(prefix))))
+        let mut place = format!("{}:{}", source.name, document.places().of(&path.below(prefix)));
+        policy_manifests::each(document, "", &arena, |object| {
+            if let Ok((request, own)) = object
+                && own == prefix
+                && let Some(origin) = source.origin(&request)
+            {
+                place = format!("{}:{}", origin.file, origin.place(&path, &input::value(&request)).0);
+            }
+        });
+        Some(place)
     }
 }
 

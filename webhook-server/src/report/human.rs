@@ -114,6 +114,9 @@ fn print(out: &mut Out, row: &Row) -> io::Result<()> {
             writeln!(out, "      {DIM}|{DIM:#} {}", written.line)?;
             writeln!(out, "      {DIM}|{DIM:#} {color}{}{color:#}", written.carets())?;
         }
+        if let Some(built) = &found.built {
+            writeln!(out, "      {DIM}| built:{DIM:#} {built}")?;
+        }
     }
     if row.left_out > 0 {
         writeln!(out, "    and {} more", row.left_out)?;
