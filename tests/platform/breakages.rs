@@ -124,6 +124,22 @@ pub(crate) const ROUNDS: &[&[Breakage]] = &[
     ],
     &[
         path(
+            "a query that tells no pods apart",
+            ADAPTER,
+            "as: process_cpu_usage\n  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)",
+            "as: process_cpu_usage\n  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>})",
+            Metric("worker", "process_cpu_usage"),
+        ),
+        path(
+            "a query of a series that nobody records",
+            ADAPTER,
+            "as: http_request_duration_p95_seconds\n  metricsQuery: max(<<.Series>>{",
+            "as: http_request_duration_p95_seconds\n  metricsQuery: max(namespace_service:http_request_duration:p95_2m{",
+            Metric("api", "http_request_duration_p95_seconds"),
+        ),
+    ],
+    &[
+        path(
             "a wrong port name",
             "apps/shop/api/service-monitor.yaml",
             "port: metrics",

@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 
 use policy_core::path::excerpt;
-use policy_core::{Field, Undecided, Value, yaml};
+use policy_core::{Arena, Field, Undecided, Value, yaml};
 
-use crate::promql::{self, Series};
+use crate::promql::{self, Expression, Series};
+use crate::query;
 use crate::set::{Object, Set};
 
 /// A rule.
@@ -101,6 +102,32 @@ impl<'a> Rule<'a> {
             _ => None,
         };
         Ok(Rule { config, number, series, metric, field })
+    }
+
+    /// What it asks Prometheus for a metric of objects that a label names; `None` where that cannot be told.
+    ///
+    /// # Errors
+    /// The rule is not as the adapter has it; or, in words, it gets no such metric.
+    pub(crate) fn expression(
+        &self,
+        label: &str,
+        arena: &'a Arena,
+    ) -> Result<Result<Option<Expression<'a>>, String>, Undecided> {
+        let template = self.field.at("metricsQuery").text()?;
+        if template.trim().is_empty() {
+            return Ok(Err(format!("must be asked of Prometheus: {} has no metricsQuery", self.shown())));
+        }
+        let series = self.series.as_ref().map_or("series", |series| series.name);
+        let Some(filled) = query::filled(template, series, label) else { return Ok(Ok(None)) };
+        let expression = promql::read(arena.text(&filled));
+        if !label.is_empty() && !expression.keeps(label) {
+            return Ok(Err(format!(
+                "must be told apart by the label `{}`: the metricsQuery of {} aggregates it away",
+                excerpt(label),
+                self.shown()
+            )));
+        }
+        Ok(Ok(Some(expression)))
     }
 
     /// `rule 3 of ConfigMap monitoring/prometheus-adapter`, counted from 1 as people do.

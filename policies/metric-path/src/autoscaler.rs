@@ -5,7 +5,7 @@ use policy_core::{Field, Request, Undecided, Verdict};
 
 use crate::broken::Broken;
 use crate::chain::{self, Asked, Of};
-use crate::set::{Pods, Set};
+use crate::set::{Container, Pods, Set};
 use crate::settings::ControlId;
 
 /// The kinds of Kubernetes' own that can be scaled.
@@ -24,6 +24,9 @@ pub(crate) fn judge<'a>(
             return Ok(());
         }
     };
+    if let Some(broken) = measured_in_v1(request, target)? {
+        broken.say(set.settings, verdict);
+    }
     for metric in request.object.at("spec.metrics").items()? {
         if let Some(asked) = asked(request, metric, target)? {
             let way = chain::follow(set, &asked)?;
@@ -118,18 +121,41 @@ pub(crate) fn measured<'a>(metric: Field<'a>, target: &Pods<'a>) -> Result<Optio
     if only.is_none() && target.resources.at("requests").key(resource.text()?).is_set()? {
         return Ok(None);
     }
+    unrequested(target, measured, resource, resource.text()?)
+}
+
+/// What is missing for the one metric of version 1, a share of the processor: as for a metric of resources.
+fn measured_in_v1<'a>(
+    request: &Request<'a>,
+    target: Option<&Pods<'a>>,
+) -> Result<Option<Broken<'a>>, Undecided> {
+    let share = request.object.at("spec.targetCPUUtilizationPercentage");
+    let Some(target) = target else { return Ok(None) };
+    if !share.is_set()? || target.resources.at("requests.cpu").is_set()? {
+        return Ok(None);
+    }
+    unrequested(target, target.containers.iter().collect(), share, "cpu")
+}
+
+/// That a container requests none of the resource of which a share is computed.
+fn unrequested<'a>(
+    target: &Pods<'a>,
+    measured: Vec<&Container<'a>>,
+    field: Field<'a>,
+    resource: &'a str,
+) -> Result<Option<Broken<'a>>, Undecided> {
     for container in measured {
-        let requested = container.field.at("resources.requests").key(resource.text()?);
+        let requested = container.field.at("resources.requests").key(resource);
         // Where only the limit is written, that is the request too.
-        let limit = container.field.at("resources.limits").key(resource.text()?);
+        let limit = container.field.at("resources.limits").key(resource);
         if !requested.is_set()? && !limit.is_set()? {
             let message = format!(
                 "must be requested, of which the share is computed: container `{}` of {} requests no {}",
                 excerpt(container.name),
                 target.shown(),
-                excerpt(resource.text()?)
+                excerpt(resource)
             );
-            return Ok(Some(Broken::new(ControlId::Request, resource, message)));
+            return Ok(Some(Broken::new(ControlId::Request, field, message)));
         }
     }
     Ok(None)

@@ -8,13 +8,10 @@ use policy_core::{Cluster, Field, Request, Undecided};
 use crate::adapter::{self, Rule};
 use crate::autoscaler;
 use crate::broken::Broken;
-use crate::recorded::{Labels, Raw, Walk, recorded};
-use crate::scrape::Scrape;
-use crate::set::{Object, Pods, Set};
+use crate::recorded::{Labels, Walk, recorded};
+use crate::set::{Pods, Set};
 use crate::settings::{ControlId, MetricPath};
-
-/// How many monitors that are broken are named.
-const MOST_REASONS: usize = 3;
+use crate::source;
 
 /// The way of one metric of one autoscaler, to be shown.
 #[derive(Clone, Debug)]
@@ -159,6 +156,14 @@ pub(crate) fn follow<'a>(set: &Set<'a>, asked: &Asked<'_, 'a>) -> Result<Way<'a>
             return Ok(way);
         }
     };
+    let told_by = labels.last().map_or("", |(label, _)| label);
+    let expression = match rule.expression(told_by, set.arena)? {
+        Ok(expression) => expression,
+        Err(message) => {
+            way.broken = Some(Broken::new(ControlId::AdapterRule, asked.field, message));
+            return Ok(way);
+        }
+    };
     let Some(series) = &rule.series else {
         way.note =
             Some(format!("is not followed further: {} selects series by a regular expression", rule.shown()));
@@ -166,17 +171,24 @@ pub(crate) fn follow<'a>(set: &Set<'a>, asked: &Asked<'_, 'a>) -> Result<Way<'a>
     };
     let mut raw = Vec::new();
     let walk = Walk { set, asked, rule, is_loop: Cell::new(false) };
-    let broken = recorded(&walk, series, &labels, (&mut raw, &mut way.links), (0, &mut Vec::new()))?;
-    if let Some(message) = broken {
-        way.broken = Some(Broken::new(ControlId::Series, asked.field, message));
-        return Ok(way);
+    let all = match expression {
+        Some(expression) => expression.series,
+        None => vec![series.clone()],
+    };
+    for one in all {
+        let one = if one.name == series.name { one.and(series) } else { one };
+        let (found, alternative) = ((&mut raw, &mut way.links), one.alternative);
+        if let Some(message) = recorded(&walk, &one, &labels, found, (alternative, &mut Vec::new()))? {
+            way.broken = Some(Broken::new(ControlId::Series, asked.field, message));
+            return Ok(way);
+        }
     }
     if raw.is_empty() && walk.is_loop.get() {
         let message = "must come from series that are scraped: its record is made of itself";
         way.broken = Some(Broken::new(ControlId::Series, asked.field, message));
         return Ok(way);
     }
-    source(set, asked, &raw, &mut way)?;
+    source::find(set, asked, &raw, &mut way)?;
     Ok(way)
 }
 
@@ -198,92 +210,4 @@ fn labels<'a>(asked: &Asked<'_, 'a>, rule: &Rule<'a>) -> Result<Result<Labels<'a
         labels.push((label.into_owned(), value));
     }
     Ok(Ok(labels))
-}
-
-/// From the series to a port that is scraped: of the pods that are scaled, or of whoever exports it.
-fn source<'a>(
-    set: &Set<'a>,
-    asked: &Asked<'_, 'a>,
-    raw: &[Raw<'a>],
-    way: &mut Way<'a>,
-) -> Result<(), Undecided> {
-    // What the cluster's own parts export says nothing of who exports it here.
-    if let Some(raw) = raw.iter().find(|raw| raw.is_of_the_cluster()) {
-        way.note =
-            Some(format!("is not followed further: {} comes from the cluster itself", raw.series.shown()));
-        return Ok(());
-    }
-    let mut found = Vec::new();
-    let narrow = set.narrowed(|pods| raw.iter().any(|raw| raw.may_be_of(asked, pods)))?;
-    for monitor in narrow.monitors()? {
-        found.extend(narrow.found(&monitor)?.scrapes.into_iter().map(|scrape| (monitor, scrape)));
-    }
-    let of = |raw: &Raw<'a>| found.iter().find(|(_, scrape)| raw.is_from(asked, scrape));
-    let mut alternatives: Vec<usize> = raw.iter().map(|raw| raw.alternative).collect();
-    alternatives.dedup();
-    // Of those that an `or` parts one is enough, with all that it is made of.
-    for alternative in alternatives {
-        let parts = || raw.iter().filter(|raw| raw.alternative == alternative);
-        if let Some(first) = parts().next()
-            && parts().all(|raw| of(raw).is_some())
-            && let Some((monitor, scrape)) = of(first)
-        {
-            way.links.extend(links(first, monitor, scrape));
-            return Ok(());
-        }
-    }
-    let raw: Vec<&Raw<'a>> = raw.iter().filter(|raw| of(raw).is_none()).collect();
-    // An expression of the time, or of nothing, needs nobody.
-    if raw.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = raw.iter().map(|raw| raw.series.shown()).collect();
-    let who = match asked.target {
-        Some(pods) if raw.iter().any(|raw| raw.of_target) => pods.shown(),
-        _ => "whoever exports it".to_owned(),
-    };
-    way.links.push(Link::new(who.as_str(), format!("is to export {}", names.join(", "))));
-    // A monitor that is broken is the likely reason.
-    let namespaces: Vec<&str> =
-        raw.iter().map(|raw| raw.series.value_of("namespace").unwrap_or(asked.namespace)).collect();
-    let mut reasons = Vec::new();
-    for monitor in set.monitors()?.iter().filter(|monitor| namespaces.contains(&monitor.namespace)) {
-        for broken in set.found(monitor)?.broken {
-            reasons.push(format!("{}: {}", monitor.shown(), broken.sentence()));
-        }
-        if reasons.len() >= MOST_REASONS {
-            break;
-        }
-    }
-    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-    let message = format!("must be exported: no monitor has {} scraped from {who}{why}", names.join(", "));
-    way.broken = Some(Broken::new(ControlId::Source, asked.field, message));
-    Ok(())
-}
-
-fn links(raw: &Raw<'_>, monitor: &Object<'_>, scrape: &Scrape<'_>) -> Vec<Link> {
-    let exporter = if scrape.container.name.is_empty() { "a container" } else { scrape.container.name };
-    let mut links = vec![Link::new(
-        scrape.pods.shown(),
-        format!(
-            "exports {} from container `{}`, port {}",
-            raw.series.shown(),
-            excerpt(exporter),
-            scrape.number
-        ),
-    )];
-    if let Some((service, port)) = &scrape.service {
-        let says = match port.at("name").text() {
-            Ok(port) if !port.is_empty() => format!("leads there from its port `{}`", excerpt(port)),
-            _ => "leads to its pods".to_owned(),
-        };
-        links.push(Link::new(service.shown(), says));
-    }
-    links.push(Link::new(monitor.shown(), "has it scraped"));
-    let through = match scrape.through.as_slice() {
-        [] => "nothing isolates either side".to_owned(),
-        names => format!("let Prometheus reach it: {}", names.join(", ")),
-    };
-    links.push(Link::new("NetworkPolicies", through));
-    links
 }

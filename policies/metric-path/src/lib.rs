@@ -4,13 +4,16 @@ mod adapter;
 mod autoscaler;
 mod broken;
 mod chain;
+mod dropped;
 mod monitor;
 mod promql;
+mod query;
 mod reach;
 mod recorded;
 mod scrape;
 mod set;
 mod settings;
+mod source;
 mod targets;
 
 use policy_core::{About, Cluster, Evaluate, Policy, Read, Request, Scope, Severity, Undecided, Verdict};

@@ -48,6 +48,12 @@ impl<'a> Series<'a> {
         format!("`{}`", excerpt(if self.name.is_empty() { "{…}" } else { self.name }))
     }
 
+    /// It, with what another selector asks of it besides.
+    pub(crate) fn and(mut self, other: &Series<'a>) -> Self {
+        self.matchers.extend(&other.matchers);
+        self
+    }
+
     /// The value that a label must have.
     pub(crate) fn value_of(&self, label: &str) -> Option<&'a str> {
         self.matchers

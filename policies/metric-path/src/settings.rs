@@ -37,7 +37,8 @@ use serde::{Deserialize, Serialize};
 /// - What a container exports is not written anywhere. A known exporter, told by its image (`redis_exporter`), has series of its
 ///   own (`redis_…`) and those of every process; any other container may have any.
 /// - A rule of the adapter that selects series by a regular expression cannot be followed, nor can a series of the cluster's own
-///   parts (`container_…`, `kube_…`); where all hangs on such, that is a warning. `metricsQuery` is not read.
+///   parts (`container_…`, `kube_…`); where all hangs on such, that is a warning. The same holds
+///   of a `metricsQuery` whose template does more than name the series, the matchers and the label to group by.
 /// - A Service may lead to a port by a number that its pods do not declare, as long as they declare none.
 /// - What charts and controllers make is not in the set: the setting `pods` says so of pods that monitors select.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
