@@ -25,14 +25,15 @@ fn main() -> ExitCode {
             Err(reason) => ignored("junit_is_what_jenkins_reads", &reason),
         };
         let builder = ["kustomize", "kubectl"].iter().any(|tool| conformance::tools::find(tool, "").is_ok());
-        let origins = "findings_are_where_they_were_written";
-        let origins = match builder {
-            true => trial(origins, origins::findings_are_where_they_were_written),
-            false => ignored(origins, "neither kustomize nor kubectl is on the PATH: install one"),
+        let built = |name: &str, run: fn() -> Result<(), Failed>| match builder {
+            true => trial(name, run),
+            false => ignored(name, "neither kustomize nor kubectl is on the PATH: install one"),
         };
         vec![
             junit,
-            origins,
+            built("findings_are_where_they_were_written", origins::findings_are_where_they_were_written),
+            built("objects_of_one_file_are_told_apart", origins::objects_of_one_file_are_told_apart),
+            built("origins_that_are_none_are_not_read", origins::origins_that_are_none_are_not_read),
             trial("json_is_the_contract", json_is_the_contract),
             trial("exit_codes", exit_codes),
             trial("every_finding_has_its_place", every_finding_has_its_place),

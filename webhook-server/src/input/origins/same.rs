@@ -1,0 +1,52 @@
+//! The way to a field in an object that is written, from the way to it in what was built of that.
+
+use policy_core::FieldPath;
+use policy_core::path::Segment;
+use serde_json::Value;
+
+/// The way to the same field, as far as it can be told, and whether the same stands there. A patch may have added, taken or moved
+/// items of lists: one is found again by its name, or as it is.
+pub(super) fn way(path: &FieldPath, built: &Value, written: &Value) -> (FieldPath, bool) {
+    let (mut built, mut written) = (Some(built), Some(written));
+    let mut way = FieldPath::default();
+    for segment in &path.0 {
+        match segment {
+            Segment::Key(key) => {
+                (built, written) = (built.and_then(|v| v.get(key)), written.and_then(|v| v.get(key)));
+                way.0.push(segment.clone());
+            }
+            Segment::Index(index) => {
+                let lists = (built.and_then(Value::as_array), written.and_then(Value::as_array));
+                let (Some(items), Some(others)) = lists else { return (way, false) };
+                let Some(found) = again(*index, items, others) else { return (way, false) };
+                built = built.and_then(|v| v.get(index));
+                written = written.and_then(|v| v.get(found));
+                way.0.push(Segment::Index(found));
+            }
+        }
+    }
+    let is_same = match (built, written) {
+        // What is in them has places of its own.
+        (Some(Value::Object(_)), Some(Value::Object(_))) | (Some(Value::Array(_)), Some(Value::Array(_))) => {
+            true
+        }
+        (built, written) => built == written,
+    };
+    (way, is_same)
+}
+
+/// Where an item of a list that was built stands in the one that is written.
+fn again(index: usize, built: &[Value], written: &[Value]) -> Option<usize> {
+    let item = built.get(index)?;
+    let is_it = |other: &Value| match &item["name"] {
+        Value::Null => other == item,
+        name => other["name"] == *name,
+    };
+    if written.get(index).is_some_and(is_it) {
+        return Some(index);
+    }
+    // Without a name, and nowhere as it is: what else it is can only be told where none was added or taken.
+    let is_unnamed = |list: &[Value]| list.iter().all(|item| item["name"].is_null());
+    let may_be = built.len() == written.len() && is_unnamed(built) && is_unnamed(written);
+    written.iter().position(is_it).or(may_be.then_some(index))
+}
