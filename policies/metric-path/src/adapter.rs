@@ -8,7 +8,7 @@ use policy_core::path::excerpt;
 use policy_core::{Arena, Field, Undecided, Value, yaml};
 
 use crate::promql::{self, Expression, Series};
-use crate::query;
+use crate::query::{self, Filled, MATCHED};
 use crate::set::{Object, Set};
 
 /// A rule.
@@ -23,6 +23,19 @@ pub(crate) struct Rule<'a> {
     pub(crate) metric: Option<Cow<'a, str>>,
     field: Field<'a>,
 }
+
+/// What a rule asks Prometheus.
+pub(crate) enum Asks<'a> {
+    /// An expression.
+    Expression(Expression<'a>),
+    /// What it is cannot be told.
+    Something,
+    /// Nothing that gives the metric: why, in words.
+    Nothing(String),
+}
+
+/// The name of a series that is not known.
+const SOME_SERIES: &str = "series";
 
 /// The rules for the metrics of objects, or for external ones, of every ConfigMap that holds such.
 pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<Rule<'a>>, Undecided> {
@@ -104,30 +117,47 @@ impl<'a> Rule<'a> {
         Ok(Rule { config, number, series, metric, field })
     }
 
-    /// What it asks Prometheus for a metric of objects that a label names; `None` where that cannot be told.
+    /// What it asks Prometheus for a metric of objects that a label names.
     ///
     /// # Errors
-    /// The rule is not as the adapter has it; or, in words, it gets no such metric.
-    pub(crate) fn expression(
-        &self,
-        label: &str,
-        arena: &'a Arena,
-    ) -> Result<Result<Option<Expression<'a>>, String>, Undecided> {
+    /// The rule is not as the adapter has it.
+    pub(crate) fn asks(&self, label: &str, arena: &'a Arena) -> Result<Asks<'a>, Undecided> {
         let template = self.field.at("metricsQuery").text()?;
         if template.trim().is_empty() {
-            return Ok(Err(format!("must be asked of Prometheus: {} has no metricsQuery", self.shown())));
+            let message = format!("must be asked of Prometheus: {} has no metricsQuery", self.shown());
+            return Ok(Asks::Nothing(message));
         }
-        let series = self.series.as_ref().map_or("series", |series| series.name);
-        let Some(filled) = query::filled(template, series, label) else { return Ok(Ok(None)) };
-        let expression = promql::read(arena.text(&filled));
+        // Where the series is not known, nobody looks further than for labels.
+        let series = self.series.as_ref().map_or(SOME_SERIES, |series| series.name);
+        let matchers = format!("{MATCHED}=''");
+        let fields = [
+            (".Series", Some(series)),
+            (".GroupBy", Some(label)),
+            (".LabelMatchers", Some(matchers.as_str())),
+            (".LabelValuesByName", None),
+            (".GroupBySlice", None),
+        ];
+        let text = match query::filled(template, &fields) {
+            Filled::Text(text) => text,
+            Filled::Open => return Ok(Asks::Something),
+            Filled::Unknown(field) => {
+                let message = format!(
+                    "must be asked of Prometheus: there is no `{}` for the metricsQuery of {}",
+                    excerpt(field),
+                    self.shown()
+                );
+                return Ok(Asks::Nothing(message));
+            }
+        };
+        let expression = promql::read(arena.text(&text));
         if !label.is_empty() && !expression.keeps(label) {
-            return Ok(Err(format!(
+            return Ok(Asks::Nothing(format!(
                 "must be told apart by the label `{}`: the metricsQuery of {} aggregates it away",
                 excerpt(label),
                 self.shown()
             )));
         }
-        Ok(Ok(Some(expression)))
+        Ok(Asks::Expression(expression))
     }
 
     /// `rule 3 of ConfigMap monitoring/prometheus-adapter`, counted from 1 as people do.
@@ -148,11 +178,12 @@ impl<'a> Rule<'a> {
                 return Ok(Some(Cow::Borrowed(label)));
             }
         }
-        let template = self.field.at("resources.template").text()?;
-        if template.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Cow::Owned(template.replace("<<.Resource>>", resource).replace("<< .Resource >>", resource))))
+        // Those that autoscalers ask for are of the core group.
+        let fields = [(".Resource", Some(resource)), (".Group", Some(""))];
+        Ok(match query::filled(self.field.at("resources.template").text()?, &fields) {
+            Filled::Text(label) if !label.is_empty() => Some(Cow::Owned(label)),
+            _ => None,
+        })
     }
 
     /// What it takes, for a message.

@@ -12,6 +12,9 @@ use crate::settings::ControlId;
 const SCALED: [(&str, &str); 4] =
     [("", "ReplicationController"), ("apps", "Deployment"), ("apps", "ReplicaSet"), ("apps", "StatefulSet")];
 
+/// Where version 1 has its one metric.
+pub(crate) const SHARE: &str = "spec.targetCPUUtilizationPercentage";
+
 pub(crate) fn judge<'a>(
     set: &Set<'a>,
     request: &Request<'a>,
@@ -24,7 +27,9 @@ pub(crate) fn judge<'a>(
             return Ok(());
         }
     };
-    if let Some(broken) = measured_in_v1(request, target)? {
+    if let Some(target) = target
+        && let Some(broken) = measured_in_v1(request, target)?
+    {
         broken.say(set.settings, verdict);
     }
     for metric in request.object.at("spec.metrics").items()? {
@@ -117,38 +122,39 @@ pub(crate) fn measured<'a>(metric: Field<'a>, target: &Pods<'a>) -> Result<Optio
         return Ok(None);
     }
     let resource = root.at("name");
-    // What the pod requests as a whole stands for its containers.
-    if only.is_none() && target.resources.at("requests").key(resource.text()?).is_set()? {
-        return Ok(None);
-    }
-    unrequested(target, measured, resource, resource.text()?)
+    unrequested(target, (measured, only.is_none()), resource, resource.text()?)
 }
 
 /// What is missing for the one metric of version 1, a share of the processor: as for a metric of resources.
-fn measured_in_v1<'a>(
+pub(crate) fn measured_in_v1<'a>(
     request: &Request<'a>,
-    target: Option<&Pods<'a>>,
+    target: &Pods<'a>,
 ) -> Result<Option<Broken<'a>>, Undecided> {
-    let share = request.object.at("spec.targetCPUUtilizationPercentage");
-    let Some(target) = target else { return Ok(None) };
-    if !share.is_set()? || target.resources.at("requests.cpu").is_set()? {
-        return Ok(None);
+    let share = request.object.at(SHARE);
+    match share.is_set()? {
+        true => unrequested(target, (target.containers.iter().collect(), true), share, "cpu"),
+        false => Ok(None),
     }
-    unrequested(target, target.containers.iter().collect(), share, "cpu")
 }
 
-/// That a container requests none of the resource of which a share is computed.
+/// That a container requests none of the resource of which a share is computed; all of the pod's are asked, or some.
 fn unrequested<'a>(
     target: &Pods<'a>,
-    measured: Vec<&Container<'a>>,
+    (measured, is_whole): (Vec<&Container<'a>>, bool),
     field: Field<'a>,
     resource: &'a str,
 ) -> Result<Option<Broken<'a>>, Undecided> {
+    // Where only the limit is written, that is the request too.
+    let is_requested = |resources: Field<'a>| -> Result<bool, Undecided> {
+        Ok(resources.at("requests").key(resource).is_set()?
+            || resources.at("limits").key(resource).is_set()?)
+    };
+    // What the pod requests as a whole stands for its containers.
+    if is_whole && is_requested(target.resources)? {
+        return Ok(None);
+    }
     for container in measured {
-        let requested = container.field.at("resources.requests").key(resource);
-        // Where only the limit is written, that is the request too.
-        let limit = container.field.at("resources.limits").key(resource);
-        if !requested.is_set()? && !limit.is_set()? {
+        if !is_requested(container.field.at("resources"))? {
             let message = format!(
                 "must be requested, of which the share is computed: container `{}` of {} requests no {}",
                 excerpt(container.name),

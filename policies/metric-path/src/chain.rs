@@ -5,13 +5,17 @@ use std::cell::Cell;
 use policy_core::path::excerpt;
 use policy_core::{Cluster, Field, Request, Undecided};
 
-use crate::adapter::{self, Rule};
+use crate::adapter::{self, Asks, Rule};
 use crate::autoscaler;
 use crate::broken::Broken;
+use crate::query::MATCHED;
 use crate::recorded::{Labels, Walk, recorded};
 use crate::set::{Pods, Set};
 use crate::settings::{ControlId, MetricPath};
 use crate::source;
+
+/// What pods have to do with a metric of resources.
+const MEASURED: &str = "is measured by metrics-server, against its requests";
 
 /// The way of one metric of one autoscaler, to be shown.
 #[derive(Clone, Debug)]
@@ -108,7 +112,7 @@ pub fn chains<'a>(
                 way.broken
             }
             (Ok(Some(pods)), None) => {
-                links.push(Link::new(pods.shown(), "is measured by metrics-server, against its requests"));
+                links.push(Link::new(pods.shown(), MEASURED));
                 autoscaler::measured(item, pods)?
             }
             (Ok(None), None) => None,
@@ -117,6 +121,22 @@ pub fn chains<'a>(
             last.broken = Some(broken.message);
         }
         chains.push(Chain { field: field.path().to_string(), links });
+    }
+    let share = request.object.at(autoscaler::SHARE);
+    if share.is_set()? && is_wanted("cpu") {
+        let mut links = vec![Link::new(own.as_str(), "asks for `cpu`")];
+        let broken = match target {
+            Err(broken) => Some(broken),
+            Ok(None) => None,
+            Ok(Some(pods)) => {
+                links.push(Link::new(pods.shown(), MEASURED));
+                autoscaler::measured_in_v1(request, pods)?
+            }
+        };
+        if let (Some(broken), Some(last)) = (broken, links.last_mut()) {
+            last.broken = Some(broken.message);
+        }
+        chains.push(Chain { field: share.path().to_string(), links });
     }
     Ok(chains)
 }
@@ -157,26 +177,27 @@ pub(crate) fn follow<'a>(set: &Set<'a>, asked: &Asked<'_, 'a>) -> Result<Way<'a>
         }
     };
     let told_by = labels.last().map_or("", |(label, _)| label);
-    let expression = match rule.expression(told_by, set.arena)? {
-        Ok(expression) => expression,
-        Err(message) => {
-            way.broken = Some(Broken::new(ControlId::AdapterRule, asked.field, message));
-            return Ok(way);
-        }
-    };
+    let asks = rule.asks(told_by, set.arena)?;
+    if let Asks::Nothing(message) = asks {
+        way.broken = Some(Broken::new(ControlId::AdapterRule, asked.field, message));
+        return Ok(way);
+    }
     let Some(series) = &rule.series else {
         way.note =
             Some(format!("is not followed further: {} selects series by a regular expression", rule.shown()));
         return Ok(way);
     };
     let mut raw = Vec::new();
-    let walk = Walk { set, asked, rule, is_loop: Cell::new(false) };
-    let all = match expression {
-        Some(expression) => expression.series,
-        None => vec![series.clone()],
+    let walk = Walk { set, rule, is_loop: Cell::new(false) };
+    let all = match asks {
+        Asks::Expression(expression) => expression.series,
+        _ => vec![series.clone()],
     };
     for one in all {
         let one = if one.name == series.name { one.and(series) } else { one };
+        // What is not asked for of the object in question may be anybody's.
+        let is_its = one.name == series.name || one.value_of(MATCHED).is_some();
+        let labels = if is_its { labels.clone() } else { Labels::new() };
         let (found, alternative) = ((&mut raw, &mut way.links), one.alternative);
         if let Some(message) = recorded(&walk, &one, &labels, found, (alternative, &mut Vec::new()))? {
             way.broken = Some(Broken::new(ControlId::Series, asked.field, message));

@@ -5,20 +5,42 @@
 
 use policy_core::{Field, Undecided};
 
+/// What Prometheus says of the scrape itself, which no rule looks at.
+const OF_SCRAPE: [&str; 5] = [
+    "scrape_duration_seconds",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_samples_scraped",
+    "scrape_series_added",
+    "up",
+];
+/// The longest expression that is read, in bytes.
+const LONGEST: usize = 1000;
+/// Stands for any one character in what an expression was made into.
+const ANY: u8 = b'?';
+
 /// The rule among an endpoint's `metricRelabelings` that drops a series of that name, if one does. A rule that looks at other
 /// labels too, or whose expression is more than words and `.*`, is taken to drop none.
 pub(crate) fn by<'a>(endpoint: Field<'a>, series: &str) -> Result<Option<Field<'a>>, Undecided> {
+    if OF_SCRAPE.contains(&series) {
+        return Ok(None);
+    }
     for rule in endpoint.at("metricRelabelings").items()? {
+        // Whatever it is called afterwards: which name is asked for then cannot be told.
+        if rule.at("targetLabel").text()? == "__name__" {
+            return Ok(None);
+        }
         let mut labels = Vec::new();
         for label in rule.at("sourceLabels").items()? {
             labels.push(label.text()?);
         }
-        if labels != ["__name__"] {
-            continue;
-        }
+        let value = match labels.as_slice() {
+            [] => "",
+            ["__name__"] => series,
+            _ => continue,
+        };
         // The operator leaves out what is empty.
         let regex = rule.at("regex").str()?.filter(|regex| !regex.is_empty());
-        let taken = takes(regex.unwrap_or(".*"), series);
+        let taken = takes(regex.unwrap_or(".*"), value);
         let drops = match rule.at("action").text()? {
             action if action.eq_ignore_ascii_case("drop") => taken == Some(true),
             action if action.eq_ignore_ascii_case("keep") => taken == Some(false),
@@ -33,6 +55,10 @@ pub(crate) fn by<'a>(endpoint: Field<'a>, series: &str) -> Result<Option<Field<'
 
 /// Whether an expression takes a name; `None` where that cannot be told.
 fn takes(regex: &str, name: &str) -> Option<bool> {
+    let regex = regex.trim_start_matches('^').trim_end_matches('$');
+    if regex.len() > LONGEST || regex.trim_start_matches("(?:").contains('?') {
+        return None;
+    }
     let (before, group, after) = match regex.split_once('(') {
         None => ("", regex, ""),
         Some((before, rest)) => {
@@ -59,7 +85,7 @@ fn takes(regex: &str, name: &str) -> Option<bool> {
 /// Whether a name is of words with `.*` between them; a question mark is any character.
 fn is_of(words: &str, name: &str) -> bool {
     let begins = |name: &[u8], word: &str| {
-        name.len() >= word.len() && word.bytes().zip(name).all(|(word, own)| word == b'?' || word == *own)
+        name.len() >= word.len() && word.bytes().zip(name).all(|(word, own)| word == ANY || word == *own)
     };
     let Some((first, rest)) = words.split_once(".*") else {
         return name.len() == words.len() && begins(name.as_bytes(), words);
@@ -101,10 +127,16 @@ mod tests {
             ("http_[a-z]+", "http_x", None),
             ("a|(b)", "a", None),
             ("(a", "a", None),
+            ("^http_.*$", "http_x", Some(true)),
+            ("https?_requests", "http_requests", None),
+            ("(my_)?http_.*", "http_x", None),
+            ("(?i)http_.*", "http_x", None),
+            ("a.+?", "ab", None),
         ] {
             assert_eq!(takes(regex, name), taken, "{regex} {name}");
         }
-        let many = ".*a".repeat(1000);
-        assert_eq!(takes(&many, &"a".repeat(999)), Some(false));
+        let many = ".*a".repeat(300);
+        assert_eq!(takes(&many, &"a".repeat(299)), Some(false));
+        assert_eq!(takes(&"a".repeat(2000), "a"), None);
     }
 }

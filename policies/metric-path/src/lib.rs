@@ -15,6 +15,7 @@ mod set;
 mod settings;
 mod source;
 mod targets;
+mod words;
 
 use policy_core::{About, Cluster, Evaluate, Policy, Read, Request, Scope, Severity, Undecided, Verdict};
 

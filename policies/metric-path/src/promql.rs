@@ -2,24 +2,42 @@
 //!
 //! Source: prometheus.io/docs/prometheus/latest/querying/basics (time series selectors) and /operators (aggregation).
 
+use std::ops::RangeInclusive;
+
 use policy_core::path::excerpt;
+
+use crate::words::Words;
 
 /// An expression.
 #[derive(Debug, Default)]
 pub(crate) struct Expression<'a> {
     /// The series that it selects, in their order, each selector once in each of the alternatives.
     pub(crate) series: Vec<Series<'a>>,
-    /// What each aggregation does with labels.
-    aggregations: Vec<Aggregation<'a>>,
+    /// What each aggregation does with labels, and in which of the alternatives.
+    aggregations: Vec<(Aggregation<'a>, RangeInclusive<usize>)>,
+    /// What is being read is for.
+    says: Says,
     /// Whether labels come from elsewhere too: from the other side of a vector match, or from a function that writes them.
     takes_labels: bool,
     /// How many alternatives were begun: what stands on either side of an `or`.
     alternatives: usize,
 }
 
+/// What a part of an expression says of its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Says {
+    /// Which labels it has.
+    #[default]
+    Labels,
+    /// Only its value, or whether there is one: the right side of an `and`, what `scalar` takes.
+    Value,
+    /// What it is not: the right side of an `unless`, what `absent` takes. It need not be there.
+    Nothing,
+}
+
 /// The labels that an aggregation leaves.
 #[derive(Debug)]
-enum Aggregation<'a> {
+pub(crate) enum Aggregation<'a> {
     Only(Vec<&'a str>),
     AllBut(Vec<&'a str>),
 }
@@ -35,7 +53,7 @@ pub(crate) struct Series<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Match {
+pub(crate) enum Match {
     Is,
     IsNot,
     Takes,
@@ -85,10 +103,12 @@ impl Expression<'_> {
             Aggregation::Only(labels) => labels.contains(&label),
             Aggregation::AllBut(labels) => !labels.contains(&label),
         };
-        match self.takes_labels {
-            true => true,
-            false => self.aggregations.iter().all(keeps),
-        }
+        // Of what an `or` parts one is enough.
+        let mut alternatives = 0..=self.alternatives;
+        self.takes_labels
+            || alternatives.any(|alternative| {
+                self.aggregations.iter().all(|(own, of)| !of.contains(&alternative) || keeps(own))
+            })
     }
 }
 
@@ -99,6 +119,9 @@ const AGGREGATIONS: [&str; 10] =
 const WRITES_LABELS: [&str; 4] = ["group_left", "group_right", "label_join", "label_replace"];
 /// Words that are followed by labels.
 const WITH_LABELS: [&str; 6] = ["by", "group_left", "group_right", "ignoring", "on", "without"];
+/// Functions of whose argument no label is left; of the second there is a result where the argument has none.
+const WITHOUT_LABELS: [(&str, Says); 3] =
+    [("scalar", Says::Value), ("absent", Says::Nothing), ("absent_over_time", Says::Nothing)];
 const WORDS: [&str; 9] = ["and", "atan2", "bool", "end", "inf", "nan", "offset", "or", "unless"];
 
 /// Reads an expression. What is no PromQL gives what was understood of it: promtool says what is wrong with it.
@@ -118,14 +141,37 @@ const DEEPEST: usize = 64;
 impl<'a> Expression<'a> {
     /// Reads up to the closing parenthesis, or the end.
     fn read(&mut self, words: &mut Words<'a>, depth: usize) {
+        let outside = self.says;
         while let Some(word) = words.next() {
             let lower = word.to_ascii_lowercase();
             self.takes_labels |= WRITES_LABELS.contains(&lower.as_str());
+            let is_call = words.peek() == Some("(");
             match lower.as_str() {
-                ")" => return,
+                ")" => break,
                 "(" if depth < DEEPEST => self.read(words, depth + 1),
-                "or" => self.alternatives += 1,
-                aggregation if AGGREGATIONS.contains(&aggregation) => self.aggregation(words, depth),
+                // What it has cannot be told any more.
+                "(" => self.takes_labels = true,
+                "or" => {
+                    self.alternatives += 1;
+                    self.says = outside;
+                }
+                "and" => self.says = self.says.max(Says::Value),
+                "unless" => self.says = Says::Nothing,
+                aggregation
+                    if AGGREGATIONS.contains(&aggregation)
+                        && (is_call || matches!(words.peek(), Some("by" | "without"))) =>
+                {
+                    self.aggregation(words, depth);
+                }
+                function if is_call && WITHOUT_LABELS.iter().any(|(name, _)| *name == function) => {
+                    let before = self.says;
+                    let of =
+                        WITHOUT_LABELS.iter().filter(|(name, _)| *name == function).map(|(_, says)| *says);
+                    self.says = of.fold(before, Says::max);
+                    words.next();
+                    self.read(words, depth + 1);
+                    self.says = before;
+                }
                 clause if WITH_LABELS.contains(&clause) => {
                     if words.peek() == Some("(") {
                         words.labels();
@@ -134,17 +180,22 @@ impl<'a> Expression<'a> {
                 _ => self.selector(word, &lower, words),
             }
         }
+        self.says = outside;
     }
 
     /// An aggregation, its name read: its labels stand before or behind what it aggregates.
     fn aggregation(&mut self, words: &mut Words<'a>, depth: usize) {
+        let first = self.alternatives;
         let mut clause = words.clause();
         if words.peek() == Some("(") && depth < DEEPEST {
             words.next();
             self.read(words, depth + 1);
             clause = clause.or_else(|| words.clause());
         }
-        self.aggregations.push(clause.unwrap_or(Aggregation::Only(Vec::new())));
+        if self.says == Says::Labels {
+            let clause = clause.unwrap_or(Aggregation::Only(Vec::new()));
+            self.aggregations.push((clause, first..=self.alternatives));
+        }
     }
 
     /// A selector of series, if the word begins one.
@@ -162,7 +213,7 @@ impl<'a> Expression<'a> {
         let named = matchers.iter().find(|(label, op, _)| *label == "__name__" && *op == Match::Is);
         let name = named.map_or(name, |(_, _, value)| *value);
         let series = Series { name, alternative: self.alternatives, matchers };
-        if !self.series.contains(&series) {
+        if self.says < Says::Nothing && !self.series.contains(&series) {
             self.series.push(series);
         }
     }
@@ -170,111 +221,4 @@ impl<'a> Expression<'a> {
 
 fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == ':')
-}
-
-/// The words of a text: names, numbers, quoted strings, and single characters.
-struct Words<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Words<'a> {
-    fn peek(&self) -> Option<&'a str> {
-        Words { rest: self.rest }.next()
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a str> {
-        let (word, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(word)
-    }
-
-    fn next(&mut self) -> Option<&'a str> {
-        loop {
-            self.rest = self.rest.trim_start();
-            let Some(comment) = self.rest.strip_prefix('#') else { break };
-            self.rest = comment.split_once('\n').map_or("", |(_, rest)| rest);
-        }
-        let first = self.rest.chars().next()?;
-        let part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':' || c == '.';
-        let length = match first {
-            '"' | '\'' | '`' => {
-                let mut escaped = false;
-                let end = self.rest.char_indices().skip(1).find(|(_, c)| {
-                    let is_end = *c == first && !escaped;
-                    escaped = *c == '\\' && first != '`' && !escaped;
-                    is_end
-                });
-                end.map_or(self.rest.len(), |(at, c)| at + c.len_utf8())
-            }
-            // A range or a subquery: durations only.
-            '[' => self.rest.find(']').map_or(self.rest.len(), |end| end + 1),
-            c if part_of_word(c) => self.rest.find(|c| !part_of_word(c)).unwrap_or(self.rest.len()),
-            c => c.len_utf8(),
-        };
-        self.take(length)
-    }
-
-    /// The clause that comes next, if it is one: `by (…)` or `without (…)`.
-    fn clause(&mut self) -> Option<Aggregation<'a>> {
-        let of = match self.peek()?.to_ascii_lowercase().as_str() {
-            "by" => Aggregation::Only,
-            "without" => Aggregation::AllBut,
-            _ => return None,
-        };
-        self.next();
-        Some(of(if self.peek() == Some("(") { self.labels() } else { Vec::new() }))
-    }
-
-    /// The labels in parentheses that come next.
-    fn labels(&mut self) -> Vec<&'a str> {
-        let mut labels = Vec::new();
-        self.next();
-        while let Some(word) = self.next() {
-            match word {
-                ")" => break,
-                "," => {}
-                label => labels.push(unquoted(label)),
-            }
-        }
-        labels
-    }
-
-    /// The matchers up to the closing brace; the opening one is read.
-    fn matchers(&mut self) -> Vec<(&'a str, Match, &'a str)> {
-        let mut matchers = Vec::new();
-        while let Some(label) = self.next() {
-            match label {
-                "}" => break,
-                "," => continue,
-                _ => {}
-            }
-            let (first, second) = (self.next(), self.peek());
-            let op = match (first, second) {
-                (Some("="), Some("~")) => Match::Takes,
-                (Some("!"), Some("~")) => Match::TakesNot,
-                (Some("!"), Some("=")) => Match::IsNot,
-                (Some("="), _) => Match::Is,
-                // A name in quotes stands for `__name__`.
-                (Some("}"), _) => {
-                    matchers.push(("__name__", Match::Is, unquoted(label)));
-                    break;
-                }
-                (Some(","), _) => {
-                    matchers.push(("__name__", Match::Is, unquoted(label)));
-                    continue;
-                }
-                _ => break,
-            };
-            if op != Match::Is {
-                self.next();
-            }
-            matchers.push((unquoted(label), op, self.next().map(unquoted).unwrap_or_default()));
-        }
-        matchers
-    }
-}
-
-fn unquoted(word: &str) -> &str {
-    let quote = |c: char| matches!(c, '"' | '\'' | '`');
-    word.strip_prefix(quote).and_then(|word| word.strip_suffix(quote)).unwrap_or(word)
 }

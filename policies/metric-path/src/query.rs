@@ -1,43 +1,63 @@
-//! What a rule of prometheus-adapter asks Prometheus: its `metricsQuery`, for no object in particular.
+//! The templates of prometheus-adapter: what it asks Prometheus, and by which labels it tells objects apart.
 //!
 //! Source: kubernetes-sigs/prometheus-adapter v0.12.0, `docs/config.md` and `pkg/naming/metrics_query.go`.
 
-/// A template with the series, and the label by which objects are told apart, in the places of its actions; matchers are left out.
-/// `None` where another action is in it: what that writes depends on the object.
-pub(crate) fn filled(template: &str, series: &str, label: &str) -> Option<String> {
+/// A matcher that stands for those of the object that is asked for.
+pub(crate) const MATCHED: &str = "__matched__";
+
+/// What becomes of a template.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Filled<'t> {
+    Text(String),
+    /// What it writes depends on more than is known here.
+    Open,
+    /// It asks for a field that there is none of.
+    Unknown(&'t str),
+}
+
+/// A template with the values of its fields; those without a value depend on the object.
+pub(crate) fn filled<'t>(template: &'t str, fields: &[(&str, Option<&str>)]) -> Filled<'t> {
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("<<") {
-        let (action, left) = after.split_once(">>")?;
+        let Some((action, left)) = after.split_once(">>") else { return Filled::Open };
         text.push_str(before);
-        text.push_str(match action.trim_matches(['-', ' ']) {
-            ".Series" => series,
-            ".GroupBy" => label,
-            ".LabelMatchers" => "",
-            _ => return None,
-        });
+        let field = action.trim_matches(['-', ' ']);
+        match fields.iter().find(|(name, _)| *name == field) {
+            Some((_, Some(value))) => text.push_str(value),
+            None if is_field(field) => return Filled::Unknown(field),
+            _ => return Filled::Open,
+        }
         rest = left;
     }
     text.push_str(rest);
-    Some(text)
+    Filled::Text(text)
+}
+
+/// Whether an action is a field and nothing else.
+fn is_field(action: &str) -> bool {
+    let name = action.strip_prefix('.').unwrap_or_default();
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::filled;
+    use super::{Filled, filled};
 
     #[test]
-    fn actions_are_filled() {
-        let default = "sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)";
-        assert_eq!(filled(default, "a", "pod").as_deref(), Some("sum(a{}) by (pod)"));
-        assert_eq!(
-            filled("<< .Series >>{a='b',<<- .LabelMatchers ->>}", "a", "").as_deref(),
-            Some("a{a='b',}")
-        );
-        assert_eq!(filled("", "a", "pod").as_deref(), Some(""));
-        for other in ["<<index .LabelValuesByName \"pod\">>", "<<.Series", "<<range .GroupBySlice>>a<<end>>"]
-        {
-            assert_eq!(filled(other, "a", "pod"), None, "{other}");
+    fn fields_are_filled() {
+        let fields =
+            [(".Series", Some("a")), (".GroupBy", Some("pod")), (".LabelMatchers", Some("")), (".X", None)];
+        let text = |template| match filled(template, &fields) {
+            Filled::Text(text) => text,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text("sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)"), "sum(a{}) by (pod)");
+        assert_eq!(text("<< .Series >>{a='b',<<- .LabelMatchers ->>}"), "a{a='b',}");
+        assert_eq!(text(""), "");
+        for open in ["<<index .LabelValuesByName \"pod\">>", "<<.Series", "<<range .X>>a<<end>>", "<<.X>>"] {
+            assert_eq!(filled(open, &fields), Filled::Open, "{open}");
         }
+        assert_eq!(filled("<<.Serie>>{}", &fields), Filled::Unknown(".Serie"));
     }
 }

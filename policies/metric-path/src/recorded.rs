@@ -24,13 +24,15 @@ const EXPORTERS: [(&str, &str); 8] = [
     ("redis_", "redis"),
 ];
 
+/// How many records are followed for a metric, one in the other.
+const MOST_RECORDS: usize = 200;
+
 /// The labels by which the adapter tells objects apart, each with the value that it must have, if that is known.
 pub(crate) type Labels<'a> = Vec<(String, Option<&'a str>)>;
 
 /// What a series is followed for.
 pub(crate) struct Walk<'s, 'a> {
     pub(crate) set: &'s Set<'a>,
-    pub(crate) asked: &'s Asked<'s, 'a>,
     /// The adapter's rule that takes it.
     pub(crate) rule: &'s Rule<'a>,
     /// Whether a record was met again on its own way.
@@ -45,7 +47,11 @@ pub(crate) fn recorded<'a>(
     (raw, links): (&mut Vec<Raw<'a>>, &mut Vec<Link>),
     (alternative, visited): (usize, &mut Vec<&'a str>),
 ) -> Result<Option<String>, Undecided> {
-    let Walk { set, asked, rule, .. } = walk;
+    let Walk { set, rule, .. } = walk;
+    // By which name cannot be told; and so far nobody goes.
+    if series.name.is_empty() || visited.len() >= MOST_RECORDS {
+        return Ok(None);
+    }
     // A record that is made of itself, or of another twice, is followed once.
     if visited.contains(&series.name) {
         walk.is_loop.set(true);
@@ -74,11 +80,7 @@ pub(crate) fn recorded<'a>(
                 series.shown()
             )));
         }
-        raw.push(Raw {
-            series: series.clone(),
-            of_target: matches!(asked.of, Of::Pods) && !labels.is_empty(),
-            alternative,
-        });
+        raw.push(Raw { series: series.clone(), is_its: !labels.is_empty(), alternative });
         return Ok(None);
     }
     visited.push(series.name);
@@ -149,8 +151,8 @@ fn misfit<'a>(
 /// A series that is scraped.
 pub(crate) struct Raw<'a> {
     pub(crate) series: Series<'a>,
-    /// Whether the pods that are scaled must be among those that export it.
-    pub(crate) of_target: bool,
+    /// Whether it is of the object that is asked for, and not anybody's.
+    is_its: bool,
     /// Of the alternatives that an `or` parts.
     pub(crate) alternative: usize,
 }
@@ -178,7 +180,6 @@ impl Raw<'_> {
     /// Whether a port that is scraped may serve the series.
     pub(crate) fn is_from(&self, asked: &Asked<'_, '_>, scrape: &Scrape<'_>) -> bool {
         let Scrape { pods, container, service, .. } = scrape;
-        let namespace = self.series.value_of("namespace").unwrap_or(asked.namespace);
         // A known exporter has series of its own; whatever else may export any.
         let image = container.image.rsplit('/').next().unwrap_or_default();
         let exporter =
@@ -187,7 +188,6 @@ impl Raw<'_> {
             Some((prefix, _)) => self.series.name.starts_with(prefix) || self.is_of_every_process(),
             None => true,
         };
-        let is_target = |target: &Pods<'_>| target.name == pods.name && target.kind == pods.kind;
         let behind = match asked.of {
             Of::Object { kind: "Service", name }
                 if self.series.value_of("namespace").is_none_or(|n| n == asked.namespace) =>
@@ -196,11 +196,12 @@ impl Raw<'_> {
             }
             _ => true,
         };
-        pods.namespace == namespace
-            && self.series.takes("container", container.name)
-            && exports
-            && (!self.of_target || asked.target.is_none_or(is_target))
-            && behind
+        self.may_be_of(asked, pods) && self.series.takes("container", container.name) && exports && behind
+    }
+
+    /// Whether the pods that are scaled must be among those that export it.
+    pub(crate) fn is_of_target(&self, asked: &Asked<'_, '_>) -> bool {
+        self.is_its && matches!(asked.of, Of::Pods)
     }
 
     /// Whether every process exports it of itself.
@@ -217,8 +218,11 @@ impl Raw<'_> {
 
     /// Whether pods may be those that export it, before it is looked at what is scraped of them.
     pub(crate) fn may_be_of(&self, asked: &Asked<'_, '_>, pods: &Pods<'_>) -> bool {
-        let namespace = self.series.value_of("namespace").unwrap_or(asked.namespace);
         let is_target = |target: &Pods<'_>| target.name == pods.name && target.kind == pods.kind;
-        pods.namespace == namespace && (!self.of_target || asked.target.is_none_or(is_target))
+        let is_in_namespace = match self.series.value_of("namespace") {
+            None if self.is_its => pods.namespace == asked.namespace,
+            _ => self.series.takes("namespace", pods.namespace),
+        };
+        is_in_namespace && (!self.is_of_target(asked) || asked.target.is_none_or(is_target))
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn find<'a>(
     }
     let names: Vec<String> = raw.iter().map(|raw| raw.series.shown()).collect();
     let who = match asked.target {
-        Some(pods) if raw.iter().any(|raw| raw.of_target) => pods.shown(),
+        Some(pods) if raw.iter().any(|raw| raw.is_of_target(asked)) => pods.shown(),
         _ => "whoever exports it".to_owned(),
     };
     way.links.push(Link::new(who.as_str(), format!("is to export {}", names.join(", "))));
