@@ -115,8 +115,12 @@ fn walk(
     if let (Kustomizations::Build, Some(kustomization)) = (kustomizations, kustomization.first()) {
         let text = read_file(kustomization).with_context(|| kustomization.display().to_string())?;
         let named = names(&text);
+        let is_named = |path: &PathBuf| {
+            let name = name(path);
+            named.contains(name.as_str()) || (!name.chars().all(is_of_name) && text.contains(&name))
+        };
         let could_be_meant = |path: &&PathBuf| is_manifest(path) || (path.is_dir() && name(path) != ".git");
-        for path in others.iter().filter(could_be_meant).filter(|path| !named.contains(name(path).as_str())) {
+        for path in others.iter().filter(could_be_meant).filter(|path| !is_named(path)) {
             skipped(path, "the kustomization beside it does not name it");
         }
         places.push(Place::Kustomization(dir.to_owned()));
@@ -148,7 +152,11 @@ fn walk(
 fn names(kustomization: &str) -> BTreeSet<&str> {
     let lines = kustomization.lines().map(|line| line.split(" #").next().unwrap_or_default());
     let written = lines.filter(|line| !line.trim_start().starts_with('#'));
-    written.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && !"._-".contains(c))).collect()
+    written.flat_map(|line| line.split(|c| !is_of_name(c))).collect()
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || "._-".contains(c)
 }
 
 fn name(path: &Path) -> String {

@@ -15,9 +15,9 @@ pub(super) struct Written {
     sources: Vec<Source>,
 }
 
-/// Where a policy stands: source, line of the document, path in it.
+/// Where a policy stands in what was read: the source, the document of it, the path in that.
 #[derive(Clone, Debug)]
-struct Origin {
+struct Standing {
     source: usize,
     document: usize,
     prefix: FieldPath,
@@ -27,7 +27,7 @@ struct Origin {
 pub(super) struct Known<'a> {
     pub(super) world: World<'a>,
     arena: &'a Arena,
-    origins: Vec<Origin>,
+    policies: Vec<Standing>,
     /// What could not be read, so that the map may be wrong.
     pub(super) errors: Vec<String>,
     /// What is left out of it.
@@ -47,7 +47,7 @@ impl Written {
         let mut known = Known {
             world: World::new(kept),
             arena: kept,
-            origins: Vec::new(),
+            policies: Vec::new(),
             errors: Vec::new(),
             notes: Vec::new(),
         };
@@ -62,14 +62,14 @@ impl Written {
         known
     }
 
-    /// The file and line of a rule of a policy.
+    /// The file and line of a rule of a policy, or of the policy: where somebody wrote it.
     pub(super) fn place(
         &self,
         known: &Known<'_>,
-        origin: Option<usize>,
+        policy: Option<usize>,
         rule: Option<(Direction, usize)>,
     ) -> Option<String> {
-        let Origin { source, document, prefix } = known.origins.get(origin?)?;
+        let Standing { source, document, prefix } = known.policies.get(policy?)?;
         let source = self.sources.get(*source)?;
         let documents = documents(&source.text);
         let document = documents.get(*document)?;
@@ -113,14 +113,13 @@ impl<'k> Known<'k> {
                     return said.push(format!("{}:{unreadable}", source.name));
                 }
             };
-            let origin = self.origins.len();
-            if let Err(undecided) = self.world.add(&request, origin) {
+            if let Err(undecided) = self.world.add(&request, self.policies.len()) {
                 let position = document.places().of(&undecided.field.below(prefix));
                 let name = ObjectName::of(&request);
                 self.errors.push(format!("{}:{position}: {name}: {undecided}", source.name));
             }
             if request.kind.name == "NetworkPolicy" {
-                self.origins.push(Origin { source: number, document: place, prefix: prefix.clone() });
+                self.policies.push(Standing { source: number, document: place, prefix: prefix.clone() });
             }
         });
     }
