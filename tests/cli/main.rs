@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             junit,
             built("findings_are_where_they_were_written", origins::findings_are_where_they_were_written),
             built("objects_of_one_file_are_told_apart", origins::objects_of_one_file_are_told_apart),
+            built("rules_are_where_they_were_written", origins::rules_are_where_they_were_written),
             built("origins_that_are_none_are_not_read", origins::origins_that_are_none_are_not_read),
             trial("json_is_the_contract", json_is_the_contract),
             trial("exit_codes", exit_codes),

@@ -95,6 +95,42 @@ pub(super) fn objects_of_one_file_are_told_apart() -> Result<(), Failed> {
     Ok(())
 }
 
+/// The rules that let a connection through are named by the lines in which they are written: of two policies of one name, and of
+/// two rules that a patch has changed places with.
+pub(super) fn rules_are_where_they_were_written() -> Result<(), Failed> {
+    let workload = |name: &str| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{selector: {{matchLabels: {{app: {name}}}}}, \
+             template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: c, image: i}}]}}}}}}\n"
+        )
+    };
+    let policy = |namespace: &str| {
+        format!(
+            "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: allow, namespace: {namespace}}}\nspec:\n  \
+             podSelector: {{matchLabels: {{app: b}}}}\n  ingress:\n  - from: [{{podSelector: {{matchLabels: {{app: z}}}}}}]\n  \
+             - from: [{{podSelector: {{matchLabels: {{app: a}}}}}}]\n"
+        )
+    };
+    let folder = Folder::new("rules");
+    folder.file("set/workloads.yaml", workload("a") + &workload("b"));
+    folder.file("set/policies.yaml", policy("other") + &policy("shop"));
+    let patch = "{op: move, from: /spec/ingress/1, path: /spec/ingress/0}";
+    folder.file(
+        "set/kustomization.yaml",
+        format!(
+            "resources: [workloads.yaml, policies.yaml]\npatches:\n- target: {{kind: NetworkPolicy}}\n  patch: |\n    - {patch}\n"
+        ),
+    );
+    let mut command = pratique();
+    command.args(["connectivity", "set", "--explain", "shop/a", "shop/b", "80"]).current_dir(&folder.0);
+    let output = command.output()?;
+    expect(&output, 0)?;
+    let said = text(&output.stdout);
+    assert!(said.contains("isolated by NetworkPolicy shop/allow (set/policies.yaml:11:1)"), "{said}");
+    assert!(said.contains("shop/allow ingress[0] (set/policies.yaml:18:5)"), "{said}");
+    Ok(())
+}
+
 /// A kustomization may say of its objects that they come from anywhere: only manifests are read, and nothing hangs.
 pub(super) fn origins_that_are_none_are_not_read() -> Result<(), Failed> {
     let folder = Folder::new("hostile");

@@ -1,7 +1,6 @@
 //! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
 
 mod order;
-mod place;
 mod progress;
 mod verdicts;
 
@@ -15,9 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::args::{CheckArgs, End};
 use crate::config::Config;
 use crate::input::{self, Kustomizations, Place, Source};
+use crate::place::At;
 use crate::report::{Printer, Report, Take};
 use order::Order;
-use place::At;
 use progress::Progress;
 
 /// How many documents a thread takes at a time.

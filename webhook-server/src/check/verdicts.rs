@@ -4,10 +4,10 @@ use policy_core::yaml::Position;
 use policy_core::{FieldPath, Finding, Half, Objects, Request, Verdicts, patch};
 use policy_manifests::{Judge, ObjectName, Pods, Unreadable, judged};
 
-use super::place::{At, Field, Place, Stands};
 use crate::config::Config;
 use crate::exceptions::Excepted;
 use crate::judge::Judgement;
+use crate::place::{At, Field, Place, Stands};
 use crate::report::{self, ExceptedFinding, Found, Report, Row, SourcePosition};
 
 /// Judges an object, and the pods that its controller would make of it, and adds what is said to the report.

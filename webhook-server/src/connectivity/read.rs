@@ -1,6 +1,7 @@
 //! Reads manifests into a world, and finds the place of a policy's rule again.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use policy_connectivity::Direction;
 use policy_connectivity::World;
@@ -9,6 +10,7 @@ use policy_core::{Arena, FieldPath};
 use policy_manifests::ObjectName;
 
 use crate::input::{self, Kustomizations, Place, Source};
+use crate::place::{At, Stands};
 
 /// The text of manifests, as long as places in it are asked for.
 pub(super) struct Written {
@@ -69,10 +71,10 @@ impl Written {
         policy: Option<usize>,
         rule: Option<(Direction, usize)>,
     ) -> Option<String> {
-        let Standing { source, document, prefix } = known.policies.get(policy?)?;
+        let Standing { source, document: number, prefix } = known.policies.get(policy?)?;
         let source = self.sources.get(*source)?;
         let documents = documents(&source.text);
-        let document = documents.get(*document)?;
+        let document = documents.get(*number)?;
         let arena = Arena::new();
         let root = policy_core::Field::missing(&arena);
         let path = match rule {
@@ -83,16 +85,16 @@ impl Written {
                 path
             }
         };
-        let mut place = format!("{}:{}", source.name, document.places().of(&path.below(prefix)));
+        let (lines, mut place) = (OnceLock::new(), None);
+        let at = At::new(source, (document, number + 1), "", &lines);
         policy_manifests::each(document, "", &arena, |object| {
             if let Ok((request, own)) = object
                 && own == prefix
-                && let Some(origin) = source.origin(&request)
             {
-                place = format!("{}:{}", origin.file, origin.place(&path, &input::value(&request)).0);
+                place = Some(Stands::new(&at, &request, own).place(&path).to_string());
             }
         });
-        Some(place)
+        place
     }
 }
 

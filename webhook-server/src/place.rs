@@ -12,13 +12,13 @@ use serde_json::Value;
 use crate::input::{Origin, Source, value};
 
 /// A document and where it comes from.
-pub(super) struct At<'s> {
-    pub(super) source: &'s Source,
-    pub(super) document: &'s Document<'s>,
+pub(crate) struct At<'s> {
+    pub(crate) source: &'s Source,
+    pub(crate) document: &'s Document<'s>,
     /// Which of the source's documents it is, from 1.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// The namespace of objects that name none.
-    pub(super) namespace: &'s str,
+    pub(crate) namespace: &'s str,
     /// Where its fields stand: most documents have no finding, and need no second look at their text.
     places: OnceCell<Places>,
     /// The lines of the source, for the same reason.
@@ -26,7 +26,7 @@ pub(super) struct At<'s> {
 }
 
 impl<'s> At<'s> {
-    pub(super) fn new(
+    pub(crate) fn new(
         source: &'s Source,
         (document, number): (&'s Document<'s>, usize),
         namespace: &'s str,
@@ -46,7 +46,7 @@ impl<'s> At<'s> {
 }
 
 /// An object in a document, and where it was written.
-pub(super) struct Stands<'s, 'd> {
+pub(crate) struct Stands<'s, 'd> {
     at: &'s At<'d>,
     request: &'s Request<'s>,
     /// Where in the document it stands.
@@ -58,20 +58,20 @@ pub(super) struct Stands<'s, 'd> {
 }
 
 /// Where a field stands.
-pub(super) struct Field {
-    pub(super) position: Position,
+pub(crate) struct Field {
+    pub(crate) position: Position,
     /// What is written there.
-    pub(super) written: Option<Written>,
+    pub(crate) written: Option<Written>,
     /// The line that was built, where something else is written.
-    pub(super) built: Option<String>,
+    pub(crate) built: Option<String>,
 }
 
 /// A place in a file: `file:line:column`.
-pub(super) struct Place<'s> {
-    pub(super) file: &'s str,
-    pub(super) position: Position,
+pub(crate) struct Place<'s> {
+    pub(crate) file: &'s str,
+    pub(crate) position: Position,
     /// Which document of the file it is in, from 1.
-    pub(super) document: usize,
+    pub(crate) document: usize,
 }
 
 impl fmt::Display for Place<'_> {
@@ -81,7 +81,7 @@ impl fmt::Display for Place<'_> {
 }
 
 impl<'s, 'd> Stands<'s, 'd> {
-    pub(super) fn new(at: &'s At<'d>, request: &'s Request<'s>, prefix: &'s FieldPath) -> Self {
+    pub(crate) fn new(at: &'s At<'d>, request: &'s Request<'s>, prefix: &'s FieldPath) -> Self {
         Stands { at, request, prefix, origin: OnceCell::new(), value: OnceCell::new() }
     }
 
@@ -90,7 +90,7 @@ impl<'s, 'd> Stands<'s, 'd> {
     }
 
     /// Where it begins in the source.
-    pub(super) fn start(&self) -> Place<'_> {
+    pub(crate) fn start(&self) -> Place<'_> {
         let position = match self.prefix.0.is_empty() {
             true => self.at.document.start(),
             false => self.at.place(self.prefix),
@@ -99,18 +99,24 @@ impl<'s, 'd> Stands<'s, 'd> {
     }
 
     /// Where it begins in the file that somebody wrote.
-    pub(super) fn written_start(&self) -> Place<'_> {
+    pub(crate) fn written_start(&self) -> Place<'_> {
         match self.origin() {
             None => self.start(),
-            Some(origin) => {
-                let (position, _) = origin.place(&FieldPath::default(), &Value::Null);
-                Place { file: &origin.file, position, document: origin.document() }
-            }
+            Some(_) => self.place(&FieldPath::default()),
+        }
+    }
+
+    /// The place of a field of it.
+    pub(crate) fn place(&self, path: &FieldPath) -> Place<'_> {
+        let position = self.field(path).position;
+        match self.origin() {
+            None => Place { position, ..self.start() },
+            Some(origin) => Place { file: &origin.file, position, document: origin.document() },
         }
     }
 
     /// Where a field of it stands, and what is written there.
-    pub(super) fn field(&self, path: &FieldPath) -> Field {
+    pub(crate) fn field(&self, path: &FieldPath) -> Field {
         let built = || {
             let position = self.at.place(&path.below(self.prefix));
             (position, self.at.written(position))
