@@ -163,21 +163,21 @@ impl<'a> Expression<'a> {
                 {
                     self.aggregation(words, depth);
                 }
-                function if is_call && WITHOUT_LABELS.iter().any(|(name, _)| *name == function) => {
-                    let before = self.says;
-                    let of =
-                        WITHOUT_LABELS.iter().filter(|(name, _)| *name == function).map(|(_, says)| *says);
-                    self.says = of.fold(before, Says::max);
-                    words.next();
-                    self.read(words, depth + 1);
-                    self.says = before;
-                }
                 clause if WITH_LABELS.contains(&clause) => {
                     if words.peek() == Some("(") {
                         words.labels();
                     }
                 }
-                _ => self.selector(word, &lower, words),
+                name => match WITHOUT_LABELS.iter().find(|(known, _)| *known == name) {
+                    Some((_, says)) if is_call && depth < DEEPEST => {
+                        let before = self.says;
+                        self.says = before.max(*says);
+                        words.next();
+                        self.read(words, depth + 1);
+                        self.says = before;
+                    }
+                    _ => self.selector(word, &lower, words),
+                },
             }
         }
         self.says = outside;
@@ -221,4 +221,44 @@ impl<'a> Expression<'a> {
 
 fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == ':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn labels_are_kept_or_not() {
+        for (text, keeps) in [
+            ("a", true),
+            ("sum(a)", false),
+            ("sum by (pod) (a)", true),
+            ("sum(a) by (pod)", true),
+            ("sum without (pod) (a)", false),
+            ("a / scalar(sum(b))", true),
+            ("a and on() (sum(b) > 0)", true),
+            ("sum(a) and b", false),
+            ("a unless on() max(b)", true),
+            ("a or sum(b)", true),
+            ("sum(a) or sum(b)", false),
+            ("sum by (pod) (a or sum(b))", true),
+            ("sum(a or b)", false),
+            ("rate(count[5m])", true),
+        ] {
+            assert_eq!(read(text).keeps("pod"), keeps, "{text}");
+        }
+        let named: Vec<&str> =
+            read("a unless b and c or absent(d) + e").series.iter().map(|s| s.name).collect();
+        assert_eq!(named, ["a", "e"]);
+    }
+
+    #[test]
+    fn no_depth_is_too_deep() {
+        for opening in ["(", "sum(", "scalar(", "absent(", "a{", "sum by ("] {
+            for closing in ["", ")"] {
+                let deep = opening.repeat(100_000) + "a" + &closing.repeat(100_000);
+                assert!(read(&deep).keeps("pod") || opening == "sum by (", "{opening}");
+            }
+        }
+    }
 }
