@@ -31,7 +31,7 @@ async function open(options = desktop, address = url) {
   page.setDefaultTimeout(20_000);
   context.on("request", (request) => requests.add(request.url()));
   page.on("websocket", (socket) => requests.add(socket.url()));
-  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("pageerror", (error) => complaints.push(error.stack ?? error.message));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await page.goto(address);
   await answered(page);

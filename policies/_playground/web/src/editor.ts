@@ -1,7 +1,6 @@
 /** The editor: YAML, with what is found drawn under the very value. */
 
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
-import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, indentOnInput, syntaxHighlighting } from "@codemirror/language";
 import { type Diagnostic, forEachDiagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
@@ -17,6 +16,7 @@ import {
 } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 
+import { highlightedYaml } from "./highlighted";
 import type { Found, Located, Place, Said } from "./shapes";
 
 /** How much is taken at once, in UTF-16 code units: beyond it the page would hold more than a browser's tab should. */
@@ -60,7 +60,7 @@ export class Editor {
       highlightActiveLineGutter(),
       highlightSelectionMatches(),
       search({ top: true }),
-      yaml(),
+      highlightedYaml(),
       // Colours are the stylesheet's, for the dark as for the light.
       syntaxHighlighting(classHighlighter),
       // Tab is left to whoever goes through the page by keyboard.
