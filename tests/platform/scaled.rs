@@ -9,6 +9,7 @@ use conformance::platform::exposed::shops;
 use conformance::platform::load;
 use conformance::platform::objects::text;
 use conformance::platform::prometheus::Asked;
+use conformance::serving::until;
 use serde_json::{Value, json};
 
 use crate::stage::Stage;
@@ -147,7 +148,11 @@ impl Stage {
 
     /// Makes a cause, or takes it away.
     async fn make(&self, name: &str, cause: Cause, is_on: bool) -> anyhow::Result<()> {
-        let pods = self.platform.kubelet.pods("shop", &format!("{name}-"));
+        // One that was just asked for has neither address nor process yet.
+        let runs = |pod: &Value| pod["status"]["phase"] == "Running" && pod["status"]["podIP"].is_string();
+        let seen = || self.platform.kubelet.pods("shop", &format!("{name}-"));
+        until(&format!("all pods of {name} run"), || async { Ok(seen().iter().all(runs)) }).await?;
+        let pods: Vec<Value> = seen().into_iter().filter(runs).collect();
         let addresses: Vec<String> =
             pods.iter().map(|pod| format!("{}:8080", text(pod, "/status/podIP"))).collect();
         let kept = |pod: &Value| {
