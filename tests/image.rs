@@ -1,10 +1,11 @@
 //! What is in the container image, and does it run as a cluster runs it: as a numeric user, on a root that cannot be written?
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, ensure};
+use conformance::process::run;
 use conformance::serving::Serving;
 use conformance::{ignored, process, root, tools};
 use libtest_mimic::Trial;
@@ -101,13 +102,7 @@ impl Image {
 
 fn build(archive: &Path) -> anyhow::Result<()> {
     let destination = format!("oci-archive:{}", archive.display());
-    run(Command::new(root().join("webhook-server/image.sh")).arg(destination))
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.stdin(Stdio::null()).output()?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    run(Command::new(root().join("webhook-server/image.sh")).arg(destination)).map(drop)
 }
 
 fn json(file: &Path) -> anyhow::Result<Value> {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail, ensure};
+use conformance::process::run;
 use conformance::{root, tools};
 use serde_json::{Value, json};
 
@@ -94,13 +95,6 @@ impl Drop for Folder {
 
 fn command(name: &str) -> anyhow::Result<Command> {
     Ok(Command::new(tools::find(name, "see the trial's list").map_err(anyhow::Error::msg)?))
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {said}");
-    Ok(())
 }
 
 /// Starts a server; what it says goes into a file.

@@ -1,4 +1,4 @@
-//! The `pratique` command in a process of its own, without building its binary again: the test runs itself.
+//! Commands in processes of their own: `pratique` without building its binary again, for the test runs itself; and others.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode, Stdio};

@@ -4,7 +4,9 @@
 //! how firmly, `exceptions` what is excepted of what they deny, and `judge` asks them; `input` reads manifests, `files` says when
 //! one has changed; `check`, `render`, `cases`, `policies`, `explain`, `explain_metric`, `demo` and `playground` are one command
 //! each, with `report` for what they print; `manual` is made of the arguments; `connectivity` says who can talk to whom;
-//! `place` says in which line of which file something stands; `cluster` knows what else exists; `webhook` answers reviews, `metrics` counts them and `telemetry` logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart for `demo` and the tests.
+//! `place` says in which line of which file something stands; `cluster` knows what else exists; `webhook` answers reviews,
+//! `metrics` counts them and `telemetry` logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart
+//! for `demo` and the tests.
 
 pub mod args;
 pub mod cases;

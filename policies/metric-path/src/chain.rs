@@ -37,6 +37,16 @@ pub struct Link {
     pub broken: Option<String>,
 }
 
+impl Chain {
+    /// What is broken is said of the last link that is known.
+    fn new(field: Field<'_>, mut links: Vec<Link>, broken: Option<Broken<'_>>) -> Self {
+        if let (Some(broken), Some(last)) = (broken, links.last_mut()) {
+            last.broken = Some(broken.message);
+        }
+        Chain { field: field.path().to_string(), links }
+    }
+}
+
 impl Link {
     pub(crate) fn new(who: impl Into<String>, says: impl Into<String>) -> Self {
         Link { who: who.into(), says: says.into(), broken: None }
@@ -117,10 +127,7 @@ pub fn chains<'a>(
             }
             (Ok(None), None) => None,
         };
-        if let (Some(broken), Some(last)) = (broken, links.last_mut()) {
-            last.broken = Some(broken.message);
-        }
-        chains.push(Chain { field: field.path().to_string(), links });
+        chains.push(Chain::new(field, links, broken));
     }
     let share = request.object.at(autoscaler::SHARE);
     if share.is_set()? && is_wanted("cpu") {
@@ -133,10 +140,7 @@ pub fn chains<'a>(
                 autoscaler::measured_in_v1(request, pods)?
             }
         };
-        if let (Some(broken), Some(last)) = (broken, links.last_mut()) {
-            last.broken = Some(broken.message);
-        }
-        chains.push(Chain { field: share.path().to_string(), links });
+        chains.push(Chain::new(share, links, broken));
     }
     Ok(chains)
 }
