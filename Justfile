@@ -57,11 +57,11 @@ seal ENVIRONMENT CERTIFICATE:
 new-policy NAME:
     cargo run --quiet -p conformance --example new-policy -- {{NAME}}
 
-# target/wasm/<policy>.wasm of every policy, for kwctl and policy-server
+# target/wasm/<policy>.wasm of every policy that a cluster evaluates, for kwctl and policy-server
 wasm:
     rustup target add wasm32-wasip1
     mkdir -p target/wasm
-    for policy in policies/[!_]*/; do name=$(basename $policy); cargo guest -p $name && cp target/wasm32-wasip1/guest/$(echo $name | tr - _).wasm target/wasm/$name.wasm; done
+    for metadata in policies/*/metadata.yml; do name=$(basename $(dirname $metadata)); cargo guest -p $name && cp target/wasm32-wasip1/guest/$(echo $name | tr - _).wasm target/wasm/$name.wasm; done
     ls -l target/wasm
 
 # the container image, one static binary: an archive in target/image, or where `buildah push` can put it (needs buildah, musl-tools)

@@ -10,8 +10,8 @@ use policy_catalog::{POLICIES, render};
 use policy_core::{Arena, Case};
 use serde_json::Value as Json;
 use webhook_server::args::{Args, Command, RegistrationArgs};
+use webhook_server::commands::policies;
 use webhook_server::config::Config;
-use webhook_server::policies;
 
 fn compare(path: &str, wanted: &str) {
     let file = root().join(path);
@@ -39,7 +39,7 @@ fn between(path: &Path, name: &str, wanted: &str) -> String {
 #[test]
 fn pages_and_metadata_of_policies() {
     for entry in POLICIES {
-        let name = entry.about.name;
+        let name = entry.metadata.name;
         let lines: Vec<render::CaseLine> = cases::of(entry)
             .into_iter()
             .map(|file| {
@@ -49,10 +49,12 @@ fn pages_and_metadata_of_policies() {
             })
             .collect();
         compare(&format!("policies/{name}/README.md"), &render::page(entry, &lines));
-        compare(
-            &format!("policies/{name}/metadata.yml"),
-            &render::metadata(entry, env!("CARGO_PKG_VERSION")),
-        );
+        let metadata = format!("policies/{name}/metadata.yml");
+        match entry.metadata.for_manifest_sets() {
+            // No guest is built of it.
+            true => assert!(!root().join(&metadata).exists(), "{metadata}: Kubewarden is not given {name}"),
+            false => compare(&metadata, &render::metadata(entry, env!("CARGO_PKG_VERSION"))),
+        }
     }
 }
 
@@ -64,7 +66,7 @@ fn the_cases_in_the_binary() {
                     pub fn cases(policy: &str) -> &'static [(&'static str, &'static str)] {\n    match policy {\n"
         .to_owned();
     for entry in POLICIES {
-        let policy = entry.about.name;
+        let policy = entry.metadata.name;
         text.push_str(&format!("        \"{policy}\" => &[\n"));
         for case in cases::of(entry) {
             let name = case.name;
@@ -270,7 +272,7 @@ fn metadata_is_what_kwctl_reads() {
         let value = documents[0].decode(&arena).expect("it is YAML").expect("it is not empty");
         let metadata: Json = serde_json::from_str(&value.to_string()).expect("it is JSON");
         assert_eq!(metadata["executionMode"], "kubewarden-wapc");
-        assert_eq!(metadata["mutating"], entry.about.mutates);
+        assert_eq!(metadata["mutating"], entry.metadata.mutates);
         let resources: Vec<&str> = metadata["rules"]
             .as_array()
             .into_iter()
@@ -278,7 +280,7 @@ fn metadata_is_what_kwctl_reads() {
             .flat_map(|rule| rule["resources"].as_array().into_iter().flatten())
             .filter_map(|resource| resource.as_str())
             .collect();
-        let scope = entry.about.scope.resources.iter().flat_map(|resource| resource.rule_names());
-        assert_eq!(resources, scope.collect::<Vec<_>>(), "{}: all that the scope names", entry.about.name);
+        let scope = entry.metadata.scope.resources.iter().flat_map(|resource| resource.rule_names());
+        assert_eq!(resources, scope.collect::<Vec<_>>(), "{}: all that the scope names", entry.metadata.name);
     }
 }

@@ -5,21 +5,23 @@ use std::fmt::Write as _;
 use policy_catalog::POLICIES;
 use policy_core::patch::{self, Edit};
 use policy_core::path::Segment;
-use policy_core::{Arena, Configured, FieldPath, Half, Objects, Request, Review, Value, admit, yaml};
+use policy_core::{
+    AdmissionPhase, Arena, ConfiguredPolicy, FieldPath, Objects, Request, Review, Value, admit, yaml,
+};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::json;
 
 /// All policies, with these settings for the Pod Security Standards.
-fn policies(settings: &str) -> Vec<Configured> {
-    let configure = |entry: &policy_core::Entry| {
-        let settings = match entry.about.name {
+fn policies(settings: &str) -> Vec<ConfiguredPolicy> {
+    let configure = |entry: &policy_core::PolicyDefinition| {
+        let settings = match entry.metadata.name {
             "pod-security-standards" => settings,
             "network-policy-required" => r#"{"dns":false}"#,
             _ => "",
         };
         let policy = (entry.configure)(settings).expect("the policy takes these settings");
-        Configured { about: entry.about, policy }
+        ConfiguredPolicy { metadata: entry.metadata, policy }
     };
     POLICIES.iter().map(configure).collect()
 }
@@ -33,13 +35,13 @@ fn answer(bytes: &[u8]) -> Result<bool, String> {
 const DENIED_BY_DEFAULT: &str = r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"default-deny"},
 "spec":{"podSelector":{},"policyTypes":["Ingress","Egress"]}}"#;
 
-fn answer_by(policies: &[Configured], bytes: &[u8]) -> Result<bool, String> {
+fn answer_by(policies: &[ConfiguredPolicy], bytes: &[u8]) -> Result<bool, String> {
     let arena = Arena::new();
     let review = Review::decode(bytes, &arena).map_err(|error| error.to_string())?;
     let cluster = Value::from_json(DENIED_BY_DEFAULT.as_bytes(), &arena).expect("it is JSON");
     let cluster = Objects::new(vec![cluster], "shop");
-    let verdicts = admit(policies, &review.request, &cluster, Half::Mutate);
-    for half in [Half::Validate, Half::Mutate] {
+    let verdicts = admit(policies, &review.request, &cluster, AdmissionPhase::Mutating);
+    for half in [AdmissionPhase::Validating, AdmissionPhase::Mutating] {
         let answer: serde_json::Value =
             serde_json::from_str(&review.answer(&verdicts, half)).expect("an answer is JSON");
         assert_eq!(answer["response"]["uid"], review.request.uid);
@@ -266,9 +268,10 @@ fn a_policy_of_a_hundred_thousand_parts_is_judged() {
     objects.push(policy);
     let cluster = Objects::new(objects, "shop");
     let entry = policy_catalog::find("network-policy-required").expect("it exists");
-    let policies = [Configured { about: entry.about, policy: (entry.configure)("").expect("defaults") }];
+    let policies =
+        [ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)("").expect("defaults") }];
     let request = Request::create(policy_core::Field::root(policy, &arena), "shop").expect("it is an object");
-    let verdicts = admit(&policies, &request, &cluster, Half::Validate);
+    let verdicts = admit(&policies, &request, &cluster, AdmissionPhase::Validating);
     assert!(verdicts.allowed(), "{}", verdicts.message());
     assert!(verdicts.warnings().join("").contains("and 1990 more could no longer ask DNS over TCP"));
 }

@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
-use webhook_server::tls;
+use webhook_server::server::tls;
 
 /// What the image may take, packed and unpacked.
 const LIMIT: u64 = 20_000_000;

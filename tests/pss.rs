@@ -12,7 +12,7 @@ use conformance::{hosts, ignored, root};
 use guest::Guest;
 use libtest_mimic::{Arguments, Failed, Trial};
 use policy_core::yaml::documents;
-use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, admit};
+use policy_core::{AdmissionPhase, Arena, ConfiguredPolicy, Field, NoCluster, Request, admit};
 
 const POLICY: &str = "pod-security-standards";
 const COUNT: usize = 4537;
@@ -152,9 +152,9 @@ fn with_request<T>(pod: &str, run: impl FnOnce(&Request<'_>) -> T) -> anyhow::Re
 
 fn native(settings: &str, pod: &str) -> anyhow::Result<(bool, String)> {
     let entry = policy_catalog::find(POLICY).expect("the policy is in the catalog");
-    let policies = [Configured { about: entry.about, policy: (entry.configure)(settings)? }];
+    let policies = [ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)(settings)? }];
     with_request(pod, |request| {
-        let verdicts = admit(&policies, request, &NoCluster, Half::Mutate);
+        let verdicts = admit(&policies, request, &NoCluster, AdmissionPhase::Mutating);
         (verdicts.allowed(), verdicts.message())
     })
 }

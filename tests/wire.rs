@@ -3,12 +3,12 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use policy_catalog::POLICIES;
-use policy_core::{Cluster, Configured, Evaluate, Undecided, Verdict};
+use policy_core::{Cluster, ConfiguredPolicy, Evaluate, Undecided, Verdict};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use webhook_server::args::Selection;
 use webhook_server::config::Config;
-use webhook_server::webhook::{BODY_LIMIT, Webhook};
+use webhook_server::server::webhook::{BODY_LIMIT, Webhook};
 
 fn webhook() -> Webhook {
     Webhook::new(Config::load(&Selection::default(), false).expect("every policy has defaults"))
@@ -128,8 +128,14 @@ async fn a_patch_that_would_be_denied_is_an_error_and_is_counted() {
     let find = |name| policy_catalog::find(name).expect("it is in the catalog");
     let labels = find("prometheus-labels");
     let policies = vec![
-        Configured { about: find("pod-security-standards").about, policy: Box::new(DeniesTheLabel) },
-        Configured { about: labels.about, policy: (labels.configure)("").expect("it has defaults") },
+        ConfiguredPolicy {
+            metadata: find("pod-security-standards").metadata,
+            policy: Box::new(DeniesTheLabel),
+        },
+        ConfiguredPolicy {
+            metadata: labels.metadata,
+            policy: (labels.configure)("").expect("it has defaults"),
+        },
     ];
     let webhook = Webhook::new(policies);
     let object = json!({"metadata": {"name": "web"}, "spec": {"containers": [
@@ -298,7 +304,8 @@ async fn a_panic_is_contained() {
             Ok(())
         }
     }
-    let webhook = Webhook::new(vec![Configured { about: POLICIES[0].about, policy: Box::new(Bug) }]);
+    let webhook =
+        Webhook::new(vec![ConfiguredPolicy { metadata: POLICIES[0].metadata, policy: Box::new(Bug) }]);
     for large in [0, 200_000] {
         let mut object = privileged();
         object["metadata"]["annotations"] = json!({"padding": "x".repeat(large)});

@@ -9,7 +9,7 @@ use std::time::Duration;
 use conformance::measure::{RUNS, median, mib, ms, wait_and_peak};
 use conformance::process::release_binary;
 use policy_catalog::POLICIES;
-use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, admit, yaml};
+use policy_core::{AdmissionPhase, Arena, ConfiguredPolicy, Field, NoCluster, Request, admit, yaml};
 
 fn main() {
     let text = input::manifests();
@@ -35,18 +35,18 @@ fn main() {
             arena.reset();
         }
     });
-    let configure = |entry: &policy_core::Entry| Configured {
-        about: entry.about,
+    let configure = |entry: &policy_core::PolicyDefinition| ConfiguredPolicy {
+        metadata: entry.metadata,
         policy: (entry.configure)("").expect("every policy has defaults"),
     };
-    let policies: Vec<Configured> =
-        POLICIES.iter().filter(|entry| !entry.about.needs_cluster).map(configure).collect();
+    let policies: Vec<ConfiguredPolicy> =
+        POLICIES.iter().filter(|entry| !entry.metadata.needs_cluster()).map(configure).collect();
     let judge = median(|| {
         let mut denied = 0;
         for document in &documents {
             let value = document.decode(&arena).expect("it is YAML").expect("it is not empty");
             let request = Request::create(Field::root(value, &arena), "default").expect("it is an object");
-            let verdicts = admit(&policies, &request, &NoCluster, Half::Mutate);
+            let verdicts = admit(&policies, &request, &NoCluster, AdmissionPhase::Mutating);
             denied += usize::from(!verdicts.allowed());
             arena.reset();
         }

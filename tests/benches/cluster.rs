@@ -5,9 +5,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use conformance::measure::{memory, mib};
-use policy_core::{Arena, Configured, Half, Review, admit};
+use policy_core::{AdmissionPhase, Arena, ConfiguredPolicy, Review, admit};
 use serde_json::{Value, json};
-use webhook_server::cluster::Watched;
+use webhook_server::server::cluster::Watched;
 
 const NAMESPACES: usize = 5_000;
 const POLICIES: usize = 20_000;
@@ -17,14 +17,15 @@ const ROUNDS: usize = 100_000;
 fn main() {
     let entry = policy_catalog::find("network-policy-required").expect("it exists");
     let before = resident();
-    let cluster = Watched::holding(entry.about.reads.iter().copied(), objects()).expect("they have names");
+    let cluster = Watched::holding(entry.metadata.reads.iter().copied(), objects()).expect("they have names");
     let kept: usize = cluster.known().iter().map(|known| known.bytes).sum();
     println!(
         "cluster: {NAMESPACES} namespaces, {POLICIES} NetworkPolicies, {PODS} pods: {:.1} MB of JSON kept, {:.0} MB resident\n",
         kept as f64 / 1e6,
         mib(resident().saturating_sub(before))
     );
-    let policies = [Configured { about: entry.about, policy: (entry.configure)("").expect("defaults") }];
+    let policies =
+        [ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)("").expect("defaults") }];
     let created: Vec<String> = (0..1000).map(|i| review("CREATE", i * 37 % NAMESPACES)).collect();
     let deleted: Vec<String> = (0..1000).map(|i| review("DELETE", i * 41 % NAMESPACES)).collect();
     let others = measure(&created, |review, arena| {
@@ -42,9 +43,9 @@ fn main() {
     {
         let took = measure(reviews, |review, arena| {
             let review = Review::decode(review.as_bytes(), arena).expect("it is a review");
-            let verdicts = admit(&policies, &review.request, &cluster, Half::Validate);
+            let verdicts = admit(&policies, &review.request, &cluster, AdmissionPhase::Validating);
             assert_eq!(verdicts.allowed(), allowed, "{}", verdicts.message());
-            black_box(review.answer(&verdicts, Half::Validate));
+            black_box(review.answer(&verdicts, AdmissionPhase::Validating));
         });
         let ratio = others.0.as_secs_f64() / took.0.as_secs_f64();
         println!(

@@ -11,15 +11,19 @@ use conformance::hosts::Given;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use guest::Guest;
 use policy_catalog::POLICIES;
-use policy_core::{About, Arena, Configured, Half, NoCluster, Review, Value, admit};
+use policy_core::{AdmissionPhase, Arena, ConfiguredPolicy, NoCluster, PolicyMetadata, Review, Value, admit};
 use serde::de::IgnoredAny;
 
-fn configured(wanted: impl Fn(&About) -> bool) -> Vec<Configured> {
-    let configure = |entry: &policy_core::Entry| Configured {
-        about: entry.about,
+fn configured(wanted: impl Fn(&PolicyMetadata) -> bool) -> Vec<ConfiguredPolicy> {
+    let configure = |entry: &policy_core::PolicyDefinition| ConfiguredPolicy {
+        metadata: entry.metadata,
         policy: (entry.configure)("").expect("every policy has defaults"),
     };
-    POLICIES.iter().filter(|entry| !entry.about.needs_cluster && wanted(entry.about)).map(configure).collect()
+    POLICIES
+        .iter()
+        .filter(|entry| !entry.metadata.needs_cluster() && wanted(entry.metadata))
+        .map(configure)
+        .collect()
 }
 
 /// The floor under any decoder, what we decode into, and what others decode into.
@@ -46,20 +50,20 @@ fn decode(criterion: &mut Criterion) {
 
 fn admission(criterion: &mut Criterion) {
     let review = input::review();
-    let policies = configured(|about| !about.mutates);
+    let policies = configured(|metadata| !metadata.mutates);
     let mut group = criterion.benchmark_group("admission 8 KB");
     let decoding = Arena::new();
     let decoded = Review::decode(review.as_bytes(), &decoding).expect("it is a review");
     group.bench_function("judge", |b| {
-        b.iter(|| admit(black_box(&policies), &decoded.request, &NoCluster, Half::Mutate))
+        b.iter(|| admit(black_box(&policies), &decoded.request, &NoCluster, AdmissionPhase::Mutating))
     });
     let mut arena = Arena::new();
     group.bench_function("decode, judge, encode", |b| {
         b.iter(|| {
             let review = Review::decode(black_box(review.as_bytes()), &arena).expect("it is a review");
-            let verdicts = admit(&policies, &review.request, &NoCluster, Half::Mutate);
+            let verdicts = admit(&policies, &review.request, &NoCluster, AdmissionPhase::Mutating);
             assert!(verdicts.allowed(), "the pod is compliant");
-            black_box(review.answer(&verdicts, Half::Validate));
+            black_box(review.answer(&verdicts, AdmissionPhase::Validating));
             arena.reset();
         });
     });
@@ -75,20 +79,20 @@ fn mutation(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mutation 8 KB");
     let decoding = Arena::new();
     let decoded = Review::decode(review.as_bytes(), &decoding).expect("it is a review");
-    let patch = admit(&policies, &decoded.request, &NoCluster, Half::Mutate).patch();
+    let patch = admit(&policies, &decoded.request, &NoCluster, AdmissionPhase::Mutating).patch();
     assert!(patch.len() >= 3, "an exporter, its status and labels: {patch:?}");
     let mut arena = Arena::new();
     for (name, only) in [
         ("decode, change by one policy, encode", Some("exporter-sidecar")),
         ("decode, change by all, encode", None),
     ] {
-        let policies = configured(|about| only.is_none_or(|only| about.name == only));
+        let policies = configured(|metadata| only.is_none_or(|only| metadata.name == only));
         group.bench_function(name, |b| {
             b.iter(|| {
                 let review = Review::decode(black_box(review.as_bytes()), &arena).expect("it is a review");
-                let verdicts = admit(&policies, &review.request, &NoCluster, Half::Mutate);
+                let verdicts = admit(&policies, &review.request, &NoCluster, AdmissionPhase::Mutating);
                 assert!(verdicts.allowed() && verdicts.patched.is_some(), "the pod is changed");
-                black_box(review.answer(&verdicts, Half::Mutate));
+                black_box(review.answer(&verdicts, AdmissionPhase::Mutating));
                 arena.reset();
             });
         });
@@ -103,13 +107,13 @@ fn guests(criterion: &mut Criterion) {
     let payload = format!(r#"{{"request":{},"settings":{{}}}}"#, review["request"]);
     let mut group = criterion.benchmark_group("guest 8 KB");
     for entry in POLICIES {
-        let name = entry.about.name;
+        let name = entry.metadata.name;
         let guest = Guest::build(name).expect("it builds");
         // A cluster with nothing in it, for those that ask.
         let cluster = || Some(Given(Vec::new()));
         let instance = guest.instance(cluster()).expect("it starts");
         // The pod is compliant, but nobody in that cluster isolates it.
-        let wanted = format!(r#"{{"accepted":{}"#, !entry.about.needs_cluster);
+        let wanted = format!(r#"{{"accepted":{}"#, !entry.metadata.needs_cluster());
         let call = |instance: &wapc::WapcHost| {
             let answer = instance.call("validate", payload.as_bytes()).expect("it answers");
             assert!(answer.starts_with(wanted.as_bytes()), "{}", String::from_utf8_lossy(&answer));

@@ -360,7 +360,8 @@ fn the_demo_does_its_job() -> Result<(), Failed> {
             out.split_once(&format!("pods of StatefulSet {set} ")).ok_or("the pods are sent too")?;
         let added = after.lines().nth(1).unwrap_or_default();
         assert!(
-            added.contains(&format!("container {exporter}-exporter")) || !webhook_server::input::can_build(),
+            added.contains(&format!("container {exporter}-exporter"))
+                || !webhook_server::sources::can_build(),
             "{added}"
         );
     }

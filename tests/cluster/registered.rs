@@ -15,7 +15,7 @@ use conformance::root;
 use conformance::serving::{Serving, until};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use webhook_server::input::Place;
+use webhook_server::sources::Place;
 
 use crate::trials::{create, namespace, network_policy, pod, restricted};
 use crate::{Given, Run, keep};

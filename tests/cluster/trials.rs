@@ -12,13 +12,13 @@ use conformance::process::pratique;
 use conformance::registration::{ASKED, register, rendered};
 use conformance::serving::until;
 use policy_catalog::POLICIES;
-use policy_core::{Arena, Case, Configured, Entry, Outcome, case};
+use policy_core::{Arena, Case, ConfiguredPolicy, Outcome, PolicyDefinition, case};
 use serde_json::{Value, json};
 use webhook_server::args::WhenStale;
-use webhook_server::cluster::Watched;
-use webhook_server::serve::Server;
-use webhook_server::tls::Identity;
-use webhook_server::webhook::Webhook;
+use webhook_server::server::Server;
+use webhook_server::server::cluster::Watched;
+use webhook_server::server::tls::Identity;
+use webhook_server::server::webhook::Webhook;
 
 use crate::Run;
 
@@ -42,13 +42,13 @@ pub(crate) const TRIALS: &[(&str, Run)] = &[
 impl Stage {
     /// Starts the webhook, and has the API server ask it: each policy in the namespaces that say so.
     pub(crate) async fn set(api: &Api) -> anyhow::Result<Self> {
-        let configured = |entry: &Entry| -> anyhow::Result<Configured> {
-            let settings = if entry.about.needs_cluster { r#"{"dns":false}"# } else { "" };
-            Ok(Configured { about: entry.about, policy: (entry.configure)(settings)? })
+        let configured = |entry: &PolicyDefinition| -> anyhow::Result<ConfiguredPolicy> {
+            let settings = if entry.metadata.needs_cluster() { r#"{"dns":false}"# } else { "" };
+            Ok(ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)(settings)? })
         };
-        let asked = || POLICIES.iter().filter(|entry| !entry.about.of_sets);
+        let asked = || POLICIES.iter().filter(|entry| !entry.metadata.for_manifest_sets());
         let policies = asked().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
-        let reads = asked().flat_map(|entry| entry.about.reads).copied();
+        let reads = asked().flat_map(|entry| entry.metadata.reads).copied();
         let watched = Arc::new(Watched::new(reads, Duration::from_secs(120), WhenStale::Deny));
         let (starting, kubeconfig) = (watched.clone(), api.kubeconfig.clone());
         tokio::task::spawn_blocking(move || starting.start(Some(&kubeconfig))).await??;
@@ -60,7 +60,7 @@ impl Stage {
         until("the cluster is known", || async { Ok(watched.unknown().is_empty()) }).await?;
         let (url, cert) = (format!("https://{}", server.address), cert.display().to_string());
         for entry in asked() {
-            let name = entry.about.name;
+            let name = entry.metadata.name;
             let config = folder.join("policies.yaml");
             std::fs::write(&config, format!("policies:\n- name: {name}\n"))?;
             let config = config.display().to_string();
@@ -71,10 +71,10 @@ impl Stage {
                 let url = webhook["clientConfig"]["url"].as_str().unwrap_or_default();
                 webhook["clientConfig"]["url"] = json!(format!("{url}/{name}"));
             }
-            if entry.about.denies {
+            if entry.metadata.denies {
                 register(api, name, "Validating", &objects).await?;
             }
-            if entry.about.mutates {
+            if entry.metadata.mutates {
                 register(api, name, "Mutating", &objects).await?;
             }
         }
@@ -120,8 +120,9 @@ impl Stage {
     /// Every case of a new pod at default settings that an API server takes at all.
     async fn cases(self) -> anyhow::Result<()> {
         let mut judged = 0;
-        for entry in POLICIES.iter().filter(|entry| !entry.about.needs_cluster) {
-            let namespace = self.namespace(&format!("cases-{}", entry.about.name), entry.about.name).await?;
+        for entry in POLICIES.iter().filter(|entry| !entry.metadata.needs_cluster()) {
+            let namespace =
+                self.namespace(&format!("cases-{}", entry.metadata.name), entry.metadata.name).await?;
             for file in cases::of(entry) {
                 let claim = case::claim(&file.name)?;
                 let (asked, native) = {

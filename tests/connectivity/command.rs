@@ -7,7 +7,7 @@ use conformance::process::pratique;
 use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use webhook_server::input::can_build;
+use webhook_server::sources::can_build;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![

@@ -3,8 +3,12 @@
 use std::net::IpAddr;
 
 use libtest_mimic::Failed;
-use policy_connectivity::{Direction, End, Flow, Map, NetworkPolicy, Protocol};
-use policy_core::{Arena, Field, Labels, Request, Value};
+use policy_connectivity::{End, Flow, Map};
+use policy_core::{Arena, Field, Request, Value};
+use policy_kubernetes::Labels;
+use policy_kubernetes::WorkloadKinds;
+use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
+use policy_kubernetes::ports::Protocol;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value as Json;
 
@@ -18,8 +22,8 @@ fn field<'a>(object: &Json, arena: &'a Arena) -> Field<'a> {
     Field::root(Value::from_json(arena.bytes(text.as_bytes()), arena).expect("it is JSON"), arena)
 }
 
-fn built<'a>(world: &World, arena: &'a Arena) -> policy_connectivity::World<'a> {
-    let mut built = policy_connectivity::World::new(arena);
+fn built<'a>(world: &World, arena: &'a Arena) -> policy_connectivity::Topology<'a> {
+    let mut built = policy_connectivity::Topology::new(arena, WorkloadKinds::BUILT_IN);
     for object in world.namespaces.iter().chain(&world.pods).chain(&world.policies) {
         let request = Request::create(field(object, arena), "default").expect("it is an object");
         built.add(&request, 0).unwrap_or_else(|undecided| panic!("{object}: {undecided}"));

@@ -65,7 +65,7 @@ fn write(folder: &Path) -> anyhow::Result<()> {
 /// called otherwise or is of another type, it does not compile.
 fn in_typescript() -> String {
     let text = include_str!("../../policies/_playground/web/src/example.yaml");
-    let policies = policy_catalog::POLICIES.iter().map(|entry| format!("\"{}\":{{}}", entry.about.name));
+    let policies = policy_catalog::POLICIES.iter().map(|entry| format!("\"{}\":{{}}", entry.metadata.name));
     let policies = policies.collect::<Vec<_>>().join(",");
     let asked = |policies: &str| format!("{{\"namespace\":\"default\",\"policies\":{{{policies}}}}}");
     let said = [

@@ -3,7 +3,9 @@
 use anyhow::Context as _;
 use conformance::{root, yaml};
 use policy_catalog::find;
-use policy_core::{Arena, Case, Configured, Field, Half, NoCluster, Request, Value, admit, workload};
+use policy_core::{AdmissionPhase, Arena, Case, ConfiguredPolicy, Field, NoCluster, Request, Value, admit};
+use policy_kubernetes::WorkloadKinds;
+use policy_kubernetes::workloads::pods_of;
 use serde_json::Value as Json;
 
 /// The exporter's container of the pods that a workload in the manifests makes.
@@ -12,10 +14,12 @@ pub(crate) fn of_workload(file: &str) -> anyhow::Result<Json> {
     let workload = yaml(&text)?.into_iter().next().context("it holds a workload")?.to_string();
     let arena = Arena::new();
     let object = Field::root(Value::from_json(workload.as_bytes(), &arena)?, &arena);
-    let request = workload::made_by(&Request::create(object, "data")?)?.context("it makes pods")?;
+    let request = pods_of(&Request::create(object, "data")?, WorkloadKinds::BUILT_IN)?
+        .context("it makes pods")?
+        .request;
     let entry = find("exporter-sidecar").context("the policy is in the catalog")?;
-    let policies = [Configured { about: entry.about, policy: (entry.configure)("")? }];
-    let verdicts = admit(&policies, &request, &NoCluster, Half::Mutate);
+    let policies = [ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)("")? }];
+    let verdicts = admit(&policies, &request, &NoCluster, AdmissionPhase::Mutating);
     anyhow::ensure!(verdicts.allowed(), "{}", verdicts.message());
     exporter(&serde_json::to_value(verdicts.patched.context("it is patched")?)?)
 }

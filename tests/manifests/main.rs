@@ -23,7 +23,7 @@ fn trials() -> Vec<Trial> {
     trials.extend(configs::trials());
     trials.extend(policies::trials());
     trials.extend(scripts::trials());
-    match (webhook_server::input::can_build(), schemas::crds()) {
+    match (webhook_server::sources::can_build(), schemas::crds()) {
         (false, _) => {
             trials.push(ignored("the built set", "neither kustomize nor kubectl is on the PATH: install one"))
         }

@@ -7,10 +7,10 @@ use conformance::process::pratique;
 use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
 use pod_security_standards::CONTROLS;
-use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, Value, admit};
+use policy_core::{AdmissionPhase, Arena, ConfiguredPolicy, Field, NoCluster, Request, Value, admit};
 use serde_json::{Value as Json, json};
 use webhook_server::config;
-use webhook_server::input::{Kustomizations, Place, can_build, places};
+use webhook_server::sources::{Kustomizations, Place, can_build, places};
 
 use crate::none;
 use crate::set::{self, items, name, namespace_of, text};
@@ -110,7 +110,7 @@ fn kubewarden() -> Result<(), Failed> {
     for policy in staging.of("AdmissionPolicy") {
         let entry = policy_catalog::find(text(policy, "/metadata/name")).ok_or("it is in the catalog")?;
         let settings = policy["spec"]["settings"].to_string();
-        let policies = [Configured { about: entry.about, policy: (entry.configure)(&settings)? }];
+        let policies = [ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)(&settings)? }];
         let here = |object: &&Json| namespace_of(object) == namespace_of(policy);
         for object in set::all().iter().flat_map(|set| set.objects.iter().filter(here)) {
             let arena = Arena::new();
@@ -118,7 +118,7 @@ fn kubewarden() -> Result<(), Failed> {
             let value = Value::from_json(text.as_bytes(), &arena)?;
             let request =
                 Request::create(Field::root(value, &arena), "default").map_err(|e| e.to_string())?;
-            let verdicts = admit(&policies, &request, &NoCluster, Half::Validate);
+            let verdicts = admit(&policies, &request, &NoCluster, AdmissionPhase::Validating);
             judged += verdicts.rows.len();
             if !verdicts.allowed() {
                 return Err(format!("{}: {}", name(object), verdicts.message()).into());
@@ -135,8 +135,8 @@ fn nobody_reads_more() -> Result<(), Failed> {
     let mut wanted = BTreeSet::new();
     for read in policy_catalog::POLICIES
         .iter()
-        .filter(|entry| !entry.about.of_sets)
-        .flat_map(|entry| entry.about.reads)
+        .filter(|entry| !entry.metadata.for_manifest_sets())
+        .flat_map(|entry| entry.metadata.reads)
     {
         let api_version = policy_core::request::api_version(read.group, read.version);
         let object = json!({"apiVersion": api_version, "kind": read.kind}).to_string();

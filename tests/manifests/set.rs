@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use conformance::root;
-use policy_core::{Arena, Field, Half, NoCluster, Request, admit, workload};
+use policy_core::{AdmissionPhase, Arena, Field, NoCluster, Request, admit};
+use policy_kubernetes::WorkloadKinds;
+use policy_kubernetes::workloads::pods_of;
 use serde_json::Value;
 use webhook_server::config::Config;
-use webhook_server::input::Place;
+use webhook_server::sources::Place;
 
 /// What an environment deploys.
 pub(crate) struct Set {
@@ -81,11 +83,12 @@ fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
         let Ok(request) = Request::create(Field::root(copy, &arena), "default") else { continue };
         let made = match request.kind.name {
             "Pod" => Some(request),
-            _ => workload::made_by(&request)
-                .unwrap_or_else(|undecided| panic!("{}: {undecided}", name(object))),
+            _ => pods_of(&request, WorkloadKinds::BUILT_IN)
+                .unwrap_or_else(|undecided| panic!("{}: {undecided}", name(object)))
+                .map(|pods| pods.request),
         };
         let Some(made) = made else { continue };
-        let verdicts = admit(&config.policies, &made, &NoCluster, Half::Mutate);
+        let verdicts = admit(&config.policies, &made, &NoCluster, AdmissionPhase::Mutating);
         let pod = verdicts.patched.or(made.object.value().ok().flatten().copied());
         pods.insert(i, serde_json::to_value(pod).expect("it is JSON"));
     }

@@ -8,17 +8,17 @@ use std::process::{Command, ExitCode, Stdio};
 
 use conformance::{cases, ignored, tools};
 use libtest_mimic::{Arguments, Failed, Trial};
-use policy_core::pod::EXPORTER_STATUS;
-use policy_core::{Arena, Case, Configured, Field, Half, Objects, Request, Value, admit};
+use policy_core::{AdmissionPhase, Arena, Case, ConfiguredPolicy, Field, Objects, Request, Value, admit};
+use policy_kubernetes::pod::EXPORTER_STATUS;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value as Json, json};
-use webhook_server::check::check;
+use webhook_server::commands::check::check;
+use webhook_server::commands::render::{Renderer, Said};
 use webhook_server::config::Config as Policies;
-use webhook_server::input::Source;
-use webhook_server::render::{Renderer, Said};
 use webhook_server::report::Report;
+use webhook_server::sources::Source;
 
 use pods::{Asked, asked};
 
@@ -66,12 +66,15 @@ fn ask(asked: &Asked, policies: &[&str], pod: &Json) -> Answer {
             "prometheus-labels" => asked.labels.to_string(),
             _ => String::new(),
         };
-        Configured { about: entry.about, policy: (entry.configure)(&settings).expect("settings are right") }
+        ConfiguredPolicy {
+            metadata: entry.metadata,
+            policy: (entry.configure)(&settings).expect("settings are right"),
+        }
     };
-    let policies: Vec<Configured> = policies.iter().map(configure).collect();
+    let policies: Vec<ConfiguredPolicy> = policies.iter().map(configure).collect();
     let cluster = Objects::new(asked.cluster.iter().map(copy).collect(), "default");
     let request = Request::create(Field::root(copy(pod), &arena), "default").expect("it is an object");
-    let verdicts = admit(&policies, &request, &cluster, Half::Mutate);
+    let verdicts = admit(&policies, &request, &cluster, AdmissionPhase::Mutating);
     let patched = verdicts.patched.map(|value| serde_json::to_value(value).expect("it is JSON"));
     Answer {
         allowed: verdicts.allowed(),

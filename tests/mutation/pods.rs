@@ -1,6 +1,6 @@
 //! The pods that the properties are held to, with their namespace and the settings of the policies.
 
-use policy_core::pod::EXPORTER_STATUS;
+use policy_kubernetes::pod::EXPORTER_STATUS;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value as Json, json};

@@ -10,12 +10,12 @@ use conformance::platform::objects::{self, text};
 use conformance::platform::prometheus::Asked;
 use conformance::process::pratique;
 use metric_path::MetricPath;
-use policy_core::{Arena, Policy as _, Read, policy};
+use policy_core::{Arena, Policy as _, WatchedKind, policy};
 use serde_json::{Value, json};
 use webhook_server::args::Selection;
-use webhook_server::check;
+use webhook_server::commands::check;
 use webhook_server::config::Config;
-use webhook_server::input::Source;
+use webhook_server::sources::Source;
 
 use crate::stage::Stage;
 
@@ -29,14 +29,15 @@ impl Stage {
     pub(crate) async fn promised(&self) -> anyhow::Result<Targets> {
         let file = conformance::root().join("manifests/policies.yaml");
         let config = Config::load(&Selection { config: Some(file), ..Selection::default() }, true)?;
-        let listed = config.listed.iter().find(|listed| listed.entry.about.name == MetricPath::ABOUT.name);
+        let listed =
+            config.listed.iter().find(|listed| listed.entry.metadata.name == MetricPath::METADATA.name);
         let settings =
             policy::configure::<MetricPath>(listed.map(|l| l.settings.as_str()).unwrap_or_default())?;
         let objects: Vec<&Value> = self.platform.environment.objects().collect();
         let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
         let sources = [Source::new("production", text)];
         let arena = Arena::new();
-        let reads: Vec<Read> = MetricPath::ABOUT.reads.to_vec();
+        let reads: Vec<WatchedKind> = MetricPath::METADATA.reads.to_vec();
         let cluster = check::cluster(&sources, &reads, &config, "default", &arena);
         let mut promised = Targets::new();
         for target in metric_path::targets(&settings, &cluster, &arena)? {

@@ -60,7 +60,7 @@ fn trial(name: &str, run: fn() -> anyhow::Result<()>) -> Trial {
 }
 
 fn trials() -> Vec<Trial> {
-    let of_cases = cases::all().into_iter().map(|case| format!("{}/{}", case.entry.about.name, case.name));
+    let of_cases = cases::all().into_iter().map(|case| format!("{}/{}", case.entry.metadata.name, case.name));
     let names = of_cases.chain(QUESTIONS.iter().map(|name| (*name).to_owned()));
     let mut trials: Vec<Trial> = names
         .map(|name| {
@@ -97,7 +97,7 @@ fn expected() -> anyhow::Result<Value> {
         let case = Case::decode(&file.text, &arena)?;
         let recorded = conformance::yaml(case.recorded.context("it states a verdict")?)?;
         let verdict = recorded.first().map(|recorded| recorded["verdict"].clone());
-        all.insert(format!("{}/{}", file.entry.about.name, file.name), verdict.unwrap_or_default());
+        all.insert(format!("{}/{}", file.entry.metadata.name, file.name), verdict.unwrap_or_default());
     }
     Ok(Value::Object(all))
 }

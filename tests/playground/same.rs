@@ -52,7 +52,7 @@ pub(crate) fn as_check_says() -> anyhow::Result<()> {
     for environment in ["production", "staging"] {
         texts.push((environment.to_owned(), built(environment)?));
     }
-    let all: Vec<&str> = POLICIES.iter().map(|entry| entry.about.name).collect();
+    let all: Vec<&str> = POLICIES.iter().map(|entry| entry.metadata.name).collect();
     let choices = [all.as_slice()].into_iter().chain(all.iter().map(std::slice::from_ref));
     for choice in choices.collect::<Vec<_>>() {
         for (name, text) in &texts {

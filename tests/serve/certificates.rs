@@ -11,8 +11,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
-use webhook_server::client::Client;
-use webhook_server::tls;
+use webhook_server::server::client::Client;
+use webhook_server::server::tls;
 
 use crate::{review, runtime};
 

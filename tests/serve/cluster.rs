@@ -6,7 +6,7 @@ use conformance::process::pratique;
 use conformance::serving::Serving;
 use libtest_mimic::Failed;
 use serde_json::json;
-use webhook_server::client::Client;
+use webhook_server::server::client::Client;
 
 use crate::{api, review, runtime};
 

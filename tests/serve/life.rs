@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use conformance::serving::Serving;
 use libtest_mimic::Failed;
-use webhook_server::client::Client;
+use webhook_server::server::client::Client;
 
 use crate::{review, runtime};
 

@@ -10,8 +10,8 @@ use conformance::measure::memory;
 use conformance::serving::{Serving, until};
 use libtest_mimic::Failed;
 use serde_json::json;
-use webhook_server::client::Client;
-use webhook_server::webhook::BODY_LIMIT;
+use webhook_server::server::client::Client;
+use webhook_server::server::webhook::BODY_LIMIT;
 
 use crate::{review, runtime};
 

@@ -136,10 +136,11 @@ pub(crate) fn a_log_that_nobody_reads_holds_nobody_up() -> Result<(), Failed> {
         .args(["--metrics-listen", &metrics.to_string()])
         .stderr(std::process::Stdio::piped())
         .spawn()?;
-    let trusted = webhook_server::tls::trusting(&[rustls::pki_types::pem::PemObject::from_pem_file(&cert)?])?;
+    let trusted =
+        webhook_server::server::tls::trusting(&[rustls::pki_types::pem::PemObject::from_pem_file(&cert)?])?;
     let dropped = || metric_at(metrics, "pratique_log_lines_dropped_total");
     let answered = runtime()?.block_on(async {
-        let connect = || webhook_server::client::Client::connect(free, trusted.clone());
+        let connect = || webhook_server::server::client::Client::connect(free, trusted.clone());
         until("it serves", || async { Ok(connect().await.is_ok()) }).await?;
         let mut client = connect().await?;
         // A pipe holds 64 KiB, and some thousand lines may wait; each denial has one of some hundred bytes.

@@ -17,7 +17,7 @@ use crate::{namespace, process, root, tools};
 /// What is not, and how to get it.
 pub fn available() -> Result<(), String> {
     const HOW: &str = "`just site target/site`, then PRATIQUE_SITE=target/site cargo test";
-    if webhook_server::playground::page().is_none() {
+    if webhook_server::commands::playground::page().is_none() {
         return Err(format!("the binary has no page: {HOW}"));
     }
     for (name, how) in [
@@ -75,7 +75,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 /// # Errors
 /// It was not; the command that makes it anew.
 pub fn is_of_these_sources() -> anyhow::Result<()> {
-    let page = webhook_server::playground::page().context("the binary has a page")?;
+    let page = webhook_server::commands::playground::page().context("the binary has a page")?;
     let wanted = format!("name=\"sources\" content=\"{}\"", sources()?);
     ensure!(
         page.contains(&wanted),

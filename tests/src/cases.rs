@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use policy_catalog::POLICIES;
-use policy_core::Entry;
+use policy_core::PolicyDefinition;
 
 use crate::root;
 
@@ -11,7 +11,7 @@ use crate::root;
 #[derive(Clone, Debug)]
 pub struct CaseFile {
     /// Its policy.
-    pub entry: &'static Entry,
+    pub entry: &'static PolicyDefinition,
     /// The file's name without `.yaml`.
     pub name: String,
     /// Where it is.
@@ -21,8 +21,8 @@ pub struct CaseFile {
 }
 
 /// All cases of a policy, by name.
-pub fn of(entry: &'static Entry) -> Vec<CaseFile> {
-    let folder = root().join("policies").join(entry.about.name).join("cases");
+pub fn of(entry: &'static PolicyDefinition) -> Vec<CaseFile> {
+    let folder = root().join("policies").join(entry.metadata.name).join("cases");
     let mut files: Vec<CaseFile> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|file| {

@@ -5,13 +5,13 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use policy_core::{Arena, Case, Cluster, Configured, Field, Objects, Undecided, Verdicts};
+use policy_core::{Arena, Case, Cluster, ConfiguredPolicy, Field, Objects, Undecided, Verdicts};
 use serde_json::{Value, json};
-use webhook_server::client::Client;
-use webhook_server::cluster::Watched;
-use webhook_server::serve::Server;
-use webhook_server::tls::{self, Identity};
-use webhook_server::webhook::Webhook;
+use webhook_server::server::Server;
+use webhook_server::server::client::Client;
+use webhook_server::server::cluster::Watched;
+use webhook_server::server::tls::{self, Identity};
+use webhook_server::server::webhook::Webhook;
 
 use crate::cases::CaseFile;
 
@@ -115,7 +115,8 @@ pub fn native(file: &CaseFile) -> anyhow::Result<Answer> {
 pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
     let arena = Arena::new();
     let case = Case::decode(&file.text, &arena)?;
-    let policy = Configured { about: file.entry.about, policy: (file.entry.configure)(&case.settings)? };
+    let policy =
+        ConfiguredPolicy { metadata: file.entry.metadata, policy: (file.entry.configure)(&case.settings)? };
     let request: Value = serde_json::from_str(&case.request.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let posted = |object: &Value| {
@@ -130,17 +131,18 @@ pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
         let webhook = match Given::of(&case) {
             // As an API server would have told it: no more of each object than the policy says that it reads.
             Some(cluster) => {
-                let known = Watched::holding(file.entry.about.reads.iter().copied(), cluster.complete())?;
+                let known = Watched::holding(file.entry.metadata.reads.iter().copied(), cluster.complete())?;
                 Webhook::watching(vec![policy], Arc::new(known))
             }
             None => Webhook::new(vec![policy]),
         };
         let server = Server::start(listener, identity.server()?, webhook.router())?;
         let mut client = Client::connect(server.address, trusted).await?;
-        let name = file.entry.about.name;
+        let name = file.entry.metadata.name;
         let original = request["object"].clone();
         // By its name only a policy is asked for changes that makes some.
-        let by_name = if file.entry.about.mutates { format!("/mutate/{name}") } else { "/mutate".to_owned() };
+        let by_name =
+            if file.entry.metadata.mutates { format!("/mutate/{name}") } else { "/mutate".to_owned() };
         let mutate = ask(&mut client, &by_name, &posted(&original)).await?;
         let patched = mutate["patch"].as_str().map(|patch| apply(&original, patch)).transpose()?;
         let last = patched.as_ref().unwrap_or(&original);
@@ -153,7 +155,7 @@ pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
     ensure!(validate.get("patch").is_none(), "a validating webhook must not patch");
     if patched.is_some() {
         // What the API server goes on with where it ignores that the mutating webhook failed.
-        let said = &unchanged["auditAnnotations"][file.entry.about.name];
+        let said = &unchanged["auditAnnotations"][file.entry.metadata.name];
         ensure!(unchanged["allowed"] == true && said == "not-changed", "the audit log is told: {unchanged}");
         ensure!(
             unchanged.get("warnings").is_none(),
@@ -161,9 +163,9 @@ pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
         );
     }
     // The mutating half speaks for the policies that change objects alone.
-    let speaks = if file.entry.about.mutates { &mutate } else { &validate };
+    let speaks = if file.entry.metadata.mutates { &mutate } else { &validate };
     ensure!(
-        file.entry.about.mutates || mutate["allowed"] == true,
+        file.entry.metadata.mutates || mutate["allowed"] == true,
         "others are not asked in the mutating half"
     );
     ensure!(speaks["allowed"] == validate["allowed"], "mutate and validate disagree");
@@ -192,7 +194,7 @@ fn texts(map: &Value) -> BTreeMap<String, String> {
 
 fn apply(object: &Value, patch: &str) -> anyhow::Result<Value> {
     let mut patched = object.clone();
-    webhook_server::client::apply_patch(&mut patched, patch)?;
+    webhook_server::server::client::apply_patch(&mut patched, patch)?;
     Ok(patched)
 }
 

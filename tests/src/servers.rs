@@ -16,8 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use webhook_server::serve::Server;
-use webhook_server::tls::{self, Identity};
+use webhook_server::server::Server;
+use webhook_server::server::tls::{self, Identity};
 
 use crate::measure;
 use crate::process::release_binary;

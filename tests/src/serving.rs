@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use webhook_server::client::Client;
-use webhook_server::tls;
+use webhook_server::server::client::Client;
+use webhook_server::server::tls;
 
 use crate::process::pratique;
 
@@ -49,7 +49,8 @@ pub fn certificate(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
 /// A certificate as a `caBundle` has it, or a kubeconfig: PEM, in Base64.
 pub fn ca_bundle(certificate: &CertificateDer<'_>) -> String {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(tls::to_pem(std::slice::from_ref(certificate)))
+    base64::engine::general_purpose::STANDARD
+        .encode(webhook_server::certificate::to_pem(std::slice::from_ref(certificate)))
 }
 
 /// What a metric says that is served there; not a number where there is none of that name.

@@ -15,8 +15,8 @@ use conformance::serving::ca_bundle;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use webhook_server::serve::Server;
-use webhook_server::tls::Identity;
+use webhook_server::server::Server;
+use webhook_server::server::tls::Identity;
 
 /// The API server; it ends with the test.
 #[derive(Clone)]

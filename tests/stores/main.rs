@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use policy_core::{Arena, Cluster as _, Configured, Entry, Read};
+use policy_core::{Arena, Cluster as _, ConfiguredPolicy, PolicyDefinition, WatchedKind};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use webhook_server::args::WhenStale;
-use webhook_server::cluster::Watched;
-use webhook_server::webhook::Webhook;
+use webhook_server::server::cluster::Watched;
+use webhook_server::server::webhook::Webhook;
 
 use api::{Api, Watches};
 
-const READS: [Read; 3] = [Read::NAMESPACE, Read::NETWORK_POLICY, Read::POD];
+const READS: [WatchedKind; 3] = [WatchedKind::NAMESPACE, WatchedKind::NETWORK_POLICY, WatchedKind::POD];
 /// Long enough for anything that happens at all.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -156,9 +156,11 @@ async fn the_webhook_is_ready_when_the_cluster_is_known() {
     let api = Api::start().await;
     api.refuse(true);
     let watched = watching(&api, Duration::from_secs(120), WhenStale::Deny).await;
-    let entry: &Entry = policy_catalog::find("network-policy-required").expect("it exists");
-    let policy_required =
-        Configured { about: entry.about, policy: (entry.configure)(r#"{"dns":false}"#).expect("settings") };
+    let entry: &PolicyDefinition = policy_catalog::find("network-policy-required").expect("it exists");
+    let policy_required = ConfiguredPolicy {
+        metadata: entry.metadata,
+        policy: (entry.configure)(r#"{"dns":false}"#).expect("settings"),
+    };
     let webhook = Webhook::watching(vec![policy_required], watched.clone());
     let ready = || async {
         let request = Request::get("/readyz").body(Body::empty()).expect("a request");
@@ -230,7 +232,8 @@ async fn a_watch_that_breaks_is_not_believed() {
 /// What policies look at in one kind is kept for all of them.
 #[test]
 fn fields_of_several_readers_are_kept_together() {
-    let reads = [Read::of("", "Pod", &["metadata.labels"]), Read::of("", "Pod", &["spec.containers"])];
+    let reads =
+        [WatchedKind::of("", "Pod", &["metadata.labels"]), WatchedKind::of("", "Pod", &["spec.containers"])];
     let watched = Watched::holding(reads, [pod("web")]).expect("it has a name");
     let arena = Arena::new();
     let web = watched.get("", "Pod", Some("shop"), "web", &arena).expect("it is known").expect("it is there");

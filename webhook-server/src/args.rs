@@ -1,8 +1,10 @@
 //! What can be asked on the command line.
 
 mod checked;
+#[cfg(feature = "server")]
 mod demo;
 mod report;
+#[cfg(feature = "server")]
 mod serve;
 
 use std::path::PathBuf;
@@ -11,8 +13,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+#[cfg(feature = "server")]
 pub use demo::{DemoArgs, PlaygroundArgs};
 pub use report::{FailOn, ReportArgs, ReportForm};
+#[cfg(feature = "server")]
 pub use serve::{ClusterArgs, LogFormat, ServeArgs, TlsArgs, WhenStale};
 
 /// Judges Kubernetes manifests and admission requests by policies written in Rust.
@@ -55,10 +59,13 @@ pub enum Command {
     },
     /// Explain where an autoscaler's metric comes from in a set of manifests: a line of links, down to the port that is scraped.
     ExplainMetric(ExplainMetricArgs),
+    #[cfg(feature = "server")]
     /// Serve the policies as an admission webhook, over TLS.
     Serve(Box<ServeArgs>),
+    #[cfg(feature = "server")]
     /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
     Demo(DemoArgs),
+    #[cfg(feature = "server")]
     /// Serve a page on loopback on which manifests are judged as they are typed; nothing leaves it.
     Playground(PlaygroundArgs),
     /// Print a completion script: `pratique completions bash > /etc/bash_completion.d/pratique`.

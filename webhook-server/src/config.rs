@@ -1,35 +1,35 @@
 //! Which policies are asked, how strictly, with which settings and where, and what is excepted: from the command line, from
 //! `policies.yaml`, or all of them.
 
+pub mod exceptions;
+mod file;
 mod namespaces;
 mod schema;
-mod written;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use policy_catalog::POLICIES;
-use policy_core::{About, Arena, Configured, Entry, Field, Read, Value, yaml};
+use policy_core::{ConfiguredPolicy, Evaluate, PolicyDefinition, PolicyMetadata, WatchedKind};
+use policy_kubernetes::{PodTemplate, WorkloadKinds};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::args::Selection;
-use crate::exceptions::Exceptions;
-use crate::input;
-use written::Wanted;
+use crate::sources;
+use exceptions::Exceptions;
+use file::{SharedSettings, Wanted};
 
 pub use schema::schema;
 
 /// The name of the file that governs the directory it is in, where `check` and `demo` are given none.
-const NAME: &str = "policies.yaml";
-/// The name of the file that lists intended flows, where `connectivity --intended` is given it.
-const INTENDED: &str = "connectivity.yaml";
+const NAME: &str = sources::CONFIGURATION;
 
 /// Which policies are asked, and what is excepted of what they deny.
 #[derive(Default)]
 pub struct Config {
     /// The policies that are enforced, in the catalog's order.
-    pub policies: Vec<Configured>,
+    pub policies: Vec<ConfiguredPolicy>,
     /// Those that are asked as well, but deny and change nothing, in the same order.
     pub unenforced: Vec<Unenforced>,
     /// The exceptions of all these policies.
@@ -40,8 +40,10 @@ pub struct Config {
     pub unasked: Vec<&'static str>,
     /// How each was asked for, for what is rendered of it.
     pub listed: Vec<Listed>,
+    /// Custom kinds that make pods.
+    pub pod_templates: Vec<PodTemplate>,
     /// What of the cluster their namespace selectors need to know.
-    namespaces: Option<Read>,
+    namespaces: Option<WatchedKind>,
 }
 
 /// What follows from a denial.
@@ -73,14 +75,14 @@ pub struct Unenforced {
     /// [`Mode::Warn`] or [`Mode::Audit`].
     pub mode: Mode,
     /// The policy.
-    pub configured: Configured,
+    pub configured: ConfiguredPolicy,
 }
 
 /// A policy as it was asked for.
 #[derive(Clone)]
 pub struct Listed {
     /// The policy.
-    pub entry: &'static Entry,
+    pub entry: &'static PolicyDefinition,
     /// What follows from its denials.
     pub mode: Mode,
     /// Its settings, as JSON; empty for the default.
@@ -98,7 +100,7 @@ impl Config {
     pub fn load(selection: &Selection, knows_cluster: bool) -> anyhow::Result<Self> {
         let mut wanted = match &selection.config {
             Some(path) => Wanted::from_file(path)?,
-            None => Wanted::all(),
+            None => Wanted::all()?,
         };
         wanted.chosen |= knows_cluster;
         wanted.select(selection)
@@ -142,10 +144,12 @@ impl Config {
     /// # Errors
     /// Nothing is left.
     pub fn serving(mut self) -> anyhow::Result<Self> {
-        self.policies.retain(|configured| !configured.about.of_sets);
-        self.unenforced.retain(|unenforced| !unenforced.configured.about.of_sets);
-        self.listed.retain(|listed| !listed.entry.about.of_sets);
-        self.unasked.retain(|name| policy_catalog::find(name).is_none_or(|entry| !entry.about.of_sets));
+        self.policies.retain(|configured| !configured.metadata.for_manifest_sets());
+        self.unenforced.retain(|unenforced| !unenforced.configured.metadata.for_manifest_sets());
+        self.listed.retain(|listed| !listed.entry.metadata.for_manifest_sets());
+        self.unasked.retain(|name| {
+            policy_catalog::find(name).is_none_or(|entry| !entry.metadata.for_manifest_sets())
+        });
         if self.listed.is_empty() {
             bail!("every policy that is listed is for `pratique check` alone: nothing is left to ask");
         }
@@ -153,143 +157,177 @@ impl Config {
     }
 
     /// The policies that are asked, enforced or not, by name.
-    pub fn asked(&self) -> Vec<&'static About> {
-        let unenforced = self.unenforced.iter().map(|unenforced| unenforced.configured.about);
-        let mut asked: Vec<_> = self.policies.iter().map(|policy| policy.about).chain(unenforced).collect();
-        asked.sort_by_key(|about| about.name);
+    pub fn asked(&self) -> Vec<&'static PolicyMetadata> {
+        let unenforced = self.unenforced.iter().map(|unenforced| unenforced.configured.metadata);
+        let mut asked: Vec<_> =
+            self.policies.iter().map(|policy| policy.metadata).chain(unenforced).collect();
+        asked.sort_by_key(|metadata| metadata.name);
         asked
     }
 
     /// Their names.
     pub fn names(&self) -> Vec<&'static str> {
-        self.asked().into_iter().map(|about| about.name).collect()
+        self.asked().into_iter().map(|metadata| metadata.name).collect()
     }
 
     /// What they look at in the cluster.
-    pub fn reads(&self) -> Vec<Read> {
+    pub fn reads(&self) -> Vec<WatchedKind> {
         let asked = self.asked();
-        asked.iter().flat_map(|about| about.reads).copied().chain(self.namespaces).collect()
+        asked.iter().flat_map(|metadata| metadata.reads).copied().chain(self.namespaces).collect()
     }
 
     /// Whether any of them is for namespaces that are told by their labels.
+    #[cfg(feature = "server")]
     pub(crate) fn asks_for_labels(&self) -> bool {
         self.namespaces.is_some()
     }
 
+    /// The kinds that make pods.
+    pub fn kinds(&self) -> WorkloadKinds<'_> {
+        WorkloadKinds::with(&self.pod_templates)
+    }
+
+    /// What the prerequisites of their changes are made of, beside what they read themselves.
+    pub fn prerequisites(&self) -> Vec<WatchedKind> {
+        let entries = self.policies.iter().filter_map(|policy| policy_catalog::find(policy.metadata.name));
+        entries.flat_map(|entry| entry.prerequisites).copied().collect()
+    }
+
     /// Whether any of the policies changes objects.
     pub fn mutates(&self) -> bool {
-        self.policies.iter().any(|configured| configured.about.mutates)
+        self.policies.iter().any(|configured| configured.metadata.mutates)
     }
 }
 
 /// These policies, enforced, and no exception.
-impl From<Vec<Configured>> for Config {
-    fn from(policies: Vec<Configured>) -> Self {
+impl From<Vec<ConfiguredPolicy>> for Config {
+    fn from(policies: Vec<ConfiguredPolicy>) -> Self {
         Config { policies, ..Config::default() }
     }
 }
 
-/// The configuration in a directory, if it has one: its file `policies.yaml`, unless that is a Kubernetes object. What
-/// cannot be read is a configuration too, and an error to whoever reads it.
+/// The configuration in a directory, if it has one ([`sources::governing_file`]).
 pub fn in_directory(directory: &Path) -> Option<PathBuf> {
-    governing(directory, NAME)
+    sources::governing_file(directory, NAME)
 }
 
-/// The files in a directory that say something of its manifests and are none: the configuration, and the list of intended
-/// flows.
-pub(crate) fn beside_manifests(directory: &Path) -> Vec<PathBuf> {
-    [NAME, INTENDED].iter().filter_map(|name| governing(directory, name)).collect()
-}
-
-fn governing(directory: &Path, name: &str) -> Option<PathBuf> {
-    let file = directory.join(name);
-    if !file.is_file() {
-        return None;
+/// The custom kinds that make pods, as the configuration of the one directory that is read has them.
+///
+/// # Errors
+/// The configuration cannot be used.
+pub fn pod_templates_for(paths: &[PathBuf]) -> anyhow::Result<Vec<PodTemplate>> {
+    let [path] = paths else { return Ok(Vec::new()) };
+    match in_directory(path) {
+        Some(file) => Ok(Wanted::from_file(&file)?.shared.pod_templates),
+        None => Ok(Vec::new()),
     }
-    let text = input::read_file(&file).unwrap_or_default();
-    let arena = Arena::new();
-    let is_object = |value: Value<'_>| {
-        let root = Field::root(value, &arena);
-        let has = |key: &'static str| root.at(key).is_set().unwrap_or(false);
-        has("apiVersion") || has("kind")
-    };
-    let first = yaml::documents(&text).first().and_then(|document| document.decode(&arena).ok().flatten());
-    (!first.is_some_and(is_object)).then_some(file)
 }
 
 /// The policy of that name.
 ///
 /// # Errors
 /// There is none; the message lists those there are.
-pub fn find(name: &str) -> anyhow::Result<&'static Entry> {
+pub fn find(name: &str) -> anyhow::Result<&'static PolicyDefinition> {
     policy_catalog::find(name).with_context(|| {
-        let names: Vec<&str> = POLICIES.iter().map(|entry| entry.about.name).collect();
+        let names: Vec<&str> = POLICIES.iter().map(|entry| entry.metadata.name).collect();
         format!("there is no policy `{name}`; there are: {}", names.join(", "))
     })
 }
 
+/// A policy that was asked for, configured.
+struct Selected {
+    listed: Listed,
+    policy: Box<dyn Evaluate>,
+    /// What its namespace selector needs to know.
+    reads: Option<WatchedKind>,
+}
+
+impl Selected {
+    /// # Errors
+    /// The namespace selector is not one that an API server would take.
+    fn new(listed: Listed, policy: Box<dyn Evaluate>) -> anyhow::Result<Self> {
+        let Some(selector) = &listed.namespace_selector else {
+            return Ok(Selected { listed, policy, reads: None });
+        };
+        let limited = namespaces::Limited::new(policy, selector)?;
+        let reads = limited.reads();
+        Ok(Selected { listed, policy: Box::new(limited), reads })
+    }
+
+    /// With default settings.
+    fn default_of(entry: &'static PolicyDefinition) -> anyhow::Result<Self> {
+        let policy = (entry.configure)("")?;
+        let listed = Listed { entry, mode: Mode::Enforce, settings: String::new(), namespace_selector: None };
+        Selected::new(listed, policy)
+    }
+
+    fn name(&self) -> &'static str {
+        self.listed.entry.metadata.name
+    }
+}
+
 impl Wanted {
-    fn all() -> Self {
-        let listed =
-            |entry| Listed { entry, mode: Mode::Enforce, settings: String::new(), namespace_selector: None };
-        Wanted { policies: POLICIES.iter().map(listed).collect(), exceptions: Vec::new(), chosen: false }
+    fn all() -> anyhow::Result<Self> {
+        let policies = POLICIES.iter().map(Selected::default_of).collect::<anyhow::Result<_>>()?;
+        Ok(Wanted { policies, exceptions: Vec::new(), shared: SharedSettings::default(), chosen: false })
     }
 
     /// What the command line leaves of it, with the settings that it gives.
     fn select(self, selection: &Selection) -> anyhow::Result<Config> {
-        let Wanted { policies: mut wanted, mut exceptions, chosen } = self;
+        let Wanted { mut policies, mut exceptions, shared, chosen } = self;
         let mut unasked = Vec::new();
         for name in &selection.policies {
             let entry = find(name)?;
-            if !wanted.iter().any(|wanted| wanted.entry.about.name == entry.about.name) {
+            if !policies.iter().any(|selected| selected.name() == entry.metadata.name) {
                 bail!("--policy {name}: the config file does not list it");
             }
         }
         if !selection.policies.is_empty() {
-            wanted.retain(|wanted| selection.policies.iter().any(|name| name == wanted.entry.about.name));
+            policies.retain(|selected| selection.policies.iter().any(|name| name == selected.name()));
         } else if !chosen {
-            let needy = wanted.extract_if(.., |wanted| wanted.entry.about.needs_cluster);
-            unasked.extend(needy.map(|needy| needy.entry.about.name));
+            let needy = policies.extract_if(.., |selected| selected.listed.entry.metadata.needs_cluster());
+            unasked.extend(needy.map(|needy| needy.name()));
         }
         for set in &selection.settings {
             let Some((name, settings)) = set.split_once('=') else {
                 bail!("--set {set}: must be NAME={{json}}");
             };
-            let name = find(name).context("--set")?.about.name;
-            let Some(current) = wanted.iter_mut().find(|wanted| wanted.entry.about.name == name) else {
+            let entry = find(name).context("--set")?;
+            let name = entry.metadata.name;
+            let Some(current) = policies.iter_mut().find(|selected| selected.name() == name) else {
                 bail!("--set {name}: the policy is not among those that are asked");
             };
-            settings.clone_into(&mut current.settings);
+            // First alone, so that an error is about what was given.
+            (entry.configure)(settings)?;
+            let settings = shared.add_to(entry, settings.to_owned())?;
+            let policy = (entry.configure)(&settings)?;
+            *current = Selected::new(Listed { settings, ..current.listed.clone() }, policy)?;
         }
-        if wanted.is_empty() {
+        if policies.is_empty() {
             bail!("no policy is listed, so that everything would be admitted");
         }
-        exceptions
-            .retain(|exception| wanted.iter().any(|wanted| wanted.entry.about.name == exception.policy));
-        let mut config = Config { unasked, exceptions: Exceptions::new(exceptions), ..Config::default() };
-        for listed in wanted {
-            config.add(listed)?;
-        }
+        exceptions.retain(|exception| policies.iter().any(|selected| selected.name() == exception.policy));
+        let mut config = Config {
+            unasked,
+            exceptions: Exceptions::new(exceptions),
+            pod_templates: shared.pod_templates,
+            ..Config::default()
+        };
+        policies.into_iter().for_each(|selected| config.add(selected));
         Ok(config)
     }
 }
 
 impl Config {
-    fn add(&mut self, listed: Listed) -> anyhow::Result<()> {
-        let about = listed.entry.about;
-        let mut policy = (listed.entry.configure)(&listed.settings)?;
-        if let Some(selector) = &listed.namespace_selector {
-            let limited = namespaces::Limited::new(policy, selector)?;
-            self.namespaces = self.namespaces.or(limited.reads());
-            policy = Box::new(limited);
-        }
-        let configured = Configured { about, policy };
+    fn add(&mut self, selected: Selected) {
+        let Selected { listed, policy, reads } = selected;
+        let configured = ConfiguredPolicy { metadata: listed.entry.metadata, policy };
+        self.namespaces = self.namespaces.or(reads);
         match listed.mode {
             Mode::Enforce => self.policies.push(configured),
             mode => self.unenforced.push(Unenforced { mode, configured }),
         }
         self.listed.push(listed);
-        Ok(())
     }
 }
 

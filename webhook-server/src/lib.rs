@@ -1,39 +1,27 @@
-//! Who asks and who answers: the webhook and the command line, around the policies that decide.
+//! The `pratique` command: the webhook and the command line around the policies.
 //!
-//! This is the only crate that opens a socket or a file. `args` is what can be asked; `config` which policies are asked, where and
-//! how firmly, `exceptions` what is excepted of what they deny, and `judge` asks them; `input` reads manifests, `files` says when
-//! one has changed; `check`, `render`, `cases`, `policies`, `explain`, `explain_metric`, `demo` and `playground` are one command
-//! each, with `report` for what they print; `manual` is made of the arguments; `connectivity` says who can talk to whom;
-//! `place` says in which line of which file something stands; `cluster` knows what else exists; `webhook` answers reviews,
-//! `metrics` counts them and `telemetry` logs and traces them, `serve` and `tls` put it on the network, `client` is its counterpart
-//! for `demo` and the tests.
+//! This is the only crate that opens a socket or a file.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`args`] | the arguments of every command |
+//! | [`commands`] | one file a command |
+//! | [`sources`] | files, directories and kustomizations, read into documents with their origins |
+//! | [`config`] | `policies.yaml`: policies, modes, exceptions, custom kinds |
+//! | [`evaluator`] | a configuration, applied to a request |
+//! | [`report`] | what `check` found, in every output format |
+//! | `server` | the webhook: HTTP, TLS, limits, cluster stores, metrics, telemetry (cargo feature `server`) |
 
 pub mod args;
-pub mod cases;
-pub mod check;
-pub mod client;
+pub mod certificate;
 pub mod clock;
-pub mod cluster;
+pub mod commands;
 pub mod config;
-pub mod connectivity;
-pub mod demo;
-pub mod exceptions;
-pub mod explain;
-pub mod explain_metric;
-pub mod files;
-pub mod input;
-pub mod judge;
-pub mod manual;
-pub mod metrics;
-pub(crate) mod place;
-pub mod playground;
-pub mod policies;
-pub mod render;
+pub mod evaluator;
 pub mod report;
-pub mod serve;
-pub mod telemetry;
-pub mod tls;
-pub mod webhook;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod sources;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,6 +29,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::{Args, Command};
+use crate::commands::{check, connectivity, explain, explain_metric, man_pages, policies, render, test};
+#[cfg(feature = "server")]
+use crate::commands::{demo, playground};
 
 /// The whole command: reads the arguments, runs what they ask for, and says how it went in the exit code.
 ///
@@ -58,15 +49,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Connectivity(args) => connectivity::run(&args),
-        Command::Test(args) => cases::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Policies(args) => policies::run(&args),
         Command::Explain { what } => explain::run(&what),
         Command::ExplainMetric(args) => explain_metric::run(&args),
-        Command::Serve(args) => serve::run(&args),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => server::run(&args),
+        #[cfg(feature = "server")]
         Command::Demo(args) => demo::run(&args),
+        #[cfg(feature = "server")]
         Command::Playground(args) => playground::run(&args),
-        Command::Completions { shell } => manual::completions(shell),
-        Command::Man { folder } => manual::pages(&folder),
+        Command::Completions { shell } => man_pages::completions(shell),
+        Command::Man { folder } => man_pages::pages(&folder),
     };
     match result {
         Ok(end) => end.into(),

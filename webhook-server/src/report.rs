@@ -15,7 +15,7 @@ use policy_core::path::printable;
 use policy_manifests::{ObjectName, Written};
 use serde::Serialize;
 
-use crate::exceptions::Exception;
+use crate::config::exceptions::Exception;
 pub(crate) use human::{BOLD, GREEN, RED, YELLOW, style, wrapped};
 pub use printer::Printer;
 
@@ -130,7 +130,7 @@ pub struct Row {
 /// A place in a source; all count from 1.
 #[derive(Debug, Serialize)]
 pub struct SourcePosition {
-    /// As [`crate::input::Source`] names it; of what was built, the file in which the object was written.
+    /// As [`crate::sources::Source`] names it; of what was built, the file in which the object was written.
     pub file: String,
     /// The line.
     pub line: usize,

@@ -5,20 +5,22 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use fixedbitset::FixedBitSet;
-use policy_core::{Labels, Selector};
+use policy_kubernetes::{Labels, Selector};
 
-use crate::address::{Block, Range};
-use crate::door::INGRESS_NAMESPACE;
+use crate::entry_pods::INGRESS_NAMESPACE;
 use crate::flow::End;
 use crate::index::{Index, everyone};
-use crate::policy::{Direction, NetworkPolicy};
-use crate::ports::Ports;
-use crate::rule::{NamedPort, Peer, Rule};
-use crate::workload::{Name, Workload};
-use crate::world::NAMESPACE_NAME;
+use crate::workload::Workload;
+use policy_kubernetes::WorkloadName;
+use policy_kubernetes::network_policy::NAMESPACE_NAME;
+use policy_kubernetes::network_policy::{Block, Range};
+use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
+use policy_kubernetes::network_policy::{Peer, Rule};
+use policy_kubernetes::ports::NamedPort;
+use policy_kubernetes::ports::Ports;
 
 /// Pods that are alike, and what applies to them.
-pub(crate) struct Alike<'a> {
+pub(crate) struct PodClass<'a> {
     pub(crate) workload: Workload<'a>,
     /// The number of the list of its ports' names, among all that there are; 0 for none.
     pub(crate) names: usize,
@@ -58,7 +60,7 @@ impl Compiled<'_, '_> {
     }
 }
 
-impl<'a> Alike<'a> {
+impl<'a> PodClass<'a> {
     pub(crate) fn allowed(&self, direction: Direction) -> Option<&Allowed> {
         match direction {
             Direction::Ingress => self.ingress.as_ref(),
@@ -73,7 +75,7 @@ impl<'a> Alike<'a> {
 
     pub(crate) fn end(&self) -> End<'a> {
         match self.workload.name {
-            Name { kind: "", .. } => End::IngressController,
+            WorkloadName { kind: "", .. } => End::IngressController,
             name => End::Workload(name),
         }
     }
@@ -91,7 +93,7 @@ pub(crate) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    pub(crate) fn new(pods: &[Alike<'a>], namespaces: &BTreeMap<&'a str, Labels<'a>>) -> Self {
+    pub(crate) fn new(pods: &[PodClass<'a>], namespaces: &BTreeMap<&'a str, Labels<'a>>) -> Self {
         let mut namespaces = namespaces.clone();
         let ingress = [(NAMESPACE_NAME, INGRESS_NAMESPACE)];
         namespaces.entry(INGRESS_NAMESPACE).or_insert_with(|| ingress.into_iter().collect());
@@ -138,7 +140,7 @@ impl<'a> Compiler<'a> {
         let mut ranges = FixedBitSet::with_capacity(seen.len());
         let blocks = Block::all_of(rule.blocks());
         for (i, range) in seen.iter().enumerate() {
-            ranges.set(i, everybody || blocks.takes(range));
+            ranges.set(i, everybody || blocks.contains(range));
         }
         let ports = vec![OnceCell::new(); self.names];
         Compiled { policy, number, rule, peers, ranges, ports }

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::path::printable;
 
-use crate::address::Range;
 use crate::flow::{End, Flow};
 use crate::map::Map;
-use crate::workload::Name;
+use policy_kubernetes::WorkloadName;
+use policy_kubernetes::network_policy::Range;
 
 pub use svg::escaped;
 
@@ -23,7 +23,7 @@ pub fn svg(map: &Map<'_, '_>, flows: &[Flow<'_>]) -> String {
 pub fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
     let mut openings: Vec<Flow<'a>> = Vec::new();
     for opening in map.openings() {
-        let name = Name { namespace: opening.namespace, name: opening.service, kind: opening.kind };
+        let name = WorkloadName { namespace: opening.namespace, name: opening.service, kind: opening.kind };
         let (from, to) = (End::Workload(name), End::Workload(opening.to));
         match openings.iter_mut().find(|flow| (flow.from, flow.to) == (from, to)) {
             Some(flow) => flow.ports.unite(&opening.ports),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use fixedbitset::FixedBitSet;
-use policy_core::selector::Requirement;
-use policy_core::{Labels, Selector};
+use policy_kubernetes::selector::Requirement;
+use policy_kubernetes::{Labels, Selector};
 
 /// Who has which labels, by number.
 pub(crate) struct Index<'a> {
@@ -29,7 +29,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// Those whom a selector takes. The same as [`Selector::takes`] of each of them.
+    /// Those whom a selector takes. The same as [`Selector::matches`] of each of them.
     pub(crate) fn select(&self, selector: &Selector<'_>) -> FixedBitSet {
         let mut selected = everyone(self.len);
         for requirement in &selector.requirements {
@@ -37,11 +37,11 @@ impl<'a> Index<'a> {
             match requirement {
                 Requirement::In(key, values) | Requirement::NotIn(key, values) => {
                     for value in values {
-                        named.extend(self.values.get(&(*key, *value)).into_iter().flatten().copied());
+                        named.extend(self.values.get(&(&**key, &**value)).into_iter().flatten().copied());
                     }
                 }
                 Requirement::Exists(key) | Requirement::DoesNotExist(key) => {
-                    named.extend(self.keys.get(key).into_iter().flatten().copied());
+                    named.extend(self.keys.get(&**key).into_iter().flatten().copied());
                 }
             }
             match requirement {

@@ -1,39 +1,34 @@
-//! NetworkPolicy semantics (networking.k8s.io/v1): whom a policy isolates, what it lets through, and who can talk to whom.
+//! The network map: which workloads can connect to which, on which ports, and why.
 //!
 //! ```text
-//! NetworkPolicy ──read──▶ policy ─┐
-//! Pod, Deployment … ─────▶ workload ─┴─▶ world ──▶ map ──▶ flows: who, to whom, on which ports
-//! Service, Gateway, route ──▶ entry ─┘             ├────▶ why: the policies and rules that decide
-//!                                                  └────▶ drawing: boxes, and the picture
+//! NetworkPolicies, pods, Services, routes ──▶ topology ──▶ map ──▶ flows: who, to whom, on which ports
+//!                                                           ├───▶ explain: the policies and rules that decide
+//!                                                           └───▶ drawing: boxes, and the picture
 //! ```
 //!
-//! Sources: kubernetes.io/docs/concepts/services-networking/network-policies, `pkg/apis/networking/validation` of
-//! kubernetes/kubernetes. What a network plugin does beyond that is not known here: pods on the network of their node are
-//! marked as unknown, and policies of other kinds are named, not read.
+//! What a NetworkPolicy means is in `policy-kubernetes`; here its rules are compiled into sets of pods, so that every pair of
+//! thousands of pods is decided at once. What a network plugin does beyond the API is not known: pods on the network of their node
+//! are marked as unknown, and policies of other kinds are named, not read.
 
-mod address;
+mod collector;
 mod compile;
-mod door;
 mod drawing;
-mod entry;
+mod entry_pods;
+mod explain;
+mod exposure;
 mod flow;
 mod index;
 mod map;
-mod policy;
-mod ports;
-mod rule;
-mod why;
+mod ranges;
+mod service;
+mod topology;
 mod workload;
-mod world;
 
-pub use address::{Block, Range};
-pub use door::Opening;
 pub use drawing::{boxes, drawn, escaped, label, svg, title};
+pub use explain::{Asked, DirectionVerdict, Explanation, RuleMatch};
+pub use exposure::Opening;
 pub use flow::{End, Flow};
-pub use map::{Map, Ranges, Standing};
-pub use policy::{Direction, NetworkPolicy, Side};
-pub use ports::{Ports, Protocol};
-pub use rule::{NamedPort, Peer, Port, Rule, port_number};
-pub use why::{Asked, Cited, Reasons, Why};
-pub use workload::{Name, Workload};
-pub use world::{NAMESPACE_NAME, World};
+pub use map::{Isolation, Map};
+pub use ranges::Ranges;
+pub use topology::Topology;
+pub use workload::Workload;

@@ -2,44 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::address::{Block, Range, ranges};
-use crate::compile::{Alike, Allowed, Compiled, Compiler};
-use crate::door::{Opening, entering};
-use crate::flow::{Flow, Found};
-use crate::policy::Direction;
-use crate::ports::Ports;
-use crate::rule::NamedPort;
-use crate::workload::{Name, Workload};
-use crate::world::World;
-
-/// Which ranges of addresses the policies tell apart: from which connections come, and to which they go.
-#[derive(Clone, Debug)]
-pub struct Ranges {
-    pub(crate) from: Vec<Range>,
-    pub(crate) to: Vec<Range>,
-}
-
-impl Ranges {
-    /// Those of all these worlds together, so that maps of two can be compared, and of further blocks.
-    pub fn of(worlds: &[&World<'_>], further: &[Block]) -> Self {
-        let cut = |direction: Direction| {
-            let policies = worlds.iter().flat_map(|world| world.policies());
-            ranges(policies.flat_map(|policy| policy.blocks(direction)).chain(further))
-        };
-        Ranges { from: cut(Direction::Ingress), to: cut(Direction::Egress) }
-    }
-
-    fn seen(&self, direction: Direction) -> &[Range] {
-        match direction {
-            Direction::Ingress => &self.from,
-            Direction::Egress => &self.to,
-        }
-    }
-}
+use crate::collector::FlowCollector;
+use crate::compile::{Allowed, Compiled, Compiler, PodClass};
+use crate::entry_pods::entering;
+use crate::flow::Flow;
+use crate::ranges::Ranges;
+use crate::topology::Topology;
+use crate::workload::Workload;
+use policy_kubernetes::WorkloadName;
+use policy_kubernetes::network_policy::{Direction, Range};
+use policy_kubernetes::ports::NamedPort;
+use policy_kubernetes::ports::Ports;
 
 /// How a workload stands to NetworkPolicies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Isolation {
     /// Whether any of its pods is on the network of its node, where NetworkPolicies may or may not apply.
     pub host_network: bool,
     /// Whether all its pods are isolated for ingress.
@@ -48,36 +25,36 @@ pub struct Standing {
     pub isolated_egress: bool,
 }
 
-/// Everything that is known of a world, ready to be asked.
+/// Everything that is known of a topology, ready to be asked.
 pub struct Map<'w, 'a> {
-    pub(crate) world: &'w World<'a>,
+    pub(crate) topology: &'w Topology<'a>,
     pub(crate) ranges: Ranges,
     /// Pods that are alike to all policies.
-    pub(crate) pods: Vec<Alike<'a>>,
+    pub(crate) pods: Vec<PodClass<'a>>,
     pub(crate) rules: Vec<Compiled<'w, 'a>>,
 }
 
 impl<'w, 'a> Map<'w, 'a> {
-    /// The map of a world.
-    pub fn of(world: &'w World<'a>) -> Self {
-        Map::within(world, Ranges::of(&[world], &[]))
+    /// The map of a topology.
+    pub fn of(topology: &'w Topology<'a>) -> Self {
+        Map::within(topology, Ranges::of(&[topology], &[]))
     }
 
     /// The map of a world whose outside is cut into these ranges.
-    pub fn within(world: &'w World<'a>, ranges: Ranges) -> Self {
-        let mut pods: Vec<Alike<'a>> = Vec::new();
+    pub fn within(topology: &'w Topology<'a>, ranges: Ranges) -> Self {
+        let mut pods: Vec<PodClass<'a>> = Vec::new();
         let mut lists: BTreeMap<Vec<NamedPort<'a>>, usize> = BTreeMap::from([(Vec::new(), 0)]);
         let mut alike = |workload: Workload<'a>, enters| {
             let number = lists.len();
             let names = *lists.entry(workload.ports.clone()).or_insert(number);
-            Alike { workload, names, enters, ingress: None, egress: None }
+            PodClass { workload, names, enters, ingress: None, egress: None }
         };
-        pods.extend(alike_to_all(world).map(|workload| alike(workload, false)));
-        pods.extend(entering(world).map(|workload| alike(workload, true)));
-        let namespaces = world.namespaces();
+        pods.extend(alike_to_all(topology).map(|workload| alike(workload, false)));
+        pods.extend(entering(topology).map(|workload| alike(workload, true)));
+        let namespaces = topology.namespaces();
         let compiler = Compiler::new(&pods, &namespaces);
         let mut rules = Vec::new();
-        for policy in world.policies() {
+        for policy in topology.policies() {
             let selected = compiler.select(policy.namespace, &policy.pods);
             for direction in Direction::BOTH {
                 let side = policy.side(direction);
@@ -102,7 +79,7 @@ impl<'w, 'a> Map<'w, 'a> {
                 }
             }
         }
-        Map { world, ranges, pods, rules }
+        Map { topology, ranges, pods, rules }
     }
 
     /// The ranges that the map tells apart: for ingress those that connections come from, for egress those that they go to.
@@ -112,7 +89,7 @@ impl<'w, 'a> Map<'w, 'a> {
 
     /// Every flow, in the order of what it says. Those within one workload only if asked for: all its pods look alike.
     pub fn flows(&self, within_workloads: bool) -> Vec<Flow<'a>> {
-        let mut found = Found::new(self);
+        let mut found = FlowCollector::new(&self.pods, &self.ranges);
         for (to, callee) in self.pods.iter().enumerate().filter(|(_, pod)| !pod.enters) {
             let callers = self.pods.iter().enumerate().filter(|(_, caller)| !caller.enters);
             for (from, caller) in callers {
@@ -145,7 +122,11 @@ impl<'w, 'a> Map<'w, 'a> {
     }
 
     /// Whether nothing rules out, at a glance, that the one calls the other.
-    fn could_call(&self, (from, caller): (usize, &Alike<'a>), (to, callee): (usize, &Alike<'a>)) -> bool {
+    fn could_call(
+        &self,
+        (from, caller): (usize, &PodClass<'a>),
+        (to, callee): (usize, &PodClass<'a>),
+    ) -> bool {
         callee.ingress.as_ref().is_none_or(|allowed| allowed.peers.contains(from))
             && caller.egress.as_ref().is_none_or(|allowed| allowed.peers.contains(to))
     }
@@ -181,18 +162,18 @@ impl<'w, 'a> Map<'w, 'a> {
     }
 
     /// The pods of that workload, by number.
-    pub(crate) fn pods_of(&self, name: Name<'_>) -> impl Iterator<Item = usize> {
+    pub(crate) fn pods_of(&self, name: WorkloadName<'_>) -> impl Iterator<Item = usize> {
         let numbered = self.pods.iter().enumerate();
         numbered.filter(move |(_, pod)| pod.workload.name == name).map(|(number, _)| number)
     }
 
     /// The workloads on the map, by name.
-    pub fn workloads(&self) -> BTreeMap<Name<'a>, Standing> {
-        let mut workloads: BTreeMap<Name<'a>, Standing> = BTreeMap::new();
+    pub fn workloads(&self) -> BTreeMap<WorkloadName<'a>, Isolation> {
+        let mut workloads: BTreeMap<WorkloadName<'a>, Isolation> = BTreeMap::new();
         for pod in self.pods.iter().filter(|pod| !pod.enters) {
             let (ingress, egress) = (pod.ingress.is_some(), pod.egress.is_some());
             let host_network = pod.workload.host_network;
-            let first = Standing { host_network, isolated_ingress: ingress, isolated_egress: egress };
+            let first = Isolation { host_network, isolated_ingress: ingress, isolated_egress: egress };
             let standing = workloads.entry(pod.workload.name).or_insert(first);
             standing.host_network |= host_network;
             standing.isolated_ingress &= ingress;
@@ -203,22 +184,22 @@ impl<'w, 'a> Map<'w, 'a> {
 
     /// What the map does not say in its flows.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = self.world.notes();
+        let mut notes = self.topology.notes();
         for (name, _) in self.workloads().into_iter().filter(|(_, standing)| standing.host_network) {
             notes.push(format!("{name} is on the network of its node: what policies do to it is not known"));
         }
         notes.extend(self.blocked());
-        notes.extend(self.openings().iter().map(Opening::to_string));
+        notes.extend(self.openings().iter().map(ToString::to_string));
         notes
     }
 }
 
-/// The pods of a world, those that no selector tells apart as one: of labels that nobody asks for every pod of a StatefulSet has
+/// The pods of a topology, those that no selector tells apart as one: of labels that nobody asks for every pod of a StatefulSet has
 /// one of its own.
-fn alike_to_all<'a>(world: &World<'a>) -> impl Iterator<Item = Workload<'a>> {
-    let asked = world.asked_keys();
+fn alike_to_all<'a>(topology: &Topology<'a>) -> impl Iterator<Item = Workload<'a>> {
+    let asked = topology.asked_keys();
     let mut alike = BTreeMap::new();
-    for workload in world.workloads() {
+    for workload in topology.workloads() {
         let labels: Vec<_> = workload.labels.iter().filter(|(key, _)| asked.contains(key)).collect();
         let (name, ports, host_network) = (workload.name, workload.ports, workload.host_network);
         let key = (name, labels.clone(), ports.clone(), host_network);

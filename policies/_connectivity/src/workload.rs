@@ -1,125 +1,72 @@
-//! The pods that policies are about: of a workload's template, or as they run.
+//! The pods of a workload, as NetworkPolicies and Services see them.
 
-use std::fmt;
+use policy_core::path::excerpt;
+use policy_core::{Request, Undecided};
+use policy_kubernetes::ports::NamedPort;
+use policy_kubernetes::workloads::{Controller, labels_of_pods, owner_of};
+use policy_kubernetes::{Labels, Pod, WorkloadKinds, WorkloadName};
 
-use policy_core::path::{excerpt, printable};
-use policy_core::pod::Pod;
-use policy_core::workload::template_of;
-use policy_core::{Field, Labels, Request, Undecided};
-
-use crate::ports::Protocol;
-use crate::rule::{NamedPort, port_number};
-
-/// Pods that are alike to a NetworkPolicy, under the name of whoever makes them.
+/// Pods that are alike to every NetworkPolicy, under the name of the workload that makes them.
 #[derive(Clone, Debug)]
 pub struct Workload<'a> {
-    /// Who makes them.
-    pub name: Name<'a>,
-    /// Their labels.
+    /// The workload.
+    pub name: WorkloadName<'a>,
+    /// The labels of the pods.
     pub labels: Labels<'a>,
     /// Those of their ports that have names.
     pub ports: Vec<NamedPort<'a>>,
-    /// Whether they are on the network of their node, where NetworkPolicies may or may not apply to them.
+    /// Whether they are on the network of their node, where NetworkPolicies may or may not apply.
     pub host_network: bool,
-}
-
-/// What a workload is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name<'a> {
-    /// `shop`.
-    pub namespace: &'a str,
-    /// `web`.
-    pub name: &'a str,
-    /// `Deployment`.
-    pub kind: &'a str,
-}
-
-/// `shop/web[Deployment]`.
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Name { namespace, name, kind } = self;
-        write!(f, "{}/{}[{}]", printable(namespace), printable(name), printable(kind))
-    }
 }
 
 impl<'a> Workload<'a> {
     /// Whether the object of a request is a pod or makes pods.
-    pub fn is_one(request: &Request<'_>) -> bool {
-        let kind = request.kind;
-        let makes_pods = kind.name == "Pod" || !template_of(kind.name).is_empty();
-        makes_pods && kind.name != "PodTemplate" && matches!(kind.group, "" | "apps" | "batch" | "extensions")
+    pub fn is_one(request: &Request<'_>, kinds: WorkloadKinds<'_>) -> bool {
+        let kind = &request.kind;
+        (kind.group.is_empty() && kind.name == "Pod")
+            || kinds.get(kind.group, kind.name).is_some_and(|row| row.controller != Controller::None)
     }
 
-    /// The pods that a workload is or makes; `None` if they have ended. What is left
-    /// out of it goes to the notes.
+    /// The pods that an object is or makes; `None` if it makes none, or they have ended. What is left out of them goes to the
+    /// notes.
     ///
     /// # Errors
     /// The object is not as Kubernetes has it.
-    pub fn read(request: &Request<'a>, notes: &mut Vec<String>) -> Result<Option<Self>, Undecided> {
-        let (kind, object) = (request.kind, request.object);
-        // Of a rollout that is over a ReplicaSet is left that makes no pod.
-        let is_over = kind.name == "ReplicaSet" && object.at("spec.replicas").int()? == Some(0);
-        if is_over && owner(object)?.is_some() {
+    pub fn read(
+        request: &Request<'a>,
+        kinds: WorkloadKinds<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, Undecided> {
+        let (kind, object) = (request.kind.name, request.object);
+        let own = WorkloadName { namespace: request.namespace, name: request.display_name()?, kind };
+        let owner = owner_of(object)?;
+        // A finished rollout leaves ReplicaSets behind that make no pods.
+        let is_finished = kind == "ReplicaSet" && object.at("spec.replicas").int()? == Some(0);
+        if is_finished && owner.is_some() {
             return Ok(None);
         }
-        if kind.name == "Pod" && matches!(object.at("status.phase").text()?, "Succeeded" | "Failed") {
+        if kind == "Pod" && matches!(object.at("status.phase").text()?, "Succeeded" | "Failed") {
             return Ok(None);
         }
-        let Some(pod) = Pod::of(request)? else { return Ok(None) };
+        let Some(pod) = Pod::of(request, kinds)? else { return Ok(None) };
         let mut ports = Vec::new();
-        for container in &pod.containers {
-            if container.keeps_running()? {
-                for port in container.field.at("ports").items()? {
-                    let named = named_port(port)?;
-                    if let (None, Some(name)) = (named, port.at("name").str()?) {
-                        let whose = Name {
-                            namespace: request.namespace,
-                            name: request.display_name()?,
-                            kind: kind.name,
-                        };
-                        notes.push(format!(
-                            "{whose}: port `{}` has no containerPort, so that no policy can mean it",
-                            excerpt(name)
-                        ));
-                    }
-                    ports.extend(named);
+        for container in pod.running_containers()? {
+            for port in container.ports()? {
+                if !port.name()?.is_empty() && port.number()?.is_none() {
+                    notes.push(format!(
+                        "{own}: port `{}` has no containerPort, so that no policy can refer to it",
+                        excerpt(port.name()?)
+                    ));
                 }
+                ports.extend(port.named()?);
             }
         }
         ports.sort_unstable();
         ports.dedup();
-        let own = Name { namespace: request.namespace, name: request.display_name()?, kind: kind.name };
-        let name = owner(object)?.map_or(own, |(kind, name)| Name { kind, name, ..own });
-        let mut labels = Labels::of(pod.metadata.at("labels"))?;
-        if own.kind == "Job" && name == own {
-            // As its controller adds them.
-            labels.add("batch.kubernetes.io/job-name", own.name);
-            labels.add("job-name", own.name);
-        }
-        Ok(Some(Workload { name, labels, ports, host_network: pod.spec.at("hostNetwork").is_true()? }))
+        let name = owner.map_or(own, |owner| WorkloadName { kind: owner.kind, name: owner.name, ..own });
+        // Only the controller of the workload itself adds its labels: a Job of a CronJob has a name of its own.
+        let of = if name == own { kind } else { "" };
+        let labels = labels_of_pods(of, own.name, pod.metadata.at("labels"))?;
+        Ok(Some(Workload { name, labels, ports, host_network: pod.host_network()? }))
     }
-}
-
-fn named_port(port: Field<'_>) -> Result<Option<NamedPort<'_>>, Undecided> {
-    let (protocol, number) = (port.at("protocol"), port.at("containerPort"));
-    let Some(name) = port.at("name").str()?.filter(|name| !name.is_empty()) else { return Ok(None) };
-    if !number.is_set()? {
-        return Ok(None);
-    }
-    Ok(Some(NamedPort { name, protocol: Protocol::read(protocol)?, number: port_number(number)? }))
-}
-
-/// Kind and name of the controller that made an object. A static pod's is its node, and makes nothing.
-pub(crate) fn owner(object: Field<'_>) -> Result<Option<(&str, &str)>, Undecided> {
-    for owner in object.at("metadata.ownerReferences").items()? {
-        if owner.at("controller").is_true()? && owner.at("kind").text()? != "Node" {
-            for key in ["kind", "name"] {
-                if owner.at(key).text()?.is_empty() {
-                    return Err(owner.at(key).undecided("must be set"));
-                }
-            }
-            return Ok(Some((owner.at("kind").text()?, owner.at("name").text()?)));
-        }
-    }
-    Ok(None)
 }

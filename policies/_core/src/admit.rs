@@ -1,132 +1,22 @@
 //! The engine: asks every policy that wants the request, merges what they say, and decides what an error means.
 
-use serde::{Serialize, Serializer};
-
 use crate::cluster::Cluster;
 use crate::field::{Field, Undecided};
-use crate::patch::{self, Operation};
+use crate::metadata::PolicyMetadata;
+use crate::patch;
 use crate::path::excerpt;
-use crate::policy::{About, Evaluate};
+use crate::policy::Evaluate;
 use crate::request::{self, Request};
 use crate::value::Value;
 use crate::verdict::{Finding, Verdict};
-
-/// Which half of admission is asked: an API server calls webhooks for one and then for the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
-    /// The object may still be changed: what the policies change is made, and the result judged.
-    Mutate,
-    /// The object is what it will be: it is judged as it is, and nothing is changed.
-    Validate,
-}
-
-impl Half {
-    /// As paths and metrics name it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Half::Mutate => "mutate",
-            Half::Validate => "validate",
-        }
-    }
-}
+use crate::verdicts::{AdmissionPhase, Row, Verdicts};
 
 /// A policy with its settings, as a host runs it.
-pub struct Configured {
-    /// What is said about it.
-    pub about: &'static About,
+pub struct ConfiguredPolicy {
+    /// What it is.
+    pub metadata: &'static PolicyMetadata,
     /// The policy.
     pub policy: Box<dyn Evaluate>,
-}
-
-/// What all policies say of one request.
-#[derive(Debug)]
-pub struct Verdicts<'a> {
-    /// One row for each policy whose scope takes the request, in the order of the policies.
-    pub rows: Vec<Row>,
-    /// What the policies make of the object, all together, if they change it.
-    pub patched: Option<Value<'a>>,
-    /// The object that they were given.
-    pub original: Value<'a>,
-    /// Why the patch must not be sent, though nothing is wrong with the object: a fault of ours, and no answer.
-    pub fault: Option<String>,
-}
-
-/// What one policy says.
-#[derive(Debug)]
-pub struct Row {
-    /// Which policy.
-    pub about: &'static About,
-    /// What it says.
-    pub verdict: Verdict,
-}
-
-/// What the audit log is told, a policy each; serializes as an object.
-#[derive(Debug)]
-pub struct Audit<'v>(pub Vec<(&'static str, &'v str)>);
-
-impl Serialize for Audit<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
-    }
-}
-
-impl Default for Verdicts<'_> {
-    fn default() -> Self {
-        Verdicts { rows: Vec::new(), patched: None, original: Value::Null, fault: None }
-    }
-}
-
-impl<'a> Verdicts<'a> {
-    /// Whether no policy denies.
-    pub fn allowed(&self) -> bool {
-        self.fault.is_none() && self.rows.iter().all(|row| row.verdict.denials.is_empty())
-    }
-
-    /// Keeps what is said to whoever asks for one half: in the mutating one only the policies that change objects speak.
-    /// Others may yet change the object before the validating half asks them all.
-    pub fn keep(&mut self, half: Half) {
-        self.rows.retain(|row| half == Half::Validate || row.about.mutates);
-    }
-
-    /// What the policies change, all together; empty if nothing.
-    pub fn patch(&self) -> Vec<Operation<Value<'a>>> {
-        self.patched.map(|patched| patch::between(self.original, patched)).unwrap_or_default()
-    }
-
-    /// Every denial of every policy in one line, for the person whose request it was; empty if there is none.
-    pub fn message(&self) -> String {
-        let mut message = self.fault.clone().unwrap_or_default();
-        for row in self.rows.iter().filter(|row| !row.verdict.denials.is_empty()) {
-            if !message.is_empty() {
-                message.push_str(". ");
-            }
-            message.push_str(row.about.name);
-            for (i, denial) in row.verdict.denials.iter().enumerate() {
-                message.push_str(if i == 0 { ": " } else { "; " });
-                message.push_str(&denial.sentence());
-            }
-            if row.verdict.left_out > 0 {
-                message.push_str(&format!("; and {} more", row.verdict.left_out));
-            }
-        }
-        message
-    }
-
-    /// What the audit log is told, by policy.
-    pub fn audit(&self) -> Audit<'_> {
-        let noted = self.rows.iter().map(|row| (row.about.name, row.verdict.audit.as_deref()));
-        Audit(noted.filter_map(|(policy, what)| Some((policy, what?))).collect())
-    }
-
-    /// Every warning, a line each, the policy first.
-    pub fn warnings(&self) -> Vec<String> {
-        self.rows
-            .iter()
-            .flat_map(|row| {
-                row.verdict.warnings.iter().map(|w| format!("{}: {}", row.about.name, w.sentence()))
-            })
-            .collect()
-    }
 }
 
 /// How often the policies are asked in turn, until nothing changes any more.
@@ -141,25 +31,26 @@ const MOST_ROUNDS: usize = 4;
 /// An [`Undecided`] denies, unless it is only that a policy which changes objects cannot look at others; this is the only
 /// place that says so. Housekeeping on what is being deleted is not denied.
 pub fn admit<'a>(
-    policies: &[Configured],
+    policies: &[ConfiguredPolicy],
     request: &Request<'a>,
     cluster: &dyn Cluster,
-    half: Half,
+    half: AdmissionPhase,
 ) -> Verdicts<'a> {
     let mut verdicts = Verdicts::default();
     if is_being_deleted(request) {
         return verdicts;
     }
-    let takers: Vec<&Configured> = policies.iter().filter(|p| p.about.scope.takes(request)).collect();
-    let empty = |configured: &&Configured| Row { about: configured.about, verdict: Verdict::default() };
+    let takers: Vec<&ConfiguredPolicy> = policies.iter().filter(|policy| policy.matches(request)).collect();
+    let empty =
+        |configured: &&ConfiguredPolicy| Row { metadata: configured.metadata, verdict: Verdict::default() };
     verdicts.rows = takers.iter().map(empty).collect();
     let changed = match half {
-        Half::Mutate => mutate(&takers, request, cluster, &mut verdicts.rows),
-        Half::Validate => None,
+        AdmissionPhase::Mutating => mutate(&takers, request, cluster, &mut verdicts.rows),
+        AdmissionPhase::Validating => None,
     };
     let judged = changed.map_or(*request, |object| request.with_object(object));
     for (configured, row) in takers.iter().zip(&mut verdicts.rows) {
-        if half == Half::Validate || !configured.about.mutates {
+        if half == AdmissionPhase::Validating || !configured.metadata.mutates {
             row.verdict = configured.judge(&judged, cluster);
             row.verdict.make_no_edits();
         }
@@ -170,9 +61,9 @@ pub fn admit<'a>(
             let before = configured.judge(request, cluster).denials;
             for denial in std::mem::take(&mut row.verdict.denials) {
                 // What a set lacks of what a patch reads is the set's fault, not the patch's.
-                match before.contains(&denial) || row.about.of_sets {
+                match before.contains(&denial) || row.metadata.for_manifest_sets() {
                     true => drop(row.verdict.denials.insert(denial)),
-                    false => blame(&mut verdicts.fault, row.about, &denial),
+                    false => blame(&mut verdicts.fault, row.metadata, &denial),
                 }
             }
         }
@@ -186,7 +77,7 @@ pub fn admit<'a>(
 
 /// Asks those that change objects, in turn, and gives the object that they agree on; `None` if it is the one they were given.
 fn mutate<'a>(
-    takers: &[&Configured],
+    takers: &[&ConfiguredPolicy],
     request: &Request<'a>,
     cluster: &dyn Cluster,
     rows: &mut [Row],
@@ -195,7 +86,7 @@ fn mutate<'a>(
     let mut changed = None;
     for round in 1..=MOST_ROUNDS {
         let mut settled = true;
-        for (configured, row) in takers.iter().zip(&mut *rows).filter(|(taker, _)| taker.about.mutates) {
+        for (configured, row) in takers.iter().zip(&mut *rows).filter(|(taker, _)| taker.metadata.mutates) {
             let mut verdict = configured.judge(&current, cluster);
             match change(&current, &verdict) {
                 Ok(None) => verdict.edits.clear(),
@@ -217,45 +108,56 @@ fn mutate<'a>(
 }
 
 /// Adds a denial that only the patch brings about to the reason why it must not be sent.
-fn blame(fault: &mut Option<String>, about: &About, denial: &Finding) {
+fn blame(fault: &mut Option<String>, metadata: &PolicyMetadata, denial: &Finding) {
     let so_far = fault.take().map_or_else(|| "the patch would be denied: ".to_owned(), |fault| fault + "; ");
-    *fault = Some(format!("{so_far}{}: {}", about.name, denial.sentence()));
+    *fault = Some(format!("{so_far}{}: {}", metadata.name, denial.sentence()));
 }
 
 /// Judges a request by one policy that changes nothing: [`admit()`] without what patches need, for small guests.
 ///
 /// `None` if the request is not the policy's to judge.
 pub fn judge_only(
-    about: &'static About,
+    metadata: &'static PolicyMetadata,
     policy: &dyn Evaluate,
     request: &Request<'_>,
     cluster: &dyn Cluster,
 ) -> Option<Row> {
-    let judged = about.scope.takes(request) && !is_being_deleted(request);
-    judged.then(|| Row { about, verdict: judge(about, policy, request, cluster) })
+    let matches = metadata.scope.matches(request) || policy.extends_scope_to(request);
+    (matches && !is_being_deleted(request))
+        .then(|| Row { metadata, verdict: judge(metadata, policy, request, cluster) })
 }
 
-impl Configured {
+impl ConfiguredPolicy {
+    /// Whether the policy evaluates that request.
+    pub fn matches(&self, request: &Request<'_>) -> bool {
+        self.metadata.scope.matches(request) || self.policy.extends_scope_to(request)
+    }
+
     fn judge(&self, request: &Request<'_>, cluster: &dyn Cluster) -> Verdict {
-        judge(self.about, &*self.policy, request, cluster)
+        judge(self.metadata, &*self.policy, request, cluster)
     }
 }
 
-fn judge(about: &About, policy: &dyn Evaluate, request: &Request<'_>, cluster: &dyn Cluster) -> Verdict {
+fn judge(
+    metadata: &PolicyMetadata,
+    policy: &dyn Evaluate,
+    request: &Request<'_>,
+    cluster: &dyn Cluster,
+) -> Verdict {
     let mut verdict = Verdict::default();
-    if !about.scope.agrees(request) {
+    if !metadata.scope.agrees(request) {
         let names = (excerpt(request.resource.name), excerpt(request.kind.name));
         verdict.could_not_decide(
             request.object.undecided(format!("resource `{}` holds no `{}`", names.0, names.1)),
         );
     } else if let Err(undecided) = policy.evaluate(request, cluster, &mut verdict) {
-        match undecided.of_cluster && about.mutates {
+        match undecided.of_cluster && metadata.mutates {
             // What is not added for want of knowledge is missing; what is denied for it is an outage.
             true => verdict.could_not_look(undecided),
             false => verdict.could_not_decide(undecided),
         }
     }
-    if !about.mutates && !verdict.edits.is_empty() {
+    if !metadata.mutates && !verdict.edits.is_empty() {
         verdict.could_not_decide(
             request.object.undecided("the policy changes the object and does not say that it does"),
         );

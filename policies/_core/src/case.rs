@@ -1,12 +1,13 @@
 //! An example that is a test: settings, cluster, request and object in one file, with the verdict they must give.
 
-use crate::admit::{Configured, Half, Verdicts, admit};
+use crate::admit::{ConfiguredPolicy, admit};
 use crate::cluster::{NoCluster, Objects};
 use crate::field::{Field, Undecided};
-use crate::policy::{Entry, SettingsError};
+use crate::policy::{PolicyDefinition, SettingsError};
 use crate::request::Request;
 use crate::value::{Arena, Member, Value};
 use crate::verdict::{Finding, Outcome};
+use crate::verdicts::{AdmissionPhase, Verdicts};
 use crate::yaml::{self, YamlError};
 
 const KEYS: [&str; 6] = ["policy", "settings", "cluster", "request", "object", "verdict"];
@@ -90,21 +91,21 @@ impl<'a> Case<'a> {
     ///
     /// # Errors
     /// Its settings are not that policy's, or its request cannot be read.
-    pub fn run(&self, entry: &Entry, arena: &'a Arena) -> Result<Verdicts<'a>, CaseError> {
+    pub fn run(&self, entry: &PolicyDefinition, arena: &'a Arena) -> Result<Verdicts<'a>, CaseError> {
         let policy = (entry.configure)(&self.settings)?;
-        Ok(self.ask(&[Configured { about: entry.about, policy }], arena)?)
+        Ok(self.ask(&[ConfiguredPolicy { metadata: entry.metadata, policy }], arena)?)
     }
 
     /// What policies with settings of their own say of the case.
     ///
     /// # Errors
     /// Its request cannot be read.
-    pub fn ask(&self, policies: &[Configured], arena: &'a Arena) -> Result<Verdicts<'a>, Undecided> {
+    pub fn ask(&self, policies: &[ConfiguredPolicy], arena: &'a Arena) -> Result<Verdicts<'a>, Undecided> {
         let request = Request::read(Field::root(self.request, arena))?;
         Ok(match &self.cluster {
-            None => admit(policies, &request, &NoCluster, Half::Mutate),
+            None => admit(policies, &request, &NoCluster, AdmissionPhase::Mutating),
             Some(objects) => {
-                admit(policies, &request, &Objects::new(objects.clone(), "default"), Half::Mutate)
+                admit(policies, &request, &Objects::new(objects.clone(), "default"), AdmissionPhase::Mutating)
             }
         })
     }

@@ -5,12 +5,14 @@ use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function};
 use serde::Serialize;
 
-use crate::admit::{Audit, Configured, Half, Verdicts, admit, judge_only};
+use crate::admit::{ConfiguredPolicy, admit, judge_only};
 use crate::cluster::{Cluster, NoCluster};
 use crate::field::{Field, Undecided};
-use crate::policy::{Policy, Read, configure_value};
+use crate::metadata::WatchedKind;
+use crate::policy::{Policy, configure_value};
 use crate::request::{Request, api_version};
 use crate::value::{Arena, Value};
+use crate::verdicts::{AdmissionPhase, Audit, Verdicts};
 
 /// Registers the three functions that policy-server and `kwctl` call.
 pub fn register<P: Policy>() {
@@ -41,10 +43,10 @@ fn validate_settings<P: Policy>(payload: &[u8]) -> CallResult {
 /// Answers `{"request": AdmissionRequest, "settings": {…}}`.
 fn validate<P: Policy>(payload: &[u8]) -> CallResult {
     let arena = Arena::new();
-    let cluster = HostCluster { reads: P::ABOUT.reads };
+    let cluster = HostCluster { reads: P::METADATA.reads };
     let mut response = ValidationResponse::default();
     // Known when the guest is compiled: one that reads nothing is smaller without the way to the host.
-    let judged = match P::ABOUT.reads {
+    let judged = match P::METADATA.reads {
         [] => judge::<P>(payload, &arena, &NoCluster),
         _ => judge::<P>(payload, &arena, &cluster),
     };
@@ -52,7 +54,7 @@ fn validate<P: Policy>(payload: &[u8]) -> CallResult {
         Ok(verdicts) => {
             response.accepted = verdicts.allowed();
             if response.accepted {
-                response.mutated_object = if P::ABOUT.mutates { verdicts.patched } else { None };
+                response.mutated_object = if P::METADATA.mutates { verdicts.patched } else { None };
             } else {
                 response.message = Some(verdicts.message());
                 response.code = Some(if verdicts.fault.is_some() { 500 } else { 403 });
@@ -61,7 +63,7 @@ fn validate<P: Policy>(payload: &[u8]) -> CallResult {
             response.audit_annotations = Some(verdicts.audit()).filter(|audit| !audit.0.is_empty());
         }
         Err(reason) => {
-            response.message = Some(format!("{}: {reason}", P::ABOUT.name));
+            response.message = Some(format!("{}: {reason}", P::METADATA.name));
             response.code = Some(400);
         }
     }
@@ -80,17 +82,17 @@ fn judge<'a, P: Policy>(
     let policy = configure_value::<P>(settings).map_err(|error| error.to_string())?;
     let request = Request::read(root.at("request")).map_err(undecided)?;
     // Known when the guest is compiled: one that changes nothing is a third smaller without the code for patches.
-    if P::ABOUT.mutates {
-        let policies = [Configured { about: &P::ABOUT, policy: Box::new(policy) }];
-        return Ok(admit(&policies, &request, cluster, Half::Mutate));
+    if P::METADATA.mutates {
+        let policies = [ConfiguredPolicy { metadata: &P::METADATA, policy: Box::new(policy) }];
+        return Ok(admit(&policies, &request, cluster, AdmissionPhase::Mutating));
     }
-    let row = judge_only(&P::ABOUT, &policy, &request, cluster);
+    let row = judge_only(&P::METADATA, &policy, &request, cluster);
     Ok(Verdicts { rows: row.into_iter().collect(), ..Verdicts::default() })
 }
 
 /// The cluster as the host sees it, through Kubewarden's host capabilities: the kinds that metadata.yml asks for.
 struct HostCluster {
-    reads: &'static [Read],
+    reads: &'static [WatchedKind],
 }
 
 impl HostCluster {

@@ -9,45 +9,48 @@
 //! Files are in the order of that flow: [`review`] (the wire), [`request`] (what is asked), [`scope`] (which
 //! requests a policy wants), [`policy`] (settings and `evaluate`), [`cluster`] (what else exists), [`field`] and [`path`]
 //! (a value and the way to it), [`verdict`] (deny, warn, patch), [`admit`] (the one place that merges them), [`case`] (an
-//! example that is a test). [`pod`], [`workload`], [`image`] and [`selector`] read what Kubernetes has in common for many policies. Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and
-//! [`settings`] (a policy's own struct, read from it).
+//! example that is a test). Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and [`settings`] (a
+//! policy's own struct, read from it). What policies know of Kubernetes' kinds is in the crate `policy-kubernetes`.
 //!
 //! Nothing here does I/O, reads a clock, or panics: bad input is an error or an [`Undecided`].
 
 pub mod admit;
+#[cfg(not(target_os = "wasi"))]
 pub mod case;
 pub mod cluster;
 pub mod field;
 #[cfg(target_os = "wasi")]
 pub mod guest;
-pub mod image;
+pub mod kinds;
+pub mod metadata;
 pub mod patch;
 pub mod path;
-pub mod pod;
 pub mod policy;
 pub mod request;
 pub mod review;
 pub mod scope;
-pub mod selector;
 pub mod settings;
 pub mod value;
 pub mod verdict;
-pub mod workload;
+pub mod verdicts;
 pub mod yaml;
 
-pub use admit::{Configured, Half, Verdicts, admit};
+pub use admit::{ConfiguredPolicy, admit};
+#[cfg(not(target_os = "wasi"))]
 pub use case::Case;
 pub use cluster::{Cluster, NoCluster, Objects};
 pub use field::{Field, Undecided};
-pub use image::ImageReference;
+pub use metadata::{Category, Context, ControlMetadata, PolicyMetadata, Severity, WatchedKind};
 pub use path::FieldPath;
-pub use policy::{About, Configure, Entry, Evaluate, Policy, Read, SettingsError, Severity};
+#[cfg(not(target_os = "wasi"))]
+pub use policy::PolicyDefinition;
+pub use policy::{Configure, Evaluate, ManifestSet, Policy, SettingsError};
 pub use request::{Operation, Request};
 pub use review::Review;
 pub use scope::Scope;
-pub use selector::{Labels, Selector};
 pub use value::{Arena, Value};
 pub use verdict::{Finding, Outcome, Verdict};
+pub use verdicts::{AdmissionPhase, Verdicts};
 
 /// Makes a policy crate a Kubewarden guest when it is built for `wasm32-wasip1`; expands to nothing elsewhere, so
 /// that the server and the browser can link many policies at once.

@@ -1,8 +1,8 @@
 //! What is asked: an AdmissionRequest, read where a policy or a host needs it and left as it is elsewhere.
 
 use crate::field::{Field, Undecided};
+use crate::kinds;
 use crate::path::excerpt;
-use crate::scope;
 use crate::value::{Arena, Value};
 
 /// What is being done to the object.
@@ -121,11 +121,11 @@ impl<'a> Request<'a> {
         Ok(Request {
             uid: "",
             kind: GroupVersion { group, version, name: kind },
-            resource: GroupVersion { group, version, name: arena.text(&scope::plural(kind)) },
+            resource: GroupVersion { group, version, name: arena.text(&kinds::plural(kind)) },
             sub_resource: "",
             name: metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default(),
             namespace: match kind {
-                kind if scope::is_cluster_scoped(kind) => "",
+                kind if kinds::is_cluster_scoped(kind) => "",
                 _ => metadata.at("namespace").str()?.filter(|named| !named.is_empty()).unwrap_or(namespace),
             },
             operation: Operation::Create,

@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
-use crate::admit::{Audit, Half, Verdicts};
 use crate::field::{Field, Undecided};
 use crate::path::excerpt;
 use crate::request::Request;
 use crate::value::{Arena, DecodeError, Value};
+use crate::verdicts::{AdmissionPhase, Audit, Verdicts};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -54,9 +54,9 @@ impl<'a> Review<'a> {
     /// Only the mutating half carries the patch, which the API server refuses from a validating webhook.
     /// A denial carries the sentence for the user, and every field again in `status.details.causes`. Warnings are cut
     /// to what reaches a client.
-    pub fn answer(&self, verdicts: &Verdicts<'_>, half: Half) -> String {
+    pub fn answer(&self, verdicts: &Verdicts<'_>, half: AdmissionPhase) -> String {
         let patch = match half {
-            Half::Mutate if verdicts.allowed() && verdicts.patched.is_some() => {
+            AdmissionPhase::Mutating if verdicts.allowed() && verdicts.patched.is_some() => {
                 serde_json::to_string(&verdicts.patch()).ok().map(|text| BASE64_STANDARD.encode(text))
             }
             _ => None,
@@ -81,7 +81,7 @@ impl<'a> Review<'a> {
     fn status(&self, verdicts: &Verdicts<'_>) -> Status<'a> {
         let causes = verdicts.rows.iter().flat_map(|row| {
             row.verdict.denials.iter().map(|denial| Cause {
-                reason: denial.control.unwrap_or(row.about.name),
+                reason: denial.control.unwrap_or(row.metadata.name),
                 message: denial.message.clone(),
                 field: denial.field.to_string(),
             })

@@ -1,5 +1,6 @@
 //! Which requests a policy wants; webhook rules, Kubewarden metadata and documentation are rendered from it.
 
+use crate::kinds::is_same_group;
 use crate::request::{GroupVersion, Operation, Request};
 
 /// The requests that a policy judges.
@@ -41,107 +42,18 @@ pub enum Subresources {
     },
 }
 
-/// What is made, and what is changed.
-const CHANGES: &[Operation] = &[Operation::Create, Operation::Update];
-/// What is made.
-const CREATION: &[Operation] = &[Operation::Create];
-
-const POD_TEMPLATES: Resource = Resource::plain("", "PodTemplate", "podtemplates", CHANGES);
-const REPLICATION_CONTROLLERS: Resource =
-    Resource::plain("", "ReplicationController", "replicationcontrollers", CHANGES);
-const DAEMON_SETS: Resource = Resource::plain("apps", "DaemonSet", "daemonsets", CHANGES);
-const DEPLOYMENTS: Resource = Resource::plain("apps", "Deployment", "deployments", CHANGES);
-const REPLICA_SETS: Resource = Resource::plain("apps", "ReplicaSet", "replicasets", CHANGES);
-const STATEFUL_SETS: Resource = Resource::plain("apps", "StatefulSet", "statefulsets", CHANGES);
-const CRON_JOBS: Resource = Resource::plain("batch", "CronJob", "cronjobs", CHANGES);
-const JOBS: Resource = Resource::plain("batch", "Job", "jobs", CHANGES);
+/// Creation and change: what most policies evaluate.
+pub const CHANGES: &[Operation] = &[Operation::Create, Operation::Update];
+/// Creation alone: what mutating policies evaluate.
+pub const CREATION: &[Operation] = &[Operation::Create];
 
 impl Scope {
-    /// Pods, with their ephemeral containers and resizes, and the eight kinds that make pods.
-    pub const PODS_AND_WORKLOADS: Scope = Scope {
-        resources: &[
-            Resource {
-                subresources: Subresources::AllBut {
-                    known: &["ephemeralcontainers", "resize"],
-                    ignored: &[
-                        "attach",
-                        "binding",
-                        "eviction",
-                        "exec",
-                        "log",
-                        "portforward",
-                        "proxy",
-                        "status",
-                    ],
-                },
-                ..Resource::plain("", "Pod", "pods", CHANGES)
-            },
-            POD_TEMPLATES,
-            REPLICATION_CONTROLLERS,
-            DAEMON_SETS,
-            DEPLOYMENTS,
-            REPLICA_SETS,
-            STATEFUL_SETS,
-            CRON_JOBS,
-            JOBS,
-        ],
-    };
-
-    /// Pods, the eight kinds that make pods, and NetworkPolicies, which are judged when they go as well.
-    pub const PODS_WORKLOADS_AND_NETWORK_POLICIES: Scope = Scope {
-        resources: &[
-            Resource::plain("", "Pod", "pods", CHANGES),
-            POD_TEMPLATES,
-            REPLICATION_CONTROLLERS,
-            DAEMON_SETS,
-            DEPLOYMENTS,
-            REPLICA_SETS,
-            STATEFUL_SETS,
-            CRON_JOBS,
-            JOBS,
-            Resource::plain(
-                "networking.k8s.io",
-                "NetworkPolicy",
-                "networkpolicies",
-                &[Operation::Create, Operation::Update, Operation::Delete],
-            ),
-        ],
-    };
-
-    /// Pods as they are made: most of a pod cannot be changed afterwards, and workloads are Git's.
-    pub const NEW_PODS: Scope = Scope { resources: &[Resource::plain("", "Pod", "pods", CREATION)] };
-
-    /// Pods and Services as they are made.
-    pub const NEW_PODS_AND_SERVICES: Scope = Scope {
-        resources: &[
-            Resource::plain("", "Pod", "pods", CREATION),
-            Resource::plain("", "Service", "services", CREATION),
-        ],
-    };
-
-    /// Autoscalers, and what has Prometheus scrape something.
-    pub const AUTOSCALERS_AND_MONITORS: Scope = Scope {
-        resources: &[
-            Resource {
-                version: "v2",
-                ..Resource::plain(
-                    "autoscaling",
-                    "HorizontalPodAutoscaler",
-                    "horizontalpodautoscalers",
-                    CHANGES,
-                )
-            },
-            Resource::plain("monitoring.coreos.com", "PodMonitor", "podmonitors", CHANGES),
-            Resource::plain("monitoring.coreos.com", "ServiceMonitor", "servicemonitors", CHANGES),
-        ],
-    };
-
-    /// Whether a policy of this scope judges that request.
+    /// Whether a policy of this scope evaluates that request.
     ///
     /// By kind or by resource, whichever matches: a request whose two names disagree is judged, and found wanting
     /// by the policy that cannot read it.
-    pub fn takes(&self, request: &Request<'_>) -> bool {
-        self.resources.iter().any(|resource| resource.takes(request))
+    pub fn matches(&self, request: &Request<'_>) -> bool {
+        self.resources.iter().any(|resource| resource.matches(request))
     }
 
     /// Whether the request's kind is what its resource holds. No API server sends another; who does wants to be judged by
@@ -153,16 +65,18 @@ impl Scope {
 }
 
 impl Resource {
-    const fn plain(
+    /// A resource without its subresources.
+    pub const fn new(
         group: &'static str,
+        version: &'static str,
         kind: &'static str,
         plural: &'static str,
         operations: &'static [Operation],
     ) -> Self {
-        Resource { group, version: "v1", kind, plural, subresources: Subresources::None, operations }
+        Resource { group, version, kind, plural, subresources: Subresources::None, operations }
     }
 
-    fn takes(&self, request: &Request<'_>) -> bool {
+    fn matches(&self, request: &Request<'_>) -> bool {
         (self.is_kind(&request.kind) || self.is_resource(&request.resource))
             && self.operations.contains(&request.operation)
             && match self.subresources {
@@ -179,9 +93,8 @@ impl Resource {
         resource.name == self.plural && self.is_group(resource.group)
     }
 
-    /// What is in `apps` was in `extensions` before, where old API servers still serve it.
     fn is_group(&self, group: &str) -> bool {
-        group == self.group || (group == "extensions" && self.group == "apps")
+        is_same_group(self.group, group)
     }
 
     /// The names that webhook rules give it: `pods`, `pods/ephemeralcontainers`, `pods/resize`.
@@ -193,78 +106,5 @@ impl Resource {
         std::iter::once(self.plural.to_owned())
             .chain(known.iter().map(|sub| format!("{}/{sub}", self.plural)))
             .collect()
-    }
-}
-
-/// Kinds that live in no namespace, of Kubernetes and of what the manifests use. A file does not say so.
-const CLUSTER_SCOPED: &[&str] = &[
-    "APIService",
-    "CSIDriver",
-    "CertificateSigningRequest",
-    "ClusterAdmissionPolicy",
-    "ClusterAdmissionPolicyGroup",
-    "ClusterIssuer",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-    "DeviceClass",
-    "FlowSchema",
-    "GatewayClass",
-    "IngressClass",
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "MutatingWebhookConfiguration",
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "PolicyServer",
-    "PriorityClass",
-    "PriorityLevelConfiguration",
-    "RuntimeClass",
-    "StorageClass",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-    "ValidatingWebhookConfiguration",
-    "VolumeAttachment",
-    "VolumeAttributesClass",
-];
-
-/// Whether objects of that kind live in no namespace.
-pub(crate) fn is_cluster_scoped(kind: &str) -> bool {
-    CLUSTER_SCOPED.contains(&kind)
-}
-
-/// The resource name of a kind that comes from a file, which names kinds only: its plural, as Kubernetes forms it.
-pub(crate) fn plural(kind: &str) -> String {
-    let kind = kind.to_lowercase();
-    match kind.as_str() {
-        "endpoints" => kind,
-        word if word.ends_with(['s', 'x']) || word.ends_with("ch") => kind + "es",
-        word => match word.strip_suffix('y') {
-            Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{stem}ies"),
-            _ => kind + "s",
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plurals_are_those_of_kubernetes() {
-        for resource in Scope::PODS_AND_WORKLOADS.resources {
-            assert_eq!(plural(resource.kind), resource.plural);
-        }
-        for (kind, resource) in [
-            ("NetworkPolicy", "networkpolicies"),
-            ("Ingress", "ingresses"),
-            ("IngressClass", "ingressclasses"),
-            ("Gateway", "gateways"),
-            ("Endpoints", "endpoints"),
-            ("ServiceMonitor", "servicemonitors"),
-        ] {
-            assert_eq!(plural(kind), resource);
-        }
     }
 }

@@ -2,25 +2,24 @@
 //! and the text as admission would leave it.
 //!
 //! ```text
-//! text ──documents──▶ objects: a request each ──▶ judged: it, the pods that it makes, what is missing beside them
-//!                        └──▶ rendered: the text with what the policies change      lines, written: the value that is meant
+//! text ──documents──▶ objects: a request each ──▶ evaluate: it, the pods that it makes, what must exist beside them
+//!                        └──▶ render: the text with the changes of the policies     lines, snippet: the value that is meant
 //! ```
 //!
 //! The command line and the playground say the same of the same text, for both ask here.
 
 mod as_admitted;
-pub mod beside;
-mod judged;
+mod evaluate;
 mod lines;
 mod object_name;
 mod objects;
-mod rendered;
-mod written;
+mod render;
+mod snippet;
 
 pub use as_admitted::as_admitted;
-pub use judged::{Judge, Judged, Pods, judged};
+pub use evaluate::{EvaluatedObject, ManifestEvaluator, evaluate};
 pub use lines::Lines;
 pub use object_name::ObjectName;
 pub use objects::{Unreadable, each};
-pub use rendered::{edited, rendered};
-pub use written::Written;
+pub use render::{edited, rendered};
+pub use snippet::Written;

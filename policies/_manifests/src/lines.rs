@@ -2,7 +2,7 @@
 
 use policy_core::yaml::Position;
 
-use crate::written::Written;
+use crate::snippet::Written;
 
 /// Where the lines of a text begin.
 #[derive(Debug)]

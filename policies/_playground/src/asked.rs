@@ -2,7 +2,9 @@
 
 use policy_catalog::CONFIGURES;
 use policy_core::path::excerpt;
-use policy_core::{Arena, Configured, Field, Half, NoCluster, Request, Undecided, Value, admit};
+use policy_core::{
+    AdmissionPhase, Arena, ConfiguredPolicy, Field, NoCluster, Request, Undecided, Value, admit,
+};
 
 use crate::said::Said;
 
@@ -11,7 +13,7 @@ pub(crate) struct Asked {
     /// The namespace of objects that name none.
     pub(crate) namespace: String,
     /// The policies, in the catalog's order.
-    pub(crate) policies: Vec<Configured>,
+    pub(crate) policies: Vec<ConfiguredPolicy>,
 }
 
 impl Asked {
@@ -30,16 +32,19 @@ impl Asked {
         let mut said = Said::default();
         let mut policies = Vec::new();
         // A link may ask for what there is not: what is not judged must be said.
-        let unknown = chosen.iter().find(|(name, _)| CONFIGURES.iter().all(|(about, _)| about.name != *name));
+        let unknown =
+            chosen.iter().find(|(name, _)| CONFIGURES.iter().all(|(metadata, _)| metadata.name != *name));
         if let Some((name, _)) = unknown {
             return Err(Said::error(format!("there is no policy `{}`", excerpt(name))));
         }
-        for (about, configure) in CONFIGURES {
-            let Some((_, settings)) = chosen.iter().find(|(name, _)| *name == about.name) else { continue };
+        for (metadata, configure) in CONFIGURES {
+            let Some((_, settings)) = chosen.iter().find(|(name, _)| *name == metadata.name) else {
+                continue;
+            };
             let settings = settings.value().map_err(undecided)?.map(Value::to_string).unwrap_or_default();
             match configure(&settings) {
-                Ok(policy) => policies.push(Configured { about, policy }),
-                Err(error) => drop(said.settings.insert(about.name, error.reason)),
+                Ok(policy) => policies.push(ConfiguredPolicy { metadata, policy }),
+                Err(error) => drop(said.settings.insert(metadata.name, error.reason)),
             }
         }
         if said.settings.is_empty() { Ok(Asked { namespace, policies }) } else { Err(Box::new(said)) }
@@ -47,16 +52,11 @@ impl Asked {
 
     /// Whether any of them judges the text as a whole.
     pub(crate) fn judges_sets(&self) -> bool {
-        self.policies.iter().any(|policy| policy.about.of_sets)
+        self.policies.iter().any(|policy| policy.metadata.for_manifest_sets())
     }
 
     /// The pod of a request as they leave it, if they change it.
     pub(crate) fn patched<'a>(&self, pod: &Request<'a>) -> Option<Value<'a>> {
-        admit(&self.policies, pod, &NoCluster, Half::Mutate).patched
-    }
-
-    /// Whether any of them changes objects.
-    pub(crate) fn mutates(&self) -> bool {
-        self.policies.iter().any(|policy| policy.about.mutates)
+        admit(&self.policies, pod, &NoCluster, AdmissionPhase::Mutating).patched
     }
 }

@@ -3,12 +3,12 @@
 use policy_catalog::CONFIGURES;
 use policy_core::path::{Segment, excerpt};
 use policy_core::yaml::Document;
-use policy_core::{Arena, Case, Configured, Field, FieldPath, Request, Undecided};
+use policy_core::{Arena, Case, ConfiguredPolicy, Field, FieldPath, Request, Undecided};
 use policy_manifests::{ObjectName, edited};
 
 use crate::asked::Asked;
 use crate::picture::Gathered;
-use crate::said::{About, Said};
+use crate::said::{ObjectHeading, Said};
 use crate::text::{Place, Text};
 
 /// Whether a document is a case and no object: it has an object or a request, and no kind.
@@ -77,7 +77,7 @@ fn add<'a>(
         false => vec![key("request"), key("oldObject")],
     });
     let name = ObjectName::of(&request);
-    let about = About { name: &name, place: at(&prefix), is_judged: !asked.policies.is_empty() };
+    let about = ObjectHeading { name: &name, place: at(&prefix), is_judged: !asked.policies.is_empty() };
     said.add(about, &verdicts, None, |finding| at(&finding.field.below(&prefix)));
     if let Some(patched) = verdicts.patched {
         said.change(document, || edited(document, &prefix, verdicts.original, patched));
@@ -92,27 +92,27 @@ fn own_policies<'s>(case: &Case<'_>, asked: &'s Asked) -> Result<Option<Own<'s>>
     let named = match (case.policy, asked_for) {
         (Some(name), _) => name,
         (None, _) if case.settings.is_empty() => return Ok(None),
-        (None, [one]) => one.about.name,
+        (None, [one]) => one.metadata.name,
         (None, _) => return Err("`settings` are of one policy: ask one, or name it with `policy`".to_owned()),
     };
-    let of_form = asked_for.iter().position(|one| one.about.name == named);
+    let of_form = asked_for.iter().position(|one| one.metadata.name == named);
     if let (true, Some(index)) = (case.settings.is_empty(), of_form) {
         return Ok(asked_for.get(index..=index).map(Own::OfForm));
     }
-    let found = CONFIGURES.into_iter().find(|(about, _)| about.name == named);
-    let (about, configure) = found.ok_or_else(|| format!("there is no policy `{}`", excerpt(named)))?;
+    let found = CONFIGURES.into_iter().find(|(metadata, _)| metadata.name == named);
+    let (metadata, configure) = found.ok_or_else(|| format!("there is no policy `{}`", excerpt(named)))?;
     let policy = configure(&case.settings).map_err(|error| error.to_string())?;
-    Ok(Some(Own::OfText([Configured { about, policy }])))
+    Ok(Some(Own::OfText([ConfiguredPolicy { metadata, policy }])))
 }
 
 /// The one policy that a case is asked of.
 enum Own<'s> {
-    OfForm(&'s [Configured]),
-    OfText([Configured; 1]),
+    OfForm(&'s [ConfiguredPolicy]),
+    OfText([ConfiguredPolicy; 1]),
 }
 
 impl Own<'_> {
-    fn policies(&self) -> &[Configured] {
+    fn policies(&self) -> &[ConfiguredPolicy] {
         match self {
             Own::OfForm(policies) => policies,
             Own::OfText(policies) => policies,

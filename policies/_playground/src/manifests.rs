@@ -4,12 +4,15 @@ use std::cell::OnceCell;
 use std::collections::VecDeque;
 
 use policy_core::yaml::Document;
-use policy_core::{Arena, FieldPath, Finding, Half, Objects, Request, Verdicts, admit};
-use policy_manifests::{Judge, ObjectName, Unreadable, as_admitted, each, judged, rendered};
+use policy_core::{
+    AdmissionPhase, Arena, ConfiguredPolicy, FieldPath, Finding, Objects, Request, Verdicts, admit,
+};
+use policy_kubernetes::WorkloadKinds;
+use policy_manifests::{ManifestEvaluator, ObjectName, Unreadable, as_admitted, each, evaluate, rendered};
 
 use crate::asked::Asked;
 use crate::picture::Gathered;
-use crate::said::{About, Said};
+use crate::said::{ObjectHeading, Said};
 use crate::text::Text;
 
 /// Judges the objects of these documents of a text.
@@ -24,7 +27,8 @@ pub(crate) fn judge(documents: &[Document<'_>], text: &str, asked: &Asked) -> Sa
             Ok((request, _)) => {
                 gathered.add(&request);
                 match asked.judges_sets() {
-                    true => values.extend(as_admitted(&request, |pod| asked.patched(pod))),
+                    true => values
+                        .extend(as_admitted(&request, WorkloadKinds::BUILT_IN, |pod| asked.patched(pod))),
                     false => values.extend(request.object.value().ok().flatten()),
                 }
             }
@@ -59,32 +63,32 @@ impl InText<'_, '_> {
             // What cannot be read is said already.
             let Ok((request, prefix)) = object else { return };
             let start = if prefix.0.is_empty() { self.text.place(document.start()) } else { place(prefix) };
-            let judged = match judged(&request, &asked.namespace, self.cluster, self) {
-                Ok(judged) => judged,
+            let evaluated = match evaluate(&request, &asked.namespace, self.cluster, self) {
+                Ok(evaluated) => evaluated,
                 Err(reason) => {
                     // It is not asked, and `rendered` will ask for it.
                     patched.push_back(None);
                     return said.fail(reason, start);
                 }
             };
-            if let Some(undecided) = &judged.unreadable {
+            if let Some(undecided) = &evaluated.unreadable {
                 let Unreadable { position, reason, .. } = Unreadable::of(document, undecided, prefix);
                 said.fail(reason, self.text.place(position));
             }
             let name = ObjectName::of(&request);
-            for note in &judged.notes {
+            for note in &evaluated.notes {
                 said.note(format!("{name}: {note}"));
             }
-            patched.push_back(judged.own.patched);
-            patched.extend(judged.pods.iter().map(|(_, verdicts)| verdicts.patched));
-            let about = About { name: &name, place: start, is_judged: judged.is_judged };
-            let pods = judged.pods.as_ref();
-            said.add(about, &judged.own, pods, |finding| place(&finding.field.below(prefix)));
+            patched.push_back(evaluated.own.patched);
+            patched.extend(evaluated.pods.iter().map(|(_, verdicts)| verdicts.patched));
+            let about = ObjectHeading { name: &name, place: start, is_judged: evaluated.is_evaluated };
+            let pods = evaluated.pods.as_ref();
+            said.add(about, &evaluated.own, pods, |finding| place(&finding.field.below(prefix)));
         });
         if patched.iter().any(Option::is_some) {
             let next = |_: &Request<'_>, _: &Request<'_>, _: &FieldPath| patched.pop_front().flatten();
             said.change(document, || {
-                let changed = rendered(document, &asked.namespace, &arena, next);
+                let changed = rendered(document, &asked.namespace, WorkloadKinds::BUILT_IN, &arena, next);
                 changed
                     .map_err(|unreadable| format!("line {}: {}", unreadable.position.line, unreadable.reason))
             });
@@ -92,18 +96,22 @@ impl InText<'_, '_> {
     }
 }
 
-impl Judge for InText<'_, '_> {
-    type Beside = ();
+impl ManifestEvaluator for InText<'_, '_> {
+    type Exceptions = ();
 
-    fn mutates(&self) -> bool {
-        self.asked.mutates()
+    fn policies(&self) -> &[ConfiguredPolicy] {
+        &self.asked.policies
     }
 
-    fn judge<'a>(&self, request: &Request<'a>) -> (Verdicts<'a>, ()) {
-        (admit(&self.asked.policies, request, self.cluster, Half::Mutate), ())
+    fn kinds(&self) -> WorkloadKinds<'_> {
+        WorkloadKinds::BUILT_IN
     }
 
-    fn is_said(&self, own: &Verdicts<'_>, (): &(), finding: &Finding) -> bool {
+    fn evaluate<'a>(&self, request: &Request<'a>) -> (Verdicts<'a>, ()) {
+        (admit(&self.asked.policies, request, self.cluster, AdmissionPhase::Mutating), ())
+    }
+
+    fn is_reported(&self, own: &Verdicts<'_>, (): &(), finding: &Finding) -> bool {
         let mut rows = own.rows.iter().map(|row| &row.verdict);
         let is_same = |said: &Finding| said.field == finding.field && said.message == finding.message;
         rows.any(|verdict| verdict.denials.iter().chain(&verdict.warnings).any(is_same))

@@ -25,11 +25,14 @@ impl Menu {
     /// What the catalog has.
     pub fn new() -> Self {
         let chosen = POLICIES.iter().map(|entry| Chosen {
-            name: entry.about.name,
-            summary: entry.about.summary,
-            needs_cluster: entry.about.needs_cluster,
+            name: entry.metadata.name,
+            summary: entry.metadata.summary,
+            needs_cluster: entry.metadata.needs_cluster(),
             schema: (entry.schema)(),
-            cases: cases(entry.about.name).iter().filter_map(|(name, text)| Opened::of(name, text)).collect(),
+            cases: cases(entry.metadata.name)
+                .iter()
+                .filter_map(|(name, text)| Opened::of(name, text))
+                .collect(),
         });
         Menu(chosen.collect())
     }

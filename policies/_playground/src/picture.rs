@@ -1,7 +1,8 @@
 //! Who can talk to whom, if the text has a NetworkPolicy.
 
-use policy_connectivity::{Map, World, drawn, svg};
+use policy_connectivity::{Map, Topology, drawn, svg};
 use policy_core::{Arena, Request};
+use policy_kubernetes::WorkloadKinds;
 use serde::Serialize;
 
 /// How many flows are drawn and listed.
@@ -24,7 +25,7 @@ pub(crate) struct Picture {
 
 /// Gathers what has to do with traffic.
 pub(crate) struct Gathered<'a> {
-    world: World<'a>,
+    topology: Topology<'a>,
     objects: usize,
     policies: usize,
     notes: Vec<String>,
@@ -33,7 +34,12 @@ pub(crate) struct Gathered<'a> {
 impl<'a> Gathered<'a> {
     /// Nothing yet; what is gathered is kept in the arena.
     pub(crate) fn new(arena: &'a Arena) -> Self {
-        Gathered { world: World::new(arena), objects: 0, policies: 0, notes: Vec::new() }
+        Gathered {
+            topology: Topology::new(arena, WorkloadKinds::BUILT_IN),
+            objects: 0,
+            policies: 0,
+            notes: Vec::new(),
+        }
     }
 
     /// Adds an object.
@@ -43,7 +49,7 @@ impl<'a> Gathered<'a> {
             return;
         }
         self.policies += usize::from(request.kind.name == "NetworkPolicy");
-        if let Err(undecided) = self.world.add(request, self.objects)
+        if let Err(undecided) = self.topology.add(request, self.objects)
             && self.notes.len() < MOST_NOTES
         {
             self.notes.push(format!("not on the map: {undecided}"));
@@ -63,7 +69,7 @@ impl<'a> Gathered<'a> {
             ));
             return Some(Picture { svg: String::new(), flows: Vec::new(), notes });
         }
-        let map = Map::of(&self.world);
+        let map = Map::of(&self.topology);
         notes.extend(map.notes());
         notes.truncate(MOST_NOTES);
         let flows = map.flows(false);

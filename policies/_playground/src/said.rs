@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::patch::Operation;
 use policy_core::yaml::Document;
-use policy_core::{Finding, Outcome, Value, Verdict, Verdicts, admit};
-use policy_manifests::{ObjectName, Pods};
+use policy_core::{Finding, Outcome, Value, Verdict, Verdicts, verdicts};
+use policy_kubernetes::workloads::WorkloadPods;
+use policy_manifests::ObjectName;
 use serde::Serialize;
 
 use crate::picture::Picture;
@@ -180,14 +181,14 @@ impl Said {
     /// Adds an object with what is said of it, and of the pods that it makes; `find` says where a finding of it stands.
     pub(crate) fn add(
         &mut self,
-        about: About<'_>,
+        about: ObjectHeading<'_>,
         own: &Verdicts<'_>,
-        pods: Option<&(Pods<'_>, Verdicts<'_>)>,
+        pods: Option<&(WorkloadPods<'_>, Verdicts<'_>)>,
         find: impl Fn(&Finding) -> Place,
     ) {
-        let About { name, place, is_judged } = about;
+        let ObjectHeading { name, place, is_judged } = about;
         let of_pods = pods.map(|(pods, verdicts)| (Some(pods), verdicts));
-        let both: Vec<(Option<&Pods<'_>>, &Verdicts<'_>)> =
+        let both: Vec<(Option<&WorkloadPods<'_>>, &Verdicts<'_>)> =
             [(None, own)].into_iter().chain(of_pods).collect();
         let all = || both.iter().flat_map(|(_, verdicts)| &verdicts.rows).map(|row| &row.verdict);
         let outcome = all().map(Verdict::outcome).max().unwrap_or(Outcome::Allow);
@@ -230,7 +231,12 @@ impl Said {
         self.summary.findings_left_out += found - (self.shown.findings - before);
     }
 
-    fn row(&mut self, pods: Option<&Pods<'_>>, row: &admit::Row, find: impl Fn(&Finding) -> Place) -> Row {
+    fn row(
+        &mut self,
+        pods: Option<&WorkloadPods<'_>>,
+        row: &verdicts::Row,
+        find: impl Fn(&Finding) -> Place,
+    ) -> Row {
         let verdict = &row.verdict;
         let mut found = |findings: &BTreeSet<Finding>| {
             let room = MOST_FINDINGS.saturating_sub(self.shown.findings);
@@ -245,10 +251,10 @@ impl Said {
         };
         let (denials, warnings) = (found(&verdict.denials), found(&verdict.warnings));
         Row {
-            policy: row.about.name,
+            policy: row.metadata.name,
             outcome: verdict.outcome(),
             of_pods: pods.is_some(),
-            remediation: row.about.remediation,
+            remediation: row.metadata.remediation,
             denials,
             warnings,
             audit: verdict.audit.clone(),
@@ -257,7 +263,7 @@ impl Said {
 }
 
 /// Of which object something is said.
-pub(crate) struct About<'s> {
+pub(crate) struct ObjectHeading<'s> {
     pub(crate) name: &'s ObjectName,
     pub(crate) place: Place,
     /// Whether any policy takes it.

@@ -5,10 +5,11 @@ mod kept;
 use std::collections::BTreeSet;
 
 use policy_core::path::{excerpt, listed};
-use policy_core::pod::Pod;
 use policy_core::{
-    About, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Verdict,
+    Category, Cluster, Context, Evaluate, Field, Policy, PolicyMetadata, Request, Severity, Undecided,
+    Verdict, WatchedKind,
 };
+use policy_kubernetes::{Pod, PodTemplate, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ use kept::Kept;
 pub struct ConfigReferences {
     /// Secrets and ConfigMaps that the set does not hold, for charts or controllers make them.
     pub given: Vec<Given>,
+    /// Custom kinds that make pods, beside the built-in ones.
+    pub pod_templates: Vec<PodTemplate>,
 }
 
 /// One that is not in the set; its keys are not known.
@@ -72,36 +75,45 @@ impl Kind {
 }
 
 impl Policy for ConfigReferences {
-    const ABOUT: About = About {
+    const METADATA: PolicyMetadata = PolicyMetadata {
         name: "config-references",
         title: "Config references",
         summary: "Denies pods that read Secrets or ConfigMaps that a set of manifests does not hold, or keys that they do not have.",
         remediation: "Name what is there, add what is missing, or say with `given` what a chart or controller makes.",
         source: "https://kubernetes.io/docs/concepts/configuration/secret/",
         severity: Severity::Medium,
-        scope: Scope::PODS_AND_WORKLOADS,
+        category: Category::PodSecurity,
+        controls: &[],
+        scope: scopes::PODS_AND_WORKLOADS,
         reads: &[
-            Read::of("", "ConfigMap", &["binaryData", "data"]),
-            Read::of("", "Secret", &["data", "stringData"]),
-            Read { version: "v1alpha1", ..Read::of("bitnami.com", "SealedSecret", &["spec"]) },
-            Read::of("cert-manager.io", "Certificate", &["spec"]),
-            Read::of("external-secrets.io", "ExternalSecret", &["spec"]),
+            WatchedKind::of("", "ConfigMap", &["binaryData", "data"]),
+            WatchedKind::of("", "Secret", &["data", "stringData"]),
+            WatchedKind { version: "v1alpha1", ..WatchedKind::of("bitnami.com", "SealedSecret", &["spec"]) },
+            WatchedKind::of("cert-manager.io", "Certificate", &["spec"]),
+            WatchedKind::of("external-secrets.io", "ExternalSecret", &["spec"]),
         ],
-        needs_cluster: true,
-        of_sets: true,
+        context: Context::ManifestSet,
         mutates: false,
         denies: true,
     };
+
+    fn validate(&self) -> Result<(), String> {
+        self.pod_templates.iter().try_for_each(PodTemplate::validate)
+    }
 }
 
 impl Evaluate for ConfigReferences {
+    fn extends_scope_to(&self, request: &Request<'_>) -> bool {
+        WorkloadKinds::with(&self.pod_templates).adds(request)
+    }
+
     fn evaluate(
         &self,
         request: &Request<'_>,
         cluster: &dyn Cluster,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
-        let Some(pod) = Pod::of(request)? else { return Ok(()) };
+        let Some(pod) = Pod::of(request, WorkloadKinds::with(&self.pod_templates))? else { return Ok(()) };
         let reader = Reader { settings: self, namespace: request.namespace, cluster };
         for container in &pod.containers {
             for variable in container.field.at("env").items()? {
@@ -205,5 +217,3 @@ impl<'a> Reader<'a> {
 fn sorted<'s>(names: impl Iterator<Item = &'s str>) -> String {
     listed(names.collect::<BTreeSet<&str>>())
 }
-
-policy_core::export!(ConfigReferences);

@@ -1,12 +1,13 @@
 //! Which exporter a pod is to have: the one it names, or the one that its images are recognised to need.
 
 use policy_core::path::excerpt;
-use policy_core::pod::{Container, Pod};
-use policy_core::{Field, ImageReference, Undecided};
+use policy_core::{Field, Undecided};
+use policy_kubernetes::ImageReference;
+use policy_kubernetes::exporters::{SELF_EXPORTING, SelfExporting};
+use policy_kubernetes::pod::{Container, Pod};
 
 use crate::ExporterSidecar;
 use crate::exporter::Effective;
-use crate::exporters::METRICS_BUILT_IN;
 use crate::skip::{Reason, Skip, Stop};
 
 /// The exporter of that name, as the pod's annotation has it.
@@ -23,15 +24,16 @@ pub(crate) fn by_name<'s, 'a>(
         names.push_str(known.name);
         names.push_str(", ");
     }
-    if let Some((server, _, how)) = METRICS_BUILT_IN.iter().find(|(server, ..)| *server == name) {
-        return Err(has_its_own(server, how, annotation).into());
+    if let Some(server) = SELF_EXPORTING.iter().find(|server| server.name == name) {
+        return Err(has_its_own(server, annotation).into());
     }
     let message = format!("names no exporter: `{}`; there are {names}auto, and \"false\"", excerpt(name));
     Err(Skip::new(Reason::UnknownExporter, annotation, message).into())
 }
 
-fn has_its_own<'a>(server: &str, how: &str, field: Field<'a>) -> Skip<'a> {
-    let message = format!("adds no exporter: {server} has metrics of its own; {how}");
+fn has_its_own<'a>(server: &SelfExporting, field: Field<'a>) -> Skip<'a> {
+    let SelfExporting { name, how, .. } = server;
+    let message = format!("adds no exporter: {name} has metrics of its own; {how}");
     Skip::new(Reason::MetricsBuiltIn, field, message)
 }
 
@@ -56,10 +58,8 @@ pub(crate) fn by_image<'s, 'a>(
                 continue;
             }
         };
-        if let Some((server, _, how)) =
-            METRICS_BUILT_IN.iter().find(|(_, names, _)| names.contains(&image.name()))
-        {
-            built_in = built_in.or(Some(has_its_own(server, how, field)));
+        if let Some(server) = SELF_EXPORTING.iter().find(|server| server.images.contains(&image.name())) {
+            built_in = built_in.or(Some(has_its_own(server, field)));
         }
         let program = program(container)?;
         for exporter in &exporters {

@@ -1,50 +1,8 @@
-//! What an exporter is, and what settings make of it.
+//! An exporter as settings change it.
 
-use crate::settings::{AmountSettings, ExporterSettings, Form};
+use policy_kubernetes::exporters::{Amount, Exporter};
 
-/// An exporter that is built in. In arguments and in values of variables `{port}`, `{username}` and `{variable}`, the one that
-/// gets the Secret's key, are filled in.
-pub(crate) struct Exporter {
-    /// The image, with an exact tag.
-    pub(crate) image: &'static str,
-    /// The port that it listens on.
-    pub(crate) port: u32,
-    pub(crate) args: &'static [&'static str],
-    /// Variables and their values.
-    pub(crate) env: &'static [(&'static str, &'static str)],
-    pub(crate) credentials: Option<Credentials>,
-    /// The database's user; empty where there is none to name.
-    pub(crate) username: &'static str,
-    pub(crate) run_as_user: u32,
-    /// A path that answers without a look at the database; empty where there is none, and the port is all that is probed.
-    pub(crate) liveness_path: &'static str,
-    /// The form that it has to have, whatever settings say of all.
-    pub(crate) form: Option<Form>,
-    pub(crate) cpu: Amount,
-    pub(crate) memory: Amount,
-    /// The images it is for: see [`ExporterSettings::images`].
-    pub(crate) images: &'static [&'static str],
-    /// What those images are told to run when they are servers.
-    pub(crate) programs: &'static [&'static str],
-}
-
-/// How credentials arrive where a Secret is named.
-pub(crate) struct Credentials {
-    /// The variable that gets the Secret's key.
-    pub(crate) variable: &'static str,
-    /// Whether the exporter is of no use without.
-    pub(crate) required: bool,
-    /// Further variables.
-    pub(crate) env: &'static [(&'static str, &'static str)],
-    /// Further arguments.
-    pub(crate) args: &'static [&'static str],
-}
-
-/// Quantities, as Kubernetes writes them.
-pub(crate) struct Amount {
-    pub(crate) request: &'static str,
-    pub(crate) limit: &'static str,
-}
+use crate::settings::{AmountSettings, ExporterSettings};
 
 /// An exporter as it is used: what settings say of it, and what is built in where they say nothing.
 #[derive(Clone, Copy)]

@@ -2,21 +2,28 @@
 
 mod detect;
 mod exporter;
-mod exporters;
+#[cfg(not(target_os = "wasi"))]
+mod exporter_prerequisites;
 mod settings;
 mod sidecar;
 mod skip;
 mod wanted;
 
-use policy_core::pod::{EXPORTER_STATUS, Pod};
+#[cfg(not(target_os = "wasi"))]
+use policy_core::ManifestSet;
 use policy_core::{
-    About, Arena, Cluster, Evaluate, Policy, Read, Request, Scope, Severity, Undecided, Value, Verdict,
+    Arena, Category, Cluster, Context, Evaluate, Policy, PolicyMetadata, Request, Severity, Undecided, Value,
+    Verdict, WatchedKind,
 };
+use policy_kubernetes::exporters::{self, EXPORTERS, Form};
+use policy_kubernetes::monitor::Prometheus;
+use policy_kubernetes::pod::EXPORTER_STATUS;
+use policy_kubernetes::{Pod, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use exporter::Effective;
-pub use settings::{AmountSettings, ExporterSettings, Form, OnMissing, Variable};
+pub use settings::{AmountSettings, ExporterSettings, OnMissing, Variable};
 pub use skip::Reason;
 use skip::{Skip, Stop};
 
@@ -42,18 +49,7 @@ pub const EXPORTER_SECRET: &str = "pratique.dev/exporter-secret";
 /// Its password or URI comes from the Secret and key that the annotation `pratique.dev/exporter-secret: SECRET/KEY` names,
 /// or a setting, and is in no manifest. The database's user is `exporter` unless settings name another.
 ///
-/// | exporter | for | port | the Secret's key holds |
-/// |---|---|---|---|
-/// | `elasticsearch` | Elasticsearch, OpenSearch | 9114 | the password, where security is on |
-/// | `kafka` | Kafka; always classic, for it ends while no broker answers | 9308 | the SASL password, where it is on |
-/// | `memcached` | Memcached | 9150 | nothing |
-/// | `mongodb` | MongoDB | 9216 | the URI, with user and password |
-/// | `mysqld` | MySQL, MariaDB, Percona Server | 9104 | the password |
-/// | `nats` | NATS with its monitoring port | 7777 | nothing |
-/// | `nginx` | NGINX with `stub_status` at `127.0.0.1:8080` | 9113 | nothing |
-/// | `php-fpm` | PHP-FPM with `pm.status_path = /status` | 9253 | nothing |
-/// | `postgres` | PostgreSQL | 9187 | the password |
-/// | `redis` | Redis, Valkey | 9121 | the password, where there is one |
+/// The exporters are listed at the end of this page.
 ///
 /// ## When it changes nothing
 ///
@@ -117,20 +113,23 @@ pub struct ExporterSidecar {
     pub on_missing: OnMissing,
     /// Exporters: what is said of one that is built in replaces just that, another one is added.
     pub exporters: Vec<ExporterSettings>,
+    /// The Prometheus that scrapes: in complete manifest sets a pod with an exporter is warned of if it is not scraped.
+    pub prometheus: Prometheus,
 }
 
 impl Policy for ExporterSidecar {
-    const ABOUT: About = About {
+    const METADATA: PolicyMetadata = PolicyMetadata {
         name: "exporter-sidecar",
         title: "Exporter sidecars",
         summary: "Adds the right Prometheus exporter to the pods of databases that ask for one.",
         remediation: "Change each named field to what its message says, or set the annotation pratique.dev/inject-exporter to \"false\".",
         source: "https://prometheus.io/docs/instrumenting/exporters/",
         severity: Severity::Low,
-        scope: Scope::NEW_PODS,
-        reads: &[Read::NAMESPACE],
-        needs_cluster: false,
-        of_sets: false,
+        category: Category::Observability,
+        controls: &[],
+        scope: scopes::NEW_PODS,
+        reads: &[WatchedKind::NAMESPACE],
+        context: Context::Object,
         mutates: true,
         denies: true,
     };
@@ -138,16 +137,34 @@ impl Policy for ExporterSidecar {
     fn validate(&self) -> Result<(), String> {
         settings::validate(&self.exporters)
     }
+
+    #[cfg(not(target_os = "wasi"))]
+    const PREREQUISITES: &'static [WatchedKind] = exporter_prerequisites::READS;
+
+    #[cfg(not(target_os = "wasi"))]
+    fn appendix() -> String {
+        format!("## Exporters\n\n{}", exporters::table())
+    }
 }
 
 impl Evaluate for ExporterSidecar {
+    #[cfg(not(target_os = "wasi"))]
+    fn check_prerequisites(
+        &self,
+        pod: &Request<'_>,
+        set: &ManifestSet<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        exporter_prerequisites::check(self, pod, set, verdict)
+    }
+
     fn evaluate(
         &self,
         request: &Request<'_>,
         cluster: &dyn Cluster,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
-        let Some(pod) = Pod::of(request)? else { return Ok(()) };
+        let Some(pod) = Pod::of(request, WorkloadKinds::BUILT_IN)? else { return Ok(()) };
         let skip = match self.inject(request, cluster, &pod, verdict) {
             Ok(()) => return Ok(()),
             Err(Stop::Undecided(undecided)) => return Err(undecided),
@@ -209,9 +226,10 @@ impl ExporterSidecar {
 
     /// All exporters that there are.
     fn exporters(&self) -> Vec<Effective<'_>> {
-        let mut exporters = Vec::with_capacity(exporters::BUILT_IN.len() + self.exporters.len());
-        for (name, built_in) in exporters::BUILT_IN {
-            let settings = self.exporters.iter().find(|settings| settings.name == *name);
+        let mut exporters = Vec::with_capacity(EXPORTERS.len() + self.exporters.len());
+        for built_in in EXPORTERS {
+            let name = built_in.name;
+            let settings = self.exporters.iter().find(|settings| settings.name == name);
             exporters.push(Effective { name, built_in, settings });
         }
         for settings in &self.exporters {
@@ -228,7 +246,7 @@ impl ExporterSidecar {
 fn status_of(exporter: Effective<'_>, arena: &Arena) -> String {
     let text = |text: &str| Value::String(arena.text(text));
     let status = [
-        ("policy", text(ExporterSidecar::ABOUT.name)),
+        ("policy", text(ExporterSidecar::METADATA.name)),
         ("version", text(env!("CARGO_PKG_VERSION"))),
         ("exporter", text(exporter.name)),
         ("container", text(&sidecar::name(exporter))),

@@ -1,21 +1,10 @@
 //! What settings can say: of the form, and of each exporter.
 
-use policy_core::ImageReference;
+use policy_kubernetes::ImageReference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::exporters::BUILT_IN;
-
-/// The form of the container.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// An init container that goes on running: Jobs end in spite of it, and it is stopped after the database.
-    #[default]
-    Native,
-    /// One more container beside the others.
-    Classic,
-}
+use policy_kubernetes::exporters::EXPORTERS;
 
 /// What becomes of a pod that cannot have its exporter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -135,8 +124,8 @@ impl ExporterSettings {
 impl ExporterSettings {
     /// The variables have names, each once, and none is the one that a Secret is for.
     fn check_names(&self) -> Result<(), String> {
-        let built_in = BUILT_IN.iter().find(|(name, _)| *name == self.name);
-        let built_in = built_in.and_then(|(_, exporter)| exporter.credentials.as_ref()).map(|c| c.variable);
+        let built_in = EXPORTERS.iter().find(|exporter| exporter.name == self.name);
+        let built_in = built_in.and_then(|exporter| exporter.credentials.as_ref()).map(|c| c.variable);
         let secret = self.secret_variable.as_deref().or(built_in).unwrap_or("-");
         let env = self.env.as_deref().unwrap_or_default();
         let is_name =
@@ -171,7 +160,7 @@ pub(crate) fn validate(exporters: &[ExporterSettings]) -> Result<(), String> {
         if exporters.iter().take(i).any(|earlier| earlier.name == name) {
             return Err(format!("exporters: `{name}` stands there twice"));
         }
-        let is_built_in = BUILT_IN.iter().any(|(built_in, _)| *built_in == name);
+        let is_built_in = EXPORTERS.iter().any(|exporter| exporter.name == name);
         exporter.validate(is_built_in).map_err(|reason| format!("exporters: {name}: {reason}"))?;
     }
     Ok(())

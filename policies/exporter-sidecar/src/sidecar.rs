@@ -1,8 +1,9 @@
 //! The container that is added, and whether a pod has it already.
 
 use policy_core::path::excerpt;
-use policy_core::pod::{Container, Pod, is_tcp};
-use policy_core::{Arena, Field, ImageReference, Undecided, Value, Verdict};
+use policy_core::{Arena, Field, Undecided, Value, Verdict};
+use policy_kubernetes::ImageReference;
+use policy_kubernetes::pod::{Container, Pod};
 
 use crate::exporter::Effective;
 use crate::settings::secret_key;
@@ -55,11 +56,10 @@ fn is_exporter(exporter: Effective<'_>, name: &str, image: &ImageReference<'_>) 
 pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, Stop<'a>> {
     let (mut names, mut taken) = (Vec::new(), None);
     for container in &pod.containers {
-        for own in container.field.at("ports").items()? {
-            names.push(own.at("name").text()?);
-            let number = own.at("containerPort");
-            if number.int()? == Some(port.into()) && is_tcp(own)? {
-                taken = taken.or(Some(number));
+        for own in container.ports()? {
+            names.push(own.name()?);
+            if own.written_number()? == Some(port.into()) && own.is_tcp()? {
+                taken = taken.or(Some(own.field.at("containerPort")));
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What cannot be seen in a case: settings that are refused, and that the page names what there is.
 
-use policy_core::{Entry, Field, NoCluster};
+use policy_core::{Field, NoCluster, PolicyDefinition};
 
 use super::*;
 
 fn refused(settings: &str) -> String {
-    (Entry::of::<ExporterSidecar>().configure)(settings)
+    (PolicyDefinition::of::<ExporterSidecar>().configure)(settings)
         .err()
         .map(|error| error.to_string())
         .unwrap_or_default()
@@ -70,7 +70,8 @@ fn settings_are_held_to_what_a_pod_can_run() {
 
 #[test]
 fn what_is_built_in_would_pass_as_settings() {
-    for (name, exporter) in exporters::BUILT_IN {
+    for exporter in EXPORTERS {
+        let name = exporter.name;
         let settings = serde_json::json!({
             "name": name, "image": exporter.image, "port": exporter.port, "runAsUser": exporter.run_as_user,
             "livenessPath": exporter.liveness_path,
@@ -81,19 +82,16 @@ fn what_is_built_in_would_pass_as_settings() {
         assert_eq!(settings.validate(false), Ok(()), "{name}");
         assert!(!exporter.images.is_empty() && !exporter.programs.is_empty(), "{name}");
     }
-    let ports: std::collections::BTreeSet<_> =
-        exporters::BUILT_IN.iter().map(|(_, exporter)| exporter.port).collect();
-    assert_eq!(ports.len(), exporters::BUILT_IN.len(), "each has a port of its own");
+    let ports: std::collections::BTreeSet<_> = EXPORTERS.iter().map(|exporter| exporter.port).collect();
+    assert_eq!(ports.len(), EXPORTERS.len(), "each has a port of its own");
 }
 
 #[test]
 fn the_page_names_every_reason_and_every_exporter() {
     let schema = schemars::schema_for!(ExporterSidecar).to_value();
-    let page = schema["description"].as_str().unwrap();
-    for word in Reason::ALL
-        .iter()
-        .map(|reason| reason.as_str())
-        .chain(exporters::BUILT_IN.iter().map(|(name, _)| *name))
+    let page = schema["description"].as_str().unwrap().to_owned() + &ExporterSidecar::appendix();
+    for word in
+        Reason::ALL.iter().map(|reason| reason.as_str()).chain(EXPORTERS.iter().map(|exporter| exporter.name))
     {
         assert!(page.contains(&format!("| `{word}` |")), "{word}");
     }

@@ -1,7 +1,7 @@
 //! Whether a pod is to have an exporter at all, and can.
 
-use policy_core::pod::{MIRROR, Pod};
 use policy_core::{Cluster, Request};
+use policy_kubernetes::pod::{MIRROR, Pod};
 
 use crate::skip::{Reason, Skip, Stop};
 use crate::{Form, INJECT_EXPORTER};

@@ -1,46 +1,60 @@
-//! The rules of prometheus-adapter: which metric each makes of which series, and of which objects it is.
+//! The rules of prometheus-adapter: which metric each makes of which series, and which objects it describes.
 //!
 //! Source: kubernetes-sigs/prometheus-adapter, `docs/config.md`.
 
 use std::borrow::Cow;
 
 use policy_core::path::excerpt;
-use policy_core::{Arena, Field, Undecided, Value, yaml};
+use policy_core::{Arena, Field, Undecided, Value, kinds, yaml};
+use policy_kubernetes::inventory::Listed;
 
+use crate::Set;
+use crate::adapter_query::{self, Filled, MATCHED};
 use crate::promql::{self, Expression, Series};
-use crate::query::{self, Filled, MATCHED};
-use crate::set::{Object, Set};
+use crate::regex;
 
 /// A rule.
-pub(crate) struct Rule<'a> {
-    /// The ConfigMap that it stands in.
-    pub(crate) config: Object<'a>,
-    /// Which of its list.
-    pub(crate) number: usize,
-    /// The series that it takes; `None` where it selects them by a regular expression.
+pub(crate) struct AdapterRule<'a> {
+    /// The ConfigMap that contains it.
+    pub(crate) config: Listed<'a>,
+    /// Its index in the list.
+    index: usize,
+    /// The series that it selects; `None` if it selects them by a regular expression.
     pub(crate) series: Option<Series<'a>>,
-    /// What it calls the metric; `None` where that cannot be told.
-    pub(crate) metric: Option<Cow<'a, str>>,
+    /// The metric that it makes.
+    pub(crate) metric: Metric<'a>,
     field: Field<'a>,
 }
 
-/// What a rule asks Prometheus.
-pub(crate) enum Asks<'a> {
-    /// An expression.
-    Expression(Expression<'a>),
-    /// What it is cannot be told.
-    Something,
-    /// Nothing that gives the metric: why, in words.
-    Nothing(String),
+/// The name of the metric that a rule makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Metric<'a> {
+    /// This one.
+    Name(Cow<'a, str>),
+    /// It depends on series that are selected by a regular expression.
+    Unknown,
+    /// None: its own filters or its name pattern do not match its series.
+    None,
 }
 
-/// The name of a series that is not known.
+/// What a rule asks Prometheus.
+pub(crate) enum Query<'a> {
+    /// An expression.
+    Expression(Expression<'a>),
+    /// The template does more than insert fields.
+    Unknown,
+    /// Nothing that gives the metric: why, in words.
+    Broken(String),
+}
+
+/// Stands for the name of a series that is not known.
 const SOME_SERIES: &str = "series";
 
-/// The rules for the metrics of objects, or for external ones, of every ConfigMap that holds such.
-pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<Rule<'a>>, Undecided> {
+/// The rules for custom metrics (`rules`) or external ones (`externalRules`), of every ConfigMap that has such.
+pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<AdapterRule<'a>>, Undecided> {
+    let arena = set.inventory.arena;
     let mut rules = Vec::new();
-    for config in set.objects("", "ConfigMap", None)? {
+    for config in set.inventory.objects("", "ConfigMap", None)? {
         let in_config = |undecided: Undecided| undecided.in_object("ConfigMap", config.name);
         for (_, text) in config.field.at("data").members().map_err(in_config)? {
             let text = text.text().map_err(in_config)?;
@@ -48,14 +62,13 @@ pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<Rule<'a>>, U
                 continue;
             }
             for document in yaml::documents(text) {
-                let Ok(Some(value)) = document.decode(set.arena) else { continue };
+                let Ok(Some(value)) = document.decode(arena) else { continue };
                 if !has_rules(value, list) {
                     continue;
                 }
-                for (number, field) in
-                    Field::root(value, set.arena).at(list).items().map_err(in_config)?.enumerate()
-                {
-                    rules.push(Rule::read(config, number, field).map_err(in_config)?);
+                let items = Field::root(value, arena).at(list).items().map_err(in_config)?;
+                for (index, field) in items.enumerate() {
+                    rules.push(AdapterRule::read(config, index, field).map_err(in_config)?);
                 }
             }
         }
@@ -63,71 +76,35 @@ pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<Rule<'a>>, U
     Ok(rules)
 }
 
-/// Whether it has the shape of an adapter's configuration: other texts may speak of series as well.
+/// Whether it has the shape of an adapter's configuration: other texts may mention series as well.
 fn has_rules(value: Value<'_>, list: &str) -> bool {
     let Some(Value::Array(rules)) = value.get(list) else { return false };
     rules.iter().all(|rule| matches!(rule, Value::Object(_)))
 }
 
-/// A name with what a pattern took in the place of `$1` and `${1}`, as Go's `Regexp.Expand` puts it there: `$1_total` is the
-/// group `1_total`, which there is none of, and gives nothing.
-fn expanded(called: &str, whole: &str, part: &str) -> String {
-    let mut name = String::new();
-    let mut rest = called;
-    while let Some((before, after)) = rest.split_once('$') {
-        name.push_str(before);
-        let (group, left) = match after.strip_prefix('{').and_then(|after| after.split_once('}')) {
-            Some(braced) => braced,
-            None => {
-                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                after.split_at_checked(end).unwrap_or((after, ""))
-            }
-        };
-        match group {
-            "0" => name.push_str(whole),
-            "1" => name.push_str(part),
-            _ => {}
-        }
-        rest = left;
-    }
-    name.push_str(rest);
-    name
-}
-
-impl<'a> Rule<'a> {
-    fn read(config: Object<'a>, number: usize, field: Field<'a>) -> Result<Self, Undecided> {
+impl<'a> AdapterRule<'a> {
+    fn read(config: Listed<'a>, index: usize, field: Field<'a>) -> Result<Self, Undecided> {
         let query = promql::read(field.at("seriesQuery").text()?);
         let series = query.series.into_iter().next().filter(|series| !series.name.is_empty());
-        let filtered = field.at("seriesFilters").items()?.len() > 0;
-        let name = |series: &Series<'a>| -> Result<Option<Cow<'a, str>>, Undecided> {
-            let (matches, called) = (field.at("name.matches").text()?, field.at("name.as").text()?);
-            let Some(part) = matched(series.name, matches) else { return Ok(None) };
-            Ok(Some(match called {
-                "" => Cow::Borrowed(part),
-                plain if !plain.contains('$') => Cow::Borrowed(plain),
-                _ => Cow::Owned(expanded(called, series.name, part)),
-            }))
-        };
-        let metric = match (&series, field.at("name.as").text()?) {
-            (Some(series), _) if !filtered => name(series)?,
-            // Whatever the series are called, the metric is called that.
-            (None, plain) if !plain.is_empty() && !plain.contains('$') => Some(Cow::Borrowed(plain)),
-            _ => None,
-        };
-        Ok(Rule { config, number, series, metric, field })
+        let metric = metric(field, series.as_ref())?;
+        Ok(AdapterRule { config, index, series, metric, field })
     }
 
-    /// What it asks Prometheus for a metric of objects that a label names.
+    /// Whether it makes a metric of that name.
+    pub(crate) fn makes(&self, name: &str) -> bool {
+        matches!(&self.metric, Metric::Name(own) if own == name)
+    }
+
+    /// What it asks Prometheus for a metric of the objects that a label names.
     ///
     /// # Errors
     /// The rule is not as the adapter has it.
-    pub(crate) fn asks(&self, label: &str, arena: &'a Arena) -> Result<Asks<'a>, Undecided> {
+    pub(crate) fn query(&self, label: &str, arena: &'a Arena) -> Result<Query<'a>, Undecided> {
         let template = self.field.at("metricsQuery").text()?;
         if template.trim().is_empty() {
-            let message = format!("must be asked of Prometheus: {} has no metricsQuery", self.shown());
-            return Ok(Asks::Nothing(message));
+            let message = format!("must be asked of Prometheus: {} has no metricsQuery", self.display());
+            return Ok(Query::Broken(message));
         }
-        // Where the series is not known, nobody looks further than for labels.
         let series = self.series.as_ref().map_or(SOME_SERIES, |series| series.name);
         let matchers = format!("{MATCHED}=''");
         let fields = [
@@ -137,32 +114,31 @@ impl<'a> Rule<'a> {
             (".LabelValuesByName", None),
             (".GroupBySlice", None),
         ];
-        let text = match query::filled(template, &fields) {
+        let text = match adapter_query::fill(template, &fields) {
             Filled::Text(text) => text,
-            Filled::Open => return Ok(Asks::Something),
+            Filled::Open => return Ok(Query::Unknown),
             Filled::Unknown(field) => {
-                let message = format!(
+                return Ok(Query::Broken(format!(
                     "must be asked of Prometheus: there is no `{}` for the metricsQuery of {}",
                     excerpt(field),
-                    self.shown()
-                );
-                return Ok(Asks::Nothing(message));
+                    self.display()
+                )));
             }
         };
         let expression = promql::read(arena.text(&text));
         if !label.is_empty() && !expression.keeps(label) {
-            return Ok(Asks::Nothing(format!(
+            return Ok(Query::Broken(format!(
                 "must be told apart by the label `{}`: the metricsQuery of {} aggregates it away",
                 excerpt(label),
-                self.shown()
+                self.display()
             )));
         }
-        Ok(Asks::Expression(expression))
+        Ok(Query::Expression(expression))
     }
 
-    /// `rule 3 of ConfigMap monitoring/prometheus-adapter`, counted from 1 as people do.
-    pub(crate) fn shown(&self) -> String {
-        format!("rule {} of {}", self.number + 1, self.config.shown())
+    /// `rule 3 of ConfigMap monitoring/prometheus-adapter`, counted from 1.
+    pub(crate) fn display(&self) -> String {
+        format!("rule {} of {}", self.index + 1, self.config.display())
     }
 
     /// The label that names the object of that kind (`pod`, `service`, `namespace`).
@@ -172,43 +148,66 @@ impl<'a> Rule<'a> {
     pub(crate) fn label_of(&self, resource: &str) -> Result<Option<Cow<'a, str>>, Undecided> {
         for (label, over) in self.field.at("resources.overrides").members()? {
             let named = over.at("resource").text()?;
-            let ends = ["", "s", "es"].iter().any(|end| named.strip_suffix(end) == Some(resource));
-            let ies = named.strip_suffix("ies").zip(resource.strip_suffix('y')).is_some_and(|(a, b)| a == b);
-            if ends || ies {
+            if named == resource || named == kinds::plural(resource) {
                 return Ok(Some(Cow::Borrowed(label)));
             }
         }
-        // Those that autoscalers ask for are of the core group.
+        // The resources that autoscalers describe are of the core group.
         let fields = [(".Resource", Some(resource)), (".Group", Some(""))];
-        Ok(match query::filled(self.field.at("resources.template").text()?, &fields) {
+        Ok(match adapter_query::fill(self.field.at("resources.template").text()?, &fields) {
             Filled::Text(label) if !label.is_empty() => Some(Cow::Owned(label)),
             _ => None,
         })
     }
 
-    /// What it takes, for a message.
-    pub(crate) fn takes(&self) -> String {
-        self.series.as_ref().map_or_else(|| "series by a regular expression".to_owned(), Series::shown)
+    /// The series that it selects, for a message.
+    pub(crate) fn series_display(&self) -> String {
+        self.series.as_ref().map_or_else(|| "series by a regular expression".to_owned(), Series::display)
     }
 
-    /// What it calls the metric, for a message.
-    pub(crate) fn called(&self) -> String {
-        self.metric.as_ref().map_or_else(|| "…".to_owned(), |metric| format!("`{}`", excerpt(metric)))
+    /// The metric that it makes, for a message; `None` if it makes none.
+    pub(crate) fn metric_display(&self) -> Option<String> {
+        match &self.metric {
+            Metric::Name(name) => Some(format!("`{}`", excerpt(name))),
+            Metric::Unknown => Some("…".to_owned()),
+            Metric::None => None,
+        }
     }
 }
 
-/// What a pattern of the form `^before(.*)after$` takes of a name: the part in parentheses, or all of it. `None` where it does
-/// not take it, or is of another form.
-fn matched<'s>(name: &'s str, pattern: &str) -> Option<&'s str> {
-    let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
-    let (before, after) = match pattern {
-        "" | ".*" | "(.*)" => return Some(name),
-        pattern => pattern.split_once("(.*)").or(pattern.split_once("(.+)"))?,
+/// The metric that a rule makes of its series (`pkg/naming/metric_namer.go`).
+fn metric<'a>(rule: Field<'a>, series: Option<&Series<'a>>) -> Result<Metric<'a>, Undecided> {
+    let (pattern, name) = (rule.at("name.matches").text()?, rule.at("name.as").text()?);
+    let Some(series) = series else {
+        // Whatever the series are called, a name without `$` is the name of the metric.
+        return Ok(match name.is_empty() || name.contains('$') {
+            true => Metric::Unknown,
+            false => Metric::Name(Cow::Borrowed(name)),
+        });
     };
-    let is_word =
-        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':');
-    if !is_word(before) || !is_word(after) {
-        return None;
+    for filter in rule.at("seriesFilters").items()? {
+        for (key, expected) in [("is", true), ("isNot", false)] {
+            let pattern = filter.at(key).text()?;
+            match regex::unanchored(pattern) {
+                _ if pattern.is_empty() => {}
+                None => return Ok(Metric::Unknown),
+                Some(regex) if regex.is_match(series.name) != expected => return Ok(Metric::None),
+                Some(_) => {}
+            }
+        }
     }
-    name.strip_prefix(before)?.strip_suffix(after)
+    let Some(regex) = regex::unanchored(if pattern.is_empty() { ".*" } else { pattern }) else {
+        return Ok(Metric::Unknown);
+    };
+    let Some(captures) = regex.captures(series.name) else { return Ok(Metric::None) };
+    let name = match (name, captures.len()) {
+        ("", 1) => "$0",
+        ("", 2) => "$1",
+        // The adapter does not start with such a rule.
+        ("", _) => return Ok(Metric::None),
+        (name, _) => name,
+    };
+    let mut expanded = String::new();
+    captures.expand(name, &mut expanded);
+    Ok(Metric::Name(Cow::Owned(expanded)))
 }

@@ -1,108 +1,130 @@
-//! An autoscaler: is there what it scales, and does each metric come from somewhere?
+//! An autoscaler: whether what it scales exists, and where each of its metrics comes from.
 
 use policy_core::path::{excerpt, listed};
 use policy_core::{Field, Request, Undecided, Verdict};
+use policy_kubernetes::WorkloadKinds;
+use policy_kubernetes::inventory::{PodGroup, RunningContainer};
 
-use crate::broken::Broken;
-use crate::chain::{self, Asked, Of};
-use crate::set::{Container, Pods, Set};
+use crate::Set;
+use crate::finding::LinkFinding;
+use crate::follow::follow;
+use crate::metric::{CustomMetric, Subject};
 use crate::settings::ControlId;
 
-/// The kinds of Kubernetes' own that can be scaled.
-const SCALED: [(&str, &str); 4] =
-    [("", "ReplicationController"), ("apps", "Deployment"), ("apps", "ReplicaSet"), ("apps", "StatefulSet")];
+/// The one metric of version 1.
+pub(crate) const CPU_UTILIZATION_V1: &str = "spec.targetCPUUtilizationPercentage";
 
-/// Where version 1 has its one metric.
-pub(crate) const SHARE: &str = "spec.targetCPUUtilizationPercentage";
-
-pub(crate) fn judge<'a>(
+pub(crate) fn evaluate<'a>(
     set: &Set<'a>,
     request: &Request<'a>,
     verdict: &mut Verdict,
 ) -> Result<(), Undecided> {
-    let target = match target(set, request)? {
-        Ok(target) => target,
-        Err(broken) => {
-            broken.say(set.settings, verdict);
+    let target = match scale_target(set, request)? {
+        ScaleTarget::Broken(finding) => {
+            finding.deny(set.settings, verdict);
             return Ok(());
         }
+        ScaleTarget::Pods(pods) => Some(pods),
+        ScaleTarget::Unknown => None,
     };
-    if let Some(target) = target
-        && let Some(broken) = measured_in_v1(request, target)?
-    {
-        broken.say(set.settings, verdict);
+    let mut findings = Vec::new();
+    if let Some(target) = target {
+        findings.extend(utilization_v1(request, target)?);
     }
     for metric in request.object.at("spec.metrics").items()? {
-        if let Some(asked) = asked(request, metric, target)? {
-            let way = chain::follow(set, &asked)?;
-            if let Some(note) = way.note {
-                verdict.warn(asked.field, note);
+        if let Some(metric) = custom_metric(request, metric, target)? {
+            let path = follow(set, &metric)?;
+            if let Some(note) = path.note {
+                verdict.warn(metric.field, note);
             }
-            if let Some(broken) = way.broken {
-                broken.say(set.settings, verdict);
-            }
-        } else if let Some(target) = target
-            && let Some(broken) = measured(metric, target)?
-        {
-            broken.say(set.settings, verdict);
+            findings.extend(path.finding);
+        } else if let Some(target) = target {
+            findings.extend(resource_metric(metric, target)?);
         }
     }
+    findings.into_iter().for_each(|finding| finding.deny(set.settings, verdict));
     Ok(())
 }
 
-/// The pods that are scaled; `None` where they are of a kind whose pods the set does not tell.
-pub(crate) fn target<'s, 'a>(
+/// What an autoscaler scales.
+pub(crate) enum ScaleTarget<'s, 'a> {
+    /// These pods.
+    Pods(&'s PodGroup<'a>),
+    /// Something whose pods are not known.
+    Unknown,
+    /// Nothing: why not.
+    Broken(LinkFinding<'a>),
+}
+
+/// Finds what the autoscaler of the request scales.
+pub(crate) fn scale_target<'s, 'a>(
     set: &'s Set<'a>,
     request: &Request<'a>,
-) -> Result<Result<Option<&'s Pods<'a>>, Broken<'a>>, Undecided> {
+) -> Result<ScaleTarget<'s, 'a>, Undecided> {
     let reference = request.object.at("spec.scaleTargetRef");
     let (kind, name) = (reference.at("kind").text()?, reference.at("name").text()?);
     let version = reference.at("apiVersion");
     let group = version.text()?.split_once('/').map_or("", |(group, _)| group);
-    if !matches!(group, "" | "apps") {
-        return Ok(Ok(None));
-    }
-    if !SCALED.contains(&(group, kind)) {
-        let kinds: Vec<&str> = SCALED.iter().map(|(_, kind)| *kind).collect();
-        let (field, message) = match SCALED.iter().find(|(_, known)| *known == kind) {
-            Some((group, kind)) => (version, format!("must be of the group `{group}`, for {kind} is")),
-            None => (reference.at("kind"), format!("must be one that can be scaled: {}", kinds.join(", "))),
+    let kinds = WorkloadKinds::with(&set.settings.pod_templates);
+    let Some(row) = kinds.get(group, kind).filter(|row| row.scalable) else {
+        if !matches!(group, "" | "apps") {
+            return Ok(ScaleTarget::Unknown);
+        }
+        let scalable: Vec<_> = kinds.iter().filter(|row| row.scalable).collect();
+        let (field, message) = match scalable.iter().find(|row| row.kind == kind) {
+            Some(row) => (version, format!("must be of the group `{}`, for {kind} is", row.group)),
+            None => {
+                let of_kubernetes = scalable.iter().filter(|row| matches!(row.group, "" | "apps"));
+                let kinds: Vec<&str> = of_kubernetes.map(|row| row.kind).collect();
+                (reference.at("kind"), format!("must be one that can be scaled: {}", kinds.join(", ")))
+            }
         };
-        return Ok(Err(Broken::new(ControlId::Target, field, message)));
+        return Ok(ScaleTarget::Broken(LinkFinding::new(ControlId::Target, field, message)));
+    };
+    let of_kind = |pods: &&PodGroup<'_>| pods.kind == kind && pods.namespace == request.namespace;
+    let all = set.inventory.pods()?.iter().filter(of_kind);
+    if let Some(pods) = all.clone().find(|pods| pods.name == name) {
+        return Ok(ScaleTarget::Pods(pods));
     }
-    let of_kind = |pods: &&Pods<'_>| pods.kind == kind && pods.namespace == request.namespace;
-    let all = set.pods()?.iter().filter(of_kind);
-    if let Some(found) = all.clone().find(|pods| pods.name == name) {
-        return Ok(Ok(Some(found)));
+    if row.optional_template {
+        // It exists, and takes its template from elsewhere.
+        let (group, kind) = (set.inventory.arena.text(row.group), set.inventory.arena.text(row.kind));
+        let objects = set.inventory.objects(group, kind, Some(request.namespace))?;
+        if objects.iter().any(|object| object.name == name) {
+            return Ok(ScaleTarget::Unknown);
+        }
     }
     let others = listed(all.map(|pods| pods.name));
     let message = format!("must be a {kind} of `{}`: there are {others}", excerpt(request.namespace));
-    Ok(Err(Broken::new(ControlId::Target, reference.at("name"), message)))
+    Ok(ScaleTarget::Broken(LinkFinding::new(ControlId::Target, reference.at("name"), message)))
 }
 
-/// What a custom metric asks for; `None` for one of a container's or pod's resources.
-pub(crate) fn asked<'s, 'a>(
+/// A custom or external metric; `None` if the metric is a resource of containers or pods.
+pub(crate) fn custom_metric<'s, 'a>(
     request: &Request<'a>,
     metric: Field<'a>,
-    target: Option<&'s Pods<'a>>,
-) -> Result<Option<Asked<'s, 'a>>, Undecided> {
-    let (field, of) = match metric.at("type").text()? {
-        "Pods" => (metric.at("pods.metric.name"), Of::Pods),
+    target: Option<&'s PodGroup<'a>>,
+) -> Result<Option<CustomMetric<'s, 'a>>, Undecided> {
+    let (field, subject) = match metric.at("type").text()? {
+        "Pods" => (metric.at("pods.metric.name"), Subject::Pods),
         "Object" => {
             let described = metric.at("object.describedObject");
             let (kind, name) = (described.at("kind").text()?, described.at("name").text()?);
-            (metric.at("object.metric.name"), Of::Object { kind, name })
+            (metric.at("object.metric.name"), Subject::Object { kind, name })
         }
-        "External" => (metric.at("external.metric.name"), Of::Nothing),
+        "External" => (metric.at("external.metric.name"), Subject::External),
         _ => return Ok(None),
     };
     let name = field.text()?;
-    Ok(Some(Asked { field, name, of, target, namespace: request.namespace }))
+    Ok(Some(CustomMetric { field, name, subject, target, namespace: request.namespace }))
 }
 
-/// What is missing for a metric of resources: the container, or its request, of which the share is computed.
-pub(crate) fn measured<'a>(metric: Field<'a>, target: &Pods<'a>) -> Result<Option<Broken<'a>>, Undecided> {
-    let (root, only) = match metric.at("type").text()? {
+/// What a resource metric lacks: the container, or the request of which utilization is computed.
+pub(crate) fn resource_metric<'a>(
+    metric: Field<'a>,
+    target: &PodGroup<'a>,
+) -> Result<Option<LinkFinding<'a>>, Undecided> {
+    let (root, container) = match metric.at("type").text()? {
         "Resource" => (metric.at("resource"), None),
         "ContainerResource" => {
             let root = metric.at("containerResource");
@@ -110,58 +132,69 @@ pub(crate) fn measured<'a>(metric: Field<'a>, target: &Pods<'a>) -> Result<Optio
         }
         _ => return Ok(None),
     };
-    let wanted = only.map_or(Ok(""), Field::text)?;
-    let measured: Vec<_> =
-        target.containers.iter().filter(|container| only.is_none() || container.name == wanted).collect();
-    if let (Some(field), true) = (only, measured.is_empty()) {
+    let name = container.map_or(Ok(""), Field::text)?;
+    let is_measured = |own: &&RunningContainer<'_>| container.is_none() || own.name == name;
+    let measured: Vec<&RunningContainer<'a>> = target.containers.iter().filter(is_measured).collect();
+    if let (Some(field), true) = (container, measured.is_empty()) {
         let names = listed(target.containers.iter().map(|container| container.name));
-        let message = format!("must be a container of {}, which has {}", target.shown(), names);
-        return Ok(Some(Broken::new(ControlId::Request, field, message)));
+        let message = format!("must be a container of {}, which has {}", target.display(), names);
+        return Ok(Some(LinkFinding::new(ControlId::Request, field, message)));
     }
     if root.at("target.type").text()? != "Utilization" {
         return Ok(None);
     }
-    let resource = root.at("name");
-    unrequested(target, (measured, only.is_none()), resource, resource.text()?)
+    let field = root.at("name");
+    let measured = if container.is_none() { Measured::Pod } else { Measured::Containers(measured) };
+    missing_request(target, &measured, field, field.text()?)
 }
 
-/// What is missing for the one metric of version 1, a share of the processor: as for a metric of resources.
-pub(crate) fn measured_in_v1<'a>(
+/// What the one metric of version 1 lacks, which is the utilization of cpu.
+pub(crate) fn utilization_v1<'a>(
     request: &Request<'a>,
-    target: &Pods<'a>,
-) -> Result<Option<Broken<'a>>, Undecided> {
-    let share = request.object.at(SHARE);
-    match share.is_set()? {
-        true => unrequested(target, (target.containers.iter().collect(), true), share, "cpu"),
+    target: &PodGroup<'a>,
+) -> Result<Option<LinkFinding<'a>>, Undecided> {
+    let utilization = request.object.at(CPU_UTILIZATION_V1);
+    match utilization.is_set()? {
+        true => missing_request(target, &Measured::Pod, utilization, "cpu"),
         false => Ok(None),
     }
 }
 
-/// That a container requests none of the resource of which a share is computed; all of the pod's are asked, or some.
-fn unrequested<'a>(
-    target: &Pods<'a>,
-    (measured, is_whole): (Vec<&Container<'a>>, bool),
+/// Whose usage is divided by its request.
+enum Measured<'s, 'a> {
+    /// The pod: the sum of all its containers.
+    Pod,
+    /// These containers.
+    Containers(Vec<&'s RunningContainer<'a>>),
+}
+
+/// A container without a request for the resource.
+fn missing_request<'a>(
+    target: &PodGroup<'a>,
+    measured: &Measured<'_, 'a>,
     field: Field<'a>,
     resource: &'a str,
-) -> Result<Option<Broken<'a>>, Undecided> {
-    // Where only the limit is written, that is the request too.
+) -> Result<Option<LinkFinding<'a>>, Undecided> {
+    // A limit without a request is the request as well.
     let is_requested = |resources: Field<'a>| -> Result<bool, Undecided> {
         Ok(resources.at("requests").key(resource).is_set()?
             || resources.at("limits").key(resource).is_set()?)
     };
-    // What the pod requests as a whole stands for its containers.
-    if is_whole && is_requested(target.resources)? {
-        return Ok(None);
-    }
-    for container in measured {
+    let containers = match measured {
+        // The request of the pod as a whole counts for its containers.
+        Measured::Pod if is_requested(target.resources)? => return Ok(None),
+        Measured::Pod => target.containers.iter().collect(),
+        Measured::Containers(containers) => containers.clone(),
+    };
+    for container in containers {
         if !is_requested(container.field.at("resources"))? {
             let message = format!(
                 "must be requested, of which the share is computed: container `{}` of {} requests no {}",
                 excerpt(container.name),
-                target.shown(),
+                target.display(),
                 excerpt(resource)
             );
-            return Ok(Some(Broken::new(ControlId::Request, field, message)));
+            return Ok(Some(LinkFinding::new(ControlId::Request, field, message)));
         }
     }
     Ok(None)

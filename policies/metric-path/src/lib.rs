@@ -1,64 +1,68 @@
-//! Follows each metric from what it is made for to where it comes from, and says which link of that way is broken.
+//! Follows each metric from the autoscaler that needs it to the port that exports it, and names the broken link.
 
 mod adapter;
+mod adapter_query;
 mod autoscaler;
-mod broken;
-mod chain;
-mod dropped;
+mod finding;
+mod follow;
+mod lexer;
+mod matcher;
+mod metric;
 mod monitor;
 mod promql;
-mod query;
-mod reach;
-mod recorded;
-mod scrape;
-mod set;
+mod recording_rules;
+mod regex;
+mod relabeling;
+mod series_source;
 mod settings;
-mod source;
 mod targets;
-mod words;
+mod trace;
 
-use policy_core::{About, Cluster, Evaluate, Policy, Read, Request, Scope, Severity, Undecided, Verdict};
+use policy_core::{
+    Category, Cluster, Context, Evaluate, Policy, PolicyMetadata, Request, Severity, Undecided, Verdict,
+    WatchedKind,
+};
+use policy_kubernetes::inventory::{Inventory, MONITORING, PodGroup, RunningContainer};
+use policy_kubernetes::{PodTemplate, WorkloadKinds, scopes};
 
-pub use chain::{Chain, Link, chains};
-pub use settings::{ControlId, GivenPods, GivenPort, MetricPath, Prometheus};
+pub use metric::Link;
+pub use settings::{ControlId, GivenPods, GivenPort, MetricPath};
 pub use targets::{Target, targets};
+pub use trace::{Trace, traces};
 
-/// Prometheus' operator's group.
-const MONITORING: &str = "monitoring.coreos.com";
+/// What is read beside workloads.
+const OTHER_KINDS: [WatchedKind; 10] = [
+    WatchedKind::NAMESPACE,
+    WatchedKind::NETWORK_POLICY,
+    WatchedKind::of("", "ConfigMap", &["data"]),
+    WatchedKind::of("", "Endpoints", &[]),
+    WatchedKind::of("", "Pod", &["metadata.labels", "metadata.ownerReferences", "spec"]),
+    WatchedKind::of("", "Service", &["metadata.labels", "spec"]),
+    WatchedKind::of("discovery.k8s.io", "EndpointSlice", &["metadata.labels"]),
+    WatchedKind::of(MONITORING, "PodMonitor", &["metadata.labels", "spec"]),
+    WatchedKind::of(MONITORING, "PrometheusRule", &["metadata.labels", "spec"]),
+    WatchedKind::of(MONITORING, "ServiceMonitor", &["metadata.labels", "spec"]),
+];
 
 impl Policy for MetricPath {
-    const ABOUT: About = About {
+    const METADATA: PolicyMetadata = PolicyMetadata {
         name: "metric-path",
         title: "Metric path",
         summary: "Denies autoscalers whose metrics nobody makes, and monitors that lead to no target, in a set of manifests.",
         remediation: "Make the two ends agree that the message names: one of them says what the other does not have.",
         source: "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/",
         severity: Severity::Medium,
-        scope: Scope::AUTOSCALERS_AND_MONITORS,
-        reads: &[
-            Read::NAMESPACE,
-            Read::NETWORK_POLICY,
-            Read::of("", "ConfigMap", &["data"]),
-            Read::of("", "Pod", &["metadata.labels", "metadata.ownerReferences", "spec"]),
-            Read::of("", "ReplicationController", &["spec.template"]),
-            Read::of("", "Service", &["metadata.labels", "spec"]),
-            Read::of("apps", "DaemonSet", &["spec.template"]),
-            Read::of("apps", "Deployment", &["spec.template"]),
-            Read::of("apps", "ReplicaSet", &["spec.template"]),
-            Read::of("apps", "StatefulSet", &["spec.template"]),
-            Read::of("batch", "CronJob", &["spec.jobTemplate"]),
-            Read::of("batch", "Job", &["spec.template"]),
-            Read::of(MONITORING, "PodMonitor", &["metadata.labels", "spec"]),
-            Read::of(MONITORING, "PrometheusRule", &["metadata.labels", "spec"]),
-            Read::of(MONITORING, "ServiceMonitor", &["metadata.labels", "spec"]),
-        ],
-        needs_cluster: true,
-        of_sets: true,
+        category: Category::Observability,
+        controls: settings::CONTROL_METADATA,
+        scope: scopes::AUTOSCALERS_AND_MONITORS,
+        reads: &scopes::with_workloads_read::<{ scopes::WORKLOADS + OTHER_KINDS.len() }>(&OTHER_KINDS),
+        context: Context::ManifestSet,
         mutates: false,
         denies: true,
     };
 
     fn validate(&self) -> Result<(), String> {
+        self.pod_templates.iter().try_for_each(PodTemplate::validate)?;
         match self.pods.iter().any(|pods| pods.ports.iter().any(|port| port.number == 0)) {
             true => Err("pods: ports: number: must be from 1 to 65535, is `0`".to_owned()),
             false => Ok(()),
@@ -76,12 +80,51 @@ impl Evaluate for MetricPath {
         if !request.object.is_set()? {
             return Err(request.object.undecided("there is no object in the request"));
         }
-        let set = set::Set::new(self, request, cluster);
+        let set = Set::of_request(self, request, cluster);
         match request.kind.name {
-            "HorizontalPodAutoscaler" => autoscaler::judge(&set, request, verdict),
-            _ => monitor::judge(&set, request, verdict),
+            "HorizontalPodAutoscaler" => autoscaler::evaluate(&set, request, verdict),
+            _ => monitor::evaluate(&set, request, verdict),
         }
     }
 }
 
-policy_core::export!(MetricPath);
+/// A manifest set, with the settings that say what it does not contain.
+pub(crate) struct Set<'a> {
+    pub(crate) settings: &'a MetricPath,
+    pub(crate) inventory: Inventory<'a>,
+}
+
+impl<'a> Set<'a> {
+    fn of_request(settings: &'a MetricPath, request: &Request<'a>, cluster: &'a dyn Cluster) -> Self {
+        // If the object itself names no namespace, neither do the objects beside it.
+        let own = request.object.at("metadata.namespace").text().unwrap_or_default();
+        let default_namespace = if own.is_empty() { request.namespace } else { "default" };
+        Set::new(settings, cluster, request.object.arena(), default_namespace)
+    }
+
+    fn new(
+        settings: &'a MetricPath,
+        cluster: &'a dyn Cluster,
+        arena: &'a policy_core::Arena,
+        default_namespace: &'a str,
+    ) -> Self {
+        let given = settings.pods.iter().map(|given| given.group(arena)).collect();
+        let kinds = WorkloadKinds::with(&settings.pod_templates);
+        Set { settings, inventory: Inventory::new(cluster, arena, kinds, default_namespace, given) }
+    }
+}
+
+impl GivenPods {
+    fn group<'a>(&'a self, arena: &'a policy_core::Arena) -> PodGroup<'a> {
+        let field = policy_core::Field::missing(arena);
+        let ports = self.ports.iter().map(|port| (port.name.as_str(), port.number)).collect();
+        PodGroup {
+            kind: "Pods of",
+            namespace: &self.namespace,
+            name: &self.name,
+            labels: self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            containers: vec![RunningContainer { name: "", image: "", field, ports }],
+            resources: field,
+        }
+    }
+}

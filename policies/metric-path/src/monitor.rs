@@ -1,33 +1,35 @@
-//! A monitor: does it lead to a target, and to each only once?
+//! A monitor: whether it leads to a target, and to each only once.
 
 use policy_core::{Field, Request, Undecided, Verdict};
+use policy_kubernetes::inventory::Listed;
+use policy_kubernetes::monitor::{self, Scrape};
 
-use crate::scrape::{self, Scrape};
-use crate::set::{Object, Set};
+use crate::Set;
+use crate::finding::LinkFinding;
 
-pub(crate) fn judge<'a>(
+pub(crate) fn evaluate<'a>(
     set: &Set<'a>,
     request: &Request<'a>,
     verdict: &mut Verdict,
 ) -> Result<(), Undecided> {
-    let monitor = Object {
+    let own = Listed {
         kind: request.kind.name,
         namespace: request.namespace,
         name: request.object.at("metadata.name").text()?,
         field: request.object,
     };
-    let found = scrape::of(set, &monitor)?;
-    for broken in found.broken {
-        broken.say(set.settings, verdict);
+    let targets = monitor::targets(&set.inventory, &set.settings.prometheus, &own)?;
+    for broken in targets.broken {
+        LinkFinding::from(broken).deny(set.settings, verdict);
     }
-    for (i, scrape) in found.scrapes.iter().enumerate() {
-        let again = found.scrapes.iter().take(i).find(|other| other.is_again(scrape));
-        if let (Some(again), Some((service, _))) = (again, &scrape.service) {
-            let before = again.service.as_ref().map(|(service, _)| service.shown()).unwrap_or_default();
+    for (i, scrape) in targets.scrapes.iter().enumerate() {
+        let earlier = targets.scrapes.iter().take(i).find(|earlier| is_again(earlier, scrape));
+        if let (Some(earlier), Some((service, _))) = (earlier, &scrape.service) {
+            let before = earlier.service.as_ref().map(|(service, _)| service.display()).unwrap_or_default();
             let message = format!(
                 "{} is scraped twice: by way of {} and of {before}",
-                scrape.pods.shown(),
-                service.shown()
+                scrape.pods.display(),
+                service.display()
             );
             verdict.warn(scrape.endpoint, message);
         }
@@ -35,14 +37,12 @@ pub(crate) fn judge<'a>(
     Ok(())
 }
 
-impl Scrape<'_> {
-    /// Whether the other is of the same pods, port and path, by way of another Service.
-    fn is_again(&self, other: &Scrape<'_>) -> bool {
-        let path = |endpoint: Field<'_>| endpoint.at("path").text().unwrap_or_default().to_owned();
-        let service = |scrape: &Scrape<'_>| scrape.service.as_ref().map(|(service, _)| service.shown());
-        self.number == other.number
-            && self.pods.shown() == other.pods.shown()
-            && path(self.endpoint) == path(other.endpoint)
-            && service(self) != service(other)
-    }
+/// Whether both are the same port and path of the same pods, through different Services.
+fn is_again(earlier: &Scrape<'_, '_>, scrape: &Scrape<'_, '_>) -> bool {
+    let path = |endpoint: Field<'_>| endpoint.at("path").text().unwrap_or_default().to_owned();
+    let service = |scrape: &Scrape<'_, '_>| scrape.service.as_ref().map(|(service, _)| service.display());
+    earlier.number == scrape.number
+        && earlier.pods.display() == scrape.pods.display()
+        && path(earlier.endpoint) == path(scrape.endpoint)
+        && service(earlier) != service(scrape)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use policy_kubernetes::PodTemplate;
+use policy_kubernetes::monitor::{MonitorLink, Prometheus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -50,28 +52,8 @@ pub struct MetricPath {
     pub pods: Vec<GivenPods>,
     /// Judge all but these controls.
     pub exempt_controls: Vec<ControlId>,
-}
-
-/// Who scrapes.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-pub struct Prometheus {
-    /// The namespace of its pods.
-    pub namespace: String,
-    /// Their labels.
-    pub labels: BTreeMap<String, String>,
-    /// The labels by which it selects monitors and rules; none: it takes all.
-    pub selects: BTreeMap<String, String>,
-}
-
-impl Default for Prometheus {
-    fn default() -> Self {
-        Prometheus {
-            namespace: "monitoring".to_owned(),
-            labels: BTreeMap::from([("app.kubernetes.io/name".to_owned(), "prometheus".to_owned())]),
-            selects: BTreeMap::new(),
-        }
-    }
+    /// Custom kinds that make pods, beside the built-in ones.
+    pub pod_templates: Vec<PodTemplate>,
 }
 
 /// Pods that are not in the set.
@@ -99,40 +81,55 @@ pub struct GivenPort {
     pub number: u16,
 }
 
-/// A link of the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ControlId {
+policy_core::controls! {
     /// What an autoscaler scales is in the set.
-    Target,
+    Target = "target" {
+        remediation: "Name a workload of the set in `scaleTargetRef`.",
+        fix: false,
+    },
     /// The container that it measures is there, and requests what is measured.
-    Request,
+    Request = "request" {
+        remediation: "Add the request to every container of the workload, or name a container that has it.",
+        fix: false,
+    },
     /// A rule of the adapter makes the metric, and says of which object it is.
-    AdapterRule,
+    AdapterRule = "adapterRule" {
+        remediation: "Add the rule to the configuration of prometheus-adapter, or name a metric that one makes.",
+        fix: false,
+    },
     /// A rule records the series, with the labels that the adapter asks for.
-    Series,
-    /// Somebody exports what is counted in it, and is scraped.
-    Source,
+    Series = "series" {
+        remediation: "Add the PrometheusRule, and keep the labels in its expression.",
+        fix: false,
+    },
+    /// An exporter or application exports the series, and is scraped.
+    Source = "source" {
+        remediation: "Add a monitor that has the exporter scraped, or fix the one that the message names.",
+        fix: false,
+    },
     /// Prometheus selects the monitor, and the monitor selects something.
-    Monitor,
+    Monitor = "monitor" {
+        remediation: "Make the labels of the monitor, the Services and the pods agree.",
+        fix: false,
+    },
     /// The port has the same name at both ends.
-    Port,
+    Port = "port" {
+        remediation: "Use the name that the Service and the container give to the port.",
+        fix: false,
+    },
     /// NetworkPolicies let Prometheus reach it.
-    NetworkPolicy,
+    NetworkPolicy = "networkPolicy" {
+        remediation: "Allow the connection on both sides: egress of Prometheus, ingress of the target.",
+        fix: false,
+    },
 }
 
-impl ControlId {
-    /// As messages and exceptions name it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            ControlId::Target => "target",
-            ControlId::Request => "request",
-            ControlId::AdapterRule => "adapterRule",
-            ControlId::Series => "series",
-            ControlId::Source => "source",
-            ControlId::Monitor => "monitor",
-            ControlId::Port => "port",
-            ControlId::NetworkPolicy => "networkPolicy",
+impl From<MonitorLink> for ControlId {
+    fn from(link: MonitorLink) -> Self {
+        match link {
+            MonitorLink::Selection => ControlId::Monitor,
+            MonitorLink::Port => ControlId::Port,
+            MonitorLink::NetworkPolicy => ControlId::NetworkPolicy,
         }
     }
 }

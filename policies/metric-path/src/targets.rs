@@ -1,27 +1,28 @@
-//! What a set of manifests has scraped: every port that a monitor leads to.
+//! The targets of a manifest set: every port that a monitor leads to.
 
 use policy_core::path::Segment;
 use policy_core::{Arena, Cluster, Undecided};
+use policy_kubernetes::monitor;
 
-use crate::set::Set;
+use crate::Set;
 use crate::settings::MetricPath;
 
 /// A port of a workload's pods that is scraped: one target for each of its pods.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
-    /// As Prometheus' operator calls the job: `serviceMonitor/shop/api/0`.
+    /// The job, as prometheus-operator names it: `serviceMonitor/shop/api/0`.
     pub job: String,
-    /// The workload's kind.
+    /// The kind of the workload.
     pub kind: String,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The port's number.
+    /// The number of the port.
     pub number: u16,
 }
 
-/// All targets of a set; what is not reached is none.
+/// All targets of a set, without those that cannot be reached.
 ///
 /// # Errors
 /// An object is not as Kubernetes has it.
@@ -30,20 +31,20 @@ pub fn targets<'a>(
     cluster: &'a dyn Cluster,
     arena: &'a Arena,
 ) -> Result<Vec<Target>, Undecided> {
-    let set = Set::of(settings, arena, cluster, "default");
+    let set = Set::new(settings, cluster, arena, "default");
     let mut targets = Vec::new();
-    for monitor in set.monitors()? {
-        let found = set.found(&monitor)?;
-        let kind = if monitor.kind == "PodMonitor" { "podMonitor" } else { "serviceMonitor" };
-        for scrape in &found.scrapes {
+    for listed in set.inventory.monitors()? {
+        let kind = if listed.kind == "PodMonitor" { "podMonitor" } else { "serviceMonitor" };
+        let targets_of = monitor::targets(&set.inventory, &settings.prometheus, &listed)
+            .map_err(|undecided| undecided.in_object(listed.kind, listed.name))?;
+        for scrape in targets_of.scrapes {
             let path = scrape.endpoint.path();
             let number = path.0.iter().find_map(|segment| match segment {
                 Segment::Index(number) => Some(*number),
                 Segment::Key(_) => None,
             });
-            let (namespace, name) = (monitor.namespace, monitor.name);
             targets.push(Target {
-                job: format!("{kind}/{namespace}/{name}/{}", number.unwrap_or_default()),
+                job: format!("{kind}/{}/{}/{}", listed.namespace, listed.name, number.unwrap_or_default()),
                 kind: scrape.pods.kind.to_owned(),
                 namespace: scrape.pods.namespace.to_owned(),
                 name: scrape.pods.name.to_owned(),

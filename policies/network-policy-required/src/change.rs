@@ -3,9 +3,10 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy_connectivity::{Direction, NetworkPolicy};
 use policy_core::path::excerpt;
-use policy_core::{Arena, Cluster, Field, Labels, Operation, Read, Request, Undecided, Verdict};
+use policy_core::{Arena, Cluster, Field, Operation, Request, Undecided, Verdict, WatchedKind};
+use policy_kubernetes::Labels;
+use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
 
 use crate::NetworkPolicyRequired;
 use crate::lack::{Lack, Namespace};
@@ -72,7 +73,7 @@ pub(crate) fn judge<'a>(
 
 /// Whether the namespace is being deleted, and everything in it.
 fn is_going(namespace: &str, cluster: &dyn Cluster, arena: &Arena) -> Result<bool, Undecided> {
-    let Read { group, kind, .. } = Read::NAMESPACE;
+    let WatchedKind { group, kind, .. } = WatchedKind::NAMESPACE;
     let missing =
         || Undecided::of_cluster(format!("needs the Namespace `{}`, which is not there", excerpt(namespace)));
     let object = cluster.get(group, kind, None, namespace, arena)?.ok_or_else(missing)?;
@@ -85,7 +86,7 @@ fn running<'a>(
     cluster: &'a dyn Cluster,
     arena: &'a Arena,
 ) -> Result<Vec<(&'a str, Labels<'a>)>, Undecided> {
-    let Read { group, kind, .. } = Read::POD;
+    let WatchedKind { group, kind, .. } = WatchedKind::POD;
     let mut pods = Vec::new();
     for object in cluster.list(group, kind, Some(namespace), arena)? {
         let name = object.at("metadata.name").text()?;

@@ -3,8 +3,12 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use policy_connectivity::{Direction, NAMESPACE_NAME, NamedPort, NetworkPolicy, Peer, Protocol, Range, Rule};
-use policy_core::{Arena, Cluster, Labels, Read, Selector, Undecided};
+use policy_core::{Arena, Cluster, Undecided, WatchedKind};
+use policy_kubernetes::Labels;
+use policy_kubernetes::network_policy::{
+    Direction, Endpoint, NAMESPACE_NAME, NetworkPolicy, PodEndpoint, Range,
+};
+use policy_kubernetes::ports::{NamedPort, Protocol};
 
 use crate::NetworkPolicyRequired;
 use crate::settings::{ControlId, of};
@@ -101,7 +105,7 @@ impl<'a> Namespace<'a> {
         cluster: &'a dyn Cluster,
         arena: &'a Arena,
     ) -> Result<Self, Undecided> {
-        let Read { group, kind, .. } = Read::NETWORK_POLICY;
+        let WatchedKind { group, kind, .. } = WatchedKind::NETWORK_POLICY;
         let mut namespace = Namespace { settings, name, policies: Vec::new(), cluster, arena };
         for object in cluster.list(group, kind, Some(name), arena)? {
             let called = object.at("metadata.name").text().unwrap_or_default();
@@ -166,21 +170,29 @@ impl<'a> Namespace<'a> {
 
     /// Over which protocols a policy lets the pods that it selects ask DNS.
     fn dns(&self, policy: &NetworkPolicy<'a>) -> Result<Vec<Protocol>, Undecided> {
-        let number = self.settings.dns_server.port;
+        let server = &self.settings.dns_server;
+        let number = server.port;
         // What CoreDNS calls its ports.
         let named = [("dns", Protocol::Udp), ("dns-tcp", Protocol::Tcp)].map(|(name, protocol)| NamedPort {
             name,
             protocol,
             number,
         });
+        let labels: Labels<'_> = server.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let pods = Endpoint::Pod(PodEndpoint { namespace: &server.namespace, labels: &labels });
+        let cache =
+            server.address.map(|address| Endpoint::Addresses(Range { first: address, last: address }));
+        let labels_of = |namespace: &str| self.namespace_labels(namespace);
         let mut allowed = Vec::new();
         for rule in &policy.side(Direction::Egress).rules {
-            // Outside of the cluster nothing is called anything.
-            let ways = [(rule.ports(&named), true), (rule.ports(&[]), false)];
-            for (ports, of_pods) in ways {
-                let open = DNS.into_iter().filter(|protocol| ports.contains(*protocol, number));
-                let open: Vec<Protocol> = open.collect();
-                if !open.is_empty() && if of_pods { self.names_pods(rule)? } else { self.names_cache(rule) } {
+            // Outside of the cluster no port has a name.
+            for (ports, endpoint) in [(rule.ports(&named), Some(&pods)), (rule.ports(&[]), cache.as_ref())] {
+                let open: Vec<Protocol> =
+                    DNS.into_iter().filter(|protocol| ports.contains(*protocol, number)).collect();
+                if let Some(endpoint) = endpoint
+                    && !open.is_empty()
+                    && rule.matches(self.name, endpoint, &labels_of)?
+                {
                     allowed.extend(open);
                 }
             }
@@ -188,42 +200,9 @@ impl<'a> Namespace<'a> {
         Ok(allowed)
     }
 
-    /// Whether a rule is for the cache on the nodes, if there is one.
-    fn names_cache(&self, rule: &Rule<'a>) -> bool {
-        let cache = self.settings.dns_server.address.map(|address| Range { first: address, last: address });
-        cache.is_some_and(|cache| rule.takes(&cache))
-    }
-
-    /// Whether a rule is for the pods that answer DNS.
-    fn names_pods(&self, rule: &Rule<'a>) -> Result<bool, Undecided> {
-        let server = &self.settings.dns_server;
-        let labels: Labels<'_> = server.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        for peer in &rule.peers {
-            let Peer::Pods { namespaces, pods } = peer else { continue };
-            let is_there = match namespaces {
-                _ if !pods.takes(&labels) => false,
-                None => self.name == server.namespace,
-                Some(namespaces) => self.is_namespace_of_dns(namespaces)?,
-            };
-            if is_there {
-                return Ok(true);
-            }
-        }
-        Ok(rule.peers.is_empty())
-    }
-
-    /// Whether a selector takes the namespace of DNS. Only where it asks for more than the name is the Namespace looked up.
-    fn is_namespace_of_dns(&self, selector: &Selector<'a>) -> Result<bool, Undecided> {
-        let name = self.settings.dns_server.namespace.as_str();
-        let named: Labels<'_> = [(NAMESPACE_NAME, name)].into_iter().collect();
-        let of_the_name =
-            |requirement: &&_| policy_core::selector::Requirement::key(requirement) == NAMESPACE_NAME;
-        let by_name =
-            Selector { requirements: selector.requirements.iter().filter(of_the_name).cloned().collect() };
-        if !by_name.takes(&named) || by_name.requirements.len() == selector.requirements.len() {
-            return Ok(by_name.takes(&named));
-        }
-        let Read { group, kind, .. } = Read::NAMESPACE;
+    /// The labels of a Namespace, which are only looked up where a selector compares more than the name.
+    fn namespace_labels(&self, name: &str) -> Result<Labels<'a>, Undecided> {
+        let WatchedKind { group, kind, .. } = WatchedKind::NAMESPACE;
         let object = self.cluster.get(group, kind, None, name, self.arena)?;
         let missing = || {
             Undecided::of_cluster(format!("needs the labels of the Namespace `{name}`, which is not there"))
@@ -231,6 +210,6 @@ impl<'a> Namespace<'a> {
         let labels = Labels::of(object.ok_or_else(missing)?.at("metadata.labels"));
         let mut labels = labels.map_err(|undecided| undecided.in_object(kind, name))?;
         labels.add(NAMESPACE_NAME, self.arena.text(name));
-        Ok(selector.takes(&labels))
+        Ok(labels)
     }
 }

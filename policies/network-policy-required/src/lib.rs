@@ -6,7 +6,11 @@ mod open;
 mod pods;
 mod settings;
 
-use policy_core::{About, Cluster, Evaluate, Policy, Read, Request, Scope, Severity, Undecided, Verdict};
+use policy_core::{
+    Category, Cluster, Context, Evaluate, Policy, PolicyMetadata, Request, Severity, Undecided, Verdict,
+    WatchedKind,
+};
+use policy_kubernetes::{PodTemplate, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +74,8 @@ pub struct NetworkPolicyRequired {
     pub grace: Grace,
     /// Judge all but these controls.
     pub exempt_controls: Vec<ControlId>,
+    /// Custom kinds that make pods, beside the built-in ones.
+    pub pod_templates: Vec<PodTemplate>,
 }
 
 impl Default for NetworkPolicyRequired {
@@ -85,28 +91,31 @@ impl Default for NetworkPolicyRequired {
             host_network: HostNetwork::default(),
             grace: Grace::default(),
             exempt_controls: Vec::new(),
+            pod_templates: Vec::new(),
         }
     }
 }
 
 impl Policy for NetworkPolicyRequired {
-    const ABOUT: About = About {
+    const METADATA: PolicyMetadata = PolicyMetadata {
         name: "network-policy-required",
         title: "NetworkPolicy required",
         summary: "Denies workloads that no NetworkPolicy isolates, NetworkPolicies that are wide open, and the removal of one that pods depend on.",
         remediation: "Add or narrow the NetworkPolicy that the message asks for, in the namespace of the workload; it may be applied first.",
         source: "https://kubernetes.io/docs/concepts/services-networking/network-policies/",
         severity: Severity::High,
-        scope: Scope::PODS_WORKLOADS_AND_NETWORK_POLICIES,
-        reads: &[Read::NAMESPACE, Read::NETWORK_POLICY, Read::POD],
-        needs_cluster: true,
-        of_sets: false,
+        category: Category::NetworkSecurity,
+        controls: settings::CONTROL_METADATA,
+        scope: scopes::PODS_WORKLOADS_AND_NETWORK_POLICIES,
+        reads: &[WatchedKind::NAMESPACE, WatchedKind::NETWORK_POLICY, WatchedKind::POD],
+        context: Context::Cluster,
         mutates: false,
         denies: true,
     };
 
     fn validate(&self) -> Result<(), String> {
         self.dns_server.validate()?;
+        self.pod_templates.iter().try_for_each(PodTemplate::validate)?;
         match self.open_ports.iter().position(|port| *port == 0) {
             Some(_) => Err("openPorts: must be from 1 to 65535, is `0`".to_owned()),
             None => Ok(()),
@@ -115,6 +124,10 @@ impl Policy for NetworkPolicyRequired {
 }
 
 impl Evaluate for NetworkPolicyRequired {
+    fn extends_scope_to(&self, request: &Request<'_>) -> bool {
+        WorkloadKinds::with(&self.pod_templates).adds(request)
+    }
+
     fn evaluate(
         &self,
         request: &Request<'_>,

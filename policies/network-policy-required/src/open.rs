@@ -1,8 +1,8 @@
 //! A NetworkPolicy by itself: whether it can be read, is wide open, or says something that has no effect.
 
-use policy_connectivity::{Block, Direction, NAMESPACE_NAME, NetworkPolicy, Peer, Port, Rule};
-use policy_core::selector::{Requirement, Selector};
 use policy_core::{Field, Operation, Request, Undecided, Verdict};
+use policy_kubernetes::network_policy::{Block, Direction, NAMESPACE_NAME, NetworkPolicy, Peer, Port, Rule};
+use policy_kubernetes::selector::{Requirement, Selector};
 
 use crate::NetworkPolicyRequired;
 use crate::settings::{ControlId, of};
@@ -35,7 +35,7 @@ pub(crate) fn judge<'a>(
             }
         }
         let judged = side.rules.iter().filter(|rule| !settings.may_be_open(rule));
-        if !open && Block::all_of(judged.flat_map(Rule::blocks)).takes_everything() {
+        if !open && Block::all_of(judged.flat_map(Rule::blocks)).contains_every_address() {
             verdict.deny_by(
                 control.as_str(),
                 rules,
@@ -66,13 +66,13 @@ fn judge_rule(
     let mut by_itself = false;
     for (peer, field) in rule.peers.iter().zip(peers.items()?) {
         match peer {
-            Peer::Block(block) if block.takes_everything() => {
+            Peer::Block(block) if block.contains_every_address() => {
                 by_itself = true;
                 let message = "must not be every address: name fewer, or except some";
                 verdict.deny_by(control, field.at("ipBlock"), message);
             }
             Peer::Pods { namespaces: Some(namespaces), pods }
-                if takes_every_namespace(namespaces) && pods.takes_all() =>
+                if takes_every_namespace(namespaces) && pods.matches_everything() =>
             {
                 let message = "must not be every namespace: name some, or add a podSelector";
                 verdict.deny_by(control, field.at("namespaceSelector"), message);
@@ -80,7 +80,7 @@ fn judge_rule(
             Peer::Block(_) | Peer::Pods { .. } => {}
         }
     }
-    let together = !by_itself && Block::all_of(rule.blocks()).takes_everything();
+    let together = !by_itself && Block::all_of(rule.blocks()).contains_every_address();
     if together {
         verdict.deny_by(control, peers, "must not be every address: the blocks add up to it");
     }
@@ -89,7 +89,10 @@ fn judge_rule(
 
 /// Whether a selector takes every namespace there is: it asks for nothing, or for what each of them has.
 fn takes_every_namespace(namespaces: &Selector<'_>) -> bool {
-    namespaces.requirements.iter().all(|requirement| *requirement == Requirement::Exists(NAMESPACE_NAME))
+    namespaces
+        .requirements
+        .iter()
+        .all(|requirement| *requirement == Requirement::Exists(NAMESPACE_NAME.into()))
 }
 
 impl NetworkPolicyRequired {

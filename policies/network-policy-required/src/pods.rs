@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use policy_core::pod::{self, Pod};
-use policy_core::{Cluster, Labels, Operation, Request, Undecided, Verdict};
+use policy_core::{Cluster, Operation, Request, Undecided, Verdict};
+use policy_kubernetes::pod::{self, Pod};
+use policy_kubernetes::workloads::labels_of_pods;
+use policy_kubernetes::{Labels, WorkloadKinds};
 
 use crate::NetworkPolicyRequired;
 use crate::lack::{Lack, Namespace};
@@ -16,13 +18,14 @@ pub(crate) fn judge(
     cluster: &dyn Cluster,
     verdict: &mut Verdict,
 ) -> Result<(), Undecided> {
+    let kinds = WorkloadKinds::with(&settings.pod_templates);
     let is_pod = request.kind.name == "Pod";
     let changes_pod = is_pod && request.operation == Operation::Update && request.old_object.is_set()?;
-    if !changes_pod && !pod::is_significant(request)? {
+    if !changes_pod && !pod::is_significant(request, kinds)? {
         return Ok(());
     }
-    let Some(pod) = Pod::of(request)? else { return Ok(()) };
-    let labels = Labels::of(pod.metadata.at("labels"))?;
+    let Some(pod) = Pod::of(request, kinds)? else { return Ok(()) };
+    let labels = labels_of_pods(request.kind.name, request.display_name()?, pod.metadata.at("labels"))?;
     let before =
         if changes_pod { Labels::of(request.old_object.at("metadata.labels"))? } else { labels.clone() };
     if changes_pod && before.iter().eq(labels.iter()) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use policy_core::selector::is_label_value;
+use policy_kubernetes::network_policy;
+use policy_kubernetes::selector::is_label_value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,42 +77,47 @@ impl DnsServer {
     }
 }
 
-/// A part of the policy that can be exempt, or excepted for a workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ControlId {
+policy_core::controls! {
     /// Every pod is isolated for ingress.
-    IsolatedIngress,
+    IsolatedIngress = "isolatedIngress" {
+        remediation: "Add a NetworkPolicy that selects the pod and lists Ingress in `policyTypes`.",
+        fix: false,
+    },
     /// Every pod is isolated for egress.
-    IsolatedEgress,
+    IsolatedEgress = "isolatedEgress" {
+        remediation: "Add a NetworkPolicy that selects the pod and lists Egress in `policyTypes`.",
+        fix: false,
+    },
     /// Every namespace with workloads has a default deny for ingress.
-    DefaultDenyIngress,
+    DefaultDenyIngress = "defaultDenyIngress" {
+        remediation: "Add a NetworkPolicy with `podSelector: {}`, `policyTypes: [Ingress]` and no rules.",
+        fix: true,
+    },
     /// Every namespace with workloads has a default deny for egress.
-    DefaultDenyEgress,
+    DefaultDenyEgress = "defaultDenyEgress" {
+        remediation: "Add a NetworkPolicy with `podSelector: {}`, `policyTypes: [Egress]` and no rules.",
+        fix: true,
+    },
     /// Pods that are isolated for egress can ask DNS.
-    Dns,
+    Dns = "dns" {
+        remediation: "Allow egress to the DNS pods, UDP and TCP.",
+        fix: false,
+    },
     /// No NetworkPolicy is wide open for ingress.
-    NarrowIngress,
+    NarrowIngress = "narrowIngress" {
+        remediation: "Name the peers in `from`.",
+        fix: false,
+    },
     /// No NetworkPolicy is wide open for egress.
-    NarrowEgress,
+    NarrowEgress = "narrowEgress" {
+        remediation: "Name the peers in `to`.",
+        fix: false,
+    },
     /// No pod is on the network of its node.
-    HostNetwork,
-}
-
-impl ControlId {
-    /// As settings and verdicts have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ControlId::IsolatedIngress => "isolatedIngress",
-            ControlId::IsolatedEgress => "isolatedEgress",
-            ControlId::DefaultDenyIngress => "defaultDenyIngress",
-            ControlId::DefaultDenyEgress => "defaultDenyEgress",
-            ControlId::Dns => "dns",
-            ControlId::NarrowIngress => "narrowIngress",
-            ControlId::NarrowEgress => "narrowEgress",
-            ControlId::HostNetwork => "hostNetwork",
-        }
-    }
+    HostNetwork = "hostNetwork" {
+        remediation: "Remove `hostNetwork`.",
+        fix: true,
+    },
 }
 
 impl NetworkPolicyRequired {
@@ -132,13 +138,9 @@ impl NetworkPolicyRequired {
 }
 
 /// The control of a direction, of two.
-pub(crate) fn of(
-    direction: policy_connectivity::Direction,
-    ingress: ControlId,
-    egress: ControlId,
-) -> ControlId {
+pub(crate) fn of(direction: network_policy::Direction, ingress: ControlId, egress: ControlId) -> ControlId {
     match direction {
-        policy_connectivity::Direction::Ingress => ingress,
-        policy_connectivity::Direction::Egress => egress,
+        network_policy::Direction::Ingress => ingress,
+        network_policy::Direction::Egress => egress,
     }
 }

@@ -1,7 +1,10 @@
 //! What no case can show: clusters that do not answer, settings that are none.
 
 use policy_core::policy::configure;
-use policy_core::{Arena, Case, Configured, Entry, Field, Half, NoCluster, Objects, Request, Value, admit};
+use policy_core::{
+    AdmissionPhase, Arena, Case, ConfiguredPolicy, Field, NoCluster, Objects, PolicyDefinition, Request,
+    Value, admit,
+};
 
 use super::NetworkPolicyRequired;
 
@@ -28,7 +31,7 @@ request:
 fn message(case: &str) -> String {
     let arena = Arena::new();
     let case = Case::decode(case, &arena).unwrap();
-    case.run(&Entry::of::<NetworkPolicyRequired>(), &arena).unwrap().message()
+    case.run(&PolicyDefinition::of::<NetworkPolicyRequired>(), &arena).unwrap().message()
 }
 
 #[test]
@@ -56,12 +59,12 @@ fn a_removal_without_the_old_object_is_not_decided() {
             "kind":{"group":"networking.k8s.io","version":"v1","kind":"NetworkPolicy"}}"#,
     );
     let request = Request::read(request).unwrap();
-    let policies = [Configured {
-        about: Entry::of::<NetworkPolicyRequired>().about,
+    let policies = [ConfiguredPolicy {
+        metadata: PolicyDefinition::of::<NetworkPolicyRequired>().metadata,
         policy: Box::new(NetworkPolicyRequired::default()),
     }];
     for cluster in [&Objects::default() as &dyn policy_core::Cluster, &NoCluster] {
-        let verdicts = admit(&policies, &request, cluster, Half::Validate);
+        let verdicts = admit(&policies, &request, cluster, AdmissionPhase::Validating);
         assert_eq!(
             verdicts.message(),
             "network-policy-required: could not decide: the request must say what the NetworkPolicy was"

@@ -1,7 +1,7 @@
 //! What a control is, and the list of all of them.
 
-use policy_core::pod::Pod;
-use policy_core::{Field, Undecided, Verdict};
+use policy_core::{Undecided, Verdict};
+use policy_kubernetes::pod::Pod;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::controls::{
     app_armor, capabilities, host_namespaces, host_ports, host_probes, privilege_escalation, privileged,
     proc_mount, run_as, se_linux, seccomp, sysctls, volumes, windows_host_process,
 };
+use crate::offences::Offences;
 use crate::version::Version;
 
 /// The levels of the standards; each holds what the one before it does.
@@ -40,20 +41,6 @@ pub struct Control {
 /// Judges a pod, and says what offends.
 pub(crate) type Judge = fn(&Pod<'_>, &mut Offences<'_>) -> Result<(), Undecided>;
 
-/// Where a control says what offends it.
-#[derive(Debug)]
-pub(crate) struct Offences<'v> {
-    control: &'static str,
-    verdict: &'v mut Verdict,
-}
-
-impl Offences<'_> {
-    /// Denies that field; the message says what it must be.
-    pub(crate) fn add(&mut self, field: Field<'_>, message: impl Into<String>) {
-        self.verdict.deny_by(self.control, field, message);
-    }
-}
-
 impl Control {
     /// The first version that has the control.
     pub fn since(&self) -> Version {
@@ -74,63 +61,106 @@ impl Control {
     }
 }
 
-/// Declares [`ControlId`], so that a name stands in one place for settings, messages and the list.
-macro_rules! control_ids {
-    ($($(#[doc = $doc:literal])+ $id:ident = $name:literal,)+) => {
-        /// The names of the controls, as upstream has them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-        pub enum ControlId {
-            $($(#[doc = $doc])+ #[serde(rename = $name)] $id,)+
-        }
-
-        impl ControlId {
-            /// The name.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(ControlId::$id => $name,)+ }
-            }
-        }
-    };
-}
-
-control_ids! {
+policy_core::controls! {
     /// AppArmor profiles are the runtime's or local ones.
-    AppArmorProfile = "appArmorProfile",
+    AppArmorProfile = "appArmorProfile" {
+        remediation: "Remove the profile, or use `RuntimeDefault` or `Localhost`.",
+        fix: false,
+    },
     /// No capabilities beyond the runtime's.
-    CapabilitiesBaseline = "capabilities_baseline",
+    CapabilitiesBaseline = "capabilities_baseline" {
+        remediation: "Remove the capability from `capabilities.add`.",
+        fix: false,
+    },
     /// No network, process or IPC namespace of the node.
-    HostNamespaces = "hostNamespaces",
+    HostNamespaces = "hostNamespaces" {
+        remediation: "Remove `hostNetwork`, `hostPID` and `hostIPC`.",
+        fix: true,
+    },
     /// No folders of the node.
-    HostPathVolumes = "hostPathVolumes",
+    HostPathVolumes = "hostPathVolumes" {
+        remediation: "Use another source for the volume, such as `emptyDir` or a PersistentVolumeClaim.",
+        fix: false,
+    },
     /// No ports of the node.
-    HostPorts = "hostPorts",
+    HostPorts = "hostPorts" {
+        remediation: "Remove `hostPort`, and reach the pod by a Service.",
+        fix: true,
+    },
     /// Probes and lifecycle hooks go to the pod itself.
-    HostProbesAndHostLifecycle = "hostProbesAndHostLifecycle",
+    HostProbesAndHostLifecycle = "hostProbesAndHostLifecycle" {
+        remediation: "Remove `host` from the probe or hook: without it the kubelet connects to the pod.",
+        fix: true,
+    },
     /// No privileged containers.
-    Privileged = "privileged",
+    Privileged = "privileged" {
+        remediation: "Remove `privileged`, and add the capabilities that the container needs.",
+        fix: true,
+    },
     /// `/proc` is masked.
-    ProcMount = "procMount",
+    ProcMount = "procMount" {
+        remediation: "Remove `procMount`, or set it to `Default`.",
+        fix: true,
+    },
     /// SELinux types of containers only, no user, no role.
-    SeLinuxOptions = "seLinuxOptions",
+    SeLinuxOptions = "seLinuxOptions" {
+        remediation: "Remove `user` and `role`, and use one of the types that the message lists.",
+        fix: false,
+    },
     /// Seccomp is not turned off.
-    SeccompProfileBaseline = "seccompProfile_baseline",
+    SeccompProfileBaseline = "seccompProfile_baseline" {
+        remediation: "Set `seccompProfile.type` to `RuntimeDefault`.",
+        fix: true,
+    },
     /// Only sysctls of the pod's own namespaces.
-    Sysctls = "sysctls",
+    Sysctls = "sysctls" {
+        remediation: "Remove the sysctl, or set it on the node.",
+        fix: false,
+    },
     /// No Windows HostProcess containers.
-    WindowsHostProcess = "windowsHostProcess",
+    WindowsHostProcess = "windowsHostProcess" {
+        remediation: "Remove `windowsOptions.hostProcess`.",
+        fix: true,
+    },
     /// No way to more privileges than the parent process.
-    AllowPrivilegeEscalation = "allowPrivilegeEscalation",
+    AllowPrivilegeEscalation = "allowPrivilegeEscalation" {
+        remediation: "Set `allowPrivilegeEscalation: false`.",
+        fix: true,
+    },
     /// All capabilities dropped, at most `NET_BIND_SERVICE` added.
-    CapabilitiesRestricted = "capabilities_restricted",
+    CapabilitiesRestricted = "capabilities_restricted" {
+        remediation: "Set `capabilities.drop: [ALL]`, and add nothing but `NET_BIND_SERVICE`.",
+        fix: true,
+        replaces: "capabilities_baseline",
+    },
     /// `/proc` is masked, user namespace or not.
-    ProcMountRestricted = "procMount_restricted",
+    ProcMountRestricted = "procMount_restricted" {
+        remediation: "Remove `procMount`, or set it to `Default`.",
+        fix: true,
+        replaces: "procMount",
+    },
     /// Only volumes that hold no part of the node.
-    RestrictedVolumes = "restrictedVolumes",
+    RestrictedVolumes = "restrictedVolumes" {
+        remediation: "Use one of the volume sources that the message lists.",
+        fix: false,
+        replaces: "hostPathVolumes",
+    },
     /// Containers must run as non-root.
-    RunAsNonRoot = "runAsNonRoot",
+    RunAsNonRoot = "runAsNonRoot" {
+        remediation: "Set `runAsNonRoot: true`; if the image runs as root, set `runAsUser` to the user that it supports.",
+        fix: false,
+    },
     /// No user 0.
-    RunAsUser = "runAsUser",
+    RunAsUser = "runAsUser" {
+        remediation: "Set `runAsUser` to a user other than 0 that the image supports.",
+        fix: false,
+    },
     /// Seccomp is turned on.
-    SeccompProfileRestricted = "seccompProfile_restricted",
+    SeccompProfileRestricted = "seccompProfile_restricted" {
+        remediation: "Set `seccompProfile.type` to `RuntimeDefault`.",
+        fix: true,
+        replaces: "seccompProfile_baseline",
+    },
 }
 
 /// All controls: baseline, then restricted, each by name.

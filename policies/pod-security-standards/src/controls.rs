@@ -18,7 +18,7 @@ pub(crate) mod windows_host_process;
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
-use crate::control::Offences;
+use crate::offences::Offences;
 
 /// Offends wherever `true` stands.
 fn must_not_be_true(field: Field<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {

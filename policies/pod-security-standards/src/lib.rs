@@ -2,10 +2,14 @@
 
 mod control;
 mod controls;
+mod offences;
 mod version;
 
-use policy_core::pod::{self, Pod};
-use policy_core::{About, Cluster, Evaluate, Policy, Request, Scope, Severity, Undecided, Verdict};
+use policy_core::{
+    Category, Cluster, Context, Evaluate, Policy, PolicyMetadata, Request, Severity, Undecided, Verdict,
+};
+use policy_kubernetes::pod::{self, Pod};
+use policy_kubernetes::{PodTemplate, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,26 +57,30 @@ pub struct PodSecurityStandards {
     pub controls: Vec<ControlId>,
     /// Judge all but these controls. A restricted control that is exempt leaves its baseline twin in force.
     pub exempt_controls: Vec<ControlId>,
+    /// Custom kinds that make pods, beside the built-in ones.
+    pub pod_templates: Vec<PodTemplate>,
 }
 
 impl Policy for PodSecurityStandards {
-    const ABOUT: About = About {
+    const METADATA: PolicyMetadata = PolicyMetadata {
         name: "pod-security-standards",
         title: "Pod Security Standards",
         summary: "Denies pods and workloads that the Pod Security Standards forbid at the chosen level and version.",
         remediation: "Change each named field to what its message allows, or lower the level for workloads that need more.",
         source: "https://kubernetes.io/docs/concepts/security/pod-security-standards/",
         severity: Severity::High,
-        scope: Scope::PODS_AND_WORKLOADS,
+        category: Category::PodSecurity,
+        controls: control::CONTROL_METADATA,
+        scope: scopes::PODS_AND_WORKLOADS,
         reads: &[],
-        needs_cluster: false,
-        of_sets: false,
+        context: Context::Object,
         mutates: false,
         denies: true,
     };
 
     /// A control that the version does not have yet would silently judge nothing.
     fn validate(&self) -> Result<(), String> {
+        self.pod_templates.iter().try_for_each(PodTemplate::validate)?;
         let too_old = |id: &&ControlId| CONTROLS.iter().any(|c| c.id == **id && c.since() > self.version);
         if let Some(id) = self.controls.iter().find(|id| self.exempt_controls.contains(id)) {
             return Err(format!("controls: `{}` is in exemptControls as well", id.as_str()));
@@ -85,16 +93,21 @@ impl Policy for PodSecurityStandards {
 }
 
 impl Evaluate for PodSecurityStandards {
+    fn extends_scope_to(&self, request: &Request<'_>) -> bool {
+        WorkloadKinds::with(&self.pod_templates).adds(request)
+    }
+
     fn evaluate(
         &self,
         request: &Request<'_>,
         _: &dyn Cluster,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
-        if !pod::is_significant(request)? {
+        let kinds = WorkloadKinds::with(&self.pod_templates);
+        if !pod::is_significant(request, kinds)? {
             return Ok(());
         }
-        let Some(pod) = Pod::of(request)? else { return Ok(()) };
+        let Some(pod) = Pod::of(request, kinds)? else { return Ok(()) };
         for control in CONTROLS.iter().filter(|control| self.wants(control)) {
             control.judge(self.version, &pod, verdict)?;
         }

@@ -1,10 +1,11 @@
 //! The labels `app.kubernetes.io/*`, as far as they follow from what is there
 //! (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
 
-use policy_core::pod::{ContainerList, Pod};
-use policy_core::selector::is_label_value;
-use policy_core::workload::workload_behind;
-use policy_core::{Field, ImageReference, Undecided};
+use policy_core::{Field, Undecided};
+use policy_kubernetes::ImageReference;
+use policy_kubernetes::pod::{ContainerList, Pod};
+use policy_kubernetes::selector::is_label_value;
+use policy_kubernetes::workloads::{WorkloadKinds, ancestors, owner_of};
 
 pub(crate) const NAME: &str = "app.kubernetes.io/name";
 pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
@@ -14,16 +15,14 @@ pub(crate) const VERSION: &str = "app.kubernetes.io/version";
 const OLDER: [&str; 3] = ["app", "k8s-app", "name"];
 
 /// The name of a pod's application: as its labels have it, or that of the workload that makes it.
-pub(crate) fn name_of_pod(metadata: Field<'_>) -> Result<Option<String>, Undecided> {
+pub(crate) fn name_of_pod(pod: Field<'_>) -> Result<Option<String>, Undecided> {
+    let metadata = pod.at("metadata");
     if let Some(name) = older(metadata.at("labels"))? {
         return Ok(value(name));
     }
-    for owner in metadata.at("ownerReferences").items()? {
-        if owner.at("controller").is_true()? {
-            let (kind, name) = (owner.at("kind").text()?, owner.at("name").text()?);
-            let hash = metadata.at("labels").key("pod-template-hash").text()?;
-            return Ok(value(workload_behind(kind, name, hash).map_or(name, |(_, name)| name)));
-        }
+    if let Some(owner) = owner_of(pod)? {
+        let known = ancestors(owner, metadata.at("labels"), WorkloadKinds::BUILT_IN)?;
+        return Ok(value(known.first().map_or(owner.name, |(_, name)| name)));
     }
     // A pod that nobody made is not named after itself: a ReplicaSet whose selector asks for no more would adopt it.
     Ok(None)

@@ -4,11 +4,13 @@ mod derive;
 mod ports;
 
 use policy_core::path::excerpt;
-use policy_core::pod::{MIRROR, Pod};
-use policy_core::selector::{Labels, is_label_value};
 use policy_core::{
-    About, Cluster, Evaluate, Field, Policy, Read, Request, Scope, Severity, Undecided, Verdict,
+    Category, Cluster, Context, Evaluate, Field, Policy, PolicyMetadata, Request, Severity, Undecided,
+    Verdict, WatchedKind,
 };
+use policy_kubernetes::pod::MIRROR;
+use policy_kubernetes::selector::{Labels, is_label_value};
+use policy_kubernetes::{Pod, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,17 +73,18 @@ pub enum Mark {
 }
 
 impl Policy for PrometheusLabels {
-    const ABOUT: About = About {
+    const METADATA: PolicyMetadata = PolicyMetadata {
         name: "prometheus-labels",
         title: "Prometheus labels",
         summary: "Adds the labels and the port name by which Prometheus finds pods and Services that serve metrics.",
         remediation: "Mend the named field: the object is not as Kubernetes has it.",
         source: "https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/",
         severity: Severity::Low,
-        scope: Scope::NEW_PODS_AND_SERVICES,
-        reads: &[Read::SERVICE, Read::NETWORK_POLICY],
-        needs_cluster: false,
-        of_sets: false,
+        category: Category::Observability,
+        controls: &[],
+        scope: scopes::NEW_PODS_AND_SERVICES,
+        reads: &[WatchedKind::SERVICE, WatchedKind::NETWORK_POLICY],
+        context: Context::Object,
         mutates: true,
         denies: false,
     };
@@ -115,7 +118,7 @@ impl Evaluate for PrometheusLabels {
         if request.kind.name == "Service" {
             return self.service(request, verdict);
         }
-        let Some(pod) = Pod::of(request)? else { return Ok(()) };
+        let Some(pod) = Pod::of(request, WorkloadKinds::BUILT_IN)? else { return Ok(()) };
         let Some(port) = ports::of_pod(&pod, &self.metrics_ports, verdict)? else { return Ok(()) };
         if self.mark == Mark::Annotations {
             let annotation = |key| annotations.key(key);
@@ -128,7 +131,7 @@ impl Evaluate for PrometheusLabels {
             );
         }
         let mut added = self.common(metadata)?;
-        added.push((derive::NAME, derive::name_of_pod(metadata)?));
+        added.push((derive::NAME, derive::name_of_pod(request.object)?));
         added.push((derive::VERSION, derive::version(&pod)?));
         self.label(request, cluster, added, verdict)
     }
@@ -204,7 +207,7 @@ fn selectors_that_change(
         for object in cluster.list(group, kind, Some(request.namespace), request.object.arena())? {
             let name = object.at("metadata.name").text().unwrap_or_default();
             let takes = |labels: &Labels<'_>| match kind {
-                "Service" => labels.are_served_by(object),
+                "Service" => labels.are_selected_by_service(object),
                 _ => labels.are_selected_by(object.at("spec.podSelector")),
             };
             let of_object = |undecided: Undecided| undecided.in_object(kind, name);

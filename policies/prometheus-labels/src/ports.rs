@@ -1,16 +1,16 @@
 //! Which port serves metrics, and the name that it gets.
 
-use policy_core::pod::{Pod, is_tcp};
 use policy_core::{Field, Undecided, Verdict};
+use policy_kubernetes::exporters;
+use policy_kubernetes::pod::{Pod, is_tcp};
 
 /// The name that monitors select.
 const METRICS: &str = "metrics";
 
-/// Ports of known exporters (github.com/prometheus/prometheus/wiki/Default-port-allocations).
-const KNOWN: &[u32] = &[7777, 9100, 9104, 9113, 9114, 9115, 9121, 9150, 9187, 9216, 9253, 9308, 9404, 15692];
-
 fn is_metrics(name: &str, number: Option<i64>, further: &[u32]) -> bool {
-    let known = |number: i64| KNOWN.iter().chain(further).any(|known| i64::from(*known) == number);
+    let known = |number: i64| {
+        exporters::is_exporter_port(number) || further.iter().any(|further| i64::from(*further) == number)
+    };
     matches!(name, METRICS | "prometheus")
         || name.starts_with("metrics-")
         || name.ends_with("-metrics")
@@ -33,16 +33,16 @@ pub(crate) fn of_pod(
             continue;
         }
         let is_added = added.is_some() && added == container.field.at("name").str()?;
-        for port in container.field.at("ports").items()? {
-            let (name, number) = (port.at("name").text()?, port.at("containerPort").int()?);
+        for port in container.ports()? {
+            let (name, number) = (port.name()?, port.written_number()?);
             is_taken |= name == METRICS;
-            if !is_tcp(port)? || !is_metrics(name, number, further) {
+            if !port.is_tcp()? || !is_metrics(name, number, further) {
                 continue;
             }
             let found = if is_added { &mut of_added } else { &mut own };
             *found = found.or(number);
             if name.is_empty() {
-                unnamed = unnamed.or(Some(port.at("name")));
+                unnamed = unnamed.or(Some(port.field.at("name")));
             }
         }
     }

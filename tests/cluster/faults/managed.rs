@@ -10,15 +10,15 @@ use conformance::plane::Api;
 use conformance::registration::ASKED;
 use conformance::serving::until;
 use policy_catalog::POLICIES;
-use policy_core::{Configured, Entry};
+use policy_core::{ConfiguredPolicy, PolicyDefinition};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use webhook_server::serve::Server;
-use webhook_server::tls::managed::{Lives, Managed};
-use webhook_server::tls::trusting;
-use webhook_server::webhook::Webhook;
+use webhook_server::server::Server;
+use webhook_server::server::managed_certificate::{Lives, Managed};
+use webhook_server::server::tls::trusting;
+use webhook_server::server::webhook::Webhook;
 
 use super::{Asked, Load, POLICIES as WHICH, all_are, folder, is_asked, register};
 use crate::Given;
@@ -35,10 +35,10 @@ const LIVES: Lives = Lives {
 
 /// A replica that looks after the certificate of the fault's Service.
 async fn replica(api: &Api, fault: &str, listener: TcpListener) -> anyhow::Result<Server> {
-    let configured = |entry: &Entry| -> anyhow::Result<Configured> {
-        Ok(Configured { about: entry.about, policy: (entry.configure)("")? })
+    let configured = |entry: &PolicyDefinition| -> anyhow::Result<ConfiguredPolicy> {
+        Ok(ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)("")? })
     };
-    let asked = POLICIES.iter().filter(|entry| WHICH.contains(entry.about.name));
+    let asked = POLICIES.iter().filter(|entry| WHICH.contains(entry.metadata.name));
     let webhook = Webhook::new(asked.map(configured).collect::<anyhow::Result<Vec<_>>>()?);
     let managed = Managed::new(api.client()?, fault, "webhook", fault, LIVES);
     let managed = managed.also_for(&["localhost".to_owned(), "127.0.0.1".to_owned()]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use conformance::serving::{Serving, until};
 use tokio::net::{TcpListener, TcpStream};
-use webhook_server::client::Client;
+use webhook_server::server::client::Client;
 
 use super::{Asked, Load, all_are, folder, is_asked, register};
 use crate::Given;

@@ -45,8 +45,8 @@ async fn other_webhook() -> anyhow::Result<Value> {
     use axum::body::Bytes;
     use axum::{Router, routing::post};
     use base64::Engine as _;
-    use webhook_server::serve::Server;
-    use webhook_server::tls::Identity;
+    use webhook_server::server::Server;
+    use webhook_server::server::tls::Identity;
     let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
     let answer = move |body: Bytes| async move {
         let review: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -54,7 +54,7 @@ pub(super) async fn self_managed(given: Given) -> anyhow::Result<()> {
     let mut serve = pratique();
     serve.args(["serve", "--config", &config, "--listen", &listen, "--drain", "0"]);
     serve.args(["--tls-service", "own/webhook", "--tls-name", "127.0.0.1", "--kubeconfig"]).arg(kubeconfig);
-    let _webhook = Serving::run(serve, folder, webhook_server::tls::trusting(&[])?)?;
+    let _webhook = Serving::run(serve, folder, webhook_server::server::tls::trusting(&[])?)?;
     let privileged = pod("x", json!({"hostNetwork": true}));
     until("it is asked, and believed", || async {
         Ok(create(api, own, "pods?dryRun=All", &privileged).await?.status == 403)

@@ -5,7 +5,7 @@ use conformance::plane::Api;
 use conformance::plane::kinds::{define, path};
 use conformance::root;
 use serde_json::json;
-use webhook_server::input::Place;
+use webhook_server::sources::Place;
 
 /// Applies every object, with strict field validation and nothing kept; the CustomResourceDefinitions and Namespaces that they need
 /// are kept.

@@ -50,7 +50,7 @@ fn create(name: &str) -> Result<(), String> {
     insert(&root().join("policies/_catalog/Cargo.toml"), "[dependencies]\n", &dependency)?;
     let member = format!("{name} = {{ path = \"policies/{name}\" }}\n");
     insert(&root().join("Cargo.toml"), "[workspace.dependencies]\n", &member)?;
-    let entry = format!("    Entry::of::<{module}::{}>(),\n", title.replace(' ', ""));
+    let entry = format!("    PolicyDefinition::of::<{module}::{}>(),\n", title.replace(' ', ""));
     insert_entry(&root().join("policies/_catalog/src/lib.rs"), &entry)
 }
 
@@ -84,17 +84,17 @@ fn insert(path: &Path, head: &str, line: &str) -> Result<(), String> {
 /// Puts an entry in its alphabetical place in the catalog's list, one to a line.
 fn insert_entry(path: &Path, entry: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let parts = text.split_once("&[Entry] = &[").and_then(|(before, rest)| {
+    let parts = text.split_once("&[PolicyDefinition] = &[").and_then(|(before, rest)| {
         let (list, after) = rest.split_once("];")?;
         Some((before, list, after))
     });
     let (before, list, after) = parts.ok_or_else(|| format!("{}: no list of policies", path.display()))?;
     let mut entries: Vec<String> = list
-        .split("Entry::of")
+        .split("PolicyDefinition::of")
         .filter(|part| part.contains('<'))
-        .map(|part| format!("    Entry::of{},\n", part.trim().trim_end_matches(',')))
+        .map(|part| format!("    PolicyDefinition::of{},\n", part.trim().trim_end_matches(',')))
         .collect();
     entries.push(entry.to_owned());
     entries.sort();
-    write(path, &format!("{before}&[Entry] = &[\n{}];{after}", entries.concat()))
+    write(path, &format!("{before}&[PolicyDefinition] = &[\n{}];{after}", entries.concat()))
 }

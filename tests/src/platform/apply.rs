@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use webhook_server::input::Place;
+use webhook_server::sources::Place;
 
 use crate::plane::Api;
 use crate::plane::kinds::path;

@@ -10,8 +10,8 @@ use axum::extract::{Path as Of, Query};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::{Value, json};
-use webhook_server::serve::Server;
-use webhook_server::tls::Identity;
+use webhook_server::server::Server;
+use webhook_server::server::tls::Identity;
 
 use super::kubelet::Kubelet;
 use super::objects::{containers, text};

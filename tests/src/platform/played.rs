@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use webhook_server::serve::Server;
+use webhook_server::server::Server;
 
 use super::Platform;
 use super::databases::Databases;

@@ -1,5 +1,6 @@
 //! Texts of the command line that are looked at before anything is done with them.
 
+#[cfg(feature = "server")]
 use std::net::SocketAddr;
 
 /// The name of a namespace or a Service: a DNS label (RFC 1123).
@@ -29,7 +30,7 @@ pub(super) fn namespaced(text: &str) -> Result<(String, String), String> {
 /// `https://HOST` or `https://HOST:PORT`: where the webhook is, without a path.
 pub(super) fn url(text: &str) -> Result<String, String> {
     let refused = || "must be https://HOST or https://HOST:PORT, without a path".to_owned();
-    let url: axum::http::Uri = text.parse().map_err(|_| refused())?;
+    let url: http::Uri = text.parse().map_err(|_| refused())?;
     let authority = url.authority().ok_or_else(refused)?;
     let port_is_well = match authority.as_str().rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => port.parse::<u16>().is_ok_and(|port| port > 0),
@@ -58,6 +59,7 @@ pub(super) fn registry(text: &str) -> Result<String, String> {
     }
 }
 
+#[cfg(feature = "server")]
 /// An address of loopback, with a port.
 pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address = text.parse().map_err(|_| "must be ADDRESS:PORT, such as 127.0.0.1:8088".to_owned());

@@ -1,71 +1,84 @@
-//! Policies that are asked about some namespaces only, chosen by their labels.
+//! Policies that are limited to some namespaces, chosen by their labels.
 
 use policy_core::{
-    Arena, Cluster, Evaluate, Field, Labels, Read, Request, Selector, Undecided, Value, Verdict,
+    Arena, Cluster, Evaluate, Field, ManifestSet, Request, Undecided, Value, Verdict, WatchedKind,
 };
+use policy_kubernetes::network_policy::NAMESPACE_NAME;
+use policy_kubernetes::{Labels, Selector};
 
-/// The label that the API server sets itself, and nobody can give to another namespace.
-const NAME: &str = "kubernetes.io/metadata.name";
-
-/// A policy that has nothing to say of what is in namespaces that a selector does not take. What is in no namespace is judged,
-/// as by a webhook (admissionregistration.k8s.io/v1, `namespaceSelector`).
+/// A policy that is evaluated in the namespaces that a selector matches. Objects in no namespace are always evaluated, as by a
+/// webhook (admissionregistration.k8s.io/v1, `namespaceSelector`).
 pub(super) struct Limited {
     policy: Box<dyn Evaluate>,
-    /// The LabelSelector, as JSON.
-    selector: String,
-    /// Whether it asks for more than the namespace's name.
-    needs_labels: bool,
+    selector: Selector<'static>,
 }
 
 impl Limited {
+    /// `selector` is a LabelSelector as JSON.
+    ///
     /// # Errors
-    /// It is no LabelSelector that an API server would take.
+    /// It is not a LabelSelector that an API server would take.
     pub(super) fn new(policy: Box<dyn Evaluate>, selector: &str) -> anyhow::Result<Self> {
         let arena = Arena::new();
         let value = Value::from_json(selector.as_bytes(), &arena)?;
-        let read = Selector::read(Field::root(value, &arena))?;
-        let needs_labels = read.keys().any(|key| key != NAME);
-        Ok(Limited { policy, selector: selector.to_owned(), needs_labels })
+        let selector = Selector::read(Field::root(value, &arena))?.into_owned();
+        Ok(Limited { policy, selector })
     }
 
     /// What it needs to know of the cluster.
-    pub(super) fn reads(&self) -> Option<Read> {
-        self.needs_labels.then_some(Read::NAMESPACE)
+    pub(super) fn reads(&self) -> Option<WatchedKind> {
+        self.needs_labels().then_some(WatchedKind::NAMESPACE)
     }
 
-    fn takes(&self, request: &Request<'_>, cluster: &dyn Cluster) -> Result<bool, Undecided> {
+    /// Whether the selector compares more than the name of the namespace.
+    fn needs_labels(&self) -> bool {
+        self.selector.keys().any(|key| key != NAMESPACE_NAME)
+    }
+
+    fn matches(&self, request: &Request<'_>, cluster: &dyn Cluster) -> Result<bool, Undecided> {
         if request.namespace.is_empty() {
             return Ok(true);
         }
-        let arena = request.object.arena();
-        let unreadable = |error: policy_core::value::DecodeError| request.object.undecided(error.to_string());
-        let selector = Value::from_json(arena.bytes(self.selector.as_bytes()), arena).map_err(unreadable)?;
-        let mut labels = match self.needs_labels {
-            false => Labels::from_iter([]),
-            true => {
-                let namespace = cluster.get("", "Namespace", None, request.namespace, arena)?;
-                let namespace = namespace.ok_or_else(|| {
-                    Undecided::of_cluster(format!(
-                        "the namespace `{}` is not known, and the policy's namespaceSelector asks for its labels",
-                        request.namespace
-                    ))
-                })?;
-                Labels::of(namespace.at("metadata.labels"))?
-            }
-        };
-        labels.add(NAME, request.namespace);
-        labels.are_selected_by(Field::root(selector, arena))
+        let mut labels = Labels::from_iter([]);
+        if self.needs_labels() {
+            let namespace = cluster.get("", "Namespace", None, request.namespace, request.object.arena())?;
+            let namespace = namespace.ok_or_else(|| {
+                Undecided::of_cluster(format!(
+                    "the namespace `{}` is not known, and the policy's namespaceSelector asks for its labels",
+                    request.namespace
+                ))
+            })?;
+            labels = Labels::of(namespace.at("metadata.labels"))?;
+        }
+        labels.add(NAMESPACE_NAME, request.namespace);
+        Ok(self.selector.matches(&labels))
     }
 }
 
 impl Evaluate for Limited {
+    fn extends_scope_to(&self, request: &Request<'_>) -> bool {
+        self.policy.extends_scope_to(request)
+    }
+
+    fn check_prerequisites(
+        &self,
+        request: &Request<'_>,
+        set: &ManifestSet<'_>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Undecided> {
+        match self.matches(request, set.cluster)? {
+            true => self.policy.check_prerequisites(request, set, verdict),
+            false => Ok(()),
+        }
+    }
+
     fn evaluate(
         &self,
         request: &Request<'_>,
         cluster: &dyn Cluster,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
-        match self.takes(request, cluster)? {
+        match self.matches(request, cluster)? {
             true => self.policy.evaluate(request, cluster, verdict),
             false => Ok(()),
         }

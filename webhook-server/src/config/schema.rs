@@ -2,19 +2,25 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use policy_catalog::POLICIES;
-use policy_core::Entry;
+use policy_core::PolicyDefinition;
+use policy_kubernetes::PodTemplate;
+use policy_kubernetes::reachability::Prometheus;
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value, json};
 
 use super::Mode;
-use crate::exceptions::Written;
+use super::exceptions::ExceptionEntry;
 
 /// The schema (draft 2020-12). What it cannot say, such as a policy that is listed twice, is said when the file is read.
 pub fn schema() -> Value {
     let mut defs = Map::new();
     let mode = hoist("Mode", schema_for!(Mode), &mut defs);
     let selector = hoist("LabelSelector", schema_for!(LabelSelector), &mut defs);
-    let exception = hoist("Exception", schema_for!(Written), &mut defs);
+    let exception = hoist("Exception", schema_for!(ExceptionEntry), &mut defs);
+    let pod_template = hoist("PodTemplate", schema_for!(PodTemplate), &mut defs);
+    let prometheus = hoist("Prometheus", schema_for!(Prometheus), &mut defs);
+    defs.insert("PodTemplate".to_owned(), pod_template);
+    defs.insert("Prometheus".to_owned(), prometheus);
     defs.insert("Mode".to_owned(), mode);
     defs.insert("LabelSelector".to_owned(), selector);
     defs.insert("Exception".to_owned(), exception);
@@ -38,28 +44,37 @@ pub fn schema() -> Value {
                 "type": ["array", "null"],
                 "items": {"$ref": "#/$defs/Exception"},
             },
+            "podTemplates": {
+                "description": "Custom kinds that make pods, for every policy that reads pods: their objects are evaluated like Deployments.",
+                "type": ["array", "null"],
+                "items": {"$ref": "#/$defs/PodTemplate"},
+            },
+            "prometheus": {
+                "description": "The Prometheus that scrapes, for every policy that needs to know it.",
+                "$ref": "#/$defs/Prometheus",
+            },
         },
         "$defs": defs,
     })
 }
 
 /// An item of `policies`.
-fn policy(entry: &Entry, defs: &mut Map<String, Value>) -> Value {
-    let about = entry.about;
+fn policy(entry: &PolicyDefinition, defs: &mut Map<String, Value>) -> Value {
+    let metadata = entry.metadata;
     json!({
-        "title": about.title,
-        "description": about.summary,
+        "title": metadata.title,
+        "description": metadata.summary,
         "type": "object",
         "additionalProperties": false,
         "required": ["name"],
         "properties": {
-            "name": {"const": about.name},
+            "name": {"const": metadata.name},
             "mode": {"$ref": "#/$defs/Mode", "default": "enforce"},
             "namespaceSelector": {
                 "description": "Only what is in namespaces with such labels is judged, and what is in none; by default, everything.",
                 "$ref": "#/$defs/LabelSelector",
             },
-            "settings": hoist(about.name, (entry.schema)(), defs),
+            "settings": hoist(metadata.name, (entry.schema)(), defs),
         },
     })
 }

@@ -1,7 +1,9 @@
 //! What `policies.yaml` may say, what follows from it, and what is said of what it may not.
 
-use policy_core::{Half, NoCluster, Objects, Request};
+use policy_core::{AdmissionPhase, NoCluster, Objects, Request};
 use serde_json::{Value as Json, json};
+
+use policy_core::{Arena, Field, Value};
 
 use super::*;
 
@@ -11,7 +13,11 @@ fn parse(text: &str) -> anyhow::Result<Config> {
 
 /// What a configuration makes of a pod on the host's network, in the namespace `shop`: whether it is admitted, what is warned
 /// of, what the audit log is told, and whether it is changed.
-fn judged(config: &str, half: Half, cluster: Option<Vec<Json>>) -> (bool, Vec<String>, Vec<String>, bool) {
+fn judged(
+    config: &str,
+    half: AdmissionPhase,
+    cluster: Option<Vec<Json>>,
+) -> (bool, Vec<String>, Vec<String>, bool) {
     let config = parse(config).unwrap();
     let arena = Arena::new();
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"},
@@ -21,8 +27,8 @@ fn judged(config: &str, half: Half, cluster: Option<Vec<Json>>) -> (bool, Vec<St
     let request = Request::create(Field::root(value(pod), &arena), "shop").unwrap();
     let objects = Objects::new(cluster.iter().flatten().cloned().map(value).collect(), "shop");
     let mut judged = match cluster {
-        Some(_) => config.all().judge(&request, &objects, half),
-        None => config.all().judge(&request, &NoCluster, half),
+        Some(_) => config.all().evaluate(&request, &objects, half),
+        None => config.all().evaluate(&request, &NoCluster, half),
     };
     judged.keep(half);
     let verdicts = &judged.verdicts;
@@ -38,14 +44,14 @@ const DENIAL: &str = "pod-security-standards: spec.hostNetwork: must not be true
 
 #[test]
 fn a_denial_is_a_warning_or_a_note_where_the_policy_is_not_enforced() {
-    assert!(!judged(&baseline("  mode: enforce"), Half::Validate, None).0);
+    assert!(!judged(&baseline("  mode: enforce"), AdmissionPhase::Validating, None).0);
     assert_eq!(
-        judged(&baseline("  mode: warn"), Half::Validate, None),
+        judged(&baseline("  mode: warn"), AdmissionPhase::Validating, None),
         (true, vec![DENIAL.to_owned()], vec![], false)
     );
     let note = "pod-security-standards: would deny: spec.hostNetwork: must not be true (hostNamespaces)";
     assert_eq!(
-        judged(&baseline("  mode: audit"), Half::Validate, None),
+        judged(&baseline("  mode: audit"), AdmissionPhase::Validating, None),
         (true, vec![], vec![note.to_owned()], false)
     );
 }
@@ -53,20 +59,20 @@ fn a_denial_is_a_warning_or_a_note_where_the_policy_is_not_enforced() {
 #[test]
 fn what_is_not_enforced_changes_nothing() {
     let labels = |mode: &str| format!("policies:\n- name: prometheus-labels\n  mode: {mode}\n");
-    assert!(judged(&labels("enforce"), Half::Mutate, None).3, "or the test would show nothing");
-    let (allowed, warnings, _, changed) = judged(&labels("warn"), Half::Mutate, None);
+    assert!(judged(&labels("enforce"), AdmissionPhase::Mutating, None).3, "or the test would show nothing");
+    let (allowed, warnings, _, changed) = judged(&labels("warn"), AdmissionPhase::Mutating, None);
     assert!(allowed && !changed);
     assert_eq!(warnings, ["prometheus-labels: would change the object, were the policy enforced"]);
-    let (_, warnings, _, changed) = judged(&labels("audit"), Half::Mutate, None);
+    let (_, warnings, _, changed) = judged(&labels("audit"), AdmissionPhase::Mutating, None);
     assert!(!changed && warnings.is_empty());
-    assert!(judged(&labels("warn"), Half::Validate, None).1.is_empty(), "it is said once");
+    assert!(judged(&labels("warn"), AdmissionPhase::Validating, None).1.is_empty(), "it is said once");
 }
 
 /// The host's network would be denied of the object as it was, and of what a patch makes of it: neither is a fault.
 #[test]
 fn what_is_not_enforced_holds_no_patch_up() {
     let config = baseline("  mode: audit\n- name: prometheus-labels\n");
-    assert!(judged(&config, Half::Mutate, None).3);
+    assert!(judged(&config, AdmissionPhase::Mutating, None).3);
 }
 
 /// What is excepted is not warned of either; what has been excepted for too long is.
@@ -78,8 +84,8 @@ fn exceptions_hold_in_every_mode() {
              workload: Pod/web\n  reason: r\n  owner: o\n  expires: {expires}\n"
         )
     };
-    assert!(judged(&baseline(&exception("2999-01-01")), Half::Validate, None).1.is_empty());
-    let warnings = judged(&baseline(&exception("2020-01-01")), Half::Validate, None).1;
+    assert!(judged(&baseline(&exception("2999-01-01")), AdmissionPhase::Validating, None).1.is_empty());
+    let warnings = judged(&baseline(&exception("2020-01-01")), AdmissionPhase::Validating, None).1;
     assert!(
         warnings[0].ends_with("its exception expired on 2020-01-01: ask o (hostNamespaces)"),
         "{warnings:?}"
@@ -93,23 +99,33 @@ fn a_policy_is_asked_where_its_selector_takes_the_namespace() {
             "  namespaceSelector: {{matchExpressions: [{{key: kubernetes.io/metadata.name, operator: {operator}, values: [shop]}}]}}"
         ))
     };
-    assert!(!judged(&by_name("In"), Half::Validate, None).0);
-    assert!(judged(&by_name("NotIn"), Half::Validate, None).0, "its name needs no cluster");
+    assert!(!judged(&by_name("In"), AdmissionPhase::Validating, None).0);
+    assert!(judged(&by_name("NotIn"), AdmissionPhase::Validating, None).0, "its name needs no cluster");
     let opted_in = baseline("  namespaceSelector: {matchLabels: {pratique.dev/judged: 'true'}}");
     let namespace = |labels: Json| {
         vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})]
     };
-    assert!(judged(&opted_in, Half::Validate, Some(namespace(json!({})))).0);
-    assert!(!judged(&opted_in, Half::Validate, Some(namespace(json!({"pratique.dev/judged": "true"})))).0);
+    assert!(judged(&opted_in, AdmissionPhase::Validating, Some(namespace(json!({})))).0);
+    assert!(
+        !judged(
+            &opted_in,
+            AdmissionPhase::Validating,
+            Some(namespace(json!({"pratique.dev/judged": "true"})))
+        )
+        .0
+    );
     // A label that says another name is not believed.
     let lying =
         Some(namespace(json!({"kubernetes.io/metadata.name": "other", "pratique.dev/judged": "true"})));
-    assert!(!judged(&by_name("In"), Half::Validate, lying).0);
-    assert!(!judged(&opted_in, Half::Validate, Some(vec![])).0, "what is not known may be judged");
-    assert!(!judged(&opted_in, Half::Validate, None).0);
+    assert!(!judged(&by_name("In"), AdmissionPhase::Validating, lying).0);
+    assert!(
+        !judged(&opted_in, AdmissionPhase::Validating, Some(vec![])).0,
+        "what is not known may be judged"
+    );
+    assert!(!judged(&opted_in, AdmissionPhase::Validating, None).0);
     let reads = |config: &str| parse(config).unwrap().reads();
-    assert!(reads(&opted_in).contains(&Read::NAMESPACE));
-    assert!(!reads(&by_name("In")).contains(&Read::NAMESPACE));
+    assert!(reads(&opted_in).contains(&WatchedKind::NAMESPACE));
+    assert!(!reads(&by_name("In")).contains(&WatchedKind::NAMESPACE));
 }
 
 #[test]

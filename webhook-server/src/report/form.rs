@@ -3,13 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::github::Github;
-use super::human::Human;
-use super::json::Json;
-use super::junit::Junit;
-use super::sarif::Sarif;
 use super::{Judged, Totals};
-use crate::args::ReportForm;
 
 /// Where a report goes.
 pub(super) type Out = Box<dyn Write + Send>;
@@ -24,16 +18,4 @@ pub(super) trait Form: Send {
 
     /// What stands after the last.
     fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()>;
-}
-
-/// The form that is asked for, and where it goes: colours only where people look.
-pub(super) fn of(form: ReportForm) -> (Box<dyn Form>, Out) {
-    let plain = || -> Out { Box::new(io::BufWriter::new(io::stdout())) };
-    match form {
-        ReportForm::Human => (Box::new(Human::default()), Box::new(io::BufWriter::new(anstream::stdout()))),
-        ReportForm::Json => (Box::new(Json::default()), plain()),
-        ReportForm::Sarif => (Box::new(Sarif::default()), plain()),
-        ReportForm::Junit => (Box::new(Junit), plain()),
-        ReportForm::Github => (Box::new(Github), plain()),
-    }
 }

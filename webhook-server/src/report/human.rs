@@ -72,26 +72,18 @@ impl Form for Human {
     }
 }
 
-/// A sentence on lines of [`WIDTH`], the first after so many columns, the others after as many spaces; on the last there is room for
-/// so much more. Words are not broken.
-pub(crate) fn wrapped(sentence: &str, (first, others): (usize, usize), room: usize) -> String {
-    let (mut text, mut width) = (String::new(), first);
-    let mut words = sentence.split(' ').peekable();
-    while let Some(word) = words.next() {
-        let length = word.chars().count();
-        let after = if words.peek().is_none() { room } else { 0 };
-        if !text.is_empty() && width + 1 + length + after > WIDTH {
-            text.push('\n');
-            text.push_str(&" ".repeat(others));
-            width = others;
-        } else if !text.is_empty() {
-            text.push(' ');
-            width += 1;
-        }
-        text.push_str(word);
-        width += length;
-    }
-    text
+/// A sentence on lines of [`WIDTH`], the first after so many columns, the others after as many spaces. Words are not broken, and
+/// styles take no room.
+pub(crate) fn wrapped(sentence: &str, (first, others): (usize, usize)) -> String {
+    let (indent, others) = (" ".repeat(first), " ".repeat(others));
+    let options = textwrap::Options::new(WIDTH)
+        .initial_indent(&indent)
+        .subsequent_indent(&others)
+        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .break_words(false);
+    textwrap::fill(sentence, options).split_off(first)
 }
 
 fn print(out: &mut Out, row: &Row) -> io::Result<()> {
@@ -107,9 +99,8 @@ fn print(out: &mut Out, row: &Row) -> io::Result<()> {
     writeln!(out, "  {color}{word}{color:#} {of}{} {DIM}({}){DIM:#}{place}", row.object, row.policy)?;
     for found in row.denials.iter().chain(&row.warnings) {
         let control = found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
-        let control_width = found.control.map_or(0, |control| control.len() + 3);
-        let sentence = format!("{}:{}: {}", found.line, found.column, found.sentence());
-        writeln!(out, "    {}{control}", wrapped(&sentence, INDENTS, control_width))?;
+        let sentence = format!("{}:{}: {}{control}", found.line, found.column, found.sentence());
+        writeln!(out, "    {}", wrapped(&sentence, INDENTS))?;
         if let Some(written) = &found.written {
             writeln!(out, "      {DIM}|{DIM:#} {}", written.line)?;
             writeln!(out, "      {DIM}|{DIM:#} {color}{}{color:#}", written.carets())?;
@@ -131,7 +122,7 @@ fn print(out: &mut Out, row: &Row) -> io::Result<()> {
         }
     }
     if row.outcome == Outcome::Deny {
-        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", row.remediation), INDENTS, 0))?;
+        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", row.remediation), INDENTS))?;
     }
     Ok(())
 }

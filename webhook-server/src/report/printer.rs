@@ -7,9 +7,14 @@ use policy_core::Outcome;
 use policy_core::path::printable;
 
 use super::baseline::Baseline;
-use super::form::{self, Form, Out};
+use super::form::{Form, Out};
+use super::github::Github;
+use super::human::Human;
+use super::json::Json;
+use super::junit::Junit;
+use super::sarif::Sarif;
 use super::{RED, Report, Take, Totals, YELLOW};
-use crate::args::{End, FailOn, ReportArgs};
+use crate::args::{End, FailOn, ReportArgs, ReportForm};
 
 /// A report on its way to standard output. Notes and errors go to standard error, at the end.
 pub struct Printer {
@@ -32,7 +37,7 @@ impl Printer {
     pub fn new(args: &ReportArgs) -> anyhow::Result<Self> {
         let accepted = args.baseline.as_deref().map(Baseline::read).transpose()?;
         let collected = args.write_baseline.clone().map(|file| (Baseline::default(), file));
-        let (mut form, mut out) = form::of(args.output);
+        let (mut form, mut out) = open(args.output);
         form.begin(&mut out)?;
         Ok(Printer {
             form,
@@ -111,5 +116,19 @@ impl Take for Printer {
                 self.failed = self.form.object(&mut self.out, &judged).err();
             }
         }
+    }
+}
+
+/// The form that is asked for, and where it goes: colours only where people look.
+fn open(form: ReportForm) -> (Box<dyn Form>, Out) {
+    let plain = || -> Out { Box::new(std::io::BufWriter::new(std::io::stdout())) };
+    match form {
+        ReportForm::Human => {
+            (Box::new(Human::default()), Box::new(std::io::BufWriter::new(anstream::stdout())))
+        }
+        ReportForm::Json => (Box::new(Json::default()), plain()),
+        ReportForm::Sarif => (Box::new(Sarif::default()), plain()),
+        ReportForm::Junit => (Box::new(Junit), plain()),
+        ReportForm::Github => (Box::new(Github), plain()),
     }
 }

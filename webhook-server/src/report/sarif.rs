@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use policy_catalog::{POLICIES, render};
-use policy_core::{Entry, Outcome};
+use policy_core::{Outcome, PolicyDefinition};
 use serde_json::{Value, json};
 
 use super::form::{Form, Out};
@@ -69,21 +69,23 @@ impl Sarif {
 }
 
 /// A rule for the policy, and one for each of its controls.
-fn rules(entry: &Entry) -> Vec<Value> {
-    let (about, help) = (entry.about, render::help(entry));
+fn rules(entry: &PolicyDefinition) -> Vec<Value> {
+    let (metadata, help) = (entry.metadata, render::help(entry));
     let rule = |id: String, name: &str, short: &str| {
         json!({
-            "id": id, "name": name, "shortDescription": {"text": short}, "fullDescription": {"text": about.summary},
-            "helpUri": about.source,
-            "help": {"text": format!("To fix: {}", about.remediation), "markdown": help},
+            "id": id, "name": name, "shortDescription": {"text": short}, "fullDescription": {"text": metadata.summary},
+            "helpUri": metadata.source,
+            "help": {"text": format!("To fix: {}", metadata.remediation), "markdown": help},
             "defaultConfiguration": {"level": "error"},
-            "properties": {"tags": ["security", "kubernetes", about.name], "problem.severity": "error",
-                "security-severity": severity(about.severity.as_str())},
+            "properties": {"tags": ["security", "kubernetes", metadata.name], "problem.severity": "error",
+                "security-severity": severity(metadata.severity.as_str())},
         })
     };
-    let controls = render::controls(entry);
-    let whole = rule(about.name.to_owned(), about.title, about.summary);
-    let each = controls.iter().map(|(id, what)| rule(format!("{}/{id}", about.name), id, what));
+    let whole = rule(metadata.name.to_owned(), metadata.title, metadata.summary);
+    let each = metadata
+        .controls
+        .iter()
+        .map(|control| rule(format!("{}/{}", metadata.name, control.id), control.id, control.title));
     std::iter::once(whole).chain(each).collect()
 }
 

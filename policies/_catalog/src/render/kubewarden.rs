@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pod_security_standards::CONTROLS;
-use policy_core::Entry;
 use serde_json::{Value, json};
 
 use super::json as yaml;
-use super::rules::{read, scope_rules};
+use super::rules::{RegisteredPolicy, watched_kind};
 
 /// How an environment asks a policy.
 #[derive(Clone, Debug, Default)]
@@ -28,18 +26,17 @@ pub struct Deployed {
 /// exceptions. Those cannot name a workload there: what is excepted for one is exempt in its namespace.
 ///
 /// `module` is the place of the Wasm module.
-pub fn kubewarden(entry: &Entry, module: &str, deployed: &Deployed) -> String {
-    let about = entry.about;
-    // A policy that knows no exemptions of controls is the same everywhere.
-    let can_exempt = (entry.configure)(r#"{"exemptControls": []}"#).is_ok();
-    let excepted = deployed.excepted.iter().filter(|_| can_exempt);
+pub fn kubewarden(policy: &RegisteredPolicy, module: &str, deployed: &Deployed) -> String {
+    let metadata = policy.metadata();
+    // A policy without controls has none that could be exempt.
+    let excepted = deployed.excepted.iter().filter(|_| !metadata.controls.is_empty());
     let exempt: Vec<&String> =
         deployed.exempt.iter().chain(excepted.clone().map(|(namespace, _)| namespace)).collect();
     let mut text = format!(
         "# {}\napiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata:\n  name: {}\n{}",
-        about.summary,
-        about.name,
-        spec(entry, module, deployed, &deployed.settings)
+        metadata.summary,
+        metadata.name,
+        spec(policy, module, deployed, &deployed.settings)
     );
     text.push_str(&format!(
         "  namespaceSelector:\n    matchExpressions:\n    - key: kubernetes.io/metadata.name\n      \
@@ -51,8 +48,8 @@ pub fn kubewarden(entry: &Entry, module: &str, deployed: &Deployed) -> String {
     }
     for (namespace, controls) in excepted {
         // A restricted control that is exempt leaves its baseline twin in force.
-        let twins = CONTROLS.iter().filter(|control| controls.contains(control.id.as_str()));
-        let twins = twins.filter_map(|control| Some(control.overrides?.as_str().to_owned()));
+        let twins = metadata.controls.iter().filter(|control| controls.contains(control.id));
+        let twins = twins.filter_map(|control| control.replaces.map(str::to_owned));
         let exempt: BTreeSet<String> = twins.chain(controls.iter().cloned()).collect();
         let mut settings = deployed.settings.as_object().cloned().unwrap_or_default();
         if let Some(controls) = settings.entry("exemptControls").or_insert_with(|| json!([])).as_array_mut() {
@@ -64,26 +61,26 @@ pub fn kubewarden(entry: &Entry, module: &str, deployed: &Deployed) -> String {
             "---\n# All but what is excepted there, for every pod of the namespace: the webhook is exact, Kubewarden is not.\n\
              apiVersion: policies.kubewarden.io/v1\nkind: AdmissionPolicy\nmetadata:\n  name: {}\n  \
              namespace: {namespace}\n{}",
-            about.name,
-            spec(entry, module, deployed, &settings.into())
+            metadata.name,
+            spec(policy, module, deployed, &settings.into())
         ));
     }
     text
 }
 
-fn spec(entry: &Entry, module: &str, deployed: &Deployed, settings: &Value) -> String {
-    let about = entry.about;
+fn spec(policy: &RegisteredPolicy, module: &str, deployed: &Deployed, settings: &Value) -> String {
+    let metadata = policy.metadata();
     let mut text = format!(
         "spec:\n  policyServer: default\n  module: {module}\n  mode: {}\n  mutating: {}\n  \
          failurePolicy: {}\n  timeoutSeconds: 5\n  settings: {}\n  rules:\n{}",
         if deployed.enforced { "protect" } else { "monitor" },
-        about.mutates,
-        if about.mutates || !deployed.enforced { "Ignore" } else { "Fail" },
+        metadata.mutates,
+        if metadata.mutates || !deployed.enforced { "Ignore" } else { "Fail" },
         yaml(settings),
-        scope_rules(&about.scope, "  ")
+        policy.rules_yaml("  ")
     );
-    if !about.reads.is_empty() {
-        let reads: Vec<Value> = about.reads.iter().map(read).collect();
+    if !metadata.reads.is_empty() {
+        let reads: Vec<Value> = metadata.reads.iter().map(watched_kind).collect();
         text.push_str(&format!("  contextAwareResources: {}\n", yaml(&reads)));
     }
     text

@@ -1,85 +1,121 @@
-//! What follows from scopes for whoever asks: the rules of webhooks, and the kinds that are looked at.
+//! What follows from scopes: the rules of webhooks, and the kinds that are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::request::api_version;
-use policy_core::scope::Resource;
-use policy_core::{About, Entry, Operation, Read, Scope};
+use policy_core::scope::{CHANGES, Resource};
+use policy_core::{Operation, PolicyDefinition, PolicyMetadata, Scope, WatchedKind};
+use policy_kubernetes::{PodTemplate, scopes};
 use serde_json::Value;
 
 use super::json;
 
-/// The rules of a scope as YAML, a rule for each resource, each line after `indent`.
-pub(super) fn scope_rules(scope: &Scope, indent: &str) -> String {
-    let rule = |resource: &Resource| {
-        let rule = Rule {
-            group: resource.group,
-            version: resource.version,
-            resources: resource.rule_names(),
-            operations: operations(resource),
-        };
-        rule.yaml(indent)
-    };
-    scope.resources.iter().map(rule).collect()
+/// A policy as a cluster registers it.
+#[derive(Clone, Debug)]
+pub struct RegisteredPolicy {
+    /// The policy.
+    pub definition: PolicyDefinition,
+    /// The custom kinds that its settings add to those that make pods.
+    pub pod_templates: Vec<PodTemplate>,
+}
+
+impl From<PolicyDefinition> for RegisteredPolicy {
+    fn from(definition: PolicyDefinition) -> Self {
+        RegisteredPolicy { definition, pod_templates: Vec::new() }
+    }
+}
+
+impl RegisteredPolicy {
+    /// Its metadata.
+    pub fn metadata(&self) -> &'static PolicyMetadata {
+        self.definition.metadata
+    }
+
+    /// The rules of its scope.
+    fn rules(&self) -> Vec<Rule> {
+        let mut rules = scope_rules(&self.metadata().scope);
+        if scopes::includes_workloads(&self.metadata().scope) {
+            rules.extend(self.pod_templates.iter().map(|row| Rule {
+                group: row.group.clone(),
+                version: row.version.clone(),
+                resources: vec![row.resource()],
+                operations: CHANGES.to_vec(),
+            }));
+        }
+        rules
+    }
+
+    /// The rules of its scope as YAML, one for each resource, each line after `indent`.
+    pub(super) fn rules_yaml(&self, indent: &str) -> String {
+        self.rules().iter().map(|rule| rule.yaml(indent)).collect()
+    }
 }
 
 /// A rule of a webhook (admissionregistration.k8s.io/v1 RuleWithOperations).
 struct Rule {
-    group: &'static str,
-    version: &'static str,
+    group: String,
+    version: String,
     resources: Vec<String>,
-    operations: Vec<&'static str>,
+    operations: Vec<Operation>,
 }
 
 impl Rule {
     fn yaml(&self, indent: &str) -> String {
+        let operations: Vec<&str> = self.operations.iter().copied().map(Operation::as_str).collect();
         format!(
             "{indent}- apiGroups: [\"{}\"]\n{indent}  apiVersions: [\"{}\"]\n{indent}  resources: {}\n{indent}  \
              operations: {}\n",
             self.group,
             self.version,
             json(&self.resources),
-            json(&self.operations)
+            json(&operations)
         )
     }
 }
 
-/// The rules of one webhook that asks all these policies: as few as there are groups, versions and sets of operations; empty where
-/// there is nothing to ask. What `others` ask in any case is left out. Each line after `indent`.
-pub fn webhook_rules(entries: &[Entry], others: &[Entry], indent: &str) -> String {
+fn scope_rules(scope: &Scope) -> Vec<Rule> {
+    let rule = |resource: &Resource| Rule {
+        group: resource.group.to_owned(),
+        version: resource.version.to_owned(),
+        resources: resource.rule_names(),
+        operations: resource.operations.to_vec(),
+    };
+    scope.resources.iter().map(rule).collect()
+}
+
+/// The rules of one webhook that serves all these policies: as few as there are groups, versions and sets of operations; empty if
+/// there is nothing to evaluate. What `others` evaluate in any case is left out. Each line after `indent`.
+pub fn webhook_rules(policies: &[RegisteredPolicy], others: &[RegisteredPolicy], indent: &str) -> String {
     let others = operations_of(others);
-    let mut rules: BTreeMap<(&str, &str, Vec<&str>), Vec<String>> = BTreeMap::new();
-    for ((group, version, name), mut operations) in operations_of(entries) {
-        if let Some(others) = others.get(&(group, version, name.clone())) {
+    let mut rules: BTreeMap<(String, String, Vec<Operation>), Vec<String>> = BTreeMap::new();
+    for (key, mut operations) in operations_of(policies) {
+        if let Some(others) = others.get(&key) {
             operations.retain(|operation| !others.contains(operation));
         }
-        if operations.is_empty() {
-            continue;
+        let (group, version, resource) = key;
+        if !operations.is_empty() {
+            let operations = operations.into_iter().collect();
+            rules.entry((group, version, operations)).or_default().push(resource);
         }
-        let operations = operations.into_iter().map(Operation::as_str).collect();
-        rules.entry((group, version, operations)).or_default().push(name);
     }
     let rule = |((group, version, operations), resources)| Rule { group, version, resources, operations };
     rules.into_iter().map(|entry| rule(entry).yaml(indent)).collect()
 }
 
-type Operations = BTreeMap<(&'static str, &'static str, String), BTreeSet<Operation>>;
-
-/// What these policies look at: of each group, version and resource, which operations.
-fn operations_of(entries: &[Entry]) -> Operations {
-    let mut all = Operations::new();
-    for Entry { about: About { scope, .. }, .. } in entries {
-        for resource in scope.resources {
-            for name in resource.rule_names() {
-                all.entry((resource.group, resource.version, name)).or_default().extend(resource.operations);
-            }
+/// By group, version and resource: the operations that these policies evaluate.
+fn operations_of(policies: &[RegisteredPolicy]) -> BTreeMap<(String, String, String), BTreeSet<Operation>> {
+    let mut all: BTreeMap<_, BTreeSet<Operation>> = BTreeMap::new();
+    for rule in policies.iter().flat_map(RegisteredPolicy::rules) {
+        for resource in rule.resources {
+            let key = (rule.group.clone(), rule.version.clone(), resource);
+            all.entry(key).or_default().extend(&rule.operations);
         }
     }
     all
 }
 
-/// A kind that is looked at, as Kubewarden names it.
-pub(super) fn read(read: &Read) -> Value {
+/// A kind that is read, as Kubewarden names it.
+pub(super) fn watched_kind(read: &WatchedKind) -> Value {
     serde_json::json!({"apiVersion": api_version(read.group, read.version), "kind": read.kind})
 }
 

@@ -1,6 +1,6 @@
 //! What settings there are, out of the JSON Schema of a policy: for its page, and for a terminal.
 
-use policy_core::Entry;
+use policy_core::PolicyDefinition;
 use serde_json::Value;
 
 /// The table of a policy's settings, and of the values that they may name.
@@ -70,22 +70,12 @@ fn one_line(schema: &Value) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
-/// The parts of a policy that can be chosen and excepted one by one, and what each asks; none, if it has none.
-pub fn controls(entry: &Entry) -> Vec<(String, String)> {
-    let schema = (entry.schema)();
-    let all = enumerations(schema.as_value()).filter(|(name, _)| *name == "ControlId");
-    let one = |value: &Value| {
-        (value.get("const").and_then(Value::as_str).unwrap_or_default().to_owned(), one_line(value))
-    };
-    all.flat_map(|(_, values)| values.iter().map(one)).collect()
-}
-
 /// A policy as `pratique policies NAME` describes it on a terminal.
-pub fn help(entry: &Entry) -> String {
-    let about = entry.about;
+pub fn help(entry: &PolicyDefinition) -> String {
+    let metadata = entry.metadata;
     let schema = (entry.schema)();
     let docs = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    let mut text = format!("{}\n{}\n\n{docs}\n\n## Settings\n", about.name, about.summary);
+    let mut text = format!("{}\n{}\n\n{docs}\n\n## Settings\n", metadata.name, metadata.summary);
     for (name, property) in members(schema.as_value(), "properties") {
         let default =
             property.get("default").map(|default| format!(" (default {default})")).unwrap_or_default();
@@ -104,6 +94,10 @@ pub fn help(entry: &Entry) -> String {
             text.push_str(&format!("{word:28} {}\n", one_line(value)));
         }
     }
-    text.push_str(&format!("\n## How to fix a denial\n\n{}\n", about.remediation));
+    let appendix = (entry.appendix)();
+    if !appendix.is_empty() {
+        text.push_str(&format!("\n{appendix}"));
+    }
+    text.push_str(&format!("\n## How to fix a denial\n\n{}\n", metadata.remediation));
     text
 }

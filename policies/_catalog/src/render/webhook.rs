@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy_core::{Entry, Half, Read};
+use policy_core::{AdmissionPhase, WatchedKind};
 
 use super::json;
-use super::rules::webhook_rules;
+use super::rules::{RegisteredPolicy, webhook_rules};
 
 /// How the API server calls the webhook, and about what not.
 #[derive(Clone, Debug)]
@@ -90,29 +90,29 @@ const OBSERVE: &str = "  \
 /// where none of them has anything to say there. What only policies look at that are not enforced fails open: they deny nothing,
 /// and nothing is refused for want of them.
 pub fn webhook_configuration(
-    half: Half,
-    enforced: &[Entry],
-    unenforced: &[Entry],
+    half: AdmissionPhase,
+    enforced: &[RegisteredPolicy],
+    unenforced: &[RegisteredPolicy],
     registration: &Registration,
 ) -> Option<String> {
-    let speaking = |entries: &[Entry]| -> Vec<Entry> {
-        let speaks = |entry: &&Entry| match half {
-            Half::Mutate => entry.about.mutates,
-            Half::Validate => entry.about.denies,
+    let speaking = |entries: &[RegisteredPolicy]| -> Vec<RegisteredPolicy> {
+        let speaks = |policy: &&RegisteredPolicy| match half {
+            AdmissionPhase::Mutating => policy.metadata().mutates,
+            AdmissionPhase::Validating => policy.metadata().denies,
         };
-        entries.iter().filter(speaks).copied().collect()
+        entries.iter().filter(speaks).cloned().collect()
     };
     let (enforced, unenforced) = (speaking(enforced), speaking(unenforced));
     let (comment, kind) = match half {
-        Half::Mutate => (MUTATING, "MutatingWebhookConfiguration"),
-        Half::Validate => (VALIDATING, "ValidatingWebhookConfiguration"),
+        AdmissionPhase::Mutating => (MUTATING, "MutatingWebhookConfiguration"),
+        AdmissionPhase::Validating => (VALIDATING, "ValidatingWebhookConfiguration"),
     };
     let webhooks: String = match half {
-        Half::Mutate => {
+        AdmissionPhase::Mutating => {
             let all = [enforced, unenforced].concat();
             vec![("mutate", IGNORE, webhook_rules(&all, &[], "  "))]
         }
-        Half::Validate => vec![
+        AdmissionPhase::Validating => vec![
             ("validate", FAIL, webhook_rules(&enforced, &[], "  ")),
             ("observe", OBSERVE, webhook_rules(&unenforced, &enforced, "  ")),
         ],
@@ -137,7 +137,13 @@ pub fn webhook_configuration(
 }
 
 /// One webhook of a configuration.
-fn webhook(name: &str, half: Half, policy: &str, rules: &str, registration: &Registration) -> String {
+fn webhook(
+    name: &str,
+    half: AdmissionPhase,
+    policy: &str,
+    rules: &str,
+    registration: &Registration,
+) -> String {
     let mut text = format!("- name: {name}.pratique.dev\n  admissionReviewVersions: [v1]\n  clientConfig:\n");
     let half = half.as_str();
     text.push_str(&match &registration.endpoint {
@@ -173,7 +179,7 @@ fn scalar(name: &str) -> String {
 /// certificate, that as well. As YAML.
 ///
 /// `namespace` and `name` are those of its Service.
-pub fn service_account(reads: &[Read], namespace: &str, name: &str, trust: &Trust) -> String {
+pub fn service_account(reads: &[WatchedKind], namespace: &str, name: &str, trust: &Trust) -> String {
     let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for read in reads {
         kinds.entry(read.group).or_default().insert(read.plural());

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{boxes, label};
 use crate::flow::{End, Flow};
-use crate::map::{Map, Standing};
+use crate::map::{Isolation, Map};
 
 /// What the boxes of addresses are called.
 const FROM_OUTSIDE: &str = "from outside";
@@ -79,7 +79,7 @@ enum Side {
 }
 
 impl Node {
-    fn of(end: &End<'_>, standing: Option<&Standing>, in_box: usize) -> Self {
+    fn of(end: &End<'_>, standing: Option<&Isolation>, in_box: usize) -> Self {
         let note = standing.map_or("", |standing| match standing {
             one if one.host_network => "on the network of its node: what policies do to it is not known",
             one if !one.isolated_ingress && !one.isolated_egress => "isolated by no NetworkPolicy",

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::*;
 use crate::cluster::NoCluster;
-use crate::policy::{Entry, Policy, Severity};
-use crate::scope::Scope;
+use crate::metadata::{Category, Context, Severity};
+use crate::policy::{Policy, PolicyDefinition};
+use crate::scope::{CHANGES, Resource, Scope, Subresources};
 use crate::value::Arena;
 
 /// Does to a pod what its settings say.
@@ -24,17 +25,23 @@ struct Toy {
 }
 
 impl Policy for Toy {
-    const ABOUT: About = About {
+    const METADATA: PolicyMetadata = PolicyMetadata {
         name: "toy",
         title: "Toy",
         summary: "Does what it is told.",
         remediation: "Tell it otherwise.",
         source: "https://example.com/",
         severity: Severity::Low,
-        scope: Scope::PODS_AND_WORKLOADS,
+        scope: Scope {
+            resources: &[Resource {
+                subresources: Subresources::AllBut { known: &["ephemeralcontainers"], ignored: &["status"] },
+                ..Resource::new("", "v1", "Pod", "pods", CHANGES)
+            }],
+        },
         reads: &[],
-        needs_cluster: false,
-        of_sets: false,
+        context: Context::Object,
+        category: Category::PodSecurity,
+        controls: &[],
         mutates: true,
         denies: true,
     };
@@ -78,16 +85,16 @@ impl Evaluate for Toy {
 }
 
 fn run(policies: &[&str], request: &str) -> (bool, String, String) {
-    run_half(policies, request, Half::Mutate)
+    run_half(policies, request, AdmissionPhase::Mutating)
 }
 
-fn run_half(policies: &[&str], request: &str, half: Half) -> (bool, String, String) {
+fn run_half(policies: &[&str], request: &str, half: AdmissionPhase) -> (bool, String, String) {
     let arena = Arena::new();
-    let policies: Vec<Configured> = policies
+    let policies: Vec<ConfiguredPolicy> = policies
         .iter()
-        .map(|settings| Configured {
-            about: &Toy::ABOUT,
-            policy: (Entry::of::<Toy>().configure)(settings).unwrap(),
+        .map(|settings| ConfiguredPolicy {
+            metadata: &Toy::METADATA,
+            policy: (PolicyDefinition::of::<Toy>().configure)(settings).unwrap(),
         })
         .collect();
     let root = Field::root(Value::from_json(request.as_bytes(), &arena).unwrap(), &arena);
@@ -144,8 +151,8 @@ fn a_patch_that_would_be_made_again_is_refused() {
 fn what_is_validated_is_judged_as_it_is() {
     let labelled = CREATE.replace(r#""name":"web""#, r#""name":"web","labels":{"toy":"bad"}"#);
     let policies = [r#"{"label":"good"}"#, r#"{"deny_label":"bad"}"#];
-    assert!(run_half(&policies, &labelled, Half::Mutate).0, "the patch mends it");
-    let (allowed, message, patch) = run_half(&policies, &labelled, Half::Validate);
+    assert!(run_half(&policies, &labelled, AdmissionPhase::Mutating).0, "the patch mends it");
+    let (allowed, message, patch) = run_half(&policies, &labelled, AdmissionPhase::Validating);
     assert!(!allowed, "nothing is patched any more");
     assert_eq!((message.as_str(), patch.as_str()), ("toy: metadata.labels.toy: must not be `bad`", "[]"));
 }
@@ -163,18 +170,28 @@ fn a_million_offences_are_counted_and_a_thousand_kept() {
 fn a_policy_that_changes_objects_does_without_a_cluster() {
     let arena = Arena::new();
     let settings = r#"{"undecided":true,"label":"x"}"#;
-    let policy = (Entry::of::<Toy>().configure)(settings).unwrap();
+    let policy = (PolicyDefinition::of::<Toy>().configure)(settings).unwrap();
     let root = Field::root(Value::from_json(CREATE.as_bytes(), &arena).unwrap(), &arena);
     let request = Request::read(root).unwrap();
-    let verdicts = admit(&[Configured { about: &Toy::ABOUT, policy }], &request, &NoCluster, Half::Mutate);
+    let verdicts = admit(
+        &[ConfiguredPolicy { metadata: &Toy::METADATA, policy }],
+        &request,
+        &NoCluster,
+        AdmissionPhase::Mutating,
+    );
     assert!(verdicts.allowed() && verdicts.patched.is_none());
     assert_eq!(verdicts.audit().0, [("toy", "cluster-unknown")]);
     let reason = "changes nothing: needs the cluster's Namespace objects, and no cluster was given";
     assert_eq!(verdicts.warnings(), [format!("toy: {reason}")]);
     // One that only judges denies.
-    static JUDGE: About = About { mutates: false, ..Toy::ABOUT };
-    let policy = (Entry::of::<Toy>().configure)(r#"{"undecided":true}"#).unwrap();
-    let verdicts = admit(&[Configured { about: &JUDGE, policy }], &request, &NoCluster, Half::Mutate);
+    static JUDGE: PolicyMetadata = PolicyMetadata { mutates: false, ..Toy::METADATA };
+    let policy = (PolicyDefinition::of::<Toy>().configure)(r#"{"undecided":true}"#).unwrap();
+    let verdicts = admit(
+        &[ConfiguredPolicy { metadata: &JUDGE, policy }],
+        &request,
+        &NoCluster,
+        AdmissionPhase::Mutating,
+    );
     assert!(!verdicts.allowed());
     let reason = "could not decide: needs the cluster's Namespace objects, and no cluster was given";
     assert_eq!(verdicts.message(), format!("toy: {reason}"));
@@ -207,12 +224,12 @@ fn what_is_being_deleted_is_not_denied_but_its_subresources_are_judged() {
 
 #[test]
 fn settings_name_the_typo() {
-    let error = |settings| (Entry::of::<Toy>().configure)(settings).err().unwrap().to_string();
+    let error = |settings| (PolicyDefinition::of::<Toy>().configure)(settings).err().unwrap().to_string();
     assert!(
         error(r#"{"lable":"x"}"#)
             .starts_with("settings of toy: unknown field `lable`, expected one of `label`")
     );
     assert!(error("[").contains("EOF while parsing"));
-    assert!((Entry::of::<Toy>().configure)("null").is_ok());
-    assert!((Entry::of::<Toy>().configure)("").is_ok());
+    assert!((PolicyDefinition::of::<Toy>().configure)("null").is_ok());
+    assert!((PolicyDefinition::of::<Toy>().configure)("").is_ok());
 }

@@ -4,11 +4,11 @@
 //! `container.apparmor.security.beta.kubernetes.io/*`, whether such a container exists or not.
 //! **Allowed**: not set, `RuntimeDefault`, `Localhost`; in annotations: empty, `runtime/default`, `localhost/*`.
 
-use policy_core::pod::Pod;
 use policy_core::{Field, Undecided};
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 const ANNOTATION_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 

@@ -6,10 +6,10 @@
 //! leaves Windows pods alone, which have no capabilities.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 const BASELINE: &[&str] = &[
     "AUDIT_WRITE",

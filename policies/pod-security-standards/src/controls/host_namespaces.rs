@@ -3,10 +3,10 @@
 //! **Fields**: `spec.hostNetwork`, `spec.hostPID`, `spec.hostIPC`. **Allowed**: not set, `false`.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
 use super::must_not_be_true;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
     for key in ["hostNetwork", "hostPID", "hostIPC"] {

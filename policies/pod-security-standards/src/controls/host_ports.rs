@@ -3,14 +3,14 @@
 //! **Fields**: `ports[*].hostPort` of each container. **Allowed**: not set, `0`.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
-use crate::control::Offences;
+use crate::offences::Offences;
 
 pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
-        for port in container.field.at("ports").items()? {
-            let host_port = port.at("hostPort");
+        for port in container.ports()? {
+            let host_port = port.field.at("hostPort");
             if let Some(number) = host_port.int()?.filter(|number| *number != 0) {
                 offences.add(host_port, format!("must not be set, is {number}"));
             }

@@ -3,11 +3,11 @@
 //! **Fields**: `host` of `httpGet` and `tcpSocket`, in the three probes and the two lifecycle hooks of each container.
 //! **Allowed**: not set, empty. `127.0.0.1` is the node's, not the pod's, and is denied as well.
 
-use policy_core::pod::Pod;
 use policy_core::{Field, Undecided};
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 const PROBES: &[&str] = &["livenessProbe", "readinessProbe", "startupProbe"];
 const HOOKS: &[&str] = &["postStart", "preStop"];

@@ -4,9 +4,9 @@
 //! From v1.25 on Windows pods are left alone, which have no such thing.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
-use crate::control::Offences;
+use crate::offences::Offences;
 
 pub(crate) fn v1_8(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {

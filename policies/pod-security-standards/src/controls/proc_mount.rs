@@ -4,10 +4,10 @@
 //! From v1.35 on baseline allows anything in a pod with a user namespace of its own; restricted never does.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {

@@ -5,9 +5,9 @@
 //! From v1.35 on anything in a pod with a user namespace of its own, where root is not the node's.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
-use crate::control::Offences;
+use crate::offences::Offences;
 
 pub(crate) fn non_root_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
     let for_pod = pod.security_context().at("runAsNonRoot");

@@ -5,10 +5,10 @@
 //! `container_engine_t`; user and role: not set. The level is free.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 const V1_0: &[&str] = &["container_t", "container_init_t", "container_kvm_t"];
 const V1_31: &[&str] = &["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];

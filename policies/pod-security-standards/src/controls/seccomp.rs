@@ -9,11 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use policy_core::pod::Pod;
 use policy_core::{Field, Undecided};
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 const POD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const CONTAINER_ANNOTATION_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";

@@ -4,10 +4,10 @@
 //! grew with v1.27, v1.29, v1.32 and v1.37. Names are compared as written: `kernel/shm_rmid_forced` is none of them.
 
 use policy_core::Undecided;
-use policy_core::pod::Pod;
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 const V1_0: &[&str] = &[
     "kernel.shm_rmid_forced",

@@ -3,11 +3,11 @@
 //! **Fields**: `spec.volumes[*]`. **Allowed** at baseline: anything but `hostPath`; at restricted: the sources listed here,
 //! and none at all, which the API server makes an `emptyDir`. A source that is not known is not allowed.
 
-use policy_core::pod::Pod;
 use policy_core::{Field, Undecided};
+use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::control::Offences;
+use crate::offences::Offences;
 
 const RESTRICTED: &[&str] = &[
     "configMap",

@@ -1,0 +1,192 @@
+//! Explanation a connection is possible, or not: what isolates each end, and which rules let it through.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use policy_core::path::excerpt;
+
+use crate::compile::{Compiled, PodClass};
+use crate::flow::End;
+use crate::map::Map;
+use policy_kubernetes::network_policy::Range;
+use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
+use policy_kubernetes::ports::{Ports, Protocol};
+
+/// Somebody on the map whom a question is about.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// Who it is.
+    pub end: End<'a>,
+    /// The numbers of its pods, those that differ in labels or ports each; none for an address.
+    pods: Vec<usize>,
+}
+
+/// The answer.
+pub struct Explanation<'w, 'a> {
+    /// Who calls.
+    pub from: End<'a>,
+    /// Who is called.
+    pub to: End<'a>,
+    /// On which port.
+    pub port: (Protocol, u16),
+    /// What the caller's policies say; `None` where it is outside.
+    pub egress: Option<DirectionVerdict<'w, 'a>>,
+    /// What the policies of whom is called say; `None` where it is outside.
+    pub ingress: Option<DirectionVerdict<'w, 'a>>,
+    /// Whether an end is on the network of its node, so that it may be otherwise.
+    pub unknown: bool,
+}
+
+/// What the policies of one end say.
+pub struct DirectionVerdict<'w, 'a> {
+    /// Which way it goes, seen from that end.
+    pub direction: Direction,
+    /// The policies that isolate it; none: everything is allowed.
+    pub isolated_by: Vec<&'w NetworkPolicy<'a>>,
+    /// The rules that let it through.
+    pub allowed_by: Vec<RuleMatch<'w, 'a>>,
+    /// The rules that would let it through on other ports.
+    pub other_ports: Vec<RuleMatch<'w, 'a>>,
+}
+
+/// A rule of a policy.
+pub struct RuleMatch<'w, 'a> {
+    /// The policy.
+    pub policy: &'w NetworkPolicy<'a>,
+    /// The rule's number among those of its direction.
+    pub rule: usize,
+    /// The ports that it allows there.
+    pub ports: Ports,
+}
+
+impl DirectionVerdict<'_, '_> {
+    /// Whether it lets the connection through.
+    pub fn allows(&self) -> bool {
+        self.isolated_by.is_empty() || !self.allowed_by.is_empty()
+    }
+}
+
+impl Explanation<'_, '_> {
+    /// Whether the connection is possible.
+    pub fn allowed(&self) -> bool {
+        let allows =
+            |side: &Option<DirectionVerdict<'_, '_>>| side.as_ref().is_none_or(DirectionVerdict::allows);
+        allows(&self.egress) && allows(&self.ingress)
+    }
+}
+
+/// `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`.
+impl fmt::Display for Explanation<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (protocol, port) = (self.port.0.as_str(), self.port.1);
+        write!(f, "{} => {} : {protocol} {port}", self.from, self.to)
+    }
+}
+
+impl<'w, 'a> Map<'w, 'a> {
+    /// Finds who is meant by `shop/web`, `shop/web[Deployment]` or an address.
+    ///
+    /// # Errors
+    /// Nobody, or more than one; the message says who there is.
+    pub fn find(&self, text: &str) -> Result<Asked<'a>, String> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            let address = address.to_canonical();
+            return Ok(Asked {
+                end: End::Outside(Range { first: address, last: address }),
+                pods: Vec::new(),
+            });
+        }
+        let mut found: Vec<Asked<'a>> = Vec::new();
+        for (number, pod) in self.pods.iter().enumerate() {
+            let shown = pod.end().to_string();
+            if shown == text || shown.split('[').next() == Some(text) {
+                match found.iter_mut().find(|asked| asked.end == pod.end()) {
+                    Some(asked) => asked.pods.push(number),
+                    None => found.push(Asked { end: pod.end(), pods: vec![number] }),
+                }
+            }
+        }
+        match found.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => {
+                let mut known: Vec<String> = self.pods.iter().map(|pod| pod.end().to_string()).collect();
+                known.dedup();
+                let more = known.len().saturating_sub(20);
+                known.truncate(20);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let there_is = known.join(", ") + &more;
+                Err(format!("`{}` is no workload and no address; there are: {there_is}", excerpt(text)))
+            }
+            several => {
+                let ends: Vec<String> = several.iter().map(|asked| asked.end.to_string()).collect();
+                Err(format!("`{}` is more than one: {}", excerpt(text), ends.join(", ")))
+            }
+        }
+    }
+
+    /// Explanation the one can call the other on that port, or cannot. Of pods that differ within a workload, those that can.
+    pub fn why(&self, from: &Asked<'a>, to: &Asked<'a>, port: (Protocol, u16)) -> Explanation<'w, 'a> {
+        let numbers = |asked: &Asked<'a>| match asked.pods.is_empty() {
+            true => vec![None],
+            false => asked.pods.iter().copied().map(Some).collect(),
+        };
+        let mut answer = None;
+        for caller in numbers(from) {
+            for callee in numbers(to) {
+                let why = self.why_between((from.end, caller), (to.end, callee), port);
+                if why.allowed() {
+                    return why;
+                }
+                answer.get_or_insert(why);
+            }
+        }
+        answer.unwrap_or_else(|| self.why_between((from.end, None), (to.end, None), port))
+    }
+
+    fn why_between(
+        &self,
+        (from, caller): (End<'a>, Option<usize>),
+        (to, callee): (End<'a>, Option<usize>),
+        port: (Protocol, u16),
+    ) -> Explanation<'w, 'a> {
+        let pod = |number: Option<usize>| number.and_then(|number| self.pods.get(number));
+        let names = |rule: &Compiled<'w, 'a>, end: End<'a>, number: Option<usize>| match (end, number) {
+            (End::Outside(address), _) => rule.rule.matches_addresses(&address),
+            (_, Some(number)) => rule.peers.contains(number),
+            (_, None) => false,
+        };
+        let named = pod(callee).map(|callee| callee.workload.ports.as_slice()).unwrap_or_default();
+        let side = |direction, own: &PodClass<'a>, other: (End<'a>, Option<usize>)| {
+            let isolating = |policy: &&NetworkPolicy<'a>| {
+                policy.namespace == own.workload.name.namespace
+                    && policy.isolates(direction, &own.workload.labels)
+            };
+            let mut side = DirectionVerdict {
+                direction,
+                isolated_by: self.topology.policies().filter(isolating).collect(),
+                allowed_by: Vec::new(),
+                other_ports: Vec::new(),
+            };
+            let rules = own.allowed(direction).into_iter().flat_map(|allowed| &allowed.rules);
+            for rule in rules.filter_map(|rule| self.rules.get(*rule)).filter(|r| names(r, other.0, other.1))
+            {
+                let cited =
+                    RuleMatch { policy: rule.policy, rule: rule.number, ports: rule.rule.ports(named) };
+                match cited.ports.contains(port.0, port.1) {
+                    true => side.allowed_by.push(cited),
+                    false => side.other_ports.push(cited),
+                }
+            }
+            side
+        };
+        let hosted = |number| pod(number).is_some_and(|pod| pod.workload.host_network);
+        Explanation {
+            from,
+            to,
+            port,
+            egress: pod(caller).map(|own| side(Direction::Egress, own, (to, callee))),
+            ingress: pod(callee).map(|own| side(Direction::Ingress, own, (from, caller))),
+            unknown: hosted(caller) || hosted(callee),
+        }
+    }
+}

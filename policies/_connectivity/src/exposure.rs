@@ -1,0 +1,160 @@
+//! Where traffic enters: Gateways and Ingresses with what they lead to, and Services that are open to the outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::compile::PodClass;
+use crate::entry_pods::INGRESS_CONTROLLER;
+use crate::map::Map;
+use crate::service::ServiceEntry;
+use policy_kubernetes::WorkloadName;
+use policy_kubernetes::network_policy::Direction;
+use policy_kubernetes::network_policy::{Block, Range};
+use policy_kubernetes::ports::{FIRST, LAST, Ports, Protocol};
+use policy_kubernetes::service::PortReference;
+
+/// A port of a Service that is open to the outside, and whom it lets in where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening<'a> {
+    /// `LoadBalancer` or `NodePort`.
+    pub kind: &'a str,
+    /// The Service's namespace.
+    pub namespace: &'a str,
+    /// The Service's name.
+    pub service: &'a str,
+    /// The workload it leads to.
+    pub to: WorkloadName<'a>,
+    /// From where.
+    pub from: Range,
+    /// The ports of the workload's pods.
+    pub ports: Ports,
+}
+
+/// `the LoadBalancer Service shop/web lets 0.0.0.0-255.255.255.255 in to shop/web[Deployment] on TCP 8080`.
+impl fmt::Display for Opening<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Opening { kind, namespace, service, to, from, ports } = self;
+        write!(f, "the {kind} Service {namespace}/{service} lets {from} in to {to} on {ports}")
+    }
+}
+
+impl<'w, 'a> Map<'w, 'a> {
+    /// What Gateways and Ingresses lead to, and may: from and to by number, and the ports.
+    pub(crate) fn entries(&self) -> Vec<(usize, usize, Ports)> {
+        let mut entries = Vec::new();
+        self.lead(|from, to, _, ports| {
+            let allowed = self.between(from, to).unwrap_or_else(Ports::all).intersection(ports);
+            entries.push((from, to, allowed));
+        });
+        entries
+    }
+
+    /// Says of routes and Ingresses that lead where no policy lets anybody in, or nowhere.
+    pub fn blocked(&self) -> Vec<String> {
+        let mut blocked = BTreeSet::new();
+        self.lead(|from, to, route, ports| {
+            let (Some(caller), Some(callee)) = (self.pods.get(from), self.pods.get(to)) else { return };
+            let left = ports.without(&self.between(from, to).unwrap_or_else(Ports::all));
+            if !left.is_empty() {
+                blocked.insert(format!(
+                    "{route} leads from {} to {} on {left}, and no NetworkPolicy lets it",
+                    caller.end(),
+                    callee.end()
+                ));
+            }
+        });
+        for backends in self.topology.backends() {
+            for (namespace, service, asked) in &backends.services {
+                let wrong = match self.topology.service(namespace, service) {
+                    None => "which is not given",
+                    Some(service) if !service.has(*asked) => "which has no such port",
+                    Some(_) => continue,
+                };
+                let route = backends.name;
+                blocked.insert(format!("{route} leads to the Service {namespace}/{service}, {wrong}"));
+            }
+        }
+        blocked.into_iter().collect()
+    }
+
+    /// Goes along every route: from the pods where traffic enters to those it leads to, on their ports.
+    fn lead(&self, mut step: impl FnMut(usize, usize, WorkloadName<'a>, &Ports)) {
+        for backends in self.topology.backends() {
+            let protocol = if backends.name.kind == "UDPRoute" { Protocol::Udp } else { Protocol::Tcp };
+            let carried = Ports::range(protocol, FIRST, LAST);
+            let gateways = backends.gateways.iter();
+            let mut doors: Vec<WorkloadName<'_>> =
+                gateways.map(|(namespace, name)| WorkloadName { namespace, name, kind: "Gateway" }).collect();
+            if backends.name.kind == "Ingress" {
+                doors.push(INGRESS_CONTROLLER);
+            }
+            for (namespace, service, asked) in &backends.services {
+                let Some(service) = self.topology.service(namespace, service) else { continue };
+                for (to, callee) in self.served_by(service) {
+                    let ports = service.targets(*asked, &callee.workload).intersection(&carried);
+                    for from in doors.iter().flat_map(|door| self.pods_of(*door)) {
+                        step(from, to, backends.name, &ports);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The workloads that a port of a Service leads to, and the ports of their pods; `None` if there is no such Service.
+    pub fn behind(
+        &self,
+        namespace: &'a str,
+        service: &'a str,
+        port: u16,
+    ) -> Option<BTreeMap<WorkloadName<'a>, Ports>> {
+        let service = self.topology.service(namespace, service)?;
+        let mut behind: BTreeMap<WorkloadName<'a>, Ports> = BTreeMap::new();
+        for (_, callee) in self.served_by(service) {
+            let ports = service.arrives_at(port, &callee.workload);
+            behind.entry(callee.workload.name).or_default().unite(&ports);
+        }
+        Some(behind)
+    }
+
+    /// The pods that a Service leads to.
+    fn served_by<'m>(
+        &'m self,
+        service: &'m ServiceEntry<'a>,
+    ) -> impl Iterator<Item = (usize, &'m PodClass<'a>)> {
+        let numbered = self.pods.iter().enumerate();
+        numbered.filter(|(_, pod)| !pod.enters && service.selects(&pod.workload))
+    }
+
+    /// The Gateways that are given, and the ports at which they listen to the outside.
+    pub fn gateways(&self) -> impl Iterator<Item = (WorkloadName<'a>, &Ports)> {
+        self.topology.gateways()
+    }
+
+    /// What Services of type LoadBalancer and NodePort open to the outside, as far as policies let it in.
+    pub fn openings(&self) -> Vec<Opening<'a>> {
+        let mut openings = Vec::new();
+        let everywhere = [Block::everything()];
+        for service in self.topology.services().filter(|service| service.is_exposed()) {
+            let sources = if service.sources.is_empty() { everywhere.iter() } else { service.sources.iter() };
+            let service_sources = Block::all_of(sources);
+            for (_, callee) in self.served_by(service) {
+                let targets = service.targets(PortReference::Any, &callee.workload);
+                for (i, from) in self.ranges.from.iter().enumerate() {
+                    let into = self.through(callee.allowed(Direction::Ingress), callee.named(), |r| {
+                        r.ranges.contains(i)
+                    });
+                    let ports = into.unwrap_or_else(Ports::all).intersection(&targets);
+                    if !ports.is_empty() {
+                        let (kind, namespace) = (service.service_type, service.namespace);
+                        let (service, to) = (service.name, callee.workload.name);
+                        let sources = service_sources.within(from);
+                        let opening =
+                            |from| Opening { kind, namespace, service, to, from, ports: ports.clone() };
+                        openings.extend(sources.map(opening));
+                    }
+                }
+            }
+        }
+        openings
+    }
+}

@@ -1,0 +1,201 @@
+//! What of the objects that are given is kept.
+
+use policy_core::{Field, Request, Undecided, Value};
+use policy_kubernetes::Labels;
+
+use super::Topology;
+use crate::service::ServiceEntry;
+use crate::workload::Workload;
+use policy_kubernetes::WorkloadName;
+use policy_kubernetes::network_policy::NetworkPolicy;
+use policy_kubernetes::ports::NamedPort;
+use policy_kubernetes::route::{Gateway, RouteBackends};
+use policy_kubernetes::workloads::owner_of;
+
+/// Kinds of policies beside NetworkPolicy that decide about traffic too, and are not read.
+const OTHER_POLICIES: &[(&str, &str)] = &[
+    ("cilium.io", "CiliumClusterwideNetworkPolicy"),
+    ("cilium.io", "CiliumNetworkPolicy"),
+    ("crd.antrea.io", "ClusterNetworkPolicy"),
+    ("crd.antrea.io", "NetworkPolicy"),
+    ("crd.projectcalico.org", "GlobalNetworkPolicy"),
+    ("crd.projectcalico.org", "NetworkPolicy"),
+    ("policy.networking.k8s.io", "AdminNetworkPolicy"),
+    ("policy.networking.k8s.io", "BaselineAdminNetworkPolicy"),
+    ("policy.networking.k8s.io", "ClusterNetworkPolicy"),
+    ("projectcalico.org", "GlobalNetworkPolicy"),
+    ("projectcalico.org", "NetworkPolicy"),
+];
+
+impl<'a> Topology<'a> {
+    /// Adds the object of a request, if it has to do with traffic. `origin` is how the caller calls its place.
+    ///
+    /// # Errors
+    /// It is not as Kubernetes has it, or another object of its name is there that says otherwise.
+    pub fn add(&mut self, request: &Request<'_>, origin: usize) -> Result<(), Undecided> {
+        let (group, kind) = (request.kind.group, request.kind.name);
+        match (group, kind) {
+            ("", "Namespace") => {
+                let (object, _) = self.keep(request)?;
+                let labels = Labels::of(object.at("metadata.labels"))?;
+                let name = self.once(request, object.at("metadata.labels"))?;
+                self.namespaces.insert(name, labels);
+            }
+            ("networking.k8s.io", "NetworkPolicy") => {
+                let (object, namespace) = self.keep(request)?;
+                let mut policy = NetworkPolicy::read(object, namespace)?;
+                self.once(request, object.at("spec"))?;
+                if policy.name.is_empty() {
+                    // The API server makes a name of its own for each.
+                    let generated = format!("{}{origin}", object.at("metadata.generateName").text()?);
+                    policy.name = self.text(&generated);
+                }
+                self.policies.entry((namespace, policy.name)).or_insert((policy, origin));
+            }
+            ("", "Service") => {
+                let (object, namespace) = self.keep(request)?;
+                let service = ServiceEntry::read(object, namespace)?;
+                self.once(request, object.at("spec"))?;
+                self.services.insert((namespace, service.name), service);
+            }
+            ("gateway.networking.k8s.io", "Gateway") => {
+                let (object, namespace) = self.keep(request)?;
+                let gateway = Gateway::read(object)?;
+                self.once(request, object.at("spec"))?;
+                self.gateways.insert((namespace, gateway.name), gateway);
+            }
+            (
+                "gateway.networking.k8s.io",
+                "GRPCRoute" | "HTTPRoute" | "TCPRoute" | "TLSRoute" | "UDPRoute",
+            )
+            | ("networking.k8s.io" | "extensions", "Ingress") => {
+                let (object, namespace) = self.keep(request)?;
+                let kind = self.text(kind);
+                self.backends.push(RouteBackends::read(object, kind, namespace, &mut self.notes)?);
+            }
+            _ => self.add_other(request)?,
+        }
+        Ok(())
+    }
+
+    /// Adds an object that may be a workload, or a policy of another kind.
+    fn add_other(&mut self, request: &Request<'_>) -> Result<(), Undecided> {
+        let (group, kind) = (request.kind.group, request.kind.name);
+        let is_other_policy = OTHER_POLICIES.contains(&(group, kind));
+        if kind.eq_ignore_ascii_case("NetworkPolicy") && !is_other_policy {
+            let version = request.object.at("apiVersion");
+            return Err(version.undecided("must be networking.k8s.io/v1 of a NetworkPolicy"));
+        }
+        if is_other_policy {
+            let name = request.display_name()?;
+            self.notes.push(format!(
+                "{kind}.{group} {name} is not read: the map is without what it allows and denies"
+            ));
+        } else if !self.add_workload(request)? && makes_pods(request.object) {
+            let (name, namespace) = (request.display_name()?, request.namespace);
+            self.notes
+                .push(format!("{kind}.{group} {namespace}/{name} is not read: the map is without its pods"));
+        }
+        Ok(())
+    }
+
+    /// Remembers what an object says, and gives its name.
+    ///
+    /// # Errors
+    /// Another object of its name says otherwise: which of them counts is not known here.
+    fn once(&mut self, request: &Request<'_>, says: Field<'a>) -> Result<&'a str, Undecided> {
+        let name = self.text(request.object.at("metadata.name").text()?);
+        let key = (self.text(request.kind.name), self.text(request.namespace), name);
+        let says = says.value()?.copied().unwrap_or(Value::Null);
+        match self.said.get(&key) {
+            Some(known) if *known != says && !name.is_empty() => {
+                let reason = format!(
+                    "must not be that of another {} which says otherwise: a map is of one cluster, so give one environment",
+                    request.kind.name
+                );
+                Err(request.object.at("metadata.name").undecided(reason))
+            }
+            _ => {
+                self.said.insert(key, says);
+                Ok(name)
+            }
+        }
+    }
+
+    /// Adds the pods of a workload; says whether it is one.
+    fn add_workload(&mut self, request: &Request<'_>) -> Result<bool, Undecided> {
+        if !Workload::is_one(request, self.kinds) {
+            return Ok(false);
+        }
+        let Some(read) = Workload::read(request, self.kinds, &mut self.notes)? else { return Ok(true) };
+        let own = WorkloadName {
+            namespace: request.namespace,
+            name: request.display_name()?,
+            kind: request.kind.name,
+        };
+        if request.kind.name != "Pod" && owner_of(request.object)?.is_some() {
+            let (own, by) = (self.name(own), self.name(read.name));
+            self.owners.insert(own, by);
+        }
+        self.add_pods(&read);
+        Ok(true)
+    }
+
+    /// Adds pods that no object speaks of, such as those that a chart makes.
+    pub fn add_pods(&mut self, pods: &Workload<'_>) {
+        let name = self.name(pods.name);
+        let labels: Vec<_> = pods.labels.iter().map(|(k, v)| (self.text(k), self.text(v))).collect();
+        let mut ports = Vec::new();
+        for port in &pods.ports {
+            ports.push(NamedPort {
+                name: self.text(port.name),
+                protocol: port.protocol,
+                number: port.number,
+            });
+        }
+        let host_network = pods.host_network;
+        let kept =
+            Workload { name, labels: labels.iter().copied().collect(), ports: ports.clone(), host_network };
+        self.workloads.insert((name, labels, ports, host_network), kept);
+    }
+
+    /// Says which labels the pods have that a Gateway is made of, beside those that the Gateway API gives them.
+    pub fn add_gateway_labels(&mut self, name: WorkloadName<'_>, labels: &Labels<'_>) {
+        let key = (self.text(name.namespace), self.text(name.name));
+        let labels: Vec<_> = labels.iter().map(|(k, v)| (self.text(k), self.text(v))).collect();
+        let gateway = self.gateways.entry(key).or_insert_with(|| Gateway::named(key.1));
+        for (key, value) in labels {
+            gateway.labels.add(key, value);
+        }
+    }
+
+    /// The object of a request and its namespace, to stay.
+    fn keep(&mut self, request: &Request<'_>) -> Result<(Field<'a>, &'a str), Undecided> {
+        let value = request.object.value()?.copied().unwrap_or(Value::Null);
+        Ok((Field::root(value.kept_in(self.arena), self.arena), self.text(request.namespace)))
+    }
+
+    fn name(&mut self, name: WorkloadName<'_>) -> WorkloadName<'a> {
+        WorkloadName {
+            namespace: self.text(name.namespace),
+            name: self.text(name.name),
+            kind: self.text(name.kind),
+        }
+    }
+
+    /// A text, kept once however often it is said.
+    fn text(&mut self, text: &str) -> &'a str {
+        if let Some(kept) = self.texts.get(text) {
+            return kept;
+        }
+        let kept = self.arena.text(text);
+        self.texts.insert(kept);
+        kept
+    }
+}
+
+/// Whether an object of a kind that is not known has a template for pods where all do.
+fn makes_pods(object: Field<'_>) -> bool {
+    let containers = object.at("spec.template.spec.containers");
+    containers.items().is_ok_and(|containers| containers.len() > 0)
+}

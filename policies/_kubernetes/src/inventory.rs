@@ -1,0 +1,264 @@
+//! A complete manifest set, by what its objects have to do with each other: pods, Services, monitors, NetworkPolicies.
+
+mod pod_group;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use policy_core::path::excerpt;
+use policy_core::{Arena, Cluster, Field, Undecided, WatchedKind};
+
+use crate::network_policy::{NAMESPACE_NAME, NetworkPolicy};
+use crate::selector::Labels;
+use crate::service::Service;
+use crate::workloads::{Controller, WorkloadKinds};
+
+pub use pod_group::{PodGroup, RunningContainer};
+
+/// The API group of Prometheus' operator.
+pub const MONITORING: &str = "monitoring.coreos.com";
+
+/// The objects of a manifest set, listed when they are first needed.
+pub struct Inventory<'a> {
+    /// The arena that the objects live in.
+    pub arena: &'a Arena,
+    cluster: &'a dyn Cluster,
+    kinds: WorkloadKinds<'a>,
+    /// The namespace of objects that name none.
+    default_namespace: &'a str,
+    /// Pods that the set does not contain.
+    given: Vec<PodGroup<'a>>,
+    pods: OnceCell<Vec<PodGroup<'a>>>,
+    services: OnceCell<Vec<Service<'a>>>,
+    policies: RefCell<BTreeMap<String, Rc<[NetworkPolicy<'a>]>>>,
+}
+
+/// An object of the set.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// Its kind.
+    pub kind: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The object.
+    pub field: Field<'a>,
+}
+
+fn display(kind: &str, namespace: &str, name: &str) -> String {
+    format!("{kind} {}/{}", excerpt(namespace), excerpt(name))
+}
+
+impl Listed<'_> {
+    /// `ConfigMap monitoring/prometheus-adapter`.
+    pub fn display(&self) -> String {
+        display(self.kind, self.namespace, self.name)
+    }
+}
+
+impl Service<'_> {
+    /// `Service shop/api`.
+    pub fn display(&self) -> String {
+        display("Service", self.namespace, self.name)
+    }
+}
+
+impl<'a> Inventory<'a> {
+    /// The objects of that cluster, which stands for the manifest set. Objects that name no namespace are in
+    /// `default_namespace`; `given` are pods that the set does not contain.
+    pub fn new(
+        cluster: &'a dyn Cluster,
+        arena: &'a Arena,
+        kinds: WorkloadKinds<'a>,
+        default_namespace: &'a str,
+        given: Vec<PodGroup<'a>>,
+    ) -> Self {
+        Inventory {
+            arena,
+            cluster,
+            kinds,
+            default_namespace,
+            given,
+            pods: OnceCell::new(),
+            services: OnceCell::new(),
+            policies: RefCell::default(),
+        }
+    }
+
+    /// The objects of a kind, in one namespace or in all.
+    ///
+    /// # Errors
+    /// They are not known, or one of them has no proper name.
+    pub fn objects(
+        &self,
+        group: &'a str,
+        kind: &'a str,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Listed<'a>>, Undecided> {
+        let mut objects = Vec::new();
+        for field in self.cluster.list(group, kind, namespace, self.arena)? {
+            let name = field.at("metadata.name").text()?;
+            let namespace = match field.at("metadata.namespace").text()? {
+                "" => self.default_namespace,
+                namespace => namespace,
+            };
+            objects.push(Listed { kind, namespace, name, field });
+        }
+        Ok(objects)
+    }
+
+    /// The labels of a namespace; of one that the set does not contain, those that every namespace has.
+    ///
+    /// # Errors
+    /// The labels of the Namespace are not as Kubernetes has them.
+    pub fn namespace_labels(&self, namespace: &str) -> Result<Labels<'a>, Undecided> {
+        let mut labels = Labels::of(Field::missing(self.arena))?;
+        for object in self.objects("", "Namespace", None)? {
+            if object.name == namespace {
+                labels = Labels::of(object.field.at("metadata.labels"))?;
+            }
+        }
+        labels.add(NAMESPACE_NAME, self.arena.text(namespace));
+        Ok(labels)
+    }
+
+    /// The NetworkPolicies of a namespace, each read once.
+    ///
+    /// # Errors
+    /// One of them is not as Kubernetes has it.
+    pub fn network_policies(&self, namespace: &str) -> Result<Rc<[NetworkPolicy<'a>]>, Undecided> {
+        if let Some(known) = self.policies.borrow().get(namespace) {
+            return Ok(known.clone());
+        }
+        let WatchedKind { group, kind, .. } = WatchedKind::NETWORK_POLICY;
+        let mut policies = Vec::new();
+        for object in self.objects(group, kind, Some(namespace))? {
+            let read = NetworkPolicy::read(object.field, self.arena.text(namespace));
+            policies.push(read.map_err(|undecided| undecided.in_object(kind, object.name))?);
+        }
+        let policies: Rc<[NetworkPolicy<'a>]> = policies.into();
+        self.policies.borrow_mut().insert(namespace.to_owned(), policies.clone());
+        Ok(policies)
+    }
+
+    /// The pods of all workloads, and those that were given.
+    ///
+    /// # Errors
+    /// A workload is not as Kubernetes has it.
+    pub fn pods(&self) -> Result<&[PodGroup<'a>], Undecided> {
+        if self.pods.get().is_none() {
+            let read = self.read_pods()?;
+            drop(self.pods.set(read));
+        }
+        Ok(self.pods.get().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    fn read_pods(&self) -> Result<Vec<PodGroup<'a>>, Undecided> {
+        let mut all = Vec::new();
+        for row in self.kinds.iter().filter(|row| row.controller != Controller::None) {
+            for object in self.objects(row.group, row.kind, None)? {
+                let template = object.field.at(row.template);
+                if !template.is_set()? && row.optional_template {
+                    continue;
+                }
+                let group = PodGroup::read(object, template);
+                all.push(group.map_err(|undecided| undecided.in_object(row.kind, object.name))?);
+            }
+        }
+        for object in self.objects("", "Pod", None)? {
+            let in_object = |undecided: Undecided| undecided.in_object("Pod", object.name);
+            // The pods of workloads are alike, whether or not the set contains the workload.
+            if object.field.at("metadata.ownerReferences").items().map_err(in_object)?.len() == 0 {
+                all.push(PodGroup::read(object, object.field).map_err(in_object)?);
+            }
+        }
+        all.extend(self.given.iter().cloned());
+        Ok(all)
+    }
+
+    /// The pods that a Service selects.
+    ///
+    /// # Errors
+    /// The Service or a workload is not as Kubernetes has it.
+    pub fn pods_behind(&self, service: &Service<'a>) -> Result<Vec<&PodGroup<'a>>, Undecided> {
+        let mut behind = Vec::new();
+        for pods in self.pods()? {
+            if pods.namespace == service.namespace && service.selects(&pods.labels)? {
+                behind.push(pods);
+            }
+        }
+        Ok(behind)
+    }
+
+    /// Whether an EndpointSlice or Endpoints object says where a Service without a selector leads.
+    ///
+    /// # Errors
+    /// They are not known, or not as Kubernetes has them.
+    pub fn has_endpoints(&self, service: &Service<'a>) -> Result<bool, Undecided> {
+        let of_service = |slice: &Listed<'_>| -> Result<bool, Undecided> {
+            Ok(slice.field.at("metadata.labels").key("kubernetes.io/service-name").text()? == service.name)
+        };
+        for slice in self.objects("discovery.k8s.io", "EndpointSlice", Some(service.namespace))? {
+            if of_service(&slice)? {
+                return Ok(true);
+            }
+        }
+        let endpoints = self.objects("", "Endpoints", Some(service.namespace))?;
+        Ok(endpoints.iter().any(|endpoints| endpoints.name == service.name))
+    }
+
+    /// The Services.
+    ///
+    /// # Errors
+    /// They are not known.
+    pub fn services(&self) -> Result<&[Service<'a>], Undecided> {
+        if self.services.get().is_none() {
+            let services = self.objects("", "Service", None)?;
+            let services = services.into_iter().map(|listed| Service::new(listed.field, listed.namespace));
+            drop(self.services.set(services.collect::<Result<_, _>>()?));
+        }
+        Ok(self.services.get().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// The monitors, of both kinds.
+    ///
+    /// # Errors
+    /// They are not known.
+    pub fn monitors(&self) -> Result<Vec<Listed<'a>>, Undecided> {
+        let mut monitors = self.objects(MONITORING, "PodMonitor", None)?;
+        monitors.extend(self.objects(MONITORING, "ServiceMonitor", None)?);
+        Ok(monitors)
+    }
+
+    /// The same set with these pods alone, and the Services that lead to them, so that hundreds of monitors are resolved fast.
+    ///
+    /// # Errors
+    /// A Service or a workload is not as Kubernetes has it.
+    pub fn narrowed(&self, keep: impl Fn(&PodGroup<'a>) -> bool) -> Result<Self, Undecided> {
+        let pods: Vec<PodGroup<'a>> = self.pods()?.iter().filter(|pods| keep(pods)).cloned().collect();
+        self.with_pods(pods)
+    }
+
+    /// The same set with these pods instead of its own, and the Services that lead to them.
+    ///
+    /// # Errors
+    /// A Service is not as Kubernetes has it.
+    pub fn with_pods(&self, pods: Vec<PodGroup<'a>>) -> Result<Self, Undecided> {
+        let narrow = Inventory::new(self.cluster, self.arena, self.kinds, self.default_namespace, Vec::new());
+        let mut services = Vec::new();
+        for service in self.services()? {
+            let mut leads = false;
+            for pods in pods.iter().filter(|pods| pods.namespace == service.namespace) {
+                leads |= service.selects(&pods.labels)?;
+            }
+            if leads {
+                services.push(*service);
+            }
+        }
+        drop(narrow.pods.set(pods));
+        drop(narrow.services.set(services));
+        Ok(narrow)
+    }
+}

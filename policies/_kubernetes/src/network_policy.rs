@@ -1,0 +1,160 @@
+//! A NetworkPolicy (networking.k8s.io/v1), read once: whom it isolates, and what it lets through all the same.
+
+mod address;
+mod decision;
+mod rule;
+
+use policy_core::path::excerpt;
+use policy_core::{Field, Undecided};
+
+pub use address::{Block, Range, ranges};
+pub use decision::{Decision, Destination, Endpoint, NamespaceLabels, PodEndpoint, decide};
+pub use rule::{Peer, Port, Rule, selects_namespace};
+
+use crate::selector::{Labels, Selector};
+use address::only;
+
+/// The label that the API server sets on every Namespace: its name.
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// Which way a connection goes, seen from the pod that a policy selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// To the pod.
+    Ingress,
+    /// From the pod.
+    Egress,
+}
+
+impl Direction {
+    /// Both.
+    pub const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
+        }
+    }
+
+    /// The field of a NetworkPolicy that has the rules.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        }
+    }
+
+    /// As `policyTypes` has it.
+    pub fn policy_type(self) -> &'static str {
+        match self {
+            Direction::Ingress => "Ingress",
+            Direction::Egress => "Egress",
+        }
+    }
+
+    /// The field of a rule that has the peers.
+    pub fn peers(self) -> &'static str {
+        match self {
+            Direction::Ingress => "from",
+            Direction::Egress => "to",
+        }
+    }
+}
+
+/// A NetworkPolicy.
+#[derive(Clone, Debug)]
+pub struct NetworkPolicy<'a> {
+    /// Where it is, and where the pods are that it selects.
+    pub namespace: &'a str,
+    /// What it is called.
+    pub name: &'a str,
+    /// Which pods it selects.
+    pub pods: Selector<'a>,
+    ingress: Side<'a>,
+    egress: Side<'a>,
+}
+
+/// What a policy says of one direction.
+#[derive(Clone, Debug, Default)]
+pub struct Side<'a> {
+    /// Whether the pods that it selects are isolated that way, so that only what a rule allows gets through.
+    pub isolates: bool,
+    /// What is allowed. Of no effect where nothing is isolated.
+    pub rules: Vec<Rule<'a>>,
+}
+
+impl<'a> NetworkPolicy<'a> {
+    /// Reads a NetworkPolicy that is in that namespace.
+    ///
+    /// # Errors
+    /// The API server would not take it (`ValidateNetworkPolicySpec`).
+    pub fn read(object: Field<'a>, namespace: &'a str) -> Result<Self, Undecided> {
+        // One without a spec is taken, and selects every pod.
+        let spec = object.at("spec");
+        only(spec, &["podSelector", "policyTypes", "ingress", "egress"])?;
+        let side = |direction: Direction| -> Result<Side<'a>, Undecided> {
+            let rules = spec.at(direction.as_str()).items()?;
+            let rules = rules.map(|rule| Rule::read(rule, direction)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Side { isolates: isolates(spec.at("policyTypes"), direction, &rules)?, rules })
+        };
+        Ok(NetworkPolicy {
+            namespace,
+            name: object.at("metadata.name").text()?,
+            pods: Selector::read(spec.at("podSelector"))?,
+            ingress: side(Direction::Ingress)?,
+            egress: side(Direction::Egress)?,
+        })
+    }
+
+    /// What it says of that direction.
+    pub fn side(&self, direction: Direction) -> &Side<'a> {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// Whether it isolates a pod of its namespace that has these labels.
+    pub fn isolates(&self, direction: Direction, labels: &Labels<'_>) -> bool {
+        self.side(direction).isolates && self.pods.matches(labels)
+    }
+
+    /// Whether it denies every pod of its namespace everything that no other policy allows.
+    pub fn denies_by_default(&self, direction: Direction) -> bool {
+        let side = self.side(direction);
+        side.isolates && side.rules.is_empty() && self.pods.matches_everything()
+    }
+
+    /// The blocks of addresses that its rules name.
+    pub fn blocks(&self, direction: Direction) -> impl Iterator<Item = &Block> {
+        let side = self.side(direction);
+        let rules = side.rules.iter().filter(|_| side.isolates);
+        rules.flat_map(|rule| rule.blocks())
+    }
+}
+
+/// Whether a direction is isolated: as `policyTypes` says, and where it says nothing ingress always and egress if there are
+/// rules for it (networking/v1, NetworkPolicySpec).
+fn isolates(types: Field<'_>, direction: Direction, rules: &[Rule<'_>]) -> Result<bool, Undecided> {
+    let listed = types.items()?;
+    if listed.len() == 0 {
+        return Ok(direction == Direction::Ingress || !rules.is_empty());
+    }
+    if listed.len() > 2 {
+        return Err(types.undecided("must list at most Ingress and Egress"));
+    }
+    let mut isolates = false;
+    for listed in listed {
+        match listed.text()? {
+            "Ingress" | "Egress" => isolates |= listed.text()? == direction.policy_type(),
+            other => {
+                let is = format!("must be Ingress or Egress, is `{}`", excerpt(other));
+                return Err(listed.undecided(is));
+            }
+        }
+    }
+    Ok(isolates)
+}

@@ -1,0 +1,89 @@
+//! Whether the NetworkPolicies of one end of a connection allow it.
+//!
+//! Source: kubernetes.io/docs/concepts/services-networking/network-policies: policies add up, and a pod that none of them isolates
+//! in a direction may connect to everything in it.
+
+use policy_core::Undecided;
+
+use super::{Direction, NetworkPolicy, Range};
+use crate::ports::{NamedPort, Protocol};
+use crate::selector::Labels;
+
+/// A pod at one end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct PodEndpoint<'e> {
+    /// Its namespace.
+    pub namespace: &'e str,
+    /// Its labels.
+    pub labels: &'e Labels<'e>,
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Endpoint<'e> {
+    /// A pod.
+    Pod(PodEndpoint<'e>),
+    /// All of these addresses outside of the cluster.
+    Addresses(Range),
+}
+
+/// A port at the end that is connected to.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'e> {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The number.
+    pub number: u16,
+    /// The ports of that end that have names; none outside of the cluster.
+    pub named: &'e [NamedPort<'e>],
+}
+
+/// Looks up the labels of a namespace by its name.
+pub type NamespaceLabels<'e> = &'e dyn Fn(&str) -> Result<Labels<'e>, Undecided>;
+
+/// What the policies of one end say of a connection.
+#[derive(Debug)]
+pub struct Decision<'p, 'a> {
+    /// The policies that isolate that end in that direction; with none of them everything is allowed.
+    pub isolated_by: Vec<&'p NetworkPolicy<'a>>,
+    /// Those of them that allow the connection.
+    pub allowed_by: Vec<&'p NetworkPolicy<'a>>,
+}
+
+impl Decision<'_, '_> {
+    /// Whether that end allows the connection.
+    pub fn allows(&self) -> bool {
+        self.isolated_by.is_empty() || !self.allowed_by.is_empty()
+    }
+}
+
+/// Decides by these policies, which must be those of the pod's namespace, whether they let it connect to the peer (egress) or the
+/// peer to it (ingress).
+///
+/// # Errors
+/// The labels of a namespace are needed and not known.
+pub fn decide<'p, 'a: 'p>(
+    policies: impl IntoIterator<Item = &'p NetworkPolicy<'a>>,
+    direction: Direction,
+    pod: PodEndpoint<'_>,
+    peer: &Endpoint<'_>,
+    destination: Destination<'_>,
+    labels_of: NamespaceLabels<'_>,
+) -> Result<Decision<'p, 'a>, Undecided> {
+    let mut decision = Decision { isolated_by: Vec::new(), allowed_by: Vec::new() };
+    for policy in policies {
+        if !policy.isolates(direction, pod.labels) {
+            continue;
+        }
+        decision.isolated_by.push(policy);
+        for rule in &policy.side(direction).rules {
+            if rule.ports(destination.named).contains(destination.protocol, destination.number)
+                && rule.matches(pod.namespace, peer, labels_of)?
+            {
+                decision.allowed_by.push(policy);
+                break;
+            }
+        }
+    }
+    Ok(decision)
+}

@@ -1,0 +1,178 @@
+//! Services: which pods they select, and to which ports of these they lead.
+
+use policy_core::{Field, Undecided, Value};
+
+use crate::pod::is_tcp;
+use crate::ports::{NamedPort, Ports, Protocol, port_number};
+use crate::selector::Labels;
+
+/// A Service.
+#[derive(Clone, Copy, Debug)]
+pub struct Service<'a> {
+    /// Its namespace, which is that of the pods it selects.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The object.
+    pub field: Field<'a>,
+}
+
+impl<'a> Service<'a> {
+    /// The Service that this object is.
+    ///
+    /// # Errors
+    /// Its name is not a string.
+    pub fn new(object: Field<'a>, namespace: &'a str) -> Result<Self, Undecided> {
+        Ok(Service { namespace, name: object.at("metadata.name").text()?, field: object })
+    }
+
+    /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
+    ///
+    /// # Errors
+    /// `spec.type` is not a string.
+    pub fn service_type(self) -> Result<&'a str, Undecided> {
+        Ok(self.field.at("spec.type").str()?.unwrap_or("ClusterIP"))
+    }
+
+    /// Whether it has no address of its own: a client connects to the pods, on the port that it names itself.
+    ///
+    /// # Errors
+    /// `spec.clusterIP` is not a string.
+    pub fn is_headless(self) -> Result<bool, Undecided> {
+        Ok(self.field.at("spec.clusterIP").str()? == Some("None"))
+    }
+
+    /// Whether it selects pods itself. Without a selector, EndpointSlices or Endpoints of its name say where it leads.
+    ///
+    /// # Errors
+    /// `spec.selector` is not an object.
+    pub fn has_selector(self) -> Result<bool, Undecided> {
+        Ok(self.field.at("spec.selector").members()?.len() > 0)
+    }
+
+    /// Whether it selects a pod of its namespace that has these labels.
+    ///
+    /// # Errors
+    /// The selector is not as Kubernetes has it.
+    pub fn selects(self, labels: &Labels<'_>) -> Result<bool, Undecided> {
+        labels.are_selected_by_service(self.field)
+    }
+
+    /// Its ports.
+    ///
+    /// # Errors
+    /// `spec.ports` is not a list.
+    pub fn ports(self) -> Result<impl ExactSizeIterator<Item = ServicePort<'a>>, Undecided> {
+        Ok(self.field.at("spec.ports").items()?.map(|field| ServicePort { field }))
+    }
+}
+
+/// A port of a Service.
+#[derive(Clone, Copy, Debug)]
+pub struct ServicePort<'a> {
+    /// The entry in `spec.ports`.
+    pub field: Field<'a>,
+}
+
+impl<'a> ServicePort<'a> {
+    /// The name; empty if it has none.
+    ///
+    /// # Errors
+    /// `name` is not a string.
+    pub fn name(self) -> Result<&'a str, Undecided> {
+        self.field.at("name").text()
+    }
+
+    /// The number at which the Service listens.
+    ///
+    /// # Errors
+    /// No port has it.
+    pub fn number(self) -> Result<u16, Undecided> {
+        port_number(self.field.at("port"))
+    }
+
+    /// The protocol.
+    ///
+    /// # Errors
+    /// There is no such protocol.
+    pub fn protocol(self) -> Result<Protocol, Undecided> {
+        Protocol::read(self.field.at("protocol"))
+    }
+
+    /// Whether it is a TCP port: one without a protocol is.
+    ///
+    /// # Errors
+    /// `protocol` is not a string.
+    pub fn is_tcp(self) -> Result<bool, Undecided> {
+        is_tcp(self.field)
+    }
+
+    /// The field that says to which port of the pods it leads: `targetPort`, or without it `port`.
+    ///
+    /// # Errors
+    /// The entry is not an object.
+    pub fn target(self) -> Result<Field<'a>, Undecided> {
+        let target = self.field.at("targetPort");
+        Ok(match target.value()? {
+            // The API server replaces these by `port`.
+            None | Some(Value::String("") | Value::Int(0)) => self.field.at("port"),
+            Some(_) => target,
+        })
+    }
+
+    /// The port of the pods to which it leads.
+    ///
+    /// # Errors
+    /// No port has that number.
+    pub fn target_port(self) -> Result<PortReference<'a>, Undecided> {
+        PortReference::read(self.target()?)
+    }
+}
+
+/// A port of a pod or a Service, as another object refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortReference<'a> {
+    /// By number.
+    Number(u16),
+    /// By name.
+    Name(&'a str),
+    /// Every port: the reference does not say which.
+    Any,
+}
+
+impl<'a> PortReference<'a> {
+    /// Reads a name or a number; what is not set refers to every port.
+    ///
+    /// # Errors
+    /// No port has that number.
+    pub fn read(port: Field<'a>) -> Result<Self, Undecided> {
+        Ok(match port.value()? {
+            None | Some(Value::String("") | Value::Int(0)) => PortReference::Any,
+            Some(Value::String(name)) => PortReference::Name(name),
+            Some(_) => PortReference::Number(port_number(port)?),
+        })
+    }
+
+    /// Whether it refers to the port of that name and number.
+    pub fn is(self, name: &str, number: u16) -> bool {
+        match self {
+            PortReference::Any => true,
+            PortReference::Number(own) => own == number,
+            PortReference::Name(own) => own == name,
+        }
+    }
+
+    /// The ports of a pod that it refers to, of one protocol: a number need not be declared, a name must be.
+    pub fn resolve(self, protocol: Protocol, named: &[NamedPort<'_>]) -> Ports {
+        match self {
+            PortReference::Number(number) => Ports::range(protocol, number, number),
+            PortReference::Name(name) => Ports::of(
+                named
+                    .iter()
+                    .filter(|port| port.name == name && port.protocol == protocol)
+                    .map(|port| (port.protocol, port.number, port.number)),
+            ),
+            PortReference::Any => Ports::default(),
+        }
+    }
+}

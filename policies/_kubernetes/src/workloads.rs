@@ -1,0 +1,309 @@
+//! Workloads: the kinds whose objects make pods, where their pod template is, and which controller makes the pods.
+
+mod owner;
+mod pods;
+
+use std::fmt;
+
+use policy_core::kinds::is_same_group;
+use policy_core::path::printable;
+use policy_core::request::GroupVersion;
+use policy_core::{Field, Operation, Request, Undecided};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use owner::{Owner, ancestors, is_controller_of, owner_of};
+pub use pods::{LABELS_OF_EACH_POD, WorkloadPods, labels_of_pods, pods_of, template_making};
+
+/// A kind whose objects make pods: one row of [`WORKLOAD_KINDS`], or one that a configuration adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkloadKind<'t> {
+    /// `apps`; empty for the core group.
+    pub group: &'t str,
+    /// The version that webhook rules name; objects of other versions match as well.
+    pub version: &'t str,
+    /// `Deployment`.
+    pub kind: &'t str,
+    /// `deployments`.
+    pub plural: &'t str,
+    /// Path of the pod template in the object: `spec.template`.
+    pub template: &'t str,
+    /// Whether an object without a template is valid, and makes no pods.
+    pub optional_template: bool,
+    /// Whether the kind has a `scale` subresource, so that a HorizontalPodAutoscaler can scale it.
+    pub scalable: bool,
+    /// Which controller makes the pods.
+    pub controller: Controller<'t>,
+    /// The kind of the objects between this one and its pods, if there is one.
+    pub through: Option<Through<'t>>,
+}
+
+/// Who makes the pods of a workload, by the user name under which the API server sees the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller<'t> {
+    /// Nothing makes pods of this kind by itself: a PodTemplate is only referred to.
+    None,
+    /// A controller of kube-controller-manager: `replicaset-controller`.
+    Manager(&'t str),
+    /// Another controller: `system:serviceaccount:kruise-system:kruise-manager`.
+    User(&'t str),
+    /// The configuration does not name the controller, so no owner reference to this kind is believed.
+    Unknown,
+}
+
+/// The objects between a workload and its pods, such as the ReplicaSets of a Deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Through<'t> {
+    /// `ReplicaSet`.
+    pub kind: &'t str,
+    /// How the name of such an object is made from the name of the workload.
+    pub name: NameOf<'t>,
+}
+
+/// How the name of an object between a workload and its pods relates to the name of the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameOf<'t> {
+    /// `NAME-HASH`, where the pods have the hash in this label.
+    HashLabel(&'t str),
+    /// `NAME-MINUTES`: the minute for which a Job of a CronJob is due.
+    ScheduledTime,
+    /// The pods have the name of the workload in this label.
+    NameLabel(&'t str),
+}
+
+const fn built_in(group: &'static str, kind: &'static str, plural: &'static str) -> WorkloadKind<'static> {
+    WorkloadKind {
+        group,
+        version: "v1",
+        kind,
+        plural,
+        template: "spec.template",
+        optional_template: false,
+        scalable: false,
+        controller: Controller::None,
+        through: None,
+    }
+}
+
+const fn through(kind: &'static str, name: NameOf<'static>) -> Option<Through<'static>> {
+    Some(Through { kind, name })
+}
+
+/// The kinds of Kubernetes, and of projects that many clusters run, whose objects make pods. Scopes, webhook rules, watch lists,
+/// the network map and exceptions are made from this table: to add a kind, add a row.
+///
+/// Sources: kubernetes/kubernetes `pkg/controller` and `cmd/kube-controller-manager`, and for the last four rows the API
+/// references of Argo Rollouts, OpenKruise, OpenShift and Knative Serving.
+pub const WORKLOAD_KINDS: &[WorkloadKind<'static>] = &[
+    WorkloadKind { template: "template", ..built_in("", "PodTemplate", "podtemplates") },
+    WorkloadKind {
+        optional_template: true,
+        scalable: true,
+        controller: Controller::Manager("replication-controller"),
+        ..built_in("", "ReplicationController", "replicationcontrollers")
+    },
+    WorkloadKind {
+        controller: Controller::Manager("daemon-set-controller"),
+        ..built_in("apps", "DaemonSet", "daemonsets")
+    },
+    WorkloadKind {
+        scalable: true,
+        controller: Controller::Manager("deployment-controller"),
+        through: through("ReplicaSet", NameOf::HashLabel("pod-template-hash")),
+        ..built_in("apps", "Deployment", "deployments")
+    },
+    WorkloadKind {
+        scalable: true,
+        controller: Controller::Manager("replicaset-controller"),
+        ..built_in("apps", "ReplicaSet", "replicasets")
+    },
+    WorkloadKind {
+        scalable: true,
+        controller: Controller::Manager("statefulset-controller"),
+        ..built_in("apps", "StatefulSet", "statefulsets")
+    },
+    WorkloadKind {
+        template: "spec.jobTemplate.spec.template",
+        controller: Controller::Manager("cronjob-controller"),
+        through: through("Job", NameOf::ScheduledTime),
+        ..built_in("batch", "CronJob", "cronjobs")
+    },
+    WorkloadKind { controller: Controller::Manager("job-controller"), ..built_in("batch", "Job", "jobs") },
+    WorkloadKind {
+        version: "v1alpha1",
+        // A Rollout may take its template from a Deployment (`spec.workloadRef`).
+        optional_template: true,
+        scalable: true,
+        controller: Controller::User("system:serviceaccount:argo-rollouts:argo-rollouts"),
+        through: through("ReplicaSet", NameOf::HashLabel("rollouts-pod-template-hash")),
+        ..built_in("argoproj.io", "Rollout", "rollouts")
+    },
+    WorkloadKind {
+        version: "v1alpha1",
+        scalable: true,
+        controller: Controller::User("system:serviceaccount:kruise-system:kruise-manager"),
+        ..built_in("apps.kruise.io", "CloneSet", "clonesets")
+    },
+    WorkloadKind {
+        optional_template: true,
+        scalable: true,
+        controller: Controller::User("system:serviceaccount:openshift-infra:deploymentconfig-controller"),
+        through: through("ReplicationController", NameOf::NameLabel("deploymentconfig")),
+        ..built_in("apps.openshift.io", "DeploymentConfig", "deploymentconfigs")
+    },
+    WorkloadKind {
+        controller: Controller::User("system:serviceaccount:knative-serving:controller"),
+        through: through("ReplicaSet", NameOf::NameLabel("serving.knative.dev/service")),
+        ..built_in("serving.knative.dev", "Service", "services")
+    },
+];
+
+/// The name of a workload, as reports and network maps show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkloadName<'a> {
+    /// `shop`.
+    pub namespace: &'a str,
+    /// `web`.
+    pub name: &'a str,
+    /// `Deployment`.
+    pub kind: &'a str,
+}
+
+/// `shop/web[Deployment]`.
+impl fmt::Display for WorkloadName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WorkloadName { namespace, name, kind } = self;
+        write!(f, "{}/{}[{}]", printable(namespace), printable(name), printable(kind))
+    }
+}
+
+/// A kind that makes pods and that a configuration adds to the built-in ones.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// The API group, such as `argoproj.io`.
+    pub group: String,
+    /// The version that webhook rules name; objects of other versions match as well.
+    #[serde(default = "first_version")]
+    pub version: String,
+    /// The kind, such as `Rollout`.
+    pub kind: String,
+    /// The resource, such as `rollouts`; the lower-case plural of the kind if not set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plural: String,
+    /// The path of the pod template, such as `spec.template`.
+    #[serde(default = "usual_path")]
+    pub path: String,
+    /// Whether the kind has a `scale` subresource, so that a HorizontalPodAutoscaler can scale it.
+    #[serde(default)]
+    pub scalable: bool,
+    /// The user name of the controller that makes the pods; without it, exceptions for this kind do not cover its pods.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub controller: String,
+}
+
+fn first_version() -> String {
+    "v1".to_owned()
+}
+
+fn usual_path() -> String {
+    "spec.template".to_owned()
+}
+
+impl PodTemplate {
+    /// Fills in the plural and rejects rows that cannot match anything.
+    ///
+    /// # Errors
+    /// A sentence that names the key: it is empty, or the path is not one of keys joined by dots.
+    pub fn validate(&self) -> Result<(), String> {
+        for (key, value) in [("kind", &self.kind), ("version", &self.version), ("path", &self.path)] {
+            if value.trim().is_empty() {
+                return Err(format!("podTemplates: {key}: must not be empty"));
+            }
+        }
+        if self.path.split('.').any(str::is_empty) {
+            return Err(format!("podTemplates: path: must be keys joined by dots, is `{}`", self.path));
+        }
+        if WORKLOAD_KINDS.iter().any(|row| row.group == self.group && row.kind == self.kind) {
+            return Err(format!("podTemplates: kind: `{}` of `{}` is built in", self.kind, self.group));
+        }
+        Ok(())
+    }
+
+    fn row(&self) -> WorkloadKind<'_> {
+        WorkloadKind {
+            group: &self.group,
+            version: &self.version,
+            kind: &self.kind,
+            plural: &self.plural,
+            template: &self.path,
+            optional_template: true,
+            scalable: self.scalable,
+            controller: match self.controller.as_str() {
+                "" => Controller::Unknown,
+                user => Controller::User(user),
+            },
+            through: None,
+        }
+    }
+
+    /// The resource name: as set, or the plural of the kind.
+    pub fn resource(&self) -> String {
+        match self.plural.as_str() {
+            "" => policy_core::kinds::plural(&self.kind),
+            plural => plural.to_owned(),
+        }
+    }
+}
+
+/// The kinds that make pods: the built-in ones, and those that a configuration adds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkloadKinds<'t> {
+    added: &'t [PodTemplate],
+}
+
+impl<'t> WorkloadKinds<'t> {
+    /// The built-in kinds alone.
+    pub const BUILT_IN: WorkloadKinds<'static> = WorkloadKinds { added: &[] };
+
+    /// The built-in kinds, and these.
+    pub fn with(added: &'t [PodTemplate]) -> Self {
+        WorkloadKinds { added }
+    }
+
+    /// Every kind, the built-in ones first.
+    pub fn iter(self) -> impl Iterator<Item = WorkloadKind<'t>> {
+        WORKLOAD_KINDS.iter().copied().chain(self.added.iter().map(PodTemplate::row))
+    }
+
+    /// The row of that group and kind; `None` if its objects make no pods, and for pods themselves.
+    pub fn get(self, group: &str, kind: &str) -> Option<WorkloadKind<'t>> {
+        self.iter().find(|row| row.kind == kind && is_same_group(row.group, group))
+    }
+
+    /// Whether the request is about a kind that the configuration adds, by kind or by resource.
+    pub fn adds(self, request: &Request<'_>) -> bool {
+        let is_kind =
+            |row: &PodTemplate, kind: &GroupVersion<'_>| row.kind == kind.name && row.group == kind.group;
+        self.added.iter().any(|row| is_kind(row, &request.kind))
+            && request.sub_resource.is_empty()
+            && matches!(request.operation, Operation::Create | Operation::Update)
+    }
+
+    /// The pod that the object of the request is, or the pod template in it; `None` if the kind may go without one and does.
+    ///
+    /// # Errors
+    /// There is no object.
+    pub fn template<'a>(
+        self,
+        kind: &GroupVersion<'_>,
+        object: Field<'a>,
+    ) -> Result<Option<Field<'a>>, Undecided> {
+        if !object.is_set()? {
+            return Err(object.undecided("there is no object in the request"));
+        }
+        let Some(row) = self.get(kind.group, kind.name) else { return Ok(Some(object)) };
+        let template = object.at(object.arena().text(row.template));
+        Ok((!row.optional_template || template.is_set()?).then_some(template))
+    }
+}

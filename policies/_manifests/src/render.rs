@@ -1,0 +1,124 @@
+//! The text of a document with what admission adds to each of its objects, and to the pods that they make.
+
+use policy_core::patch::{self, Edit, Operation};
+use policy_core::yaml::Document;
+use policy_core::{Arena, FieldPath, Request, Undecided, Value};
+use policy_kubernetes::WorkloadKinds;
+use policy_kubernetes::workloads::{pods_of, template_making};
+
+use crate::objects::{self, Unreadable};
+
+/// The document's text with what policies change; comments, order and style of all else are kept.
+///
+/// `changed` is asked for every object, and for the pods of every workload: it is given the request, the object's own request,
+/// and where in the document the first's fields stand, and answers what the policies make of it, if they change it.
+///
+/// # Errors
+/// What of the document is not readable, or cannot be written where it belongs.
+pub fn rendered<'a>(
+    document: &Document<'a>,
+    namespace: &'a str,
+    kinds: WorkloadKinds<'_>,
+    arena: &'a Arena,
+    mut changed: impl FnMut(&Request<'a>, &Request<'a>, &FieldPath) -> Option<Value<'a>>,
+) -> Result<String, Unreadable> {
+    let mut changes = Changes::default();
+    let mut failure = None;
+    objects::each(document, namespace, arena, |object| {
+        let (request, prefix) = match object {
+            Ok(object) => object,
+            Err(unreadable) => {
+                failure.get_or_insert(unreadable);
+                return;
+            }
+        };
+        if let Err(undecided) = changes.of(&request, prefix, kinds, &mut changed) {
+            failure.get_or_insert(Unreadable::of(document, &undecided, prefix));
+        }
+    });
+    if let Some(unreadable) = failure {
+        return Err(unreadable);
+    }
+    let written = changes.written(document);
+    written.map_err(|reason| Unreadable { position: document.start(), reason, is_else: false })
+}
+
+/// The document's text with `new` in place of the `old` object that stands at `prefix`.
+///
+/// # Errors
+/// It cannot be written where it belongs; in words.
+pub fn edited(
+    document: &Document<'_>,
+    prefix: &FieldPath,
+    old: Value<'_>,
+    new: Value<'_>,
+) -> Result<String, String> {
+    let mut changes = Changes::default();
+    changes.add(prefix, old, new);
+    changes.written(document)
+}
+
+/// What is changed in a document.
+#[derive(Default)]
+struct Changes {
+    /// What its text has to be changed by.
+    operations: Vec<Operation>,
+    /// What its value has to become.
+    edits: Vec<Edit>,
+}
+
+impl Changes {
+    /// Adds what is changed in one object, and in the pods that it makes.
+    fn of<'a>(
+        &mut self,
+        request: &Request<'a>,
+        prefix: &FieldPath,
+        kinds: WorkloadKinds<'_>,
+        changed: &mut impl FnMut(&Request<'a>, &Request<'a>, &FieldPath) -> Option<Value<'a>>,
+    ) -> Result<(), Undecided> {
+        if let Some(patched) = changed(request, request, prefix) {
+            self.add(prefix, request.object.value()?.copied().unwrap_or(Value::Null), patched);
+        }
+        let Some(pods) = pods_of(request, kinds)? else { return Ok(()) };
+        let template = pods.template.below(prefix);
+        if let Some(patched) = changed(&pods.request, request, &template) {
+            let made = pods.request.with_object(patched).object;
+            if let Some((old, new)) = template_making(request, made, kinds)? {
+                self.add(&template, old, new);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: &FieldPath, old: Value<'_>, new: Value<'_>) {
+        let prefix = path.pointer();
+        let below = |operation: Operation<Value<'_>>| Operation {
+            path: prefix.clone() + &operation.path,
+            ..operation.owned()
+        };
+        self.operations.extend(patch::between(old, new).into_iter().map(below));
+        self.edits.push(Edit::Set { path: path.clone(), value: new.to_string() });
+    }
+
+    /// The text with the operations made. It is read back, and must say what the document becomes by the edits.
+    fn written(&self, document: &Document<'_>) -> Result<String, String> {
+        if self.operations.is_empty() {
+            return Ok(document.text.to_owned());
+        }
+        let refused = |reason: String| format!("what admission adds cannot be written here: {reason}");
+        let text = document.edited(&self.operations).map_err(refused)?;
+        let arena = Arena::new();
+        let value = document.decode(&arena).map_err(|error| error.to_string())?;
+        let wanted = patch::apply(value.unwrap_or(Value::Null), &self.edits, &arena);
+        let wanted = wanted.map_err(|error| refused(error.to_string()))?;
+        let read = Document { text: &text, line: document.line }.decode(&arena);
+        if !matches!(read, Ok(Some(read)) if read.sorted(&arena) == wanted.sorted(&arena)) {
+            return Err(refused(
+                "an anchor, an alias, a merge key or an unusual style of YAML is in the way; write the pod template out, in \
+                 blocks"
+                    .to_owned(),
+            ));
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,17 @@
+//! Regular expressions as Prometheus and its adapter read them: RE2, anchored where they say so.
+
+use regex_lite::{Regex, RegexBuilder};
+
+/// The largest program that an expression may be compiled into, in bytes: a pattern such as `(a{1000}){1000}` has no use here.
+const LARGEST: usize = 1 << 20;
+
+/// An expression that must match a whole text (relabelings, label matchers); `None` if it is not valid, or uses a feature such as
+/// `\p{Greek}` that is not known here.
+pub(crate) fn anchored(pattern: &str) -> Option<Regex> {
+    unanchored(&format!("^(?:{pattern})$"))
+}
+
+/// An expression that may match a part of a text (the adapter's `name.matches` and `seriesFilters`).
+pub(crate) fn unanchored(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).size_limit(LARGEST).dot_matches_new_line(true).build().ok()
+}

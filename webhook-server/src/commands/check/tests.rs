@@ -1,0 +1,129 @@
+//! What becomes of documents that are read, whatever the policies are.
+
+use policy_core::{Cluster, ConfiguredPolicy, Evaluate, Outcome, Verdict};
+use policy_core::{Request, Undecided};
+
+use super::*;
+use crate::args::Selection;
+
+fn report(text: &str) -> Report {
+    let config = Config::load(&Selection::default(), false).unwrap();
+    let source = Source::new("x.yaml", text);
+    let mut report = Report::default();
+    check(&source, &config, &Objects::default(), "default", &mut report);
+    report
+}
+
+#[test]
+fn lists_are_judged_item_by_item() {
+    let pod =
+        "metadata: {name: web}\n    spec: {containers: [{name: c, securityContext: {privileged: true}}]}";
+    let list = |kind: &str, head: &str| format!("apiVersion: v1\nkind: {kind}\nitems:\n  - {head}{pod}\n");
+    let whole = "apiVersion: v1\n    kind: Pod\n    ";
+    for text in [list("List", whole), list("PodList", ""), list("ConfigMap", whole), list("Pod", whole)] {
+        let report = report(&text);
+        assert_eq!(report.errors, Vec::<String>::new());
+        let denial = report.rows().flat_map(|row| &row.denials).find(|d| d.control == Some("privileged"));
+        let denial = denial.unwrap();
+        assert_eq!(denial.field, "spec.containers[0].securityContext.privileged");
+        let line = text.lines().position(|line| line.contains("privileged")).unwrap() + 1;
+        assert_eq!(denial.line, line);
+    }
+}
+
+/// To `kubectl` what has items is a list; to others it is what it says it is, with a field that they do not know.
+#[test]
+fn a_pod_does_not_hide_behind_items() {
+    let pod = "apiVersion: v1\nkind: Pod\nspec: {hostNetwork: true, containers: [{name: c}]}\nitems: ";
+    for items in ["[]", "[{apiVersion: v1, kind: ConfigMap}]", "{a: 1}", "null", "7"] {
+        let report = report(&format!("{pod}{items}\n"));
+        let denied = report.rows().flat_map(|row| &row.denials).any(|d| d.field == "spec.hostNetwork");
+        assert!(denied, "{items}");
+    }
+}
+
+/// A policy that looks at the cluster sees the documents that were given, in whatever order.
+#[test]
+fn the_other_documents_are_the_cluster() {
+    struct WantsConfigMap;
+    impl Evaluate for WantsConfigMap {
+        fn evaluate(
+            &self,
+            request: &Request<'_>,
+            cluster: &dyn Cluster,
+            verdict: &mut Verdict,
+        ) -> Result<(), Undecided> {
+            let arena = request.object.arena();
+            if cluster.list("", "ConfigMap", Some(request.namespace), arena)?.is_empty() {
+                verdict.deny(request.object.at("metadata.namespace"), "must have a ConfigMap");
+            }
+            Ok(())
+        }
+    }
+    const READS: &[WatchedKind] = &[WatchedKind::of("", "ConfigMap", &["data"])];
+    let metadata = policy_catalog::POLICIES[0].metadata;
+    let policies = vec![ConfiguredPolicy { metadata, policy: Box::new(WantsConfigMap) }];
+    let config = Config::from(policies);
+    let pod =
+        |namespace: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{namespace: {namespace}}}\n---\n");
+    let config_map =
+        "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {namespace: a}}\n";
+    let sources = [Source::new("pods.yaml", pod("a") + &pod("b")), Source::new("maps.yaml", config_map)];
+    let arena = Arena::new();
+    let cluster = cluster(&sources, READS, &config, "default", &arena);
+    let mut report = Report::default();
+    check(&sources[0], &config, &cluster, "default", &mut report);
+    let outcomes: Vec<Outcome> = report.rows().map(|row| row.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Allow, Outcome::Deny]);
+    assert_eq!(report.rows().nth(1).unwrap().source.line, 7);
+}
+
+#[test]
+fn what_is_no_object_is_an_error_with_its_place() {
+    let report = report("a: 1\n---\nkind: Pod\n---\n- x\n---\n# nothing\n");
+    assert_eq!(
+        report.errors,
+        [
+            "x.yaml:1:1: not a Kubernetes object: apiVersion: must be set",
+            "x.yaml:3:1: not a Kubernetes object: apiVersion: must be set",
+            "x.yaml:5:1: not a Kubernetes object: must be an object, is a list",
+        ]
+    );
+}
+
+#[test]
+fn order_is_the_files_whatever_the_threads_do() {
+    let text: String = (0..500)
+        .map(|i| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{i}}}\nspec: {{containers: [{{name: c}}]}}\n"))
+        .collect();
+    let mut names: Vec<String> = report(&text).rows().map(|row| row.object.name.clone()).collect();
+    // A row for each policy.
+    names.dedup();
+    assert_eq!(names, (0..500).map(|i| format!("p{i}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_glance_misses_no_kind() {
+    const KINDS: &[WatchedKind] = &[WatchedKind::SERVICE];
+    for text in [
+        "kind: Service",
+        "{\"kind\":\"Service\"}",
+        "\"kind\" : 'Service'",
+        "kind:\n  Service",
+        "? kind\n: Service",
+        "kind: !!str Service",
+        "kind: &k Service",
+        "kind: *k",
+        "kind: # what\n  Service",
+        "kind: >-\n  Service",
+        "{\"\\u006bind\": \"Service\"}",
+        "kind: List\nitems:\n- kind: Service",
+    ] {
+        assert!(could_be(text, KINDS), "{text}");
+    }
+    for text in
+        ["kind: ServiceAccount", "kind: Deployment # of a Service", "x: Service", "kinds: Service", ""]
+    {
+        assert!(!could_be(text, KINDS), "{text}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Explanation the one can call the other, or cannot: the policies and rules that decide, and where they stand.
+
+use std::io::Write;
+
+use anyhow::{Context as _, bail};
+use policy_connectivity::Map;
+use policy_connectivity::{Asked, DirectionVerdict, End as Edge, Explanation, RuleMatch};
+use policy_core::path::excerpt;
+use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
+use policy_kubernetes::ports::Protocol;
+
+use super::read::{Known, Written};
+use crate::args::End;
+use crate::report::{GREEN, RED};
+
+/// Explains one connection, or the several that a Service leads to.
+pub(super) fn run<'a>(
+    written: &Written,
+    known: &Known<'a>,
+    map: &Map<'_, 'a>,
+    asked: &[String],
+    out: &mut impl Write,
+) -> anyhow::Result<End> {
+    let [from, to, port] = asked else { bail!("--explain: must be given SRC, DST and PORT") };
+    let find = |text: &str, which: &str| {
+        map.find(text).map_err(|error| anyhow::anyhow!("--explain {which}: {error}"))
+    };
+    let caller = find(from, "SRC")?;
+    let (protocol, number) = parse(port).with_context(|| format!("--explain PORT `{}`", excerpt(port)))?;
+    let explainer = Explainer { written, known };
+    let mut end = End::Well;
+    let mut explain = |callee: &Asked<'a>, port| -> anyhow::Result<()> {
+        if let (Edge::Outside(_), Edge::Outside(_)) = (caller.end, callee.end) {
+            bail!("--explain: one of the two must be a workload: NetworkPolicies say nothing of others");
+        }
+        let why = map.why(&caller, callee, port);
+        if !why.allowed() {
+            end = End::Denied;
+        }
+        explainer.print(&why, out)
+    };
+    match to.strip_suffix("[Service]").and_then(|name| name.split_once('/')) {
+        None => explain(&find(to, "DST")?, (protocol, number))?,
+        Some((namespace, service)) => {
+            let (namespace, service) = (known.kept(namespace), known.kept(service));
+            let behind = map.behind(namespace, service, number);
+            let behind =
+                behind.with_context(|| format!("--explain DST: there is no Service `{}`", excerpt(to)))?;
+            let ports: Vec<_> = behind
+                .iter()
+                .flat_map(|(name, ports)| {
+                    ports.iter().map(move |(protocol, first, _)| (name, protocol, first))
+                })
+                .filter(|(_, of, _)| *of == protocol)
+                .collect();
+            if ports.is_empty() {
+                bail!("--explain: no pod is behind port {} {number} of `{}`", protocol.as_str(), excerpt(to));
+            }
+            for (name, protocol, number) in ports {
+                explain(&find(&name.to_string(), "DST")?, (protocol, number))?;
+            }
+        }
+    }
+    Ok(end)
+}
+
+/// `8080`, `TCP/8080`, `UDP/53`.
+fn parse(port: &str) -> anyhow::Result<(Protocol, u16)> {
+    let (protocol, number) = port.split_once('/').unwrap_or(("TCP", port));
+    let protocol = Protocol::parse(&protocol.to_uppercase());
+    let number = number.parse().ok().filter(|number| *number > 0);
+    protocol.zip(number).context("must be a port from 1 to 65535, as `8080`, `TCP/8080` or `UDP/53`")
+}
+
+struct Explainer<'e, 'a> {
+    written: &'e Written,
+    known: &'e Known<'a>,
+}
+
+impl<'a> Explainer<'_, 'a> {
+    fn print(&self, why: &Explanation<'_, 'a>, out: &mut impl Write) -> anyhow::Result<()> {
+        let (style, word) = if why.allowed() { (GREEN, "allowed") } else { (RED, "denied") };
+        writeln!(out, "{style}{word}{style:#} {why}")?;
+        if why.unknown {
+            writeln!(out, "  it may be otherwise: an end is on the network of its node")?;
+        }
+        for (side, own, other) in [(&why.egress, why.from, why.to), (&why.ingress, why.to, why.from)] {
+            let Some(side) = side else { continue };
+            self.print_side(side, &own.to_string(), &other.to_string(), why, out)?;
+        }
+        Ok(())
+    }
+
+    fn print_side(
+        &self,
+        side: &DirectionVerdict<'_, 'a>,
+        own: &str,
+        other: &str,
+        why: &Explanation<'_, 'a>,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        let (way, word) = (side.direction.as_str(), if side.allows() { "allowed" } else { "denied" });
+        writeln!(out, "  {way} of {own}: {word}")?;
+        if side.isolated_by.is_empty() {
+            writeln!(out, "    no NetworkPolicy isolates it for {way}, so that everything is allowed")?;
+            return Ok(());
+        }
+        for policy in &side.isolated_by {
+            writeln!(out, "    isolated by {}", self.cite(policy, None))?;
+        }
+        for RuleMatch { policy, rule, ports } in &side.allowed_by {
+            writeln!(out, "    allowed by {}, on {ports}", self.cite(policy, Some((side.direction, *rule))))?;
+        }
+        if side.allowed_by.is_empty() {
+            let (protocol, number) = (why.port.0.as_str(), why.port.1);
+            writeln!(out, "    none of their rules is for {other} on {protocol} {number}")?;
+            for RuleMatch { policy, rule, ports } in &side.other_ports {
+                writeln!(
+                    out,
+                    "    it is named by {}, but on {ports}",
+                    self.cite(policy, Some((side.direction, *rule)))
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `NetworkPolicy shop/web egress[1] (apps/shop.yaml:12:3)`.
+    fn cite(&self, policy: &NetworkPolicy<'a>, rule: Option<(Direction, usize)>) -> String {
+        let place = self.written.place(self.known, self.known.topology.origin(policy), rule);
+        let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+        let rule = rule.map(|(way, number)| format!(" {}[{number}]", way.as_str())).unwrap_or_default();
+        format!("NetworkPolicy {}/{}{rule}{place}", policy.namespace, policy.name)
+    }
+}

@@ -1,0 +1,183 @@
+//! `pratique render`: the manifests as they will run, with what admission would add to their pods.
+
+use std::cell::OnceCell;
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use policy_core::path::printable;
+use policy_core::yaml::{Document, Places, documents};
+use policy_core::{AdmissionPhase, Arena, FieldPath, Finding, Objects, Request, Value, admit};
+use policy_manifests::ObjectName;
+use similar::TextDiff;
+
+use crate::args::{End, RenderArgs};
+use crate::commands::check::{cluster, reads};
+use crate::config::Config;
+use crate::report::{GREEN, RED, YELLOW};
+use crate::sources::{self, Kustomizations, Source};
+
+/// Runs the command. Where anything is wrong, nothing is printed: half of a set is worse than none.
+///
+/// # Errors
+/// It cannot start: bad arguments, bad settings, a path that does not exist or cannot be read.
+pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
+    let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
+    let places = sources::places(&args.manifests.paths, Kustomizations::Build)?;
+    let sources = places.iter().map(sources::Place::read).collect::<anyhow::Result<Vec<Source>>>()?;
+    let arena = Arena::new();
+    let reads = reads(&config);
+    let renderer = Renderer {
+        config: &config,
+        cluster: &cluster(&sources, &reads, &config, &args.manifests.namespace, &arena),
+        namespace: &args.manifests.namespace,
+    };
+    let mut said = Said::default();
+    let rendered: Vec<String> = sources.iter().map(|source| renderer.source(source, &mut said)).collect();
+    for note in &said.notes {
+        anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
+    }
+    for error in said.unreadable.iter().chain(&said.denied) {
+        anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
+    }
+    if !said.unreadable.is_empty() {
+        return Ok(End::Unreadable);
+    }
+    if !said.denied.is_empty() {
+        return Ok(End::Denied);
+    }
+    let mut out = std::io::BufWriter::new(anstream::stdout());
+    for (i, (source, text)) in sources.iter().zip(&rendered).enumerate() {
+        if args.diff {
+            diff(&mut out, source, text)?;
+            continue;
+        }
+        // A directive must not stand in the document before it.
+        let directive = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        match directive {
+            _ if i == 0 => {}
+            Some(line) if line.starts_with('%') => writeln!(out, "...")?,
+            Some(line) if line.starts_with("---") => {}
+            _ => writeln!(out, "---")?,
+        }
+        out.write_all(text.as_bytes())?;
+        // As it is, unless another follows.
+        if !text.ends_with('\n') && i + 1 < rendered.len() {
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(End::Well)
+}
+
+/// What is said beside the result: `file:line:column: what`.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// What policies warn of.
+    pub notes: Vec<String>,
+    /// What policies that change objects deny.
+    pub denied: Vec<String>,
+    /// What cannot be read, or cannot be written where it belongs.
+    pub unreadable: Vec<String>,
+}
+
+/// What manifests are rendered with.
+pub struct Renderer<'r> {
+    /// The policies.
+    pub config: &'r Config,
+    /// The other documents.
+    pub cluster: &'r Objects<'r>,
+    /// The namespace of objects that name none.
+    pub namespace: &'r str,
+}
+
+impl Renderer<'_> {
+    /// The text of a source with what admission adds. Where it is not all well, `said` says so, and the text is of no use.
+    pub fn source(&self, source: &Source, said: &mut Said) -> String {
+        let mut rendered = String::with_capacity(source.text.len());
+        let mut at = 0;
+        for document in documents(&source.text) {
+            // What stands between two documents stays there.
+            let start = source
+                .text
+                .get(at..)
+                .and_then(|rest| rest.find(document.text))
+                .map_or(at, |found| at + found);
+            rendered.push_str(source.text.get(at..start).unwrap_or_default());
+            at = start + document.text.len();
+            let arena = Arena::new();
+            let written = At { source, document: &document, places: OnceCell::new() };
+            let text = policy_manifests::rendered(
+                &document,
+                self.namespace,
+                self.config.kinds(),
+                &arena,
+                |asked, object, prefix| self.changed(asked, &written, &ObjectName::of(object), prefix, said),
+            );
+            match text {
+                Ok(text) => rendered.push_str(&text),
+                Err(unreadable) => said.unreadable.push(format!("{}:{unreadable}", source.name)),
+            }
+        }
+        rendered.push_str(source.text.get(at..).unwrap_or_default());
+        rendered
+    }
+
+    /// What the policies make of an object, if they change it; what they say beside is noted, at its place in the document.
+    fn changed<'a>(
+        &self,
+        request: &Request<'a>,
+        at: &At<'_>,
+        name: &ObjectName,
+        prefix: &FieldPath,
+        said: &mut Said,
+    ) -> Option<Value<'a>> {
+        let verdicts = admit(&self.config.policies, request, self.cluster, AdmissionPhase::Mutating);
+        if let Some(fault) = &verdicts.fault {
+            said.unreadable.push(format!("{}: {name}: {fault}", at.place(prefix)));
+        }
+        for row in verdicts.rows.iter().filter(|row| row.metadata.mutates) {
+            let line = |finding: &Finding| {
+                let field = finding.field.below(prefix);
+                let finding = Finding { field: field.clone(), ..finding.clone() };
+                format!("{}: {name}: {}: {}", at.place(&field), row.metadata.name, finding.sentence())
+            };
+            said.denied.extend(row.verdict.denials.iter().map(line));
+            said.notes.extend(row.verdict.warnings.iter().map(line));
+        }
+        verdicts.patched
+    }
+}
+
+/// A document and where it comes from; where its fields stand is looked for when it is asked.
+struct At<'s> {
+    source: &'s Source,
+    document: &'s Document<'s>,
+    places: OnceCell<Places>,
+}
+
+impl At<'_> {
+    fn place(&self, path: &FieldPath) -> String {
+        let position = self.places.get_or_init(|| self.document.places()).of(path);
+        format!("{}:{position}", self.source.name)
+    }
+}
+
+/// Prints what differs, as `diff -u` does; nothing if nothing does.
+fn diff(out: &mut impl std::io::Write, source: &Source, rendered: &str) -> std::io::Result<()> {
+    let name = printable(&source.name);
+    let diff = TextDiff::from_lines(source.text.as_str(), rendered);
+    let unified = diff.unified_diff().header(&name, &format!("{name} (rendered)")).to_string();
+    for line in unified.split_inclusive('\n') {
+        let style = match line.get(..1) {
+            _ if line.starts_with("+++") || line.starts_with("---") => Style::new().bold(),
+            Some("+") => GREEN,
+            Some("-") => RED,
+            Some("@") => AnsiColor::Cyan.on_default(),
+            _ => Style::new(),
+        };
+        // The end of the line is the file's own: a patch of CRLF files is one.
+        let (text, end) = line.split_at(line.trim_end_matches(['\r', '\n']).len());
+        write!(out, "{style}{text}{style:#}{end}")?;
+    }
+    Ok(())
+}

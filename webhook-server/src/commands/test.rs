@@ -1,0 +1,91 @@
+//! `pratique test`: runs cases, and writes their verdicts when asked to.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use policy_core::{Arena, Case, Outcome, case};
+
+use crate::args::{End, TestArgs};
+use crate::sources::{self, Kustomizations, Place};
+use crate::{config, report};
+
+/// Runs the command.
+///
+/// # Errors
+/// It cannot start: a path that does not exist or holds no case.
+pub fn run(args: &TestArgs) -> anyhow::Result<End> {
+    let (mut passed, mut failed) = (0, 0);
+    for path in find(&args.paths)? {
+        match run_case(&path, args) {
+            Ok(()) => passed += 1,
+            Err(error) => {
+                failed += 1;
+                let red = report::style(Outcome::Deny);
+                anstream::println!("{red}FAILED{red:#} {}: {error}", path.display());
+            }
+        }
+    }
+    anstream::println!("{passed} passed, {failed} failed");
+    Ok(if failed > 0 { End::Denied } else { End::Well })
+}
+
+/// The case files under these paths: files that are named, and in directories those in a folder `cases`, or all where
+/// there is no such folder.
+///
+/// # Errors
+/// A path that does not exist, or under which there is no case.
+pub fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in paths {
+        let places = sources::places(std::slice::from_ref(path), Kustomizations::TakeFiles)?;
+        let files: Vec<PathBuf> = places
+            .into_iter()
+            .filter_map(|place| match place {
+                Place::File(file) => Some(file),
+                _ => None,
+            })
+            .collect();
+        let in_cases = |file: &&PathBuf| file.parent().is_some_and(|parent| parent.ends_with("cases"));
+        let chosen: Vec<PathBuf> = files.iter().filter(in_cases).cloned().collect();
+        found.extend(if chosen.is_empty() { files } else { chosen });
+    }
+    if found.is_empty() {
+        bail!("no case found");
+    }
+    Ok(found)
+}
+
+/// The policy of a case that lies in `<policy>/cases/`.
+pub fn policy_by_folder(path: &Path) -> Option<&str> {
+    let cases = path.parent().filter(|parent| parent.ends_with("cases"))?;
+    cases.parent()?.file_name()?.to_str()
+}
+
+fn run_case(path: &Path, args: &TestArgs) -> anyhow::Result<()> {
+    let text = sources::read_file(path)?;
+    let arena = Arena::new();
+    let case = Case::decode(&text, &arena)?;
+    let name = case.policy.or(policy_by_folder(path)).or(args.policy.as_deref());
+    let name = name.context("which policy? say `policy: NAME` in the file, or --policy NAME")?;
+    let verdicts = case.run(config::find(name)?, &arena)?;
+    let claim = case::claim(path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default())?;
+    let (outcome, rendered) = (case::outcome(&verdicts), case::render(&verdicts));
+    if outcome != claim {
+        bail!("the file's name says {}, the verdict is {}:\n{rendered}", claim.as_str(), outcome.as_str());
+    }
+    if case.recorded == Some(rendered.as_str()) {
+        return Ok(());
+    }
+    if args.bless {
+        std::fs::write(path, case.blessed(&rendered))?;
+        return Ok(());
+    }
+    match case.recorded {
+        None => bail!("it records no verdict; `pratique test --bless` writes the one it gives:\n{rendered}"),
+        Some(recorded) => {
+            bail!(
+                "the verdict is not the one it records (`--bless` writes it):\nrecorded {recorded}is {rendered}"
+            )
+        }
+    }
+}

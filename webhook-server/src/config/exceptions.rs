@@ -1,0 +1,298 @@
+//! Exceptions: denials that somebody has reviewed and owns, until a day that is written down.
+
+mod workload;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::civil::Date;
+use policy_core::path::Segment;
+use policy_core::yaml::Position;
+use policy_core::{Field, FieldPath, Finding, Request, Undecided, Verdicts};
+use policy_kubernetes::WorkloadKinds;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::workload::workloads;
+use crate::clock::today;
+
+/// An exception as `policies.yaml` has it: one control of one policy, for one workload, in one place of it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "an exception")]
+pub(crate) struct ExceptionEntry {
+    /// The policy whose denial is excepted.
+    policy: String,
+    /// Which part of the policy, as denials name it.
+    control: String,
+    /// Where the workload lives.
+    namespace: String,
+    /// `DaemonSet/falco`: the object itself, and the pods that it makes.
+    workload: String,
+    /// Only findings in the container of that name, in whichever list.
+    container: Option<String>,
+    /// Only findings in the volumes of these names. With neither, only findings in no container and no volume.
+    #[serde(default)]
+    volumes: Vec<String>,
+    /// Only these values of the field that was found, or paths of the node where it is a volume; any, if there are none.
+    #[serde(default)]
+    values: Vec<String>,
+    /// Why.
+    reason: String,
+    /// Who answers for it.
+    owner: String,
+    /// The last day on which it holds, in UTC: `2027-06-30`.
+    #[schemars(extend("format" = "date", "pattern" = r"^\d{4}-\d{2}-\d{2}$"))]
+    expires: String,
+}
+
+/// An exception, checked, and whether it was needed.
+#[derive(Debug)]
+pub struct Exception {
+    /// The policy whose denial is excepted.
+    pub policy: &'static str,
+    /// Which part of the policy.
+    pub control: String,
+    /// Where the workload lives.
+    pub namespace: String,
+    /// `DaemonSet/falco`: the object itself, and the pods that it makes.
+    pub workload: String,
+    /// Only findings in the container of that name, in whichever list.
+    pub container: Option<String>,
+    /// Only findings in the volumes of these names. With neither, only findings in no container and no volume.
+    pub volumes: Vec<String>,
+    /// Only these values of the field that was found, or paths of the node where it is a volume; any, if there are none.
+    pub values: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The last day on which it holds, in UTC.
+    pub expires: Date,
+    /// `policies.yaml:12:3`.
+    pub place: String,
+    used: AtomicBool,
+    seen: AtomicBool,
+}
+
+/// A denial that an exception took back.
+#[derive(Debug)]
+pub struct Excepted<'e> {
+    /// The policy that denied.
+    pub policy: &'static str,
+    /// What it found.
+    pub finding: Finding,
+    /// Which exception.
+    pub exception: &'e Exception,
+}
+
+/// All exceptions of a configuration.
+#[derive(Debug, Default)]
+pub struct Exceptions(Vec<Exception>);
+
+impl ExceptionEntry {
+    /// The exception, if it says all that it must.
+    pub(crate) fn check(self, file: &Path, at: Position) -> anyhow::Result<Exception> {
+        let entry = crate::config::find(&self.policy)?;
+        let policy = entry.metadata.name;
+        let controls = entry.metadata.controls;
+        anyhow::ensure!(
+            controls.is_empty() || entry.metadata.control(&self.control).is_some(),
+            "control: `{}` is none of {policy}; `pratique policies {policy}` lists them",
+            self.control
+        );
+        let mut names = self.container.iter().chain(&self.volumes).chain(&self.values);
+        anyhow::ensure!(names.all(|text| !text.is_empty()), "container, volumes, values: must not be empty");
+        for (name, value) in [
+            ("control", &self.control),
+            ("namespace", &self.namespace),
+            ("reason", &self.reason),
+            ("owner", &self.owner),
+        ] {
+            anyhow::ensure!(!value.trim().is_empty(), "{name}: must not be empty");
+        }
+        anyhow::ensure!(
+            self.container.is_none() || self.volumes.is_empty(),
+            "container, volumes: only one of them can be meant"
+        );
+        anyhow::ensure!(
+            self.namespace.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+            "namespace: must be the name of one, is `{}`",
+            self.namespace
+        );
+        let named = self.workload.split_once('/').is_some_and(|(kind, name)| {
+            kind.starts_with(|c: char| c.is_ascii_uppercase()) && !name.is_empty() && !name.contains('/')
+        });
+        anyhow::ensure!(
+            named,
+            "workload: must be KIND/NAME such as `DaemonSet/falco`, is `{}`",
+            self.workload
+        );
+        let expires = self.expires.parse().map_err(|_| {
+            anyhow::anyhow!("expires: must be a day such as `2027-06-30`, is `{}`", self.expires)
+        })?;
+        Ok(Exception {
+            policy,
+            control: self.control,
+            namespace: self.namespace,
+            workload: self.workload,
+            container: self.container,
+            volumes: self.volumes,
+            values: self.values,
+            reason: self.reason,
+            owner: self.owner,
+            expires,
+            place: format!("{}:{at}", file.display()),
+            used: AtomicBool::new(false),
+            seen: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Exception {
+    /// Whether the exception is about that finding in that object, whatever the day.
+    fn covers(&self, policy: &str, finding: &Finding, object: Field<'_>) -> bool {
+        if self.policy != policy || finding.control != Some(self.control.as_str()) {
+            return false;
+        }
+        // What cannot be read is not excepted.
+        let Ok((place, found)) = place(&finding.field, object) else { return false };
+        let in_place = match place {
+            Place::Container(name) => self.container.as_deref() == Some(name),
+            Place::Volume(name) => self.volumes.iter().any(|volume| volume == name),
+            Place::Pod => self.container.is_none() && self.volumes.is_empty(),
+        };
+        in_place && (self.values.is_empty() || self.values.iter().any(|value| is_value(found, value)))
+    }
+}
+
+/// `exception of pod-security-standards (runAsUser) for falco DaemonSet/falco, container falco`
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exception { policy, control, namespace, workload, .. } = self;
+        write!(f, "exception of {policy} ({control}) for {namespace} {workload}")?;
+        if let Some(container) = &self.container {
+            write!(f, ", container {container}")?;
+        }
+        if !self.volumes.is_empty() {
+            write!(f, ", volumes {}", self.volumes.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Exceptions {
+    pub(crate) fn new(exceptions: Vec<Exception>) -> Self {
+        Exceptions(exceptions)
+    }
+
+    /// Every exception.
+    pub fn iter(&self) -> impl Iterator<Item = &Exception> {
+        self.0.iter()
+    }
+
+    /// Takes back the denials that are excepted today, and returns them. Of an exception that has expired, the denial says
+    /// so and stays. What was left out of a verdict was not looked at: such a verdict stays as it is.
+    ///
+    /// It comes after `admit`, whose judgement of what it has patched itself knows no exceptions.
+    pub fn apply(
+        &self,
+        request: &Request<'_>,
+        kinds: WorkloadKinds<'_>,
+        verdicts: &mut Verdicts<'_>,
+    ) -> Vec<Excepted<'_>> {
+        self.apply_on(today(), request, kinds, verdicts)
+    }
+
+    fn apply_on(
+        &self,
+        today: Date,
+        request: &Request<'_>,
+        kinds: WorkloadKinds<'_>,
+        verdicts: &mut Verdicts<'_>,
+    ) -> Vec<Excepted<'_>> {
+        let here = |exception: &&Exception| exception.namespace == request.namespace;
+        if verdicts.rows.is_empty() || !self.0.iter().any(|exception| here(&exception)) {
+            return Vec::new();
+        }
+        let Ok(workloads) = workloads(request, kinds) else { return Vec::new() };
+        let candidates =
+            self.0.iter().filter(here).filter(|exception| workloads.contains(&exception.workload));
+        let candidates: Vec<&Exception> = candidates.collect();
+        for exception in &candidates {
+            exception.seen.store(true, Ordering::Relaxed);
+        }
+        let mut excepted = Vec::new();
+        for row in verdicts.rows.iter_mut().filter(|row| row.verdict.left_out == 0) {
+            let policy = row.metadata.name;
+            for mut finding in std::mem::take(&mut row.verdict.denials) {
+                let covering =
+                    || candidates.iter().filter(|e| e.covers(policy, &finding, request.object)).copied();
+                if let Some(exception) = covering().find(|exception| today <= exception.expires) {
+                    exception.used.store(true, Ordering::Relaxed);
+                    excepted.push(Excepted { policy, finding, exception });
+                    continue;
+                }
+                if let Some(exception) = covering().next() {
+                    exception.used.store(true, Ordering::Relaxed);
+                    let Exception { owner, expires, .. } = exception;
+                    let said = format!("; its exception expired on {expires}: ask {owner}");
+                    finding.message.push_str(&said);
+                }
+                row.verdict.denials.insert(finding);
+            }
+        }
+        excepted
+    }
+
+    /// The exceptions that nothing needed. One whose workload was not judged may be needed elsewhere: it counts only if
+    /// `all` of what the configuration governs was judged.
+    pub fn unused(&self, all: bool) -> impl Iterator<Item = &Exception> {
+        let unused = |exception: &&Exception| !exception.used.load(Ordering::Relaxed);
+        self.0.iter().filter(unused).filter(move |exception| all || exception.seen.load(Ordering::Relaxed))
+    }
+}
+
+/// Where in a pod a finding is.
+enum Place<'a> {
+    Container(&'a str),
+    Volume(&'a str),
+    Pod,
+}
+
+/// Where a finding is, and the field that it names.
+fn place<'a>(path: &FieldPath, object: Field<'a>) -> Result<(Place<'a>, Field<'a>), Undecided> {
+    let arena = object.arena();
+    let mut field = object;
+    let mut place = Place::Pod;
+    let mut list = "";
+    for segment in &path.0 {
+        match segment {
+            Segment::Key(key) => {
+                list = arena.text(key);
+                field = field.key(list);
+            }
+            Segment::Index(index) => {
+                let item = field.items()?.nth(*index);
+                field = item.ok_or_else(|| object.undecided("the finding is in no item of the list"))?;
+                match list {
+                    "containers" | "initContainers" | "ephemeralContainers" => {
+                        place = Place::Container(field.at("name").text()?);
+                    }
+                    "volumes" => place = Place::Volume(field.at("name").text()?),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok((place, field))
+}
+
+/// Whether a field is that value, or a volume is that path of the node.
+fn is_value(field: Field<'_>, value: &str) -> bool {
+    let is = |field: Field<'_>| field.str().is_ok_and(|text| text == Some(value));
+    is(field) || is(field.at("path")) || is(field.at("hostPath.path"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! `pratique serve`: the webhook as a process, on TLS, from its start to the last answer.
+
+mod certificate_reload;
+pub mod client;
+pub mod cluster;
+pub(crate) mod file_watcher;
+pub mod managed_certificate;
+pub mod metrics;
+mod reload;
+pub mod telemetry;
+pub mod tls;
+pub mod webhook;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use axum::Router;
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
+use policy_core::PolicyMetadata;
+use rustls::ServerConfig;
+
+use crate::args::{End, ServeArgs, TlsArgs};
+use crate::clock::now;
+use crate::config::Config;
+use certificate_reload::ServedCertificate;
+use cluster::{Watched, client};
+use file_watcher::WatchedFiles;
+use managed_certificate::{Lives, Managed};
+use telemetry::Traces;
+use tls::Identity;
+use tls::clients::{Acceptor, Clients};
+use webhook::Webhook;
+
+/// How long what is in flight may take after the last request was accepted. With the draining before it, it fits the
+/// 30 seconds that Kubernetes grants a pod.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How much is read of an HTTP/1 connection, or of an HTTP/2 stream, before somebody wants it.
+const READ: usize = 64 * 1024;
+
+/// How long a new connection may take to ask for something.
+const FIRST: Duration = Duration::from_secs(30);
+
+/// How long one that has been used may be idle, or take over the headers of its next request: longer than an API server keeps one that it
+/// does not use (90 s, Go's `net/http.DefaultTransport`), for whoever closes it first may lose a request of the other.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// A webhook that is being served.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it shows; can be replaced while it serves.
+    tls: RustlsConfig,
+    handle: Handle<SocketAddr>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Starts to serve on a listener.
+    ///
+    /// # Errors
+    /// The listener is unusable.
+    pub fn start(listener: TcpListener, config: Arc<ServerConfig>, router: Router) -> anyhow::Result<Self> {
+        Server::start_for(None, listener, config, router)
+    }
+
+    /// The same; where these clients are given, requests say whether they are theirs.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_for(
+        clients: Option<Clients>,
+        listener: TcpListener,
+        config: Arc<ServerConfig>,
+        router: Router,
+    ) -> anyhow::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let handle = Handle::new();
+        let tls = RustlsConfig::from_config(config);
+        // Nagle's algorithm would hold back the last part of a handshake or an answer for 40 ms.
+        let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
+        let acceptor = Acceptor::new(acceptor, clients);
+        let server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
+        let mut server = server.first_request_timeout(FIRST);
+        let mut http1 = server.http_builder().http1();
+        http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(READ);
+        let mut http2 = server.http_builder().http2();
+        http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+        http2.initial_stream_window_size(READ as u32);
+        let task = tokio::spawn(server.serve(router.into_make_service()));
+        Ok(Server { address, tls, handle, task })
+    }
+
+    /// The same with what it shows, to be replaced while it serves this webhook to these clients.
+    pub fn served(&self, clients: Option<Clients>, webhook: Webhook, shown: Identity) -> ServedCertificate {
+        ServedCertificate::new(self.tls.clone(), clients, webhook, shown)
+    }
+
+    /// Stops accepting, answers what is in flight, and returns when that is done.
+    ///
+    /// # Errors
+    /// The server had failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.handle.graceful_shutdown(Some(GRACE));
+        Ok(self.task.await??)
+    }
+}
+
+/// Runs the command, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It cannot start: bad settings, bad certificate, an address in use.
+pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
+    let log = telemetry::log(args.log_format);
+    let given = args.cluster.is_given();
+    // Before they are read, so that no change of them is missed.
+    let policies = args.selection.config.clone().map(|file| WatchedFiles::new([file]));
+    let certificate = Certificate::of(args)?;
+    let config = Config::load(&args.selection, given)?.serving()?;
+    let (names, reads) = (config.names().join(", "), reload::fields(&config.reads()));
+    warn_of_ignorance(&config, given);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let webhook = match given {
+        true => {
+            let watched = Watched::for_policies(&config, &args.cluster);
+            watched.start(args.cluster.kubeconfig.as_deref())?;
+            Webhook::watching(config, Arc::new(watched))
+        }
+        false => Webhook::new(config),
+    };
+    webhook.metrics().config(true);
+    webhook.metrics().log(log.dropped());
+    let listener = TcpListener::bind(args.listen).with_context(|| format!("--listen {}", args.listen))?;
+    let metrics = args
+        .metrics_listen
+        .map(|address| TcpListener::bind(address).with_context(|| format!("--metrics-listen {address}")));
+    let metrics = metrics.transpose()?;
+    runtime.block_on(async {
+        let mut end = Signals::new()?;
+        if let Some(endpoint) = &args.otlp_endpoint {
+            webhook.trace(Traces::to(endpoint)?);
+        }
+        let server = tokio::select! {
+            server = certificate.serve(args, listener, &webhook) => server?,
+            () = end.wait() => return Ok(()),
+        };
+        tracing::info!("serving {names} on https://{}", server.address);
+        if let Some(files) = policies {
+            tokio::spawn(reload::follow(files, args.clone(), webhook.clone(), reads));
+        }
+        if let Some(listener) = metrics {
+            tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
+            webhook.metrics().serve(listener)?;
+        }
+        end.wait().await;
+        webhook.set_ready(false);
+        tracing::info!("shutting down, no longer ready");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(args.drain)) => {}
+            () = end.wait() => {}
+        }
+        server.stop().await
+    })?;
+    if let Some(traces) = webhook.traces() {
+        traces.end();
+    }
+    // What still reads a file that hangs is not waited for.
+    runtime.shutdown_background();
+    Ok(End::Well)
+}
+
+/// Where the certificate comes from.
+enum Certificate {
+    /// Files, and what was in them when they were last looked at.
+    Files { cert: PathBuf, key: PathBuf, files: WatchedFiles },
+    /// A Secret that is looked after, of the Service of that namespace and name.
+    Service(String, String),
+    /// Nowhere: it is made, and nobody else trusts it.
+    Loopback,
+}
+
+impl Certificate {
+    fn of(args: &ServeArgs) -> anyhow::Result<Self> {
+        let TlsArgs { tls_cert, tls_key, tls_service, .. } = &args.tls;
+        Ok(match (tls_cert, tls_key, tls_service) {
+            (Some(cert), Some(key), _) => {
+                let files = WatchedFiles::new([cert, key].into_iter().cloned());
+                Certificate::Files { cert: cert.clone(), key: key.clone(), files }
+            }
+            (_, _, Some((namespace, name))) => {
+                ensure!(
+                    args.cluster.is_given(),
+                    "--tls-service needs a cluster: --in-cluster or --kubeconfig"
+                );
+                Certificate::Service(namespace.clone(), name.clone())
+            }
+            _ => Certificate::Loopback,
+        })
+    }
+
+    /// Serves with it, and with what becomes of it.
+    async fn serve(
+        self,
+        args: &ServeArgs,
+        listener: TcpListener,
+        webhook: &Webhook,
+    ) -> anyhow::Result<Server> {
+        let ca = args.tls.client_ca.as_deref();
+        let clients =
+            ca.map(|ca| (Clients::new(ca, &args.tls.client_names), WatchedFiles::new([ca.to_owned()])));
+        let (clients, client_files) = clients.unzip();
+        let managed = match &self {
+            Certificate::Service(namespace, name) => {
+                let client = client(args.cluster.kubeconfig.as_deref()).await?;
+                let managed =
+                    Managed::new(client, namespace, name, &args.tls.registered_as, Lives::default());
+                Some(managed.also_for(&args.tls.tls_names))
+            }
+            _ => None,
+        };
+        let identity = match (&self, &managed) {
+            (_, Some(managed)) => managed.start().await.context("--tls-service")?,
+            (Certificate::Files { cert, key, .. }, _) => Identity::from_files(cert, key)?,
+            _ => {
+                tracing::info!("made a certificate for localhost that nobody else trusts");
+                Identity::for_loopback(args.listen.ip())?
+            }
+        };
+        let chain = identity.chain.clone();
+        let validity = identity.validity()?;
+        if let Some(problem) = validity.problem(now()) {
+            tracing::error!("{problem}: callers will not believe it, and the webhook is not ready");
+        }
+        webhook.set_certificate(validity);
+        let tls = identity.clone().server_for(clients.as_ref())?;
+        let server = Server::start_for(clients.clone(), listener, tls, webhook.router())?;
+        let served = server.served(clients, webhook.clone(), identity);
+        if let Some(files) = client_files {
+            tokio::spawn(served.clone().follow_clients(files));
+        }
+        match (self, managed) {
+            (_, Some(managed)) => drop(tokio::spawn(managed.keep(served, chain))),
+            (Certificate::Files { cert, key, files }, _) => {
+                drop(tokio::spawn(async move { served.follow(files, &cert, &key).await }));
+            }
+            _ => {}
+        }
+        Ok(server)
+    }
+}
+
+/// Says what policies cannot do without a cluster, where none is given.
+fn warn_of_ignorance(config: &Config, given: bool) {
+    if given {
+        return;
+    }
+    for name in &config.unasked {
+        tracing::warn!(
+            "{name} is not asked: it can decide nothing without a cluster (--kubeconfig, --in-cluster)"
+        );
+    }
+    if config.asks_for_labels() {
+        tracing::warn!(
+            "no cluster is known here (--kubeconfig, --in-cluster): a policy with a namespaceSelector of labels can decide nothing"
+        );
+    }
+    for metadata in config.asked().into_iter().filter(|metadata| !metadata.reads.is_empty()) {
+        let PolicyMetadata { name, reads, .. } = metadata;
+        let kinds: Vec<&str> = reads.iter().map(|read| read.kind).collect();
+        let follows = match metadata.needs_cluster() {
+            true => "can decide nothing, for it cannot look up",
+            false => "does without what it would look up:",
+        };
+        tracing::warn!("no cluster is known here: {name} {follows} {}", kinds.join(", "));
+    }
+}
+
+/// The signals that end the process; a second one cuts the draining short.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

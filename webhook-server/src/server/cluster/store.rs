@@ -1,0 +1,184 @@
+//! The objects of one kind, and of each only what is looked at, as JSON.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use policy_core::WatchedKind;
+use serde_json::{Map, Value};
+
+use super::Known;
+
+/// The objects of one kind.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) read: WatchedKind,
+    /// The fields that any policy looks at.
+    fields: BTreeSet<&'static str>,
+    contents: RwLock<Contents>,
+    /// When it was made: the clock of `heard`.
+    since: Instant,
+    /// When the API server last said that this is all there is: milliseconds after `since`, plus one; 0 for
+    /// never.
+    heard: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// By namespace, empty for what lives in none, and by name.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    objects: BTreeMap<Box<str>, ByName>,
+    count: usize,
+    bytes: usize,
+}
+
+/// The JSON of each object.
+type ByName = BTreeMap<Box<str>, Box<[u8]>>;
+
+/// What is kept of an object.
+pub(super) struct Kept {
+    namespace: Box<str>,
+    name: Box<str>,
+    json: Box<[u8]>,
+}
+
+impl Contents {
+    /// Adds an object, or replaces the one of its name.
+    pub(super) fn put(&mut self, kept: Kept) {
+        self.remove(&kept.namespace, &kept.name);
+        self.count += 1;
+        self.bytes += kept.json.len();
+        self.objects.entry(kept.namespace).or_default().insert(kept.name, kept.json);
+    }
+
+    fn remove(&mut self, namespace: &str, name: &str) {
+        let Some(named) = self.objects.get_mut(namespace) else { return };
+        if let Some(json) = named.remove(name) {
+            self.count -= 1;
+            self.bytes -= json.len();
+        }
+        if named.is_empty() {
+            self.objects.remove(namespace);
+        }
+    }
+}
+
+impl Store {
+    /// Of the kind that all of these read, with the fields of each.
+    pub(super) fn new(read: WatchedKind, fields: BTreeSet<&'static str>) -> Self {
+        Store {
+            read,
+            fields,
+            contents: RwLock::default(),
+            since: Instant::now(),
+            heard: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn is_of(&self, group: &str, kind: &str) -> bool {
+        self.read.group == group && self.read.kind == kind
+    }
+
+    /// What is kept of an object of this kind.
+    pub(super) fn kept(&self, object: &Value) -> anyhow::Result<Kept> {
+        let metadata = &object["metadata"];
+        let text = |key: &str| metadata[key].as_str().unwrap_or_default();
+        let (namespace, name) = (text("namespace"), text("name"));
+        anyhow::ensure!(!name.is_empty(), "a {} without a name", self.read.kind);
+        let mut kept = Map::new();
+        for path in ["metadata.name", "metadata.namespace"].iter().chain(&self.fields) {
+            copy(object, path, &mut kept);
+        }
+        let json = serde_json::to_vec(&kept).context("it is JSON")?.into_boxed_slice();
+        Ok(Kept { namespace: namespace.into(), name: name.into(), json })
+    }
+
+    /// Takes this for all that there is.
+    pub(super) fn replace(&self, contents: Contents) {
+        let mut known = self.contents.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *known, contents);
+        drop(known);
+        self.hear();
+        // Not while requests wait.
+        drop(before);
+    }
+
+    pub(super) fn put(&self, kept: Kept) {
+        self.contents.write().unwrap_or_else(PoisonError::into_inner).put(kept);
+    }
+
+    pub(super) fn remove(&self, kept: &Kept) {
+        let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
+        contents.remove(&kept.namespace, &kept.name);
+    }
+
+    /// The API server is there, and what is known is all that there is.
+    pub(super) fn hear(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.heard.store(now + 1, Ordering::Release);
+    }
+
+    /// It could not be asked.
+    pub(super) fn fail(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long ago the API server was last heard.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
+        Some(self.since.elapsed().saturating_sub(Duration::from_millis(heard)))
+    }
+
+    /// Shows the JSON of each object, of one namespace or of all, in the order of their names.
+    pub(super) fn each(&self, namespace: Option<&str>, mut show: impl FnMut(&[u8])) {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        match namespace {
+            Some(namespace) => {
+                contents.objects.get(namespace).into_iter().flatten().for_each(|(_, json)| show(json));
+            }
+            None => contents.objects.values().flatten().for_each(|(_, json)| show(json)),
+        }
+    }
+
+    /// The JSON of one object. What lives in no namespace has none.
+    pub(super) fn get<T>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        contents.objects.get(namespace.unwrap_or_default())?.get(name).map(|json| take(json))
+    }
+
+    pub(super) fn known(&self) -> Known {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        Known {
+            kind: self.read.kind,
+            objects: contents.count,
+            bytes: contents.bytes,
+            age: self.age(),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Copies what stands at a path, if anything does.
+fn copy(from: &Value, path: &str, to: &mut Map<String, Value>) {
+    let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
+    let Some(value) = from.get(key).filter(|value| !value.is_null()) else { return };
+    match rest {
+        None => drop(to.insert(key.to_owned(), value.clone())),
+        Some(rest) => {
+            let below = to.entry(key).or_insert_with(|| Value::Object(Map::new()));
+            match below {
+                // What is no object where one must be stays what it is: the policy that reads it says so.
+                Value::Object(below) if value.is_object() => copy(value, rest, below),
+                below => *below = value.clone(),
+            }
+        }
+    }
+}

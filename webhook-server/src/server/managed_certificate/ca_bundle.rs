@@ -1,0 +1,92 @@
+//! Who is trusted: the `caBundle` of the webhook configurations.
+
+use anyhow::Context as _;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt as _};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+
+use super::secret::Authority;
+
+/// Has both webhook configurations of a name trust these CAs, PEM; `false` where somebody else changed one meanwhile.
+///
+/// # Errors
+/// The API server does not answer, or does not let this be done.
+pub(super) async fn trust(client: &Client, name: &str, bundle: String) -> anyhow::Result<bool> {
+    let bundle = ByteString(bundle.into_bytes());
+    Ok(trust_in::<MutatingWebhookConfiguration>(client.clone(), name, &bundle).await?
+        && trust_in::<ValidatingWebhookConfiguration>(client.clone(), name, &bundle).await?)
+}
+
+/// The CAs that they trust now, as far as they can be read.
+///
+/// # Errors
+/// The API server does not answer, or does not let them be read.
+pub(super) async fn trusted(client: &Client, name: &str) -> anyhow::Result<Vec<Authority>> {
+    let mut found = bundles::<MutatingWebhookConfiguration>(client.clone(), name).await?;
+    found.extend(bundles::<ValidatingWebhookConfiguration>(client.clone(), name).await?);
+    let mut all: Vec<Authority> = Vec::new();
+    for ca in found.iter().flat_map(|bundle| CertificateDer::pem_slice_iter(&bundle.0)) {
+        let Some(ca) = ca.ok().and_then(Authority::read) else { continue };
+        if !all.iter().any(|known| known.der == ca.der) {
+            all.push(ca);
+        }
+    }
+    Ok(all)
+}
+
+async fn bundles<K: Configuration>(client: Client, name: &str) -> anyhow::Result<Vec<ByteString>> {
+    let found = Api::<K>::all(client).get_opt(name).await;
+    let found = found.with_context(|| format!("{} {name}", K::kind(&())))?;
+    let clients = found.iter().flat_map(Configuration::clients);
+    Ok(clients.filter_map(|(_, client)| client.ca_bundle.clone()).collect())
+}
+
+/// Has every webhook of a configuration trust these CAs. One that is not there yet is told when it is.
+async fn trust_in<K: Configuration>(client: Client, name: &str, bundle: &ByteString) -> anyhow::Result<bool> {
+    let api: Api<K> = Api::all(client);
+    let named = || format!("{} {}", K::kind(&()), name);
+    let Some(configuration) = api.get_opt(name).await.with_context(named)? else {
+        tracing::debug!("there is no {} yet", named());
+        return Ok(true);
+    };
+    if configuration.clients().iter().all(|(_, client)| client.ca_bundle.as_ref() == Some(bundle)) {
+        return Ok(true);
+    }
+    // Of the list as it was read.
+    let webhooks: Vec<Value> = (configuration.clients().iter())
+        .map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
+        .collect();
+    let version = configuration.resource_version();
+    let patch = Patch::Strategic(json!({"metadata": {"resourceVersion": version}, "webhooks": webhooks}));
+    match api.patch(name, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(error).with_context(named),
+    }
+}
+
+/// One of the two kinds that register webhooks.
+trait Configuration:
+    kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned
+{
+    /// Its webhooks' names, and how they are called.
+    fn clients(&self) -> Vec<(&str, &WebhookClientConfig)>;
+}
+
+impl Configuration for MutatingWebhookConfiguration {
+    fn clients(&self) -> Vec<(&str, &WebhookClientConfig)> {
+        self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
+    }
+}
+
+impl Configuration for ValidatingWebhookConfiguration {
+    fn clients(&self) -> Vec<(&str, &WebhookClientConfig)> {
+        self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
+    }
+}

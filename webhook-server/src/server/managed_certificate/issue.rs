@@ -1,0 +1,89 @@
+//! What is made: a CA, a certificate, and how long they last.
+
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use x509_parser::time::ASN1Time;
+
+use super::secret::Authority;
+use crate::certificate::Validity;
+
+/// How long things last.
+#[derive(Clone, Copy, Debug)]
+pub struct Lives {
+    /// A CA.
+    pub ca: Duration,
+    /// A certificate.
+    pub leaf: Duration,
+    /// How far clocks may differ: what is made is valid from before now.
+    pub skew: Duration,
+    /// How long a new CA is known before something is signed by it.
+    pub spread: Duration,
+    /// How often all of it is looked at.
+    pub round: Duration,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Lives {
+            ca: Duration::from_secs(3 * 365 * DAY),
+            leaf: Duration::from_secs(90 * DAY),
+            skew: Duration::from_secs(5 * 60),
+            spread: Duration::from_secs(5 * 60),
+            round: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Lives {
+    /// A CA for the webhook of that name, and its key.
+    pub(super) fn authority(&self, name: &str, now: i64) -> anyhow::Result<(Authority, KeyPair)> {
+        let key = KeyPair::generate()?;
+        let mut parameters = CertificateParams::default();
+        // Each has its own name, so that a certificate is not held against a CA that did not sign it.
+        parameters.distinguished_name.push(DnType::CommonName, format!("pratique {name} {now}"));
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        self.date(&mut parameters, now, now + seconds(self.ca))?;
+        let der = parameters.self_signed(&key)?.der().clone();
+        let validity = Validity::of(&der)?;
+        Ok((Authority { der, validity }, key))
+    }
+
+    /// A certificate for these names and its key, as PEM.
+    pub(super) fn leaf(
+        &self,
+        ca: &Authority,
+        ca_key: &KeyPair,
+        (common, names): (&str, Vec<String>),
+        now: i64,
+    ) -> anyhow::Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let mut parameters = CertificateParams::new(names)?;
+        parameters.distinguished_name.push(DnType::CommonName, common);
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        // Not longer than who vouches for it.
+        self.date(&mut parameters, now, (now + seconds(self.leaf)).min(ca.validity.not_after))?;
+        let issuer = Issuer::from_ca_cert_der(&ca.der, ca_key)?;
+        Ok((parameters.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
+    }
+
+    fn date(&self, parameters: &mut CertificateParams, now: i64, end: i64) -> anyhow::Result<()> {
+        parameters.not_before = ASN1Time::from_timestamp(now - seconds(self.skew))?.to_datetime();
+        parameters.not_after = ASN1Time::from_timestamp(end)?.to_datetime();
+        Ok(())
+    }
+}
+
+/// Whether two thirds of it are over.
+pub(super) fn is_due(validity: Validity, now: i64) -> bool {
+    now - validity.not_before >= (validity.not_after - validity.not_before) / 3 * 2
+}
+
+pub(super) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,227 @@
+//! What the webhook says of itself while it serves: log lines on standard error, traces to an OpenTelemetry collector. Neither
+//! ever holds an object.
+
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use axum::http::{HeaderMap, Request, Response};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use opentelemetry::KeyValue;
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::{Span as _, SpanKind, Status, Tracer as _, TracerProvider as _};
+use opentelemetry_http::hyper::HyperClient;
+use opentelemetry_http::{HeaderExtractor, HttpClient, HttpError};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
+use policy_core::path::excerpt;
+use policy_core::{AdmissionPhase, Outcome};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+
+use crate::args::LogFormat;
+use crate::config::Mode;
+use crate::evaluator::PolicyResult;
+
+/// How long a collector may take.
+const EXPORT: Duration = Duration::from_secs(5);
+
+/// How many lines may wait to be written: of a denial each some hundred bytes.
+const LINES: usize = 4096;
+
+/// What writes the log.
+pub struct Log {
+    /// It writes what is left when it goes.
+    _writer: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Log {
+    /// How many lines were dropped, for nobody read them.
+    pub(crate) fn dropped(&self) -> ErrorCounter {
+        self.dropped.clone()
+    }
+}
+
+/// Starts to write events to standard error, from a thread of its own: where nobody reads it, lines are dropped and no review
+/// waits. What a panic says is not written, for it may quote an object; where it was is.
+pub fn log(format: LogFormat) -> Log {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES);
+    let (writer, guard) = builder.finish(std::io::stderr());
+    let dropped = writer.error_counter();
+    let events = tracing_subscriber::fmt().with_writer(writer).with_target(false);
+    // It is set once; whoever has set it before wants it that way.
+    drop(match format {
+        LogFormat::Text => {
+            let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            tracing::subscriber::set_global_default(events.with_ansi(colored).finish())
+        }
+        LogFormat::Json => {
+            let events = events.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            tracing::subscriber::set_global_default(events.finish())
+        }
+    });
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!("a bug in pratique, at {place}");
+    }));
+    Log { _writer: guard, dropped }
+}
+
+/// What is asked, as far as a log may know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) half: AdmissionPhase,
+    pub(crate) request: &'a policy_core::Request<'a>,
+}
+
+impl Asked<'_> {
+    fn name(&self) -> &str {
+        self.request.display_name().unwrap_or_default()
+    }
+
+    /// A line for each policy that denies, or would: who, what, and which fields; never what is in them.
+    pub(crate) fn log(&self, said: &[PolicyResult]) {
+        for said in said.iter().filter(|said| said.outcome == Outcome::Deny) {
+            let request = self.request;
+            let user = request.user_info.at("username").str().ok().flatten().unwrap_or_default();
+            let word = if said.mode == Mode::Enforce { "denied" } else { "would be denied" };
+            tracing::info!(
+                uid = %excerpt(request.uid),
+                operation = request.operation.as_str(),
+                kind = %excerpt(request.kind.name),
+                subresource = %excerpt(request.sub_resource),
+                namespace = %excerpt(request.namespace),
+                name = %excerpt(self.name()),
+                dry_run = request.dry_run,
+                webhook = self.half.as_str(),
+                policy = said.metadata.name,
+                mode = said.mode.as_str(),
+                undecided = said.undecided,
+                user = %excerpt(user),
+                fields = said.fields.join(", "),
+                "{word}"
+            );
+        }
+    }
+}
+
+/// Where traces go; nowhere, unless somebody asks for them.
+#[derive(Default)]
+pub struct Traces {
+    to: Option<(SdkTracerProvider, SdkTracer)>,
+}
+
+impl Traces {
+    /// To an OTLP collector at a URL such as `http://collector:4318`, over HTTP with JSON. What else is to be said, such as how
+    /// many are sampled, the environment says as OpenTelemetry has it (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`).
+    ///
+    /// # Errors
+    /// The URL is none that can be used, or there is no runtime around.
+    pub fn to(endpoint: &str) -> anyhow::Result<Self> {
+        ensure!(endpoint.starts_with("http://"), "--otlp-endpoint {endpoint}: must be http://HOST:PORT");
+        let endpoint = endpoint.trim_end_matches('/').trim_end_matches("/v1/traces");
+        let client = OnRuntime {
+            runtime: tokio::runtime::Handle::try_current()?,
+            client: HyperClient::with_default_connector(EXPORT, None),
+        };
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .with_protocol(opentelemetry_otlp::Protocol::HttpJson)
+            .with_timeout(EXPORT)
+            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+            .build()
+            .with_context(|| format!("--otlp-endpoint {endpoint}"))?;
+        let resource = Resource::builder()
+            .with_service_name("pratique")
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let provider =
+            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+        let tracer = provider.tracer("pratique");
+        Ok(Traces { to: Some((provider, tracer)) })
+    }
+
+    /// Begins the span of a review; its parent is the caller's (W3C Trace Context).
+    pub(crate) fn start(&self, half: AdmissionPhase, headers: &HeaderMap) -> Trace {
+        Trace(self.to.as_ref().map(|(_, tracer)| {
+            let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+            let span = tracer.span_builder(half.as_str()).with_kind(SpanKind::Server);
+            Arc::new(Mutex::new(span.start_with_context(tracer, &parent)))
+        }))
+    }
+
+    /// Sends what is left. It waits, and not on a thread of the runtime.
+    pub(crate) fn end(&self) {
+        if let Some((provider, _)) = &self.to
+            && let Err(error) = provider.shutdown_with_timeout(EXPORT)
+        {
+            tracing::warn!("the last traces are lost: {error}");
+        }
+    }
+}
+
+/// The span of one review, until all of these are dropped.
+#[derive(Clone)]
+pub(crate) struct Trace(Option<Arc<Mutex<Span>>>);
+
+impl Trace {
+    /// What was asked, and what came of it.
+    pub(crate) fn say(&self, asked: Asked<'_>, outcome: Outcome) {
+        let Some(span) = &self.0 else { return };
+        let request = asked.request;
+        span.lock().unwrap_or_else(PoisonError::into_inner).set_attributes([
+            KeyValue::new("admission.uid", excerpt(request.uid).into_owned()),
+            KeyValue::new("admission.operation", request.operation.as_str()),
+            KeyValue::new("admission.kind", excerpt(request.kind.name).into_owned()),
+            KeyValue::new("admission.outcome", outcome.as_str()),
+            KeyValue::new("k8s.namespace.name", excerpt(request.namespace).into_owned()),
+            KeyValue::new("k8s.object.name", excerpt(asked.name()).into_owned()),
+        ]);
+    }
+
+    /// That there was no verdict, and why.
+    pub(crate) fn fail(&self, reason: &str) {
+        if let Some(span) = &self.0 {
+            let status = Status::error(reason.to_owned());
+            span.lock().unwrap_or_else(PoisonError::into_inner).set_status(status);
+        }
+    }
+}
+
+/// A client whose work is done by a runtime, whoever waits for it: spans are sent from a thread that has none.
+#[derive(Debug)]
+struct OnRuntime {
+    runtime: tokio::runtime::Handle,
+    client: HyperClient,
+}
+
+impl HttpClient for OnRuntime {
+    // What `async_trait` makes of it.
+    fn send_bytes<'s, 'f>(
+        &'s self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'f, Result<Response<Bytes>, HttpError>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        let client = self.client.clone();
+        let sent = self.runtime.spawn(async move { client.send_bytes(request).await });
+        Box::pin(async move {
+            let answered = sent.await?;
+            match &answered {
+                Ok(response) if !response.status().is_success() => {
+                    tracing::warn!("traces are lost, for the collector answers {}", response.status());
+                }
+                Err(error) => tracing::warn!("traces are lost: {error}"),
+                Ok(_) => {}
+            }
+            answered
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! A kustomization upon another, which says where objects come from.
+
+use std::path::{Component, Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// The folder of the overlay, below that for temporary files; removed when this is dropped, but not if the process is killed.
+pub(super) struct Overlay {
+    path: PathBuf,
+    /// Removes the folder when it is dropped.
+    _folder: TempDir,
+}
+
+impl Overlay {
+    /// An overlay upon a folder.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn new(dir: &Path) -> std::io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("pratique-origins-").tempdir()?;
+        let path = folder.path().canonicalize()?;
+        let overlay = Overlay { path, _folder: folder };
+        // kustomize follows no absolute path.
+        let is_name = |component: &Component<'_>| matches!(component, Component::Normal(_));
+        let up = overlay.path.components().filter(is_name).map(|_| Component::ParentDir);
+        let below = dir.canonicalize()?;
+        let path: PathBuf = up.chain(below.components().filter(is_name)).collect();
+        let text = serde_json::json!({"resources": [path], "buildMetadata": ["originAnnotations"]});
+        std::fs::write(overlay.folder().join("kustomization.yaml"), text.to_string())?;
+        Ok(overlay)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.path
+    }
+}
