@@ -187,7 +187,7 @@ fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
         prop_assert_eq!(&again, &rendered);
         let mut report = Report::default();
         check(&Source::new("x.yaml", rendered), &config, &cluster, "default", &mut report);
-        prop_assert!(report.rows().all(|row| row.patch.is_empty()), "check would patch it still");
+        prop_assert!(report.results().all(|result| result.patch.is_empty()), "check would patch it still");
         prop_assert!(said.denied.is_empty(), "{:?}", said.denied);
     }
     Ok(())

@@ -123,7 +123,7 @@ fn of_check(row: &Value) -> Value {
         |key: &str| -> Vec<Value> { row[key].as_array().into_iter().flatten().map(finding).collect() };
     json!({
         "object": format!("{} {}{slash}{}", text_of(&name["kind"]), text_of(&name["namespace"]), text_of(&name["name"])),
-        "policy": row["policy"], "outcome": row["outcome"], "ofPods": row["of"] == "pods",
+        "policy": row["policy"], "outcome": row["outcome"], "of": row["of"],
         "denials": found("denials"), "warnings": found("warnings"),
     })
 }
@@ -131,12 +131,12 @@ fn of_check(row: &Value) -> Value {
 fn of_page(page: &Value) -> Vec<Value> {
     let mut rows = Vec::new();
     for object in page["objects"].as_array().into_iter().flatten() {
-        for row in object["rows"].as_array().into_iter().flatten() {
+        for row in object["results"].as_array().into_iter().flatten() {
             let found = |key: &str| -> Vec<Value> {
                 row[key].as_array().into_iter().flatten().map(finding).collect()
             };
             rows.push(json!({
-                "object": object["name"], "policy": row["policy"], "outcome": row["outcome"], "ofPods": row["ofPods"],
+                "object": object["name"], "policy": row["policy"], "outcome": row["outcome"], "of": row["of"],
                 "denials": found("denials"), "warnings": found("warnings"),
             }));
         }

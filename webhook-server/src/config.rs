@@ -1,16 +1,19 @@
 //! Which policies are asked, how strictly, with which settings and where, and what is excepted: from the command line, from
 //! `policies.yaml`, or all of them.
 
+mod decode;
 pub mod exceptions;
 mod file;
 mod namespaces;
 mod schema;
+mod selection;
+mod shared_settings;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use policy_catalog::POLICIES;
-use policy_core::{ConfiguredPolicy, Evaluate, PolicyDefinition, PolicyMetadata, WatchedKind};
+use policy_core::{ConfiguredPolicy, PolicyDefinition, PolicyMetadata, WatchedKind};
 use policy_kubernetes::{PodTemplate, WorkloadKinds};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +21,7 @@ use serde::Deserialize;
 use crate::args::Selection;
 use crate::sources;
 use exceptions::Exceptions;
-use file::{SharedSettings, Wanted};
+use selection::Wanted;
 
 pub use schema::schema;
 
@@ -232,103 +235,6 @@ pub fn find(name: &str) -> anyhow::Result<&'static PolicyDefinition> {
         let names: Vec<&str> = POLICIES.iter().map(|entry| entry.metadata.name).collect();
         format!("there is no policy `{name}`; there are: {}", names.join(", "))
     })
-}
-
-/// A policy that was asked for, configured.
-struct Selected {
-    listed: Listed,
-    policy: Box<dyn Evaluate>,
-    /// What its namespace selector needs to know.
-    reads: Option<WatchedKind>,
-}
-
-impl Selected {
-    /// # Errors
-    /// The namespace selector is not one that an API server would take.
-    fn new(listed: Listed, policy: Box<dyn Evaluate>) -> anyhow::Result<Self> {
-        let Some(selector) = &listed.namespace_selector else {
-            return Ok(Selected { listed, policy, reads: None });
-        };
-        let limited = namespaces::Limited::new(policy, selector)?;
-        let reads = limited.reads();
-        Ok(Selected { listed, policy: Box::new(limited), reads })
-    }
-
-    /// With default settings.
-    fn default_of(entry: &'static PolicyDefinition) -> anyhow::Result<Self> {
-        let policy = (entry.configure)("")?;
-        let listed = Listed { entry, mode: Mode::Enforce, settings: String::new(), namespace_selector: None };
-        Selected::new(listed, policy)
-    }
-
-    fn name(&self) -> &'static str {
-        self.listed.entry.metadata.name
-    }
-}
-
-impl Wanted {
-    fn all() -> anyhow::Result<Self> {
-        let policies = POLICIES.iter().map(Selected::default_of).collect::<anyhow::Result<_>>()?;
-        Ok(Wanted { policies, exceptions: Vec::new(), shared: SharedSettings::default(), chosen: false })
-    }
-
-    /// What the command line leaves of it, with the settings that it gives.
-    fn select(self, selection: &Selection) -> anyhow::Result<Config> {
-        let Wanted { mut policies, mut exceptions, shared, chosen } = self;
-        let mut unasked = Vec::new();
-        for name in &selection.policies {
-            let entry = find(name)?;
-            if !policies.iter().any(|selected| selected.name() == entry.metadata.name) {
-                bail!("--policy {name}: the config file does not list it");
-            }
-        }
-        if !selection.policies.is_empty() {
-            policies.retain(|selected| selection.policies.iter().any(|name| name == selected.name()));
-        } else if !chosen {
-            let needy = policies.extract_if(.., |selected| selected.listed.entry.metadata.needs_cluster());
-            unasked.extend(needy.map(|needy| needy.name()));
-        }
-        for set in &selection.settings {
-            let Some((name, settings)) = set.split_once('=') else {
-                bail!("--set {set}: must be NAME={{json}}");
-            };
-            let entry = find(name).context("--set")?;
-            let name = entry.metadata.name;
-            let Some(current) = policies.iter_mut().find(|selected| selected.name() == name) else {
-                bail!("--set {name}: the policy is not among those that are asked");
-            };
-            // First alone, so that an error is about what was given.
-            (entry.configure)(settings)?;
-            let settings = shared.add_to(entry, settings.to_owned())?;
-            let policy = (entry.configure)(&settings)?;
-            *current = Selected::new(Listed { settings, ..current.listed.clone() }, policy)?;
-        }
-        if policies.is_empty() {
-            bail!("no policy is listed, so that everything would be admitted");
-        }
-        exceptions.retain(|exception| policies.iter().any(|selected| selected.name() == exception.policy));
-        let mut config = Config {
-            unasked,
-            exceptions: Exceptions::new(exceptions),
-            pod_templates: shared.pod_templates,
-            ..Config::default()
-        };
-        policies.into_iter().for_each(|selected| config.add(selected));
-        Ok(config)
-    }
-}
-
-impl Config {
-    fn add(&mut self, selected: Selected) {
-        let Selected { listed, policy, reads } = selected;
-        let configured = ConfiguredPolicy { metadata: listed.entry.metadata, policy };
-        self.namespaces = self.namespaces.or(reads);
-        match listed.mode {
-            Mode::Enforce => self.policies.push(configured),
-            mode => self.unenforced.push(Unenforced { mode, configured }),
-        }
-        self.listed.push(listed);
-    }
 }
 
 #[cfg(test)]

@@ -22,12 +22,12 @@ pub struct Evaluation<'a, 'c> {
     /// The denials that exceptions took back.
     pub excepted: Vec<Excepted<'c>>,
     /// What each policy said by itself.
-    pub said: Vec<PolicyResult>,
+    pub said: Vec<PolicyOutcome>,
 }
 
 /// What one policy said, before its mode was looked at.
 #[derive(Debug)]
-pub struct PolicyResult {
+pub struct PolicyOutcome {
     /// The policy.
     pub metadata: &'static PolicyMetadata,
     /// What follows from a denial.
@@ -84,8 +84,8 @@ impl<'c> PolicySet<'c> {
         let exceptions = &self.config.exceptions;
         let mut verdicts = admit(self.policies, request, cluster, half);
         let mut excepted = exceptions.apply(request, self.config.kinds(), &mut verdicts);
-        let mut said: Vec<PolicyResult> =
-            verdicts.rows.iter().map(|row| PolicyResult::of(row, Mode::Enforce)).collect();
+        let mut said: Vec<PolicyOutcome> =
+            verdicts.rows.iter().map(|row| PolicyOutcome::of(row, Mode::Enforce)).collect();
         // What is not enforced judges what the others have made of the object, and changes nothing.
         let patched = verdicts.patched.map_or(*request, |object| request.with_object(object));
         for Unenforced { mode, configured } in self.unenforced {
@@ -93,7 +93,7 @@ impl<'c> PolicySet<'c> {
                 admit(std::slice::from_ref(configured), &patched, cluster, AdmissionPhase::Validating);
             excepted.extend(exceptions.apply(&patched, self.config.kinds(), &mut would_be));
             for mut row in would_be.rows {
-                said.push(PolicyResult::of(&row, *mode));
+                said.push(PolicyOutcome::of(&row, *mode));
                 soften(&mut row, *mode, half);
                 verdicts.rows.push(row);
             }
@@ -115,11 +115,11 @@ impl Evaluation<'_, '_> {
     }
 }
 
-impl PolicyResult {
+impl PolicyOutcome {
     fn of(row: &policy_core::verdicts::Row, mode: Mode) -> Self {
         let verdict = &row.verdict;
         let fields = verdict.denials.iter().take(MOST_FIELDS).map(|denial| denial.field.to_string());
-        PolicyResult {
+        PolicyOutcome {
             metadata: row.metadata,
             mode,
             outcome: verdict.outcome(),

@@ -1,22 +1,81 @@
 //! The map as it is drawn: in boxes, with what Services and Gateways open to the outside, and as a picture.
 
-mod picture;
-mod svg;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::path::printable;
-
-use crate::flow::{End, Flow};
-use crate::map::Map;
+use policy_diagram::{Diagram, Edge, Group, Layer, Node};
 use policy_kubernetes::WorkloadName;
 use policy_kubernetes::network_policy::Range;
 
-pub use svg::escaped;
+use crate::flow::{End, Flow};
+use crate::map::{Isolation, Map};
+
+/// The titles of the boxes of addresses.
+const FROM_OUTSIDE: &str = "from outside";
+const TO_OUTSIDE: &str = "to outside";
+
+const CAPTION: &str = "A line is a flow that NetworkPolicies allow, its ports where it arrives. What is not drawn, they deny. \
+     Dashed red: not isolated both ways, or on the network of its node.";
 
 /// The picture of these flows as SVG, without scripts; every name in it is escaped.
 pub fn svg(map: &Map<'_, '_>, flows: &[Flow<'_>]) -> String {
-    svg::draw(&picture::Picture::of(map, flows))
+    diagram(map, flows).to_svg()
+}
+
+/// The ends of flows, each in the box of its namespace, and the flows between them. Addresses from which flows come and to which
+/// they go are apart.
+fn diagram<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> Diagram {
+    let mut diagram = Diagram {
+        title: "Who can talk to whom".to_owned(),
+        caption: CAPTION.to_owned(),
+        ..Diagram::default()
+    };
+    let isolations = map.workloads();
+    let callers: BTreeSet<End<'a>> = flows.iter().map(|flow| flow.from).collect();
+    let called: BTreeSet<End<'a>> = flows.iter().map(|flow| flow.to).collect();
+    let mut numbers: BTreeMap<(End<'a>, bool), usize> = BTreeMap::new();
+    for (namespace, ends) in boxes(map, flows) {
+        let sides: &[(&str, bool, Layer)] = match namespace {
+            "" => &[(FROM_OUTSIDE, true, Layer::First), (TO_OUTSIDE, false, Layer::Last)],
+            namespace => &[(namespace, true, Layer::ByEdges)],
+        };
+        for (title, calls, layer) in sides {
+            let is_here = |end: &&End<'a>| {
+                !namespace.is_empty() || if *calls { &callers } else { &called }.contains(*end)
+            };
+            let here: Vec<&End<'a>> = ends.iter().filter(is_here).collect();
+            for end in &here {
+                numbers.insert((**end, *calls), diagram.nodes.len());
+                let isolation = match end {
+                    End::Workload(name) => isolations.get(name),
+                    End::Outside(_) | End::IngressController => None,
+                };
+                diagram.nodes.push(node(end, isolation, diagram.groups.len()));
+            }
+            if !here.is_empty() {
+                diagram.groups.push(Group { title: (*title).to_owned(), layer: *layer });
+            }
+        }
+    }
+    let number = |end, calls| numbers.get(&(end, calls)).or_else(|| numbers.get(&(end, true))).copied();
+    for flow in flows {
+        let (Some(from), Some(to)) = (number(flow.from, true), number(flow.to, false)) else { continue };
+        let label = flow.ports.to_string().replace(" Connections", "");
+        diagram.edges.push(Edge { from, to, label, description: flow.to_string(), dashed: flow.unknown });
+    }
+    diagram
+}
+
+fn node(end: &End<'_>, isolation: Option<&Isolation>, group: usize) -> Node {
+    let note = isolation.map_or("", |isolation| match isolation {
+        one if one.host_network => "on the network of its node: what policies do to it is not known",
+        one if !one.isolated_ingress && !one.isolated_egress => "isolated by no NetworkPolicy",
+        one if !one.isolated_ingress => "not isolated for ingress",
+        one if !one.isolated_egress => "not isolated for egress",
+        _ => "",
+    });
+    let (title, subtitle) = label(end);
+    Node { name: end.to_string(), title, subtitle, note: note.to_owned(), group }
 }
 
 /// What is drawn: the flows, what Services open to the outside, as flows from these, and the ports of Gateways.

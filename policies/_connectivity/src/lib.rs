@@ -24,7 +24,7 @@ mod service;
 mod topology;
 mod workload;
 
-pub use drawing::{boxes, drawn, escaped, label, svg, title};
+pub use drawing::{boxes, drawn, label, svg, title};
 pub use explain::{Asked, DirectionVerdict, Explanation, RuleMatch};
 pub use exposure::Opening;
 pub use flow::{End, Flow};

@@ -1,5 +1,6 @@
 //! Edits by path, made into a minimal JSON Patch (RFC 6902) and into the patched object.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::path::{FieldPath, Segment, escaped};
@@ -25,7 +26,7 @@ pub enum Edit {
 }
 
 /// One operation of a JSON Patch, with its value in the arena or on its own.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Operation<V = serde_json::Value> {
     /// `add` or `replace`.
     pub op: &'static str,

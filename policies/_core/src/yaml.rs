@@ -5,15 +5,15 @@
 
 mod build;
 mod edit;
-mod marks;
 mod scalar;
+mod tree;
 
 use std::fmt;
 
 use saphyr_parser::{Event, Marker, Parser, Span};
 
 use self::build::Builder;
-use self::marks::{Mark, Marks};
+use self::tree::Node;
 use crate::patch::Operation;
 use crate::path::FieldPath;
 use crate::value::{Arena, Value};
@@ -104,14 +104,9 @@ impl<'a> Document<'a> {
         Ok(builder.root().filter(|root| !root.is_null()))
     }
 
-    /// Where the fields of the document stand; reads its text once more.
+    /// Where the fields of the document start; reads its text once more, which only documents with a finding need.
     pub fn places(&self) -> Places {
-        let mut marks = Marks::default();
-        let read = self.events(|event, span| {
-            marks.take(&event, self.position(&span.start));
-            Ok(())
-        });
-        Places { start: self.start(), root: read.ok().and_then(|()| marks.root()) }
+        Places { start: self.start(), root: tree::parse(self).ok().flatten() }
     }
 
     /// Its text with these operations made; comments, order and style of all else are kept. Whoever calls makes sure that the
@@ -175,7 +170,7 @@ impl<'a> Document<'a> {
 /// Where the fields of one document stand in its stream.
 pub struct Places {
     start: Position,
-    root: Option<Mark>,
+    root: Option<Node>,
 }
 
 impl Places {

@@ -1,6 +1,7 @@
 //! Workloads: the kinds whose objects make pods, where their pod template is, and which controller makes the pods.
 
 mod owner;
+mod pod_template;
 mod pods;
 
 use std::fmt;
@@ -9,10 +10,9 @@ use policy_core::kinds::is_same_group;
 use policy_core::path::printable;
 use policy_core::request::GroupVersion;
 use policy_core::{Field, Operation, Request, Undecided};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub use owner::{Owner, ancestors, is_controller_of, owner_of};
+pub use pod_template::PodTemplate;
 pub use pods::{LABELS_OF_EACH_POD, WorkloadPods, labels_of_pods, pods_of, template_making};
 
 /// A kind whose objects make pods: one row of [`WORKLOAD_KINDS`], or one that a configuration adds.
@@ -174,85 +174,6 @@ impl fmt::Display for WorkloadName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WorkloadName { namespace, name, kind } = self;
         write!(f, "{}/{}[{}]", printable(namespace), printable(name), printable(kind))
-    }
-}
-
-/// A kind that makes pods and that a configuration adds to the built-in ones.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct PodTemplate {
-    /// The API group, such as `argoproj.io`.
-    pub group: String,
-    /// The version that webhook rules name; objects of other versions match as well.
-    #[serde(default = "first_version")]
-    pub version: String,
-    /// The kind, such as `Rollout`.
-    pub kind: String,
-    /// The resource, such as `rollouts`; the lower-case plural of the kind if not set.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub plural: String,
-    /// The path of the pod template, such as `spec.template`.
-    #[serde(default = "usual_path")]
-    pub path: String,
-    /// Whether the kind has a `scale` subresource, so that a HorizontalPodAutoscaler can scale it.
-    #[serde(default)]
-    pub scalable: bool,
-    /// The user name of the controller that makes the pods; without it, exceptions for this kind do not cover its pods.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub controller: String,
-}
-
-fn first_version() -> String {
-    "v1".to_owned()
-}
-
-fn usual_path() -> String {
-    "spec.template".to_owned()
-}
-
-impl PodTemplate {
-    /// Fills in the plural and rejects rows that cannot match anything.
-    ///
-    /// # Errors
-    /// A sentence that names the key: it is empty, or the path is not one of keys joined by dots.
-    pub fn validate(&self) -> Result<(), String> {
-        for (key, value) in [("kind", &self.kind), ("version", &self.version), ("path", &self.path)] {
-            if value.trim().is_empty() {
-                return Err(format!("podTemplates: {key}: must not be empty"));
-            }
-        }
-        if self.path.split('.').any(str::is_empty) {
-            return Err(format!("podTemplates: path: must be keys joined by dots, is `{}`", self.path));
-        }
-        if WORKLOAD_KINDS.iter().any(|row| row.group == self.group && row.kind == self.kind) {
-            return Err(format!("podTemplates: kind: `{}` of `{}` is built in", self.kind, self.group));
-        }
-        Ok(())
-    }
-
-    fn row(&self) -> WorkloadKind<'_> {
-        WorkloadKind {
-            group: &self.group,
-            version: &self.version,
-            kind: &self.kind,
-            plural: &self.plural,
-            template: &self.path,
-            optional_template: true,
-            scalable: self.scalable,
-            controller: match self.controller.as_str() {
-                "" => Controller::Unknown,
-                user => Controller::User(user),
-            },
-            through: None,
-        }
-    }
-
-    /// The resource name: as set, or the plural of the kind.
-    pub fn resource(&self) -> String {
-        match self.plural.as_str() {
-            "" => policy_core::kinds::plural(&self.kind),
-            plural => plural.to_owned(),
-        }
     }
 }
 

@@ -20,6 +20,6 @@ pub use as_admitted::as_admitted;
 pub use evaluate::{EvaluatedObject, ManifestEvaluator, evaluate};
 pub use lines::Lines;
 pub use object_name::ObjectName;
-pub use objects::{Unreadable, each};
+pub use objects::{Unreadable, each, each_decoded};
 pub use render::{edited, rendered};
 pub use snippet::Written;

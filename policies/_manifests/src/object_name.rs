@@ -5,10 +5,11 @@ use std::fmt;
 use policy_core::Request;
 use policy_core::path::printable;
 use policy_core::request::api_version;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The name of an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "they are Kubernetes' own words")]
 pub struct ObjectName {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use policy_core::yaml::{Document, Position};
+use policy_core::yaml::{Document, Position, YamlError};
 use policy_core::{Arena, Field, FieldPath, Request, Undecided, Value};
 
 /// What cannot be read, or not be written.
@@ -36,9 +36,20 @@ pub fn each<'a>(
     document: &Document<'a>,
     namespace: &'a str,
     arena: &'a Arena,
+    take: impl FnMut(Result<(Request<'a>, &FieldPath), Unreadable>),
+) {
+    each_decoded(document, document.decode(arena), namespace, arena, take);
+}
+
+/// The same for a document that was decoded before.
+pub fn each_decoded<'a>(
+    document: &Document<'_>,
+    decoded: Result<Option<Value<'a>>, YamlError>,
+    namespace: &'a str,
+    arena: &'a Arena,
     mut take: impl FnMut(Result<(Request<'a>, &FieldPath), Unreadable>),
 ) {
-    let value = match document.decode(arena) {
+    let value = match decoded {
         Ok(Some(value)) => value,
         Ok(None) => return,
         Err(error) => {

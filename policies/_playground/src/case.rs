@@ -77,7 +77,12 @@ fn add<'a>(
         false => vec![key("request"), key("oldObject")],
     });
     let name = ObjectName::of(&request);
-    let about = ObjectHeading { name: &name, place: at(&prefix), is_judged: !asked.policies.is_empty() };
+    let about = ObjectHeading {
+        name: &name,
+        request: &request,
+        place: at(&prefix),
+        is_evaluated: !asked.policies.is_empty(),
+    };
     said.add(about, &verdicts, None, |finding| at(&finding.field.below(&prefix)));
     if let Some(patched) = verdicts.patched {
         said.change(document, || edited(document, &prefix, verdicts.original, patched));

@@ -4,7 +4,7 @@
 //! Menu ──menu.json──▶ web/: editor, cases, forms ──text, asked──▶ judge ──▶ manifests or a case ──▶ Said
 //! ```
 //!
-//! All that goes in and out is JSON. Its shape is that of [`Said`] and [`Menu`]; `web/src/shapes.ts` has the same. Only [`judge`]
+//! All that goes in and out is JSON. Its shape is that of [`Said`] and [`Menu`]; `web/src/report.ts` is generated from the first. Only [`judge`]
 //! becomes Wasm: the menu is a file of its own beside it.
 
 mod asked;
@@ -20,7 +20,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use asked::Asked;
 pub use menu::Menu;
-pub use said::Said;
+pub use said::{Said, typescript};
 
 /// What the policies that are asked say of a text: a [`Said`]. `asked` is JSON, an [`Asked`].
 #[wasm_bindgen]

@@ -81,7 +81,12 @@ impl InText<'_, '_> {
             }
             patched.push_back(evaluated.own.patched);
             patched.extend(evaluated.pods.iter().map(|(_, verdicts)| verdicts.patched));
-            let about = ObjectHeading { name: &name, place: start, is_judged: evaluated.is_evaluated };
+            let about = ObjectHeading {
+                name: &name,
+                request: &request,
+                place: start,
+                is_evaluated: evaluated.is_evaluated,
+            };
             let pods = evaluated.pods.as_ref();
             said.add(about, &evaluated.own, pods, |finding| place(&finding.field.below(prefix)));
         });

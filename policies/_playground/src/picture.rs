@@ -3,6 +3,7 @@
 use policy_connectivity::{Map, Topology, drawn, svg};
 use policy_core::{Arena, Request};
 use policy_kubernetes::WorkloadKinds;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How many flows are drawn and listed.
@@ -13,7 +14,7 @@ const MOST_OBJECTS: usize = 1000;
 const MOST_NOTES: usize = 100;
 
 /// The map.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Picture {
     /// The drawing, without scripts; empty where there is too much to draw.
     svg: String,

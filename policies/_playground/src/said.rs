@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy_core::patch::Operation;
+use policy_core::verdicts::Row;
 use policy_core::yaml::Document;
-use policy_core::{Finding, Outcome, Value, Verdict, Verdicts, verdicts};
+use policy_core::{Finding, Outcome, Request, Value, Verdict, Verdicts};
 use policy_kubernetes::workloads::WorkloadPods;
 use policy_manifests::ObjectName;
+use policy_report::{Part, PolicyResult, Reported, ReportedFinding, SourceLocation};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
 use crate::picture::Picture;
@@ -26,15 +30,15 @@ const LARGEST_CHANGED: usize = 128 * 1024;
 const MOST_CHANGED_BYTES: usize = 512 * 1024;
 
 /// All that is said.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Said {
     /// What became of all of it.
     pub(crate) outcome: Option<Outcome>,
     /// Whether the text is a case.
     pub(crate) is_case: bool,
-    /// The objects, and what is said of each.
-    pub(crate) objects: Vec<Object>,
+    /// The objects, and the results of each.
+    pub(crate) objects: Vec<ObjectReport>,
     /// How many objects and findings there are.
     pub(crate) summary: Summary,
     /// What could not be read.
@@ -62,13 +66,16 @@ struct Shown {
 }
 
 /// How many there are, shown or not.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Summary {
+    /// How many objects there are.
     pub(crate) objects: usize,
     /// How many objects any policy has judged, or the pods that they make.
     pub(crate) judged: usize,
+    /// How many findings deny.
     pub(crate) denials: usize,
+    /// How many findings only warn.
     pub(crate) warnings: usize,
     /// How many objects would be changed, or the pods that they make.
     pub(crate) changed: usize,
@@ -81,56 +88,37 @@ pub(crate) struct Summary {
 }
 
 /// Something that is said of a place in the text.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Located {
+    /// What is said.
     pub(crate) message: String,
     #[serde(flatten)]
     pub(crate) place: Place,
 }
 
-/// An object.
-#[derive(Serialize)]
-pub(crate) struct Object {
+/// An object, and the results of the policies.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ObjectReport {
     /// `Deployment shop/web`.
     pub(crate) name: String,
+    /// The most severe outcome of the results.
     pub(crate) outcome: Outcome,
     #[serde(flatten)]
     pub(crate) place: Place,
-    pub(crate) rows: Vec<Row>,
-    /// What is changed in the object, as JSON Patches, and then in the pods that it makes.
-    patches: Vec<Patch>,
+    /// One for each policy.
+    pub(crate) results: Vec<PolicyResult>,
+    /// What all policies together change in the object, and then in the pods that it makes.
+    patches: Vec<ObjectPatch>,
 }
 
-/// What is changed.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Patch {
-    of_pods: bool,
+/// What is changed, as a JSON Patch.
+#[derive(Serialize, JsonSchema)]
+struct ObjectPatch {
+    /// `pods` if it is changed in the pods that the object makes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<Part>,
+    /// The patch.
     operations: Vec<Operation>,
-}
-
-/// What one policy says of an object, or of the pods that it makes.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Row {
-    policy: &'static str,
-    outcome: Outcome,
-    /// Whether it is about the pods that the object makes.
-    of_pods: bool,
-    remediation: &'static str,
-    denials: Vec<Found>,
-    warnings: Vec<Found>,
-    audit: Option<String>,
-}
-
-/// A finding, and where it stands.
-#[derive(Serialize)]
-pub(crate) struct Found {
-    field: String,
-    message: String,
-    control: Option<&'static str>,
-    #[serde(flatten)]
-    place: Place,
 }
 
 impl Said {
@@ -186,18 +174,18 @@ impl Said {
         pods: Option<&(WorkloadPods<'_>, Verdicts<'_>)>,
         find: impl Fn(&Finding) -> Place,
     ) {
-        let ObjectHeading { name, place, is_judged } = about;
+        let ObjectHeading { name, place, is_evaluated, .. } = about;
         let of_pods = pods.map(|(pods, verdicts)| (Some(pods), verdicts));
         let both: Vec<(Option<&WorkloadPods<'_>>, &Verdicts<'_>)> =
             [(None, own)].into_iter().chain(of_pods).collect();
         let all = || both.iter().flat_map(|(_, verdicts)| &verdicts.rows).map(|row| &row.verdict);
         let outcome = all().map(Verdict::outcome).max().unwrap_or(Outcome::Allow);
-        if is_judged {
+        if is_evaluated {
             self.outcome = self.outcome.max(Some(outcome));
         }
         let count = |of: fn(&Verdict) -> usize| all().map(of).sum::<usize>();
         self.summary.objects += 1;
-        self.summary.judged += usize::from(is_judged);
+        self.summary.judged += usize::from(is_evaluated);
         self.summary.denials += count(|verdict| verdict.denials.len() + verdict.left_out);
         self.summary.warnings += count(|verdict| verdict.warnings.len());
         self.summary.changed += usize::from(both.iter().any(|(_, verdicts)| verdicts.patched.is_some()));
@@ -210,17 +198,24 @@ impl Said {
         };
         if *shown < most {
             *shown += 1;
-            let mut object =
-                Object { name: name.to_string(), outcome, place, rows: Vec::new(), patches: Vec::new() };
+            let mut object = ObjectReport {
+                name: name.to_string(),
+                outcome,
+                place,
+                results: Vec::new(),
+                patches: Vec::new(),
+            };
             for (pods, verdicts) in &both {
                 if let Some(fault) = &verdicts.fault {
                     self.fail(format!("{name}: {fault}"), place);
                 }
-                object.rows.extend(verdicts.rows.iter().map(|row| self.row(*pods, row, &find)));
+                let results =
+                    verdicts.rows.iter().map(|row| self.result(&about, *pods, row, verdicts, &find));
+                object.results.extend(results);
                 if verdicts.patched.is_some() {
                     let operations =
                         verdicts.patch().into_iter().map(Operation::<Value<'_>>::owned).collect();
-                    object.patches.push(Patch { of_pods: pods.is_some(), operations });
+                    object.patches.push(ObjectPatch { of: pods.map(|_| Part::Pods), operations });
                 }
             }
             self.objects.push(object);
@@ -231,41 +226,49 @@ impl Said {
         self.summary.findings_left_out += found - (self.shown.findings - before);
     }
 
-    fn row(
+    fn result(
         &mut self,
+        about: &ObjectHeading<'_>,
         pods: Option<&WorkloadPods<'_>>,
-        row: &verdicts::Row,
+        row: &Row,
+        verdicts: &Verdicts<'_>,
         find: impl Fn(&Finding) -> Place,
-    ) -> Row {
-        let verdict = &row.verdict;
-        let mut found = |findings: &BTreeSet<Finding>| {
+    ) -> PolicyResult {
+        let asked = pods.map_or(about.request, |pods| &pods.request);
+        let reported = Reported { object: about.name.clone(), of: pods.map(|_| Part::Pods) };
+        let mut result = PolicyResult::new(row, verdicts, asked, reported);
+        let Place { line, column, .. } = about.place;
+        // The text has no name, and what stands in which document the editor does not ask.
+        result.source = SourceLocation { line, column, ..SourceLocation::default() };
+        let mut found = |findings: &BTreeSet<Finding>| -> Vec<ReportedFinding> {
             let room = MOST_FINDINGS.saturating_sub(self.shown.findings);
             let shown = findings.iter().take(room).map(|finding| {
                 let finding = pods.map_or_else(|| finding.clone(), |pods| pods.in_workload(finding));
-                let (field, place) = (finding.field.to_string(), find(&finding));
-                Found { field, message: finding.message, control: finding.control, place }
+                let Place { line, column, start, end } = find(&finding);
+                let reported = ReportedFinding::new(&finding, &finding.field);
+                ReportedFinding { line, column, start: Some(start), end: Some(end), ..reported }
             });
-            let shown: Vec<Found> = shown.collect();
+            let shown: Vec<ReportedFinding> = shown.collect();
             self.shown.findings += shown.len();
             shown
         };
-        let (denials, warnings) = (found(&verdict.denials), found(&verdict.warnings));
-        Row {
-            policy: row.metadata.name,
-            outcome: verdict.outcome(),
-            of_pods: pods.is_some(),
-            remediation: row.metadata.remediation,
-            denials,
-            warnings,
-            audit: verdict.audit.clone(),
-        }
+        (result.denials, result.warnings) = (found(&row.verdict.denials), found(&row.verdict.warnings));
+        result
     }
 }
 
+/// The TypeScript types of what the page gets, a [`Said`].
+pub fn typescript() -> String {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    policy_report::typescript("Said", settings.into_generator().into_root_schema_for::<Said>().as_value())
+}
+
 /// Of which object something is said.
+#[derive(Clone, Copy)]
 pub(crate) struct ObjectHeading<'s> {
     pub(crate) name: &'s ObjectName,
+    pub(crate) request: &'s Request<'s>,
     pub(crate) place: Place,
-    /// Whether any policy takes it.
-    pub(crate) is_judged: bool,
+    /// Whether any policy evaluates it.
+    pub(crate) is_evaluated: bool,
 }

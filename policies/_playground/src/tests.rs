@@ -34,7 +34,7 @@ fn what_is_denied_is_shown_however_much_is_not() {
 fn what_is_left_out_is_counted() {
     let said = said(&BAD.repeat(1000), ASKED);
     let shown = said["objects"].as_array().expect("they are a list").iter();
-    let shown = shown.flat_map(|object| object["rows"].as_array().expect("rows"));
+    let shown = shown.flat_map(|object| object["results"].as_array().expect("results"));
     let shown: usize = shown.map(|row| row["denials"].as_array().expect("denials").len()).sum();
     let of = |key: &str| said["summary"][key].as_u64().expect("a number") as usize;
     assert_eq!(shown + of("findingsLeftOut"), of("denials") + of("warnings"));

@@ -2,10 +2,11 @@
 
 use policy_core::yaml::Position;
 use policy_manifests::Lines;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A place, and the value there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Place {
     /// The line, from 1; 0 for the text as a whole.
     pub(crate) line: usize,
@@ -42,10 +43,12 @@ impl<'t> Text<'t> {
 }
 
 /// A document that admission would change, as it is and as it would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Changed {
     /// The line of the text on which it begins, from 1.
     pub(crate) line: usize,
+    /// As it is.
     pub(crate) before: String,
+    /// As it would be.
     pub(crate) after: String,
 }

@@ -1,6 +1,6 @@
 //! What was seen, as a picture: the targets that Prometheus scrapes, and how an autoscaler scaled.
 
-use policy_connectivity::escaped;
+use policy_diagram::escaped;
 
 use super::prometheus::Target;
 

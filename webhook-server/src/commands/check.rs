@@ -1,12 +1,13 @@
 //! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
 
+mod decoded;
 mod order;
 mod progress;
-mod rows;
+mod results;
 
-use policy_core::yaml::{Document, documents};
-use policy_core::{AdmissionPhase, Arena, NoCluster, Objects, Request, WatchedKind, admit};
-use policy_manifests::{as_admitted, each};
+use policy_core::yaml::documents;
+use policy_core::{AdmissionPhase, Arena, NoCluster, Objects, Request, Value, WatchedKind, admit};
+use policy_manifests::{as_admitted, each_decoded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::report::{Printer, Report, Take};
 use crate::sources::source_location::At;
 use crate::sources::{self, Kustomizations, Place, Source};
+use decoded::DecodedDocument;
 use order::Order;
 use progress::Progress;
 
@@ -36,6 +38,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
     let places = sources::places(&args.manifests.paths, Kustomizations::Build)?;
     let mut printer = Printer::new(&args.report)?;
     let reads = reads(&config);
+    let namespace = args.manifests.namespace.as_str();
     let read = |place: &Place, printer: &mut Printer| {
         let unreadable =
             |error| printer.take(Report { errors: vec![format!("{error:#}")], ..Report::default() });
@@ -45,15 +48,18 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
         // One source at a time is in memory.
         for place in &places {
             if let Some(source) = read(place, &mut printer) {
-                check(&source, &config, &Objects::default(), &args.manifests.namespace, &mut printer);
+                check(&source, &config, &Objects::default(), namespace, &mut printer);
             }
         }
     } else {
         let sources: Vec<Source> = places.iter().filter_map(|place| read(place, &mut printer)).collect();
+        let mut arenas = decoded::arenas();
+        let decoded = decoded::decode(&sources, &mut arenas);
         let arena = Arena::new();
-        let cluster = cluster(&sources, &reads, &config, &args.manifests.namespace, &arena);
-        for source in &sources {
-            check(source, &config, &cluster, &args.manifests.namespace, &mut printer);
+        let all = decoded.iter().flat_map(|(_, documents)| documents);
+        let cluster = Objects::new(stored(all, &reads, &config, namespace, &arena), namespace);
+        for (source, documents) in &decoded {
+            check_documents(source, documents, &config, &cluster, namespace, &mut printer);
         }
     }
     let unused = config.exceptions.unused(config.governs_all);
@@ -67,8 +73,8 @@ pub(crate) fn reads(config: &Config) -> Vec<WatchedKind> {
     config.reads().into_iter().chain(config.prerequisites()).collect()
 }
 
-/// The objects of these sources that policies look at, as the cluster: workloads with what admission adds to their pods. What
-/// cannot be read is said when it is judged.
+/// The objects of these sources that policies read, as the cluster: workloads with what admission adds to their pods. What cannot
+/// be read is reported when it is evaluated.
 pub fn cluster<'a>(
     sources: &'a [Source],
     reads: &[WatchedKind],
@@ -76,16 +82,31 @@ pub fn cluster<'a>(
     namespace: &'a str,
     arena: &'a Arena,
 ) -> Objects<'a> {
+    let documents = sources.iter().flat_map(|source| documents(&source.text));
+    let documents: Vec<DecodedDocument<'a>> =
+        documents.map(|document| DecodedDocument::decoded(document, arena)).collect();
+    Objects::new(stored(&documents, reads, config, namespace, arena), namespace)
+}
+
+/// The objects of the kinds that are read, as they are once they are admitted.
+fn stored<'a, 'd>(
+    documents: impl IntoIterator<Item = &'d DecodedDocument<'a>>,
+    reads: &[WatchedKind],
+    config: &Config,
+    namespace: &'a str,
+    arena: &'a Arena,
+) -> Vec<Value<'a>>
+where
+    'a: 'd,
+{
     let mut kept = Vec::new();
-    for document in sources.iter().flat_map(|source| documents(&source.text)) {
-        if !could_be(document.text, reads) {
-            continue;
-        }
-        each(&document, namespace, arena, |object| {
+    for DecodedDocument { document, value } in documents {
+        let Some(value) = value else { continue };
+        each_decoded(document, value.clone(), namespace, arena, |object| {
             let Ok((request, _)) = object else { return };
-            let wanted =
+            let is_read =
                 |read: &WatchedKind| read.group == request.kind.group && read.kind == request.kind.name;
-            if reads.iter().any(wanted) {
+            if reads.iter().any(is_read) {
                 let patched = |pod: &Request<'a>| {
                     admit(&config.policies, pod, &NoCluster, AdmissionPhase::Mutating).patched
                 };
@@ -93,36 +114,26 @@ pub fn cluster<'a>(
             }
         });
     }
-    Objects::new(kept, namespace)
+    kept
 }
 
-/// Whether a text could hold an object of one of these kinds, at a glance: most documents are of others, and reading them all
-/// takes as long as judging them. Where the glance cannot tell, it could.
-fn could_be(text: &str, kinds: &[WatchedKind]) -> bool {
-    if text.contains('\\') {
-        return true;
-    }
-    text.match_indices("kind").any(|(at, key)| {
-        let rest =
-            text.get(at + key.len()..).unwrap_or_default().trim_start_matches(['"', '\'']).trim_start();
-        let Some(value) = rest.strip_prefix(':') else { return false };
-        let value = value.trim_start().trim_start_matches(['"', '\'']);
-        match value.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            true => {
-                let end = value.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(value.len());
-                let kind = value.get(..end).unwrap_or_default();
-                kinds.iter().any(|read| read.kind == kind)
-            }
-            // A tag, an anchor, an alias, a block scalar or a comment.
-            false => true,
-        }
-    })
-}
-
-/// Judges every object of a source, on all processors, and gives what is found in the source's order, as soon as that is known.
+/// Evaluates every object of a source, each document decoded when its turn comes.
 pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace: &str, taker: &mut dyn Take) {
-    let documents = documents(&source.text);
-    let batches: Vec<&[Document<'_>]> = documents.chunks(BATCH).collect();
+    let documents: Vec<DecodedDocument<'_>> =
+        documents(&source.text).into_iter().map(DecodedDocument::new).collect();
+    check_documents(source, &documents, config, cluster, namespace, taker);
+}
+
+/// Evaluates every object of a source, on all processors, and gives what is found in the source's order, as soon as that is known.
+fn check_documents(
+    source: &Source,
+    documents: &[DecodedDocument<'_>],
+    config: &Config,
+    cluster: &Objects<'_>,
+    namespace: &str,
+    taker: &mut dyn Take,
+) {
+    let batches: Vec<&[DecodedDocument<'_>]> = documents.chunks(BATCH).collect();
     let next = AtomicUsize::new(0);
     let progress = Progress::new(source.text.len() as u64);
     let (order, lines) = (Order::new(taker), OnceLock::new());
@@ -132,10 +143,13 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(batch) = batches.get(index) else { break };
             let mut part = Report::default();
-            for (i, document) in batch.iter().enumerate() {
+            for (i, decoded) in batch.iter().enumerate() {
+                let document = &decoded.document;
                 let at = At::new(source, (document, index * BATCH + i + 1), namespace, &lines);
-                let judge =
-                    AssertUnwindSafe(|| judge_document(&at, config, cluster, namespace, &arena, &mut part));
+                let judge = AssertUnwindSafe(|| {
+                    let evaluation = Evaluation { config, cluster, namespace };
+                    evaluation.document(&at, decoded, &arena, &mut part);
+                });
                 if catch_unwind(judge).is_err() {
                     let reason = "a bug in pratique: it could not be judged";
                     part.errors.push(format!("{}:{}: {reason}", source.name, document.start()));
@@ -156,18 +170,27 @@ pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace:
     progress.finish();
 }
 
-fn judge_document<'a>(
-    at: &At<'_>,
-    config: &Config,
-    cluster: &'a Objects<'_>,
-    namespace: &'a str,
-    arena: &'a Arena,
-    report: &mut Report,
-) {
-    each(at.document, namespace, arena, |object| match object {
-        Ok((request, prefix)) => rows::add(at, config, cluster, &request, prefix, report),
-        Err(unreadable) => report.errors.push(format!("{}:{unreadable}", at.source.name)),
-    });
+/// What documents are evaluated with.
+struct Evaluation<'e> {
+    config: &'e Config,
+    cluster: &'e Objects<'e>,
+    namespace: &'e str,
+}
+
+impl Evaluation<'_> {
+    fn document<'a>(
+        &'a self,
+        at: &At<'_>,
+        decoded: &DecodedDocument<'a>,
+        arena: &'a Arena,
+        report: &mut Report,
+    ) {
+        let value = decoded.value.clone().unwrap_or_else(|| decoded.document.decode(arena));
+        each_decoded(&decoded.document, value, self.namespace, arena, |object| match object {
+            Ok((request, prefix)) => results::add(at, self.config, self.cluster, &request, prefix, report),
+            Err(unreadable) => report.errors.push(format!("{}:{unreadable}", at.source.name)),
+        });
+    }
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use policy_core::Outcome;
+use policy_report::{PolicyResult, ReportedFinding};
 
-use super::{Found, Judged, Row};
+use super::ObjectReport;
 
 /// What stands at the top of a file.
 const HEAD: &str =
     "# Findings that are accepted, one a line: `pratique check --write-baseline FILE` made it.\n";
 
-/// How often each finding is accepted, by its key ([`super::Row::key`]): no line numbers, so that it survives moved lines.
+/// How often each finding is accepted, by its key ([`PolicyResult::key`]): no line numbers, so that it survives moved lines.
 #[derive(Debug, Default)]
 pub(super) struct Baseline(BTreeMap<String, usize>);
 
@@ -51,32 +52,33 @@ impl Baseline {
     }
 
     /// Adds what was found.
-    pub(super) fn collect(&mut self, judged: &Judged) {
-        for row in &judged.rows {
-            for (outcome, found) in row.all() {
-                *self.0.entry(line(row, outcome, found)).or_default() += 1;
+    pub(super) fn collect(&mut self, object: &ObjectReport) {
+        for result in &object.results {
+            for (outcome, finding) in result.findings() {
+                *self.0.entry(line(result, outcome, finding)).or_default() += 1;
             }
         }
     }
 
     /// Takes away what is accepted, and says how much that was. Each is accepted as often as it was there.
-    pub(super) fn accept(&mut self, judged: &mut Judged) -> usize {
+    pub(super) fn accept(&mut self, object: &mut ObjectReport) -> usize {
         let mut accepted = 0;
-        for row in &mut judged.rows {
+        for result in &mut object.results {
             for outcome in [Outcome::Deny, Outcome::Warn] {
-                let all = std::mem::take(row.of_outcome(outcome));
-                let mut is_new = |found: &Found| match self.0.get_mut(&line(row, outcome, found)) {
-                    Some(count @ 1..) => {
-                        *count -= 1;
-                        accepted += 1;
-                        false
-                    }
-                    _ => true,
-                };
-                let left: Vec<Found> = all.into_iter().filter(|found| is_new(found)).collect();
-                *row.of_outcome(outcome) = left;
+                let all = std::mem::take(result.findings_of(outcome));
+                let mut is_new =
+                    |finding: &ReportedFinding| match self.0.get_mut(&line(result, outcome, finding)) {
+                        Some(count @ 1..) => {
+                            *count -= 1;
+                            accepted += 1;
+                            false
+                        }
+                        _ => true,
+                    };
+                let left: Vec<ReportedFinding> = all.into_iter().filter(|finding| is_new(finding)).collect();
+                *result.findings_of(outcome) = left;
             }
-            row.settle();
+            result.settle();
         }
         accepted
     }
@@ -88,6 +90,6 @@ impl Baseline {
 }
 
 /// A finding as a line of the file.
-fn line(row: &Row, outcome: Outcome, found: &Found) -> String {
-    format!("{} {}", outcome.as_str(), row.key(found))
+fn line(result: &PolicyResult, outcome: Outcome, finding: &ReportedFinding) -> String {
+    format!("{} {}", outcome.as_str(), result.key(finding))
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::{Judged, Totals};
+use super::{ObjectReport, Totals};
 
 /// Where a report goes.
 pub(super) type Out = Box<dyn Write + Send>;
@@ -14,7 +14,7 @@ pub(super) trait Form: Send {
     fn begin(&mut self, out: &mut Out) -> io::Result<()>;
 
     /// An object, and what was found in it.
-    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()>;
+    fn object(&mut self, out: &mut Out, object: &ObjectReport) -> io::Result<()>;
 
     /// What stands after the last.
     fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()>;

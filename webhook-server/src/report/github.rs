@@ -5,8 +5,10 @@
 
 use std::io::{self, Write as _};
 
+use policy_report::ReportedFinding;
+
 use super::form::{Form, Out};
-use super::{Found, Judged, Summary, Totals, level, place_of};
+use super::{ObjectReport, Summary, Totals, level, place_of};
 
 /// `::error file=…,line=…,col=…,title=…::message`, a line each.
 pub(super) struct Github;
@@ -16,18 +18,18 @@ impl Form for Github {
         Ok(())
     }
 
-    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
-        for row in &judged.rows {
-            for (outcome, found) in row.all() {
+    fn object(&mut self, out: &mut Out, object: &ObjectReport) -> io::Result<()> {
+        for result in &object.results {
+            for (outcome, finding) in result.findings() {
                 let level = level(outcome);
-                let Found { line, column, control, .. } = found;
+                let ReportedFinding { line, column, control, .. } = finding;
                 let control = control.map(|control| format!(", {control}")).unwrap_or_default();
-                let title = format!("{} ({}{control})", row.object, row.policy);
-                let message = format!("{}\nto fix: {}", found.sentence(), row.remediation);
+                let title = format!("{} ({}{control})", result.object, result.policy);
+                let message = format!("{}\nto fix: {}", finding.sentence(), result.remediation);
                 writeln!(
                     out,
                     "::{level} file={},line={line},col={column},title={}::{}",
-                    property(&row.source.file),
+                    property(&result.source.file),
                     property(&title),
                     data(&message)
                 )?;

@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 use policy_core::Outcome;
 use policy_core::path::{excerpt, printable};
+use policy_report::PolicyResult;
 
 use super::form::{Form, Out};
-use super::{Judged, Row, SourcePosition, Summary, Totals};
+use super::{ObjectReport, Summary, Totals};
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -40,14 +41,14 @@ impl Form for Human {
         Ok(())
     }
 
-    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
-        for row in judged.rows.iter().filter(|row| row.outcome != Outcome::Allow) {
-            if self.file != row.source.file {
+    fn object(&mut self, out: &mut Out, object: &ObjectReport) -> io::Result<()> {
+        for result in object.results.iter().filter(|result| result.outcome != Outcome::Allow) {
+            if self.file != result.source.file {
                 let blank = if self.file.is_empty() { "" } else { "\n" };
-                writeln!(out, "{blank}{BOLD}{}{BOLD:#}", printable(&row.source.file))?;
-                self.file.clone_from(&row.source.file);
+                writeln!(out, "{blank}{BOLD}{}{BOLD:#}", printable(&result.source.file))?;
+                self.file.clone_from(&result.source.file);
             }
-            print(out, row)?;
+            print(out, result)?;
         }
         Ok(())
     }
@@ -63,7 +64,7 @@ impl Form for Human {
         let excepted = findings(totals.excepted, "excepted");
         let accepted = findings(totals.accepted, "in the baseline");
         let plural = if objects == 1 { "" } else { "s" };
-        let judged = format!("{} judged", totals.judged);
+        let judged = format!("{} judged", totals.evaluated);
         let blank = if self.file.is_empty() { "" } else { "\n" };
         writeln!(
             out,
@@ -86,33 +87,33 @@ pub(crate) fn wrapped(sentence: &str, (first, others): (usize, usize)) -> String
     textwrap::fill(sentence, options).split_off(first)
 }
 
-fn print(out: &mut Out, row: &Row) -> io::Result<()> {
-    let color = style(row.outcome);
-    let word = row.outcome.as_str();
-    let of = if row.of.is_some() { "pods of " } else { "" };
-    let SourcePosition { line, column, .. } = &row.source;
+fn print(out: &mut Out, result: &PolicyResult) -> io::Result<()> {
+    let color = style(result.outcome);
+    let word = result.outcome.as_str();
+    let of = if result.of.is_some() { "pods of " } else { "" };
+    let (line, column) = (result.source.line, result.source.column);
     // Findings have their own places.
-    let place = match row.denials.is_empty() && row.warnings.is_empty() {
+    let place = match result.denials.is_empty() && result.warnings.is_empty() {
         true => format!(" {DIM}{line}:{column}{DIM:#}"),
         false => String::new(),
     };
-    writeln!(out, "  {color}{word}{color:#} {of}{} {DIM}({}){DIM:#}{place}", row.object, row.policy)?;
-    for found in row.denials.iter().chain(&row.warnings) {
-        let control = found.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
-        let sentence = format!("{}:{}: {}{control}", found.line, found.column, found.sentence());
+    writeln!(out, "  {color}{word}{color:#} {of}{} {DIM}({}){DIM:#}{place}", result.object, result.policy)?;
+    for finding in result.denials.iter().chain(&result.warnings) {
+        let control = finding.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
+        let sentence = format!("{}:{}: {}{control}", finding.line, finding.column, finding.sentence());
         writeln!(out, "    {}", wrapped(&sentence, INDENTS))?;
-        if let Some(written) = &found.written {
+        if let Some(written) = &finding.written {
             writeln!(out, "      {DIM}|{DIM:#} {}", written.line)?;
             writeln!(out, "      {DIM}|{DIM:#} {color}{}{color:#}", written.carets())?;
         }
-        if let Some(built) = &found.built {
+        if let Some(built) = &finding.built {
             writeln!(out, "      {DIM}| built:{DIM:#} {built}")?;
         }
     }
-    if row.left_out > 0 {
-        writeln!(out, "    and {} more", row.left_out)?;
+    if result.left_out > 0 {
+        writeln!(out, "    and {} more", result.left_out)?;
     }
-    for operation in &row.patch {
+    for operation in &result.patch {
         // `render --diff` shows all of it.
         let value = operation.value.to_string();
         let line = format!("    {} {} {}", operation.op, printable(&operation.path), excerpt(&value));
@@ -121,8 +122,8 @@ fn print(out: &mut Out, row: &Row) -> io::Result<()> {
             None => writeln!(out, "{line}")?,
         }
     }
-    if row.outcome == Outcome::Deny {
-        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", row.remediation), INDENTS))?;
+    if result.outcome == Outcome::Deny {
+        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", result.remediation), INDENTS))?;
     }
     Ok(())
 }

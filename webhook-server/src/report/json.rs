@@ -5,12 +5,12 @@ use std::io::{self, Write as _};
 use serde::Serialize;
 
 use super::form::{Form, Out};
-use super::{Judged, Summary, Totals};
+use super::{ObjectReport, Summary, Totals};
 
 /// `{"verdicts":[…],"summary":{…}}`, and `errors` and `failures` where there are any.
 #[derive(Default)]
 pub(super) struct Json {
-    has_rows: bool,
+    has_results: bool,
 }
 
 #[derive(Serialize)]
@@ -28,12 +28,12 @@ impl Form for Json {
         write!(out, "{{\"verdicts\":[")
     }
 
-    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
-        for row in &judged.rows {
-            if std::mem::replace(&mut self.has_rows, true) {
+    fn object(&mut self, out: &mut Out, object: &ObjectReport) -> io::Result<()> {
+        for result in &object.results {
+            if std::mem::replace(&mut self.has_results, true) {
                 write!(out, ",")?;
             }
-            serde_json::to_writer(&mut *out, row)?;
+            serde_json::to_writer(&mut *out, result)?;
         }
         Ok(())
     }

@@ -6,10 +6,11 @@ use std::io::{self, Write as _};
 
 use policy_core::Outcome;
 use policy_core::path::printable;
+use policy_report::{PolicyResult, ReportedFinding};
 use quick_xml::escape::escape;
 
 use super::form::{Form, Out};
-use super::{Found, Judged, Row, Totals};
+use super::{ObjectReport, Totals};
 
 /// XML.
 pub(super) struct Junit;
@@ -19,18 +20,18 @@ impl Form for Junit {
         writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"pratique\">")
     }
 
-    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
-        let Some(first) = judged.rows.first() else { return Ok(()) };
-        let failures = judged.rows.iter().filter(|row| row.outcome == Outcome::Deny).count();
+    fn object(&mut self, out: &mut Out, object: &ObjectReport) -> io::Result<()> {
+        let Some(first) = object.results.first() else { return Ok(()) };
+        let failures = object.results.iter().filter(|result| result.outcome == Outcome::Deny).count();
         let file = &first.source.file;
         writeln!(
             out,
             "<testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" time=\"0\">",
             attribute(&format!("{file}: {}", first.object)),
-            judged.rows.len()
+            object.results.len()
         )?;
-        for row in &judged.rows {
-            case(out, row)?;
+        for result in &object.results {
+            case(out, result)?;
         }
         writeln!(out, "</testsuite>")
     }
@@ -56,27 +57,27 @@ impl Form for Junit {
     }
 }
 
-fn case(out: &mut Out, row: &Row) -> io::Result<()> {
-    let of = if row.of.is_some() { " (its pods)" } else { "" };
+fn case(out: &mut Out, result: &PolicyResult) -> io::Result<()> {
+    let of = if result.of.is_some() { " (its pods)" } else { "" };
     write!(
         out,
         "<testcase classname=\"{}\" name=\"{}{of}\" time=\"0\">",
-        attribute(&row.object.to_string()),
-        attribute(row.policy)
+        attribute(&result.object.to_string()),
+        attribute(result.policy)
     )?;
-    let lines = |all: &[Found]| -> String {
-        let line = |found: &Found| {
-            format!("{}:{}:{}: {}\n", row.source.file, found.line, found.column, found.sentence())
+    let lines = |all: &[ReportedFinding]| -> String {
+        let line = |finding: &ReportedFinding| {
+            format!("{}:{}:{}: {}\n", result.source.file, finding.line, finding.column, finding.sentence())
         };
         all.iter().map(line).collect()
     };
-    if let Some(first) = row.denials.first() {
-        let text = format!("{}to fix: {}\n", lines(&row.denials), row.remediation);
+    if let Some(first) = result.denials.first() {
+        let text = format!("{}to fix: {}\n", lines(&result.denials), result.remediation);
         let message = attribute(&first.sentence());
         write!(out, "<failure message=\"{message}\" type=\"deny\">{}</failure>", content(&text))?;
     }
-    if !row.warnings.is_empty() {
-        write!(out, "<system-out>{}</system-out>", content(&lines(&row.warnings)))?;
+    if !result.warnings.is_empty() {
+        write!(out, "<system-out>{}</system-out>", content(&lines(&result.warnings)))?;
     }
     writeln!(out, "</testcase>")
 }

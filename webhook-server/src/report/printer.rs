@@ -94,26 +94,26 @@ impl Take for Printer {
         self.notes.extend(part.notes);
         self.totals.errors.extend(part.errors);
         self.totals.failures.extend(part.failures);
-        for mut judged in part.objects {
+        for mut object in part.objects {
             if let Some(baseline) = &mut self.accepted {
-                self.totals.accepted += baseline.accept(&mut judged);
+                self.totals.accepted += baseline.accept(&mut object);
             }
             if let Some((baseline, _)) = &mut self.collected {
-                baseline.collect(&judged);
+                baseline.collect(&object);
             }
             let totals = &mut self.totals;
-            totals.excepted += judged.rows.iter().map(|row| row.excepted.len()).sum::<usize>();
-            totals.warnings += judged.rows.iter().map(|row| row.warnings.len()).sum::<usize>();
-            totals.judged += usize::from(judged.is_judged);
+            totals.excepted += object.results.iter().map(|result| result.excepted.len()).sum::<usize>();
+            totals.warnings += object.results.iter().map(|result| result.warnings.len()).sum::<usize>();
+            totals.evaluated += usize::from(object.is_evaluated);
             totals.summary.objects += 1;
-            match judged.outcome() {
+            match object.outcome() {
                 Outcome::Allow => {}
                 Outcome::Warn => totals.summary.warned += 1,
                 Outcome::Patch => totals.summary.patched += 1,
                 Outcome::Deny => totals.summary.denied += 1,
             }
             if self.failed.is_none() {
-                self.failed = self.form.object(&mut self.out, &judged).err();
+                self.failed = self.form.object(&mut self.out, &object).err();
             }
         }
     }

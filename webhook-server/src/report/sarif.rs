@@ -4,10 +4,12 @@ use std::io::{self, Write as _};
 
 use policy_catalog::{POLICIES, render};
 use policy_core::{Outcome, PolicyDefinition};
+use policy_manifests::Written;
+use policy_report::{PolicyResult, ReportedFinding};
 use serde_json::{Value, json};
 
 use super::form::{Form, Out};
-use super::{Found, Judged, Row, Totals, Written, level, place_of};
+use super::{ObjectReport, Totals, level, place_of};
 
 /// The name of what tells findings apart, whatever lines they stand in.
 const FINGERPRINT: &str = "finding/v1";
@@ -34,19 +36,19 @@ impl Form for Sarif {
         )
     }
 
-    fn object(&mut self, out: &mut Out, judged: &Judged) -> io::Result<()> {
-        for row in &judged.rows {
-            for (outcome, found) in row.all() {
-                self.result(out, &result(row, outcome, found))?;
+    fn object(&mut self, out: &mut Out, object: &ObjectReport) -> io::Result<()> {
+        for result in &object.results {
+            for (outcome, finding) in result.findings() {
+                self.result(out, &sarif_result(result, outcome, finding))?;
             }
-            for excepted in &row.excepted {
+            for excepted in &result.excepted {
                 let why = format!("{} ({}, until {})", excepted.reason, excepted.owner, excepted.expires);
                 let suppressions = json!([{"kind": "external", "justification": why}]);
-                let mut result = result(row, Outcome::Deny, &excepted.found);
-                result
+                let mut suppressed = sarif_result(result, Outcome::Deny, &excepted.finding);
+                suppressed
                     .as_object_mut()
-                    .and_then(|result| result.insert("suppressions".to_owned(), suppressions));
-                self.result(out, &result)?;
+                    .and_then(|members| members.insert("suppressions".to_owned(), suppressions));
+                self.result(out, &suppressed)?;
             }
         }
         Ok(())
@@ -99,25 +101,25 @@ fn severity(severity: &str) -> &'static str {
     }
 }
 
-fn result(row: &Row, outcome: Outcome, found: &Found) -> Value {
-    let rule = match found.control {
-        Some(control) => format!("{}/{control}", row.policy),
-        None => row.policy.to_owned(),
+fn sarif_result(result: &PolicyResult, outcome: Outcome, finding: &ReportedFinding) -> Value {
+    let rule = match finding.control {
+        Some(control) => format!("{}/{control}", result.policy),
+        None => result.policy.to_owned(),
     };
-    let region = match &found.written {
+    let region = match &finding.written {
         Some(Written { line, column, length, .. }) => json!({
-            "startLine": found.line, "startColumn": column, "endColumn": column + length, "snippet": {"text": line},
+            "startLine": finding.line, "startColumn": column, "endColumn": column + length, "snippet": {"text": line},
         }),
-        None => json!({"startLine": found.line, "startColumn": found.column}),
+        None => json!({"startLine": finding.line, "startColumn": finding.column}),
     };
     json!({
         "ruleId": rule, "level": level(outcome),
-        "message": {"text": format!("{}: {}", row.object, found.sentence())},
+        "message": {"text": format!("{}: {}", result.object, finding.sentence())},
         "locations": [{
-            "physicalLocation": {"artifactLocation": {"uri": uri(&row.source.file)}, "region": region},
-            "logicalLocations": [{"fullyQualifiedName": format!("{} {}", row.object, found.field), "kind": "object"}],
+            "physicalLocation": {"artifactLocation": {"uri": uri(&result.source.file)}, "region": region},
+            "logicalLocations": [{"fullyQualifiedName": format!("{} {}", result.object, finding.field), "kind": "object"}],
         }],
-        "partialFingerprints": {FINGERPRINT: row.key(found)},
+        "partialFingerprints": {FINGERPRINT: result.key(finding)},
     })
 }
 

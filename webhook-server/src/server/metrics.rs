@@ -20,7 +20,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::certificate::Validity;
 use crate::clock;
-use crate::evaluator::PolicyResult;
+use crate::evaluator::PolicyOutcome;
 use crate::server::cluster::Watched;
 use crate::server::cluster::metrics::Shown;
 
@@ -171,7 +171,7 @@ impl Metrics {
     }
 
     /// Counts what one policy said of a review.
-    pub(crate) fn said(&self, said: &PolicyResult, request: &Request<'_>) {
+    pub(crate) fn said(&self, said: &PolicyOutcome, request: &Request<'_>) {
         let kinds = said.metadata.scope.resources.iter().map(|resource| resource.kind);
         let labels = Verdict {
             policy: said.metadata.name,

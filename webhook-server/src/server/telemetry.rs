@@ -24,7 +24,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGua
 
 use crate::args::LogFormat;
 use crate::config::Mode;
-use crate::evaluator::PolicyResult;
+use crate::evaluator::PolicyOutcome;
 
 /// How long a collector may take.
 const EXPORT: Duration = Duration::from_secs(5);
@@ -84,7 +84,7 @@ impl Asked<'_> {
     }
 
     /// A line for each policy that denies, or would: who, what, and which fields; never what is in them.
-    pub(crate) fn log(&self, said: &[PolicyResult]) {
+    pub(crate) fn log(&self, said: &[PolicyOutcome]) {
         for said in said.iter().filter(|said| said.outcome == Outcome::Deny) {
             let request = self.request;
             let user = request.user_info.at("username").str().ok().flatten().unwrap_or_default();

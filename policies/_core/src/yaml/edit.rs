@@ -3,15 +3,15 @@
 //! What is added is written in the style of what it is added to: block in block, flow in flow. Whoever calls decodes the
 //! result and compares it with what the patch makes of the value; anchors and merge keys are where the two can differ.
 
-mod spans;
 mod write;
 
 use std::ops::Range;
 
 use serde_json::Value as Json;
 
+use super::Document;
+use super::tree::{Children, Members, Node, parse};
 use crate::patch::Operation;
-use spans::{Children, Node, parse};
 use write::{block, flow, quoted};
 
 /// The text of a document with these operations made.
@@ -24,7 +24,8 @@ pub(super) fn edited(text: &str, operations: &[Operation]) -> Result<String, Str
     let mut text = text.to_owned();
     let mut rest = operations;
     while !rest.is_empty() {
-        let root = parse(&text)?;
+        let root = parse(&Document { text: &text, line: 1 }).map_err(|error| error.to_string())?;
+        let root = root.ok_or("the document is empty")?;
         let mut places: Vec<(Range<usize>, String)> = Vec::new();
         for operation in rest {
             let fail = |reason: String| format!("{}: {reason}", operation.path);
@@ -71,10 +72,12 @@ fn with(text: &str, mut places: Vec<(Range<usize>, String)>) -> String {
 fn place(root: &Node, text: &str, operation: &Operation) -> Result<(Range<usize>, String), String> {
     let (parent, last) = operation.path.rsplit_once('/').ok_or("there is no way to it")?;
     let last = last.replace("~1", "/").replace("~0", "~");
-    let (node, indent) = root.find(parent)?;
+    let (node, indent) = root.at_pointer(parent)?;
     Ok(match &node.children {
-        Children::Mapping(members) => match members.iter().find(|(key, ..)| *key == last) {
-            Some((_, column, value)) => (value.at.clone(), value.written_as(&operation.value, *column)),
+        Children::Mapping(members) => match members.get(&last) {
+            Some(member) => {
+                (member.value.at.clone(), member.value.written_as(&operation.value, member.column()))
+            }
             None => node.with_member(text, members, &last, &operation.value, indent),
         },
         Children::List(items) if last == "-" => node.with_item(text, items, &operation.value, indent),
@@ -89,13 +92,13 @@ fn place(root: &Node, text: &str, operation: &Operation) -> Result<(Range<usize>
 
 impl Node {
     /// The node at a pointer, and the column of the key that it is the value of.
-    fn find(&self, pointer: &str) -> Result<(&Node, usize), String> {
+    fn at_pointer(&self, pointer: &str) -> Result<(&Node, usize), String> {
         let mut found = (self, 0);
         for segment in pointer.split('/').skip(1) {
             let key = segment.replace("~1", "/").replace("~0", "~");
             let next = match &found.0.children {
                 Children::Mapping(members) => {
-                    members.iter().find(|(name, ..)| *name == key).map(|(_, column, value)| (value, *column))
+                    members.get(&key).map(|member| (&member.value, member.column()))
                 }
                 Children::List(items) => {
                     let item = key.parse().ok().and_then(|index: usize| items.get(index));
@@ -125,21 +128,22 @@ impl Node {
     fn with_member(
         &self,
         text: &str,
-        members: &[(String, usize, Node)],
+        members: &Members,
         key: &str,
         value: &Json,
         indent: usize,
     ) -> (Range<usize>, String) {
-        let member = || Json::Object([(key.to_owned(), value.clone())].into_iter().collect());
-        let Some((_, column, last)) = members.last() else {
-            return (self.at.clone(), self.written_as(&member(), indent));
+        let added_member = || Json::Object([(key.to_owned(), value.clone())].into_iter().collect());
+        let Some(member) = members.list.last() else {
+            return (self.at.clone(), self.written_as(&added_member(), indent));
         };
+        let (column, last) = (member.column(), &member.value);
         if self.is_flow {
             let added =
                 format!(",{}{}: {}", self.spread(text, last.at.end), self.flow_key(text, key), flow(value));
             return (last.at.end..last.at.end, added);
         }
-        insert_line(text, last.at.end, &block(&member(), *column))
+        insert_line(text, last.at.end, &block(&added_member(), column))
     }
 
     /// Where an item is added to a list, which is the value of a key in column `indent`, and how it is written.

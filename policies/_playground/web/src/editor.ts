@@ -17,7 +17,7 @@ import {
 import { classHighlighter } from "@lezer/highlight";
 
 import { highlightedYaml } from "./highlighted";
-import type { Found, Located, Place, Said } from "./shapes";
+import type { Located, Placed, ReportedFinding, Said } from "./shapes";
 
 /** How much is taken at once, in UTF-16 code units: beyond it the page would hold more than a browser's tab should. */
 const MOST = 16 * 1024 * 1024;
@@ -87,7 +87,7 @@ export class Editor {
   mark(said: Said): void {
     const diagnostics: Diagnostic[] = said.errors.filter((error) => error.line > 0).map((error) => this.diagnostic(error, "error"));
     for (const object of said.objects) {
-      for (const { denials, warnings, policy } of object.rows) {
+      for (const { denials, warnings, policy } of object.results) {
         diagnostics.push(...denials.map((found) => this.diagnostic(found, "error", policy)));
         diagnostics.push(...warnings.map((found) => this.diagnostic(found, "warning", policy)));
       }
@@ -102,19 +102,19 @@ export class Editor {
   }
 
   /** Goes to a place and selects the value there. */
-  go(place: Place): void {
+  go(place: Placed): void {
     const { from: anchor, to: head } = this.range(place);
     this.view.dispatch({ selection: { anchor, head }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
     this.view.focus();
   }
 
-  private diagnostic(found: Located | Found, severity: "error" | "warning", policy?: string): Diagnostic {
+  private diagnostic(found: Located | ReportedFinding, severity: "error" | "warning", policy?: string): Diagnostic {
     const field = "field" in found && found.field ? `${found.field}: ` : "";
     const diagnostic: Diagnostic = { ...this.range(found), severity, message: field + found.message };
     return policy ? { ...diagnostic, source: policy } : diagnostic;
   }
 
-  private range({ line, start, end }: Place): { from: number; to: number } {
+  private range({ line, start = 0, end = 0 }: Placed): { from: number; to: number } {
     const { doc } = this.view.state;
     const written = doc.line(Math.min(Math.max(line, 1), doc.lines));
     const from = Math.min(written.from + start, written.to);

@@ -1,78 +1,12 @@
-/** What goes between the page and the policies; policies/_playground/src has the same in Rust. */
+/** What goes between the page and the policies. What comes back is generated from the Rust types. */
 
-export type Outcome = "allow" | "warn" | "patch" | "deny";
+export type { Changed, Located, ObjectReport, Outcome, Picture, PolicyResult, ReportedFinding, Said } from "./report";
 
-/** A place in the text, and the value there. */
-export interface Place {
-  /** From 1; 0 for the text as a whole. */
+/** A place in the text, and the value there if `start` and `end` are known. */
+export interface Placed {
   line: number;
-  /** In characters, from 1. */
-  column: number;
-  /** Where in the line the value begins and ends, in UTF-16 code units from 0. */
-  start: number;
-  end: number;
-}
-
-export interface Located extends Place {
-  message: string;
-}
-
-export interface Found extends Located {
-  field: string;
-  control: string | null;
-}
-
-/** What one policy says of an object, or of the pods that it makes. */
-export interface Row {
-  policy: string;
-  outcome: Outcome;
-  ofPods: boolean;
-  remediation: string;
-  denials: Found[];
-  warnings: Found[];
-  audit: string | null;
-}
-
-export interface Judged extends Place {
-  name: string;
-  outcome: Outcome;
-  rows: Row[];
-  patches: { ofPods: boolean; operations: unknown[] }[];
-}
-
-/** A document that admission would change. */
-export interface Changed {
-  line: number;
-  before: string;
-  after: string;
-}
-
-export interface Picture {
-  svg: string;
-  flows: string[];
-  notes: string[];
-}
-
-/** All that is said of a text. */
-export interface Said {
-  outcome: Outcome | null;
-  isCase: boolean;
-  objects: Judged[];
-  summary: {
-    objects: number;
-    judged: number;
-    denials: number;
-    warnings: number;
-    changed: number;
-    objectsLeftOut: number;
-    findingsLeftOut: number;
-    changesLeftOut: number;
-  };
-  errors: Located[];
-  notes: string[];
-  settings: Record<string, string>;
-  changed: Changed[];
-  picture: Picture | null;
+  start?: number;
+  end?: number;
 }
 
 /** Which policies are asked: the settings of each. */

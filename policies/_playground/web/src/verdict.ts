@@ -3,7 +3,7 @@
 import { structuredPatch } from "diff";
 
 import { byId, count, el } from "./elements";
-import type { Changed, Found, Judged, Located, Outcome, Picture, Place, Row, Said } from "./shapes";
+import type { Changed, Located, ObjectReport, Outcome, Picture, Placed, PolicyResult, ReportedFinding, Said } from "./shapes";
 
 const WORDS: Record<Outcome, string> = {
   allow: "Admitted",
@@ -31,7 +31,7 @@ export class Verdict {
   private readonly drawn = new Map<string, string>();
   private timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly go: (place: Place) => void) {
+  constructor(private readonly go: (place: Placed) => void) {
     this.drawing = byId("drawing").attachShadow({ mode: "open" });
   }
 
@@ -121,8 +121,8 @@ export class Verdict {
     return el("ul", { class: "errors" }, this.finding(error, "error"));
   }
 
-  private object(object: Judged, said: Said): HTMLElement {
-    const rows = object.rows.filter((row) => hasFindings(row) || (said.isCase && row.audit !== null));
+  private object(object: ObjectReport, said: Said): HTMLElement {
+    const rows = object.results.filter((row) => hasFindings(row) || (said.isCase && row.audit));
     const heading = el(
       "h3",
       {},
@@ -132,8 +132,8 @@ export class Verdict {
     );
     const article = el("article", { class: "object", "data-outcome": object.outcome }, heading);
     for (const row of rows) article.append(this.row(row));
-    for (const { ofPods, operations } of object.patches) {
-      const title = ofPods ? "JSON Patch of its pods" : "JSON Patch";
+    for (const { of, operations } of object.patches) {
+      const title = of ? "JSON Patch of its pods" : "JSON Patch";
       const text = operations.map((operation) => JSON.stringify(operation)).join("\n");
       article.append(el("details", { class: "patch" }, el("summary", {}, title), el("pre", { tabindex: "0" }, text)));
     }
@@ -141,7 +141,7 @@ export class Verdict {
   }
 
   /** The objects of which nothing is said: one line for all. */
-  private quiet(objects: Judged[]): HTMLElement[] {
+  private quiet(objects: ObjectReport[]): HTMLElement[] {
     if (objects.length === 0) return [];
     const items = objects.map((object) => el("li", {}, this.link(object.name, object, "name")));
     return [
@@ -154,33 +154,33 @@ export class Verdict {
     ];
   }
 
-  private row(row: Row): HTMLElement {
-    const of = row.ofPods ? " (the pods that it makes)" : "";
+  private row(row: PolicyResult): HTMLElement {
+    const of = row.of ? " (the pods that it makes)" : "";
     const section = el("section", { class: "row", "data-policy": row.policy }, el("h4", {}, row.policy + of));
     const findings = [
       ...row.denials.map((found) => this.finding(found, "deny")),
       ...row.warnings.map((found) => this.finding(found, "warn")),
     ];
     if (findings.length > 0) section.append(el("ul", {}, ...findings));
-    if (row.audit !== null) section.append(el("p", { class: "note audit" }, "For the audit log: ", el("code", {}, row.audit)));
+    if (row.audit) section.append(el("p", { class: "note audit" }, "For the audit log: ", el("code", {}, row.audit)));
     if (row.denials.length > 0) section.append(el("p", { class: "remediation" }, row.remediation));
     return section;
   }
 
-  private finding(found: Located | Found, outcome: "deny" | "warn" | "error"): HTMLElement {
+  private finding(found: Located | ReportedFinding, outcome: "deny" | "warn" | "error"): HTMLElement {
     const item = el("li", { class: "finding", "data-outcome": outcome });
     if (found.line > 0) item.append(this.link(`${found.line}:${found.column}`, found, "place"), " ");
     if ("field" in found) {
       if (found.field) item.append(el("code", { class: "field" }, found.field), ": ");
       item.append(el("span", { class: "message" }, found.message));
-      if (found.control !== null) item.append(" ", el("span", { class: "control" }, found.control));
+      if (found.control) item.append(" ", el("span", { class: "control" }, found.control));
     } else {
       item.append(el("span", { class: "message" }, found.message));
     }
     return item;
   }
 
-  private link(text: string, place: Place, kind: string): HTMLElement {
+  private link(text: string, place: Placed, kind: string): HTMLElement {
     const button = el("button", { type: "button", class: `go ${kind}`, title: `Go to line ${place.line}` }, text);
     button.addEventListener("click", () => this.go(place));
     return button;
@@ -210,13 +210,13 @@ const DARK = `svg{max-width:none;display:block}@media (prefers-color-scheme:dark
 text{fill:#dde1e7!important}.box{fill:#1d2027!important;stroke:#3a404c!important}.title,.kind{fill:#a9b2bf!important}
 .node rect{fill:#262b34!important}.edge text{stroke:#16181d!important}.edge path{filter:brightness(1.5)}}`;
 
-function hasFindings(row: Row): boolean {
+function hasFindings(row: PolicyResult): boolean {
   return row.denials.length > 0 || row.warnings.length > 0;
 }
 
 /** Whether there is more to say of an object than that it is admitted. A case has one, and all of it is said. */
-function isTelling(object: Judged, said: Said): boolean {
-  return said.isCase || object.outcome !== "allow" || object.rows.some(hasFindings);
+function isTelling(object: ObjectReport, said: Said): boolean {
+  return said.isCase || object.outcome !== "allow" || object.results.some(hasFindings);
 }
 
 function leftOut({ summary }: Said): HTMLElement[] {

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use policy_connectivity::{Flow, Map, escaped, svg};
+use policy_connectivity::{Flow, Map, svg};
+use policy_diagram::escaped;
 
 const PAGE: &str = include_str!("page.html");
 

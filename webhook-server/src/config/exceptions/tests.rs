@@ -147,7 +147,8 @@ fn the_pods_of_a_deployment_and_of_a_cron_job_are_theirs() {
     let of_another = owned(r#""kind": "ReplicaSet", "name": "falco-abc""#, "{}");
     assert_eq!(left(&deployment, &of_another, "2026-11-24").len(), 1);
     let cron_job = EXCEPTION.replace("DaemonSet/falco", "CronJob/falco");
-    let of_cron_job = owned(r#""kind": "Job", "name": "falco-29384756""#, "{}");
+    let of_cron_job =
+        owned(r#""kind": "Job", "name": "falco-29384756""#, "{}").replace("apps/v1", "batch/v1");
     assert_eq!(left(&cron_job, &of_cron_job, "2026-11-24"), Vec::<String>::new());
     // A Job that somebody gave a number is not a CronJob's.
     let of_nobody = owned(r#""kind": "Job", "name": "falco-2""#, "{}");

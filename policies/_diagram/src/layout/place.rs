@@ -1,30 +1,31 @@
-//! Where everything comes to stand.
+//! Sizes and coordinates: columns, rows, and the curves of edges.
 
 use std::collections::BTreeMap;
 
-use super::{LETTER, Picture, Side, order};
+use super::{LETTER, Layout, Side};
+use crate::order;
 
-/// The height of a place at which a flow begins or ends.
+/// The height of a place at which a edge starts or ends.
 const SLOT: f64 = 18.0;
-/// Around what is in a namespace, and between workloads.
+/// Around the nodes of a group, and between them.
 const PAD: f64 = 16.0;
-/// Above what is in a namespace, for its name.
+/// Above the nodes of a group, for its title.
 const HEAD: f64 = 30.0;
 
-/// Where a flow goes to, its number, and whether it begins there.
+/// The height that an edge leads to, its index, and whether it starts here.
 type Slot = (i64, usize, bool);
 
-impl Picture {
+impl Layout {
     fn column(&self, node: usize) -> usize {
         self.nodes.get(node).map(|node| node.column).unwrap_or_default()
     }
 
-    /// Who calls is before who is called within a box too; a column of boxes takes as many columns as the widest of them.
+    /// Nodes are behind those that lead to them within a group too; a column of groups takes as many columns as the widest of them.
     pub(super) fn choose_columns(&mut self) {
         let mut spans: BTreeMap<usize, usize> = BTreeMap::new();
-        for (number, one) in self.boxes.iter().enumerate() {
+        for (number, one) in self.groups.iter().enumerate() {
             let inside: Vec<usize> = (0..self.nodes.len())
-                .filter(|node| self.nodes.get(*node).is_some_and(|n| n.in_box == number))
+                .filter(|node| self.nodes.get(*node).is_some_and(|n| n.group == number))
                 .collect();
             let place = |node: usize| inside.binary_search(&node).ok();
             let links: Vec<(usize, usize)> = self
@@ -33,7 +34,7 @@ impl Picture {
                 .filter_map(|edge| place(edge.from).zip(place(edge.to)))
                 .filter(|(from, to)| from != to)
                 .collect();
-            let columns = order::columns(inside.len(), &links, None, None);
+            let columns = order::columns(inside.len(), &links, order::Ends::default());
             let span = spans.entry(one.column).or_insert(1);
             for (node, column) in inside.iter().zip(columns) {
                 *span = (*span).max(column + 1);
@@ -43,12 +44,12 @@ impl Picture {
             }
         }
         for node in &mut self.nodes {
-            let column = self.boxes.get(node.in_box).map(|one| one.column).unwrap_or_default();
+            let column = self.groups.get(node.group).map(|one| one.column).unwrap_or_default();
             node.column += spans.range(..column).map(|(_, span)| span).sum::<usize>();
         }
     }
 
-    /// A flow goes from right to left where its end is in a column further to the right, the other way back, and bends where
+    /// An edge goes from right to left where its end is in a column further to the right, the other way back, and bends where
     /// both are in one column.
     pub(super) fn choose_sides(&mut self) {
         for i in 0..self.edges.len() {
@@ -64,7 +65,7 @@ impl Picture {
         }
     }
 
-    /// As high as the more crowded side asks for; as wide as the widest of the column.
+    /// As high as the more crowded side needs; as wide as the widest of the column.
     pub(super) fn size(&mut self) {
         let mut counts: BTreeMap<(usize, bool), usize> = BTreeMap::new();
         for edge in &self.edges {
@@ -84,24 +85,24 @@ impl Picture {
         for (node, column) in self.nodes.iter_mut().zip(&columns) {
             node.width = widest.get(column).copied().unwrap_or(node.width);
         }
-        for (i, one) in self.boxes.iter_mut().enumerate() {
+        for (i, one) in self.groups.iter_mut().enumerate() {
             let mut heights: BTreeMap<usize, f64> = BTreeMap::new();
-            for node in self.nodes.iter().filter(|node| node.in_box == i) {
+            for node in self.nodes.iter().filter(|node| node.group == i) {
                 *heights.entry(node.column).or_default() += node.height + PAD;
             }
             one.height = HEAD + heights.values().copied().fold(0.0, f64::max);
         }
     }
 
-    /// The order of nodes from top to bottom, boxes together, near those that they have to do with.
+    /// The order of nodes from top to bottom, groups together, near the nodes that they are linked with.
     pub(super) fn arrange(&self) -> Vec<usize> {
         let columns: Vec<usize> = (0..self.nodes.len()).map(|node| self.column(node)).collect();
-        let in_box: Vec<usize> = self.nodes.iter().map(|node| node.in_box).collect();
+        let groups: Vec<usize> = self.nodes.iter().map(|node| node.group).collect();
         let pairs: Vec<(usize, usize)> = self.edges.iter().map(|edge| (edge.from, edge.to)).collect();
-        order::rows(&columns, &in_box, &pairs)
+        order::rows(&columns, &groups, &pairs)
     }
 
-    /// Columns beside each other, each as far from the next as labels need; boxes one below the other, in the middle of the
+    /// Columns beside each other, each as far from the next as labels need; groups one below the other, in the middle of the
     /// height, and the nodes of each in the middle of it.
     pub(super) fn lay_out(&mut self, order: &[usize]) {
         let longest =
@@ -116,33 +117,33 @@ impl Picture {
             self.nodes.iter_mut().filter(|node| node.column == *column).for_each(|node| node.x = x);
             x += width + gap;
         }
-        // Flows that bend within the last column need room too.
+        // Edges that bend within the last column need room too.
         self.width = x - gap / 3.0;
         let mut stacks: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for in_box in order.iter().filter_map(|node| self.nodes.get(*node).map(|node| node.in_box)) {
-            let column = self.boxes.get(in_box).map(|one| one.column).unwrap_or_default();
+        for group in order.iter().filter_map(|node| self.nodes.get(*node).map(|node| node.group)) {
+            let column = self.groups.get(group).map(|one| one.column).unwrap_or_default();
             let stack = stacks.entry(column).or_default();
-            if !stack.contains(&in_box) {
-                stack.push(in_box);
+            if !stack.contains(&group) {
+                stack.push(group);
             }
         }
         let height = |stack: &[usize]| -> f64 {
-            stack.iter().filter_map(|one| self.boxes.get(*one)).map(|one| one.height + PAD).sum()
+            stack.iter().filter_map(|one| self.groups.get(*one)).map(|one| one.height + PAD).sum()
         };
         self.height = stacks.values().map(|stack| height(stack)).fold(0.0, f64::max) + 2.0 * PAD;
         let starts: Vec<f64> = stacks.values().map(|stack| (self.height - height(stack)) / 2.0).collect();
         for (stack, mut y) in stacks.values().zip(starts) {
-            for in_box in stack {
-                self.lay_out_box(*in_box, y, order);
-                y += self.boxes.get(*in_box).map(|one| one.height + PAD).unwrap_or_default();
+            for group in stack {
+                self.lay_out_group(*group, y, order);
+                y += self.groups.get(*group).map(|one| one.height + PAD).unwrap_or_default();
             }
         }
     }
 
-    fn lay_out_box(&mut self, in_box: usize, y: f64, order: &[usize]) {
-        let Some(one) = self.boxes.get_mut(in_box) else { return };
+    fn lay_out_group(&mut self, group: usize, y: f64, order: &[usize]) {
+        let Some(one) = self.groups.get_mut(group) else { return };
         let mut columns: BTreeMap<usize, f64> = BTreeMap::new();
-        let inside = || self.nodes.iter().filter(|node| node.in_box == in_box);
+        let inside = || self.nodes.iter().filter(|node| node.group == group);
         for node in inside() {
             *columns.entry(node.column).or_default() += node.height + PAD;
         }
@@ -152,7 +153,7 @@ impl Picture {
         let free = one.height - HEAD;
         let mut below: BTreeMap<usize, f64> = BTreeMap::new();
         for node in order {
-            let Some(node) = self.nodes.get_mut(*node).filter(|node| node.in_box == in_box) else { continue };
+            let Some(node) = self.nodes.get_mut(*node).filter(|node| node.group == group) else { continue };
             let taken = columns.get(&node.column).copied().unwrap_or_default();
             let at = below.entry(node.column).or_insert(y + HEAD + (free - taken) / 2.0);
             node.y = *at;
@@ -160,7 +161,7 @@ impl Picture {
         }
     }
 
-    /// Every flow from a place of its own to a place of its own, those that go up above those that go down.
+    /// Every edge from a place of its own to a place of its own, those that go up above those that go down.
     pub(super) fn draw_edges(&mut self) {
         let middle =
             |node: usize| self.nodes.get(node).map(|node| node.y + node.height / 2.0).unwrap_or_default();

@@ -1,10 +1,11 @@
-//! The picture as SVG: namespaces as boxes, workloads as nodes, one line a flow with its ports where it arrives.
+//! A diagram as SVG: groups as boxes, nodes in them, one line an edge with its label where it arrives.
 
 use std::fmt::Write as _;
 
-use super::picture::{Boxed, Edge, Node, Picture};
+use crate::layout::{Layout, PlacedEdge, PlacedGroup, PlacedNode};
+use crate::{Diagram, Edge, Node};
 
-/// Colours for flows, told apart also by who does not tell red from green (P. Tol, "Colour Schemes", 2021: bright).
+/// Colours for edges, by the group that they come from, told apart also by who does not tell red from green (P. Tol, "Colour Schemes", 2021: bright).
 const COLOURS: [&str; 7] = ["#4477AA", "#228833", "#AA3377", "#EE6677", "#997700", "#0077BB", "#555555"];
 
 const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}\
@@ -15,14 +16,15 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}\
 .dim{opacity:.08}";
 
 /// Draws it.
-pub(super) fn draw(picture: &Picture) -> String {
+pub(crate) fn draw(diagram: &Diagram, layout: &Layout) -> String {
     let mut svg = String::new();
-    let (width, height) = (picture.width.max(880.0), picture.height.max(80.0) + 24.0);
+    let (width, height) = (layout.width.max(880.0), layout.height.max(80.0) + 24.0);
     // Writing to a string does not fail.
     let _ = write!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
-         height=\"{height:.0}\" role=\"img\"><title>Who can talk to whom</title><style>{STYLE}</style><defs>"
+         height=\"{height:.0}\" role=\"img\"><title>{}</title><style>{STYLE}</style><defs>",
+        escaped(&diagram.title)
     );
     for (i, colour) in COLOURS.iter().enumerate() {
         let _ = write!(
@@ -32,24 +34,27 @@ pub(super) fn draw(picture: &Picture) -> String {
         );
     }
     let _ = write!(svg, "</defs><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>");
-    for one in &picture.boxes {
-        draw_box(one, &mut svg);
+    for (group, placed) in diagram.groups.iter().zip(&layout.groups) {
+        draw_group(&group.title, placed, &mut svg);
     }
-    for edge in &picture.edges {
-        draw_edge(edge, picture, &mut svg);
+    for (edge, placed) in diagram.edges.iter().zip(&layout.edges) {
+        let group = layout.nodes.get(placed.from).map(|node| node.group).unwrap_or_default();
+        draw_edge(edge, placed, group % COLOURS.len(), &mut svg);
     }
-    for (number, node) in picture.nodes.iter().enumerate() {
-        draw_node(number, node, &mut svg);
+    for (number, (node, placed)) in diagram.nodes.iter().zip(&layout.nodes).enumerate() {
+        draw_node(number, node, placed, &mut svg);
     }
-    let said = "A line is a flow that NetworkPolicies allow, its ports where it arrives. What is not drawn, they deny. \
-                Dashed red: not isolated both ways, or on the network of its node.";
     let y = height - 10.0;
-    let _ = writeln!(svg, "<text class=\"kind\" x=\"16\" y=\"{y:.0}\">{}</text></svg>", escaped(said));
+    let _ = writeln!(
+        svg,
+        "<text class=\"kind\" x=\"16\" y=\"{y:.0}\">{}</text></svg>",
+        escaped(&diagram.caption)
+    );
     svg
 }
 
-fn draw_box(one: &Boxed, svg: &mut String) {
-    let Boxed { title, x, y, width, height, .. } = one;
+fn draw_group(title: &str, placed: &PlacedGroup, svg: &mut String) {
+    let PlacedGroup { x, y, width, height, .. } = placed;
     let _ = write!(
         svg,
         "<rect class=\"box\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"8\"/>\
@@ -60,9 +65,10 @@ fn draw_box(one: &Boxed, svg: &mut String) {
     );
 }
 
-fn draw_node(number: usize, node: &Node, svg: &mut String) {
-    let Node { name, title, kind, note, x, y, width, height, .. } = node;
-    let class = if node.isolated { "node" } else { "node open" };
+fn draw_node(number: usize, node: &Node, placed: &PlacedNode, svg: &mut String) {
+    let Node { name, title, subtitle, note, .. } = node;
+    let PlacedNode { x, y, width, height, .. } = placed;
+    let class = if note.is_empty() { "node" } else { "node open" };
     let middle = (x + width / 2.0, y + height / 2.0);
     let note = if note.is_empty() { String::new() } else { format!(": {note}") };
     let _ = write!(
@@ -77,16 +83,15 @@ fn draw_node(number: usize, node: &Node, svg: &mut String) {
         escaped(title),
         middle.0,
         middle.1 + 12.0,
-        escaped(kind)
+        escaped(subtitle)
     );
 }
 
-fn draw_edge(edge: &Edge, picture: &Picture, svg: &mut String) {
-    let [(x, y), (a, b), (c, d), (to_x, to_y)] = edge.curve;
-    let number = picture.colour(edge) % COLOURS.len();
+fn draw_edge(edge: &Edge, placed: &PlacedEdge, number: usize, svg: &mut String) {
+    let [(x, y), (a, b), (c, d), (to_x, to_y)] = placed.curve;
     let colour = COLOURS.get(number).copied().unwrap_or("#555");
-    let class = if edge.unknown { "edge unknown" } else { "edge" };
-    let (anchor, at) = if edge.enters_left() { ("end", to_x - 11.0) } else { ("start", to_x + 11.0) };
+    let class = if edge.dashed { "edge unknown" } else { "edge" };
+    let (anchor, at) = if placed.enters_left() { ("end", to_x - 11.0) } else { ("start", to_x + 11.0) };
     let _ = write!(
         svg,
         "<g class=\"{class}\" data-from=\"{}\" data-to=\"{}\"><title>{}</title><path d=\"M{x:.1} {y:.1}C{a:.1} {b:.1} \
@@ -94,9 +99,9 @@ fn draw_edge(edge: &Edge, picture: &Picture, svg: &mut String) {
          text-anchor=\"{anchor}\" x=\"{at:.1}\" y=\"{:.1}\">{}</text></g>",
         edge.from,
         edge.to,
-        escaped(&edge.whole),
+        escaped(&edge.description),
         to_y - 3.0,
-        escaped(&edge.label)
+        escaped(&placed.label)
     );
 }
 

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
-/// How often rows are looked at again.
+/// How often rows are improved.
 const SWEEPS: usize = 12;
+
+/// The boxes that are placed apart from all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ends {
+    /// Before all others.
+    pub(crate) first: Option<usize>,
+    /// Behind all others.
+    pub(crate) last: Option<usize>,
+}
 
 /// The column of each of so many boxes, from what links them: who calls is before who is called, as far as there is no circle.
 /// `first` is before all others, `last` behind them.
-pub(super) fn columns(
-    count: usize,
-    links: &[(usize, usize)],
-    first: Option<usize>,
-    last: Option<usize>,
-) -> Vec<usize> {
+pub(crate) fn columns(count: usize, links: &[(usize, usize)], ends: Ends) -> Vec<usize> {
+    let Ends { first, last } = ends;
     let apart = |one: &usize| Some(*one) == first || Some(*one) == last;
     let links: Vec<(usize, usize)> =
         links.iter().filter(|(from, to)| !apart(from) && !apart(to)).copied().collect();
@@ -81,7 +86,7 @@ fn ranks(count: usize, links: &[(usize, usize)]) -> Vec<usize> {
 
 /// All nodes from top to bottom: those of a box together, each as near as it can be to those that it is linked with
 /// (the barycenter heuristic of layered drawing).
-pub(super) fn rows(columns: &[usize], in_box: &[usize], links: &[(usize, usize)]) -> Vec<usize> {
+pub(crate) fn rows(columns: &[usize], in_box: &[usize], links: &[(usize, usize)]) -> Vec<usize> {
     let count = columns.len();
     let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); count];
     for (from, to) in links {
@@ -149,15 +154,18 @@ mod tests {
 
     #[test]
     fn who_calls_is_before_who_is_called() {
-        assert_eq!(columns(3, &[(0, 1), (1, 2)], None, None), [0, 1, 2]);
-        assert_eq!(columns(3, &[(2, 1), (1, 0)], None, None), [2, 1, 0]);
+        assert_eq!(columns(3, &[(0, 1), (1, 2)], Ends::default()), [0, 1, 2]);
+        assert_eq!(columns(3, &[(2, 1), (1, 0)], Ends::default()), [2, 1, 0]);
         // 3 is the outside that calls, 4 the one that is called.
-        assert_eq!(columns(5, &[(3, 0), (0, 1), (0, 4)], Some(3), Some(4)), [1, 2, 1, 0, 3]);
+        assert_eq!(
+            columns(5, &[(3, 0), (0, 1), (0, 4)], Ends { first: Some(3), last: Some(4) }),
+            [1, 2, 1, 0, 3]
+        );
         // A circle has to be broken somewhere.
-        let circle = columns(2, &[(0, 1), (1, 0)], None, None);
+        let circle = columns(2, &[(0, 1), (1, 0)], Ends::default());
         assert!(circle == [0, 1] || circle == [1, 0], "{circle:?}");
-        assert_eq!(columns(1, &[], Some(0), None), [0]);
-        assert!(columns(0, &[], None, None).is_empty());
+        assert_eq!(columns(1, &[], Ends { first: Some(0), last: None }), [0]);
+        assert!(columns(0, &[], Ends::default()).is_empty());
     }
 
     #[test]

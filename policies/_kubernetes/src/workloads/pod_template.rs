@@ -1,0 +1,85 @@
+//! Kinds that a configuration adds to those that make pods.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Controller, WORKLOAD_KINDS, WorkloadKind};
+
+/// A kind that makes pods and that a configuration adds to the built-in ones.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// The API group, such as `argoproj.io`.
+    pub group: String,
+    /// The version that webhook rules name; objects of other versions match as well.
+    #[serde(default = "first_version")]
+    pub version: String,
+    /// The kind, such as `Rollout`.
+    pub kind: String,
+    /// The resource, such as `rollouts`; the lower-case plural of the kind if not set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub plural: String,
+    /// The path of the pod template, such as `spec.template`.
+    #[serde(default = "usual_path")]
+    pub path: String,
+    /// Whether the kind has a `scale` subresource, so that a HorizontalPodAutoscaler can scale it.
+    #[serde(default)]
+    pub scalable: bool,
+    /// The user name of the controller that makes the pods; without it, exceptions for this kind do not cover its pods.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub controller: String,
+}
+
+fn first_version() -> String {
+    "v1".to_owned()
+}
+
+fn usual_path() -> String {
+    "spec.template".to_owned()
+}
+
+impl PodTemplate {
+    /// Fills in the plural and rejects rows that cannot match anything.
+    ///
+    /// # Errors
+    /// A sentence that names the key: it is empty, or the path is not one of keys joined by dots.
+    pub fn validate(&self) -> Result<(), String> {
+        for (key, value) in [("kind", &self.kind), ("version", &self.version), ("path", &self.path)] {
+            if value.trim().is_empty() {
+                return Err(format!("podTemplates: {key}: must not be empty"));
+            }
+        }
+        if self.path.split('.').any(str::is_empty) {
+            return Err(format!("podTemplates: path: must be keys joined by dots, is `{}`", self.path));
+        }
+        if WORKLOAD_KINDS.iter().any(|row| row.group == self.group && row.kind == self.kind) {
+            return Err(format!("podTemplates: kind: `{}` of `{}` is built in", self.kind, self.group));
+        }
+        Ok(())
+    }
+
+    pub(super) fn row(&self) -> WorkloadKind<'_> {
+        WorkloadKind {
+            group: &self.group,
+            version: &self.version,
+            kind: &self.kind,
+            plural: &self.plural,
+            template: &self.path,
+            optional_template: true,
+            scalable: self.scalable,
+            controller: match self.controller.as_str() {
+                "" => Controller::Unknown,
+                user => Controller::User(user),
+            },
+            through: None,
+        }
+    }
+
+    /// The resource name: as set, or the plural of the kind.
+    pub fn resource(&self) -> String {
+        match self.plural.as_str() {
+            "" => policy_core::kinds::plural(&self.kind),
+            plural => plural.to_owned(),
+        }
+    }
+}

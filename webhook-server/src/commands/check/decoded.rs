@@ -1,0 +1,82 @@
+//! Documents and their values: decoded once, on all processors, for the cluster that policies read and for their evaluation.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use policy_core::yaml::{Document, YamlError, documents};
+use policy_core::{Arena, Value};
+
+use crate::sources::Source;
+
+/// How many documents a thread takes at a time.
+const BATCH: usize = 32;
+
+/// A document and its value.
+pub(super) struct DecodedDocument<'a> {
+    pub(super) document: Document<'a>,
+    /// The value, or why there is none; `None` if it is decoded when it is evaluated.
+    pub(super) value: Option<Result<Option<Value<'a>>, YamlError>>,
+}
+
+impl<'a> DecodedDocument<'a> {
+    /// A document that is decoded later.
+    pub(super) fn new(document: Document<'a>) -> Self {
+        DecodedDocument { document, value: None }
+    }
+
+    pub(super) fn decoded(document: Document<'a>, arena: &'a Arena) -> Self {
+        let bug = || YamlError {
+            position: document.start(),
+            reason: "a bug in pratique: it could not be decoded".to_owned(),
+        };
+        let value = catch_unwind(AssertUnwindSafe(|| document.decode(arena)));
+        DecodedDocument { document, value: Some(value.unwrap_or_else(|_| Err(bug()))) }
+    }
+}
+
+/// An arena for each thread.
+pub(super) fn arenas() -> Vec<Arena> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..threads).map(|_| Arena::new()).collect()
+}
+
+/// Decodes all documents of these sources; the values are kept in the arenas.
+pub(super) fn decode<'a>(
+    sources: &'a [Source],
+    arenas: &'a mut [Arena],
+) -> Vec<(&'a Source, Vec<DecodedDocument<'a>>)> {
+    let split: Vec<(usize, Document<'a>)> = sources
+        .iter()
+        .enumerate()
+        .flat_map(|(number, source)| documents(&source.text).into_iter().map(move |d| (number, d)))
+        .collect();
+    let batches: Vec<&[(usize, Document<'a>)]> = split.chunks(BATCH).collect();
+    let next = AtomicUsize::new(0);
+    let work = |arena: &'a Arena| {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(batch) = batches.get(index) else { return done };
+            let decoded =
+                batch.iter().map(|(number, document)| (*number, DecodedDocument::decoded(*document, arena)));
+            done.push((index, decoded.collect::<Vec<_>>()));
+        }
+    };
+    let mut done: Vec<(usize, Vec<(usize, DecodedDocument<'a>)>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            arenas.iter_mut().take(batches.len()).map(|arena| scope.spawn(move || work(arena))).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    done.sort_unstable_by_key(|(index, _)| *index);
+    let mut all: Vec<(&Source, Vec<DecodedDocument<'a>>)> =
+        sources.iter().map(|source| (source, Vec::new())).collect();
+    for (number, decoded) in done.into_iter().flat_map(|(_, batch)| batch) {
+        if let Some((_, documents)) = all.get_mut(number) {
+            documents.push(decoded);
+        }
+    }
+    all
+}
