@@ -15,6 +15,8 @@ pub struct Menu(Vec<Chosen>);
 struct Chosen {
     name: &'static str,
     summary: &'static str,
+    /// What to do about a denial.
+    remediation: &'static str,
     needs_cluster: bool,
     /// The JSON Schema of its settings.
     schema: schemars::Schema,
@@ -27,6 +29,7 @@ impl Menu {
         let chosen = POLICIES.iter().map(|entry| Chosen {
             name: entry.metadata.name,
             summary: entry.metadata.summary,
+            remediation: entry.metadata.remediation,
             needs_cluster: entry.metadata.needs_cluster(),
             schema: (entry.schema)(),
             cases: cases(entry.metadata.name)

@@ -237,6 +237,7 @@ impl Said {
         let asked = pods.map_or(about.request, |pods| &pods.request);
         let reported = Reported { object: about.name.clone(), of: pods.map(|_| Part::Pods) };
         let mut result = PolicyResult::new(row, verdicts, asked, reported);
+        result.audit.clone_from(&row.verdict.audit);
         let Place { line, column, .. } = about.place;
         // The text has no name, and what stands in which document the editor does not ask.
         result.source = SourceLocation { line, column, ..SourceLocation::default() };

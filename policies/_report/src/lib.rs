@@ -108,7 +108,8 @@ pub enum Part {
 pub struct PolicyResult {
     /// The policy.
     pub policy: &'static str,
-    /// What to do about a denial.
+    /// What to do about a denial; it is the policy's, and readers of JSON have it from the policy.
+    #[serde(skip)]
     pub remediation: &'static str,
     /// The verdict in one word.
     pub outcome: Outcome,
@@ -131,7 +132,7 @@ pub struct PolicyResult {
     pub left_out: usize,
     /// What would be changed, as a JSON Patch.
     pub patch: Vec<Operation>,
-    /// What the audit log gets.
+    /// What the audit log gets, where that is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<String>,
 }
@@ -152,7 +153,7 @@ impl PolicyResult {
             excepted: Vec::new(),
             left_out: row.verdict.left_out,
             patch: patch_of(verdicts, &row.verdict.edits, asked),
-            audit: row.verdict.audit.clone(),
+            audit: None,
         }
     }
 

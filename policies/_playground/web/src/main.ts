@@ -21,7 +21,7 @@ const menu = byId<HTMLSelectElement>("case");
 const why = byId("why");
 const shared = byId("shared");
 
-const verdict = new Verdict((place) => editor.go(place));
+const verdict = new Verdict(policies, (place) => editor.go(place));
 const judge = new Judge(module, {
   said: (said, number) => {
     verdict.show(said);

@@ -112,7 +112,7 @@ export interface Picture {
 
 /** The verdict of one policy on one object, or on the pods that it makes. */
 export interface PolicyResult {
-  /** What the audit log gets. */
+  /** What the audit log gets, where that is shown. */
   audit?: string;
   /** What is denied. */
   denials: ReportedFinding[];
@@ -130,8 +130,6 @@ export interface PolicyResult {
   patch: Operation[];
   /** The policy. */
   policy: string;
-  /** What to do about a denial. */
-  remediation: string;
   /** The place of the first finding, or of the object if there is none. */
   source: SourceLocation;
   /** What is warned of. */

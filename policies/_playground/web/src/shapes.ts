@@ -27,6 +27,8 @@ export interface Case {
 export interface Policy {
   name: string;
   summary: string;
+  /** What to do about a denial. */
+  remediation: string;
   needsCluster: boolean;
   schema: Schema;
   cases: Case[];

@@ -3,7 +3,7 @@
 import { structuredPatch } from "diff";
 
 import { byId, count, el } from "./elements";
-import type { Changed, Located, ObjectReport, Outcome, Picture, Placed, PolicyResult, ReportedFinding, Said } from "./shapes";
+import type { Changed, Located, ObjectReport, Outcome, Picture, Placed, Policy, PolicyResult, ReportedFinding, Said } from "./shapes";
 
 const WORDS: Record<Outcome, string> = {
   allow: "Admitted",
@@ -31,7 +31,10 @@ export class Verdict {
   private readonly drawn = new Map<string, string>();
   private timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly go: (place: Placed) => void) {
+  constructor(
+    private readonly policies: Policy[],
+    private readonly go: (place: Placed) => void,
+  ) {
     this.drawing = byId("drawing").attachShadow({ mode: "open" });
   }
 
@@ -163,7 +166,8 @@ export class Verdict {
     ];
     if (findings.length > 0) section.append(el("ul", {}, ...findings));
     if (row.audit) section.append(el("p", { class: "note audit" }, "For the audit log: ", el("code", {}, row.audit)));
-    if (row.denials.length > 0) section.append(el("p", { class: "remediation" }, row.remediation));
+    const remediation = this.policies.find(({ name }) => name === row.policy)?.remediation;
+    if (row.denials.length > 0 && remediation) section.append(el("p", { class: "remediation" }, remediation));
     return section;
   }
 
