@@ -238,6 +238,38 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 }
 
+/// Who only checks manifests needs no TLS, HTTP or client of Kubernetes.
+#[test]
+fn the_command_line_builds_without_the_server() {
+    let arguments = [
+        "tree",
+        "--package",
+        "webhook-server",
+        "--no-default-features",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--locked",
+    ];
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(tree.contains("policy-catalog"), "{tree}");
+    let of_server = ["axum", "hyper", "kube", "opentelemetry", "rustls", "tokio", "tower"];
+    let name = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+    let found: Vec<String> = tree
+        .lines()
+        .map(name)
+        .filter(|name| of_server.iter().any(|part| name == part || name.starts_with(&format!("{part}-"))))
+        .collect();
+    assert!(found.is_empty(), "they belong to the feature `server`: {found:?}");
+}
+
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     for path in list(folder) {
         if path.is_dir() {

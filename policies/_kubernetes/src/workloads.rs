@@ -194,7 +194,8 @@ impl<'t> WorkloadKinds<'t> {
 
     /// Every kind, the built-in ones first.
     pub fn iter(self) -> impl Iterator<Item = WorkloadKind<'t>> {
-        WORKLOAD_KINDS.iter().copied().chain(self.added.iter().map(PodTemplate::row))
+        let added = self.added.iter().filter(|row| row.built_in().is_none());
+        WORKLOAD_KINDS.iter().copied().chain(added.map(PodTemplate::row))
     }
 
     /// The row of that group and kind; `None` if its objects make no pods, and for pods themselves.

@@ -7,11 +7,10 @@ use std::borrow::Cow;
 use policy_core::path::excerpt;
 use policy_core::{Arena, Field, Undecided, Value, kinds, yaml};
 use policy_kubernetes::inventory::Listed;
+use policy_promql::{Expression, Series, regex};
 
 use crate::Set;
 use crate::adapter_query::{self, Filled, MATCHED};
-use crate::promql::{self, Expression, Series};
-use crate::regex;
 
 /// A rule.
 pub(crate) struct AdapterRule<'a> {
@@ -84,7 +83,7 @@ fn has_rules(value: Value<'_>, list: &str) -> bool {
 
 impl<'a> AdapterRule<'a> {
     fn read(config: Listed<'a>, index: usize, field: Field<'a>) -> Result<Self, Undecided> {
-        let query = promql::read(field.at("seriesQuery").text()?);
+        let query = policy_promql::read(field.at("seriesQuery").text()?);
         let series = query.series.into_iter().next().filter(|series| !series.name.is_empty());
         let metric = metric(field, series.as_ref())?;
         Ok(AdapterRule { config, index, series, metric, field })
@@ -125,7 +124,7 @@ impl<'a> AdapterRule<'a> {
                 )));
             }
         };
-        let expression = promql::read(arena.text(&text));
+        let expression = policy_promql::read(arena.text(&text));
         if !label.is_empty() && !expression.keeps(label) {
             return Ok(Query::Broken(format!(
                 "must be told apart by the label `{}`: the metricsQuery of {} aggregates it away",

@@ -5,11 +5,11 @@ use policy_core::{Field, Undecided};
 use policy_kubernetes::exporters::{is_cluster_series, is_process_series, series_of_image};
 use policy_kubernetes::inventory::{Listed, MONITORING, PodGroup};
 use policy_kubernetes::monitor::{Scrape, unselected};
+use policy_promql::{Expression, Series};
 
 use crate::Set;
 use crate::adapter::AdapterRule;
 use crate::metric::{CustomMetric, Link, Subject};
-use crate::promql::{self, Expression, Series};
 
 /// How many recording rules are followed for a metric, one in the other.
 const MOST_RECORDS: usize = 200;
@@ -209,7 +209,7 @@ fn read_records<'a>(object: Listed<'a>, name: &str) -> Result<Vec<RecordingRule<
     for group in object.field.at("spec.groups").items()? {
         for field in group.at("rules").items()? {
             if field.at("record").text()? == name {
-                let expression = promql::read(field.at("expr").text()?);
+                let expression = policy_promql::read(field.at("expr").text()?);
                 records.push(RecordingRule { object, field, expression });
             }
         }

@@ -4,8 +4,7 @@
 //! at both ends, and is `(.*)` if there is none.
 
 use policy_core::{Field, Undecided};
-
-use crate::regex;
+use policy_promql::regex;
 
 /// Series about the scrape itself, which no relabeling applies to.
 const OF_SCRAPE: [&str; 5] = [

@@ -57,6 +57,39 @@ fn a_denial_is_a_warning_or_a_note_where_the_policy_is_not_enforced() {
 }
 
 #[test]
+fn kinds_that_make_pods_can_be_added() {
+    let outcome = |row: &str, group: &str, kind: &str| {
+        let config = parse(&format!("podTemplates: [{row}]\n{}", baseline("")))?;
+        let arena = Arena::new();
+        let pod = json!({"hostNetwork": true, "containers": [{"name": "web"}]});
+        let object = json!({"apiVersion": format!("{group}/v1"), "kind": kind,
+            "metadata": {"name": "web", "namespace": "shop"}, "spec": {"pods": {"spec": pod}, "template": {"spec": pod}}});
+        let object = Value::copy(object, &arena).unwrap();
+        let request = Request::create(Field::root(object, &arena), "shop").unwrap();
+        let evaluated = config.all().evaluate(&request, &NoCluster, AdmissionPhase::Validating);
+        let denials = evaluated.verdicts.rows.iter().flat_map(|row| &row.verdict.denials);
+        anyhow::Ok(denials.map(|finding| finding.field.to_string()).collect::<Vec<String>>())
+    };
+    let field = |row: &str, group: &str, kind: &str| outcome(row, group, kind).unwrap();
+    let row = "{group: shop.example, kind: Storefront, path: spec.pods}";
+    assert_eq!(field(row, "shop.example", "Storefront"), ["spec.pods.spec.hostNetwork"]);
+    assert_eq!(field(row, "other.example", "Storefront"), [""; 0]);
+    // A row for a kind that is built in changes nothing, unless it contradicts.
+    let rollout = "{group: argoproj.io, kind: Rollout, path: spec.template, scalable: true}";
+    assert_eq!(field(rollout, "argoproj.io", "Rollout"), ["spec.template.spec.hostNetwork"]);
+    let error = |row: &str| format!("{:#}", outcome(row, "x.example", "X").unwrap_err());
+    assert_eq!(
+        error("{group: apps, kind: Deployment, path: spec.pods}"),
+        "policies.yaml: 1:16: podTemplates: path: `Deployment` of `apps` is built in, and its pod template is at `spec.template`: \
+         remove the row"
+    );
+    assert_eq!(
+        error("{group: x.example, kind: ''}"),
+        "policies.yaml: 1:16: podTemplates: kind: must not be empty"
+    );
+}
+
+#[test]
 fn what_is_not_enforced_changes_nothing() {
     let labels = |mode: &str| format!("policies:\n- name: prometheus-labels\n  mode: {mode}\n");
     assert!(judged(&labels("enforce"), AdmissionPhase::Mutating, None).3, "or the test would show nothing");

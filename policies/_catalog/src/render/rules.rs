@@ -35,7 +35,7 @@ impl RegisteredPolicy {
     fn rules(&self) -> Vec<Rule> {
         let mut rules = scope_rules(&self.metadata().scope);
         if scopes::includes_workloads(&self.metadata().scope) {
-            rules.extend(self.pod_templates.iter().map(|row| Rule {
+            rules.extend(self.pod_templates.iter().filter(|row| row.built_in().is_none()).map(|row| Rule {
                 group: row.group.clone(),
                 version: row.version.clone(),
                 resources: vec![row.resource()],

@@ -42,7 +42,7 @@ impl PodTemplate {
     /// Fills in the plural and rejects rows that cannot match anything.
     ///
     /// # Errors
-    /// A sentence that names the key: it is empty, or the path is not one of keys joined by dots.
+    /// A sentence that names the key: it is empty, the path is not one of keys joined by dots, or not that of a built-in kind.
     pub fn validate(&self) -> Result<(), String> {
         for (key, value) in [("kind", &self.kind), ("version", &self.version), ("path", &self.path)] {
             if value.trim().is_empty() {
@@ -52,10 +52,18 @@ impl PodTemplate {
         if self.path.split('.').any(str::is_empty) {
             return Err(format!("podTemplates: path: must be keys joined by dots, is `{}`", self.path));
         }
-        if WORKLOAD_KINDS.iter().any(|row| row.group == self.group && row.kind == self.kind) {
-            return Err(format!("podTemplates: kind: `{}` of `{}` is built in", self.kind, self.group));
+        match self.built_in() {
+            Some(row) if row.template != self.path => Err(format!(
+                "podTemplates: path: `{}` of `{}` is built in, and its pod template is at `{}`: remove the row",
+                self.kind, self.group, row.template
+            )),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The built-in row of the same kind, which is used instead.
+    pub fn built_in(&self) -> Option<&'static WorkloadKind<'static>> {
+        WORKLOAD_KINDS.iter().find(|row| row.group == self.group && row.kind == self.kind)
     }
 
     pub(super) fn row(&self) -> WorkloadKind<'_> {

@@ -6,18 +6,22 @@
 //!
 //! Source: prometheus.io/docs/prometheus/latest/querying/basics (time series selectors) and /operators (aggregation).
 
+mod lexer;
+mod matcher;
+pub mod regex;
+
 use std::ops::RangeInclusive;
 
 use policy_core::path::excerpt;
 
-use crate::lexer::Lexer;
-use crate::matcher::{Aggregation, MatchOp, Matcher};
+use lexer::Lexer;
+use matcher::{Aggregation, MatchOp, Matcher};
 
 /// An expression.
 #[derive(Debug, Default)]
-pub(crate) struct Expression<'a> {
+pub struct Expression<'a> {
     /// The series that it selects, in their order, each selector once in each of the alternatives.
-    pub(crate) series: Vec<Series<'a>>,
+    pub series: Vec<Series<'a>>,
     /// What each aggregation does with labels, and in which of the alternatives.
     aggregations: Vec<(Aggregation<'a>, RangeInclusive<usize>)>,
     /// What is being read is for.
@@ -42,41 +46,41 @@ enum Says {
 
 /// A selector of series.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Series<'a> {
+pub struct Series<'a> {
     /// The metric's name; empty where it is selected by a regular expression.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// In which of the alternatives it stands: what an `or` parts. One of them is enough.
-    pub(crate) alternative: usize,
+    pub alternative: usize,
     matchers: Vec<Matcher<'a>>,
 }
 
 impl<'a> Series<'a> {
     /// The name, for a message.
-    pub(crate) fn display(&self) -> String {
+    pub fn display(&self) -> String {
         format!("`{}`", excerpt(if self.name.is_empty() { "{…}" } else { self.name }))
     }
 
     /// The same series with the matchers of another selector added.
-    pub(crate) fn and(mut self, other: &Series<'a>) -> Self {
+    pub fn and(mut self, other: &Series<'a>) -> Self {
         self.matchers.extend(other.matchers.iter().cloned());
         self
     }
 
     /// The value that a label must have.
-    pub(crate) fn value_of(&self, label: &str) -> Option<&'a str> {
+    pub fn value_of(&self, label: &str) -> Option<&'a str> {
         let is_it = |matcher: &&Matcher<'_>| matcher.label == label && matcher.op == MatchOp::Equal;
         self.matchers.iter().find(is_it).map(|matcher| matcher.value)
     }
 
     /// Whether a label may have that value.
-    pub(crate) fn matches(&self, label: &str, value: &str) -> bool {
+    pub fn matches(&self, label: &str, value: &str) -> bool {
         self.matchers.iter().filter(|matcher| matcher.label == label).all(|matcher| matcher.passes(value))
     }
 }
 
 impl Expression<'_> {
     /// Whether its result may have a label: every aggregation leaves it, or it may come from elsewhere.
-    pub(crate) fn keeps(&self, label: &str) -> bool {
+    pub fn keeps(&self, label: &str) -> bool {
         let keeps = |aggregation: &Aggregation<'_>| match aggregation {
             Aggregation::Only(labels) => labels.contains(&label),
             Aggregation::AllBut(labels) => !labels.contains(&label),
@@ -103,7 +107,7 @@ const WITHOUT_LABELS: [(&str, Says); 3] =
 const WORDS: [&str; 9] = ["and", "atan2", "bool", "end", "inf", "nan", "offset", "or", "unless"];
 
 /// Reads an expression. What is no PromQL gives what was understood of it: promtool says what is wrong with it.
-pub(crate) fn read(text: &str) -> Expression<'_> {
+pub fn read(text: &str) -> Expression<'_> {
     let mut expression = Expression::default();
     let mut words = Lexer { rest: text };
     // A closing parenthesis too many ends nothing.
