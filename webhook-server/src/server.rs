@@ -7,6 +7,7 @@ pub(crate) mod file_watcher;
 pub mod managed_certificate;
 pub mod metrics;
 mod reload;
+mod signals;
 pub mod telemetry;
 pub mod tls;
 pub mod webhook;
@@ -32,6 +33,7 @@ use certificate_reload::ServedCertificate;
 use cluster::{Watched, client};
 use file_watcher::WatchedFiles;
 use managed_certificate::{Lives, Managed};
+use signals::Signals;
 use telemetry::Traces;
 use tls::Identity;
 use tls::clients::{Acceptor, Clients};
@@ -279,28 +281,5 @@ fn warn_of_ignorance(config: &Config, given: bool) {
             false => "does without what it would look up:",
         };
         tracing::warn!("no cluster is known here: {name} {follows} {}", kinds.join(", "));
-    }
-}
-
-/// The signals that end the process; a second one cuts the draining short.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
