@@ -261,10 +261,13 @@ fn the_command_line_builds_without_the_server() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(tree.contains("policy-catalog"), "{tree}");
     let of_server = ["axum", "hyper", "kube", "opentelemetry", "rustls", "tokio", "tower"];
+    // It reads PEM, and has no TLS.
+    let is_pem = |name: &str| name == "rustls-pki-types";
     let name = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
     let found: Vec<String> = tree
         .lines()
         .map(name)
+        .filter(|name| !is_pem(name))
         .filter(|name| of_server.iter().any(|part| name == part || name.starts_with(&format!("{part}-"))))
         .collect();
     assert!(found.is_empty(), "they belong to the feature `server`: {found:?}");
