@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use libtest_mimic::Failed;
-use policy_connectivity::{End, Flow, Map};
+use policy_connectivity::{End, Flow, Map, ProtocolPort};
 use policy_core::{Arena, Field, Request, Value};
 use policy_kubernetes::Labels;
 use policy_kubernetes::WorkloadKinds;
@@ -117,7 +117,7 @@ pub(crate) fn an_explanation_comes_to_the_same() -> Result<(), Failed> {
         let map = Map::of(&built);
         every(world, |from, to, protocol, port, allowed| {
             let find = |peer| map.find(&shown(peer)).map_err(TestCaseError::fail);
-            let why = map.why(&find(from)?, &find(to)?, (protocol, port));
+            let why = map.why(&find(from)?, &find(to)?, ProtocolPort { protocol, number: port });
             match why.allowed() == allowed {
                 true => Ok(()),
                 false => {

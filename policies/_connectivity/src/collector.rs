@@ -66,7 +66,7 @@ impl<'a> FlowCollector<'a> {
     }
 
     /// Adds a flow; `None` for all ports.
-    pub(crate) fn add(&mut self, (from, to): (usize, usize), ports: Option<Ports>) {
+    pub(crate) fn add(&mut self, from: usize, to: usize, ports: Option<Ports>) {
         let ports = match ports {
             None => 0,
             Some(ports) if ports.is_empty() => return,

@@ -60,6 +60,14 @@ impl Compiled<'_, '_> {
     }
 }
 
+/// The named ports of a pod.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct NamedPorts<'p, 'a> {
+    /// The number of that list among all lists; 0 is the empty one.
+    pub(crate) list: usize,
+    pub(crate) ports: &'p [NamedPort<'a>],
+}
+
 impl<'a> PodClass<'a> {
     pub(crate) fn allowed(&self, direction: Direction) -> Option<&Allowed> {
         match direction {
@@ -68,9 +76,9 @@ impl<'a> PodClass<'a> {
         }
     }
 
-    /// The names of its ports, and the number of that list.
-    pub(crate) fn named(&self) -> (usize, &[NamedPort<'a>]) {
-        (self.names, &self.workload.ports)
+    /// The names of its ports.
+    pub(crate) fn named(&self) -> NamedPorts<'_, 'a> {
+        NamedPorts { list: self.names, ports: &self.workload.ports }
     }
 
     pub(crate) fn end(&self) -> End<'a> {

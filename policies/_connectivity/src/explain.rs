@@ -28,13 +28,30 @@ pub struct Explanation<'w, 'a> {
     /// Who is called.
     pub to: End<'a>,
     /// On which port.
-    pub port: (Protocol, u16),
+    pub port: ProtocolPort,
     /// What the caller's policies say; `None` where it is outside.
     pub egress: Option<DirectionVerdict<'w, 'a>>,
     /// What the policies of whom is called say; `None` where it is outside.
     pub ingress: Option<DirectionVerdict<'w, 'a>>,
     /// Whether an end is on the network of its node, so that it may be otherwise.
     pub unknown: bool,
+}
+
+/// A port that is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtocolPort {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub number: u16,
+}
+
+/// One pod of an end, or an address.
+#[derive(Clone, Copy)]
+struct AskedOne<'a> {
+    end: End<'a>,
+    /// The number of the pod; `None` for an address.
+    pod: Option<usize>,
 }
 
 /// What the policies of one end say.
@@ -78,8 +95,8 @@ impl Explanation<'_, '_> {
 /// `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`.
 impl fmt::Display for Explanation<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (protocol, port) = (self.port.0.as_str(), self.port.1);
-        write!(f, "{} => {} : {protocol} {port}", self.from, self.to)
+        let ProtocolPort { protocol, number } = self.port;
+        write!(f, "{} => {} : {} {number}", self.from, self.to, protocol.as_str())
     }
 }
 
@@ -124,39 +141,37 @@ impl<'w, 'a> Map<'w, 'a> {
         }
     }
 
-    /// Explanation the one can call the other on that port, or cannot. Of pods that differ within a workload, those that can.
-    pub fn why(&self, from: &Asked<'a>, to: &Asked<'a>, port: (Protocol, u16)) -> Explanation<'w, 'a> {
-        let numbers = |asked: &Asked<'a>| match asked.pods.is_empty() {
-            true => vec![None],
-            false => asked.pods.iter().copied().map(Some).collect(),
+    /// Why the one can call the other on that port, or cannot. Of pods that differ within a workload, those that can.
+    pub fn why(&self, from: &Asked<'a>, to: &Asked<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
+        let one = |end: End<'a>, pod: Option<usize>| AskedOne { end, pod };
+        let each = |asked: &Asked<'a>| -> Vec<AskedOne<'a>> {
+            match asked.pods.is_empty() {
+                true => vec![one(asked.end, None)],
+                false => asked.pods.iter().map(|pod| one(asked.end, Some(*pod))).collect(),
+            }
         };
         let mut answer = None;
-        for caller in numbers(from) {
-            for callee in numbers(to) {
-                let why = self.why_between((from.end, caller), (to.end, callee), port);
+        for caller in each(from) {
+            for callee in each(to) {
+                let why = self.why_between(caller, callee, port);
                 if why.allowed() {
                     return why;
                 }
                 answer.get_or_insert(why);
             }
         }
-        answer.unwrap_or_else(|| self.why_between((from.end, None), (to.end, None), port))
+        answer.unwrap_or_else(|| self.why_between(one(from.end, None), one(to.end, None), port))
     }
 
-    fn why_between(
-        &self,
-        (from, caller): (End<'a>, Option<usize>),
-        (to, callee): (End<'a>, Option<usize>),
-        port: (Protocol, u16),
-    ) -> Explanation<'w, 'a> {
-        let pod = |number: Option<usize>| number.and_then(|number| self.pods.get(number));
-        let names = |rule: &Compiled<'w, 'a>, end: End<'a>, number: Option<usize>| match (end, number) {
+    fn why_between(&self, from: AskedOne<'a>, to: AskedOne<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
+        let pod = |asked: AskedOne<'a>| asked.pod.and_then(|number| self.pods.get(number));
+        let names = |rule: &Compiled<'w, 'a>, asked: AskedOne<'a>| match (asked.end, asked.pod) {
             (End::Outside(address), _) => rule.rule.matches_addresses(&address),
             (_, Some(number)) => rule.peers.contains(number),
             (_, None) => false,
         };
-        let named = pod(callee).map(|callee| callee.workload.ports.as_slice()).unwrap_or_default();
-        let side = |direction, own: &PodClass<'a>, other: (End<'a>, Option<usize>)| {
+        let named = pod(to).map(|callee| callee.workload.ports.as_slice()).unwrap_or_default();
+        let side = |direction, own: &PodClass<'a>, other: AskedOne<'a>| {
             let isolating = |policy: &&NetworkPolicy<'a>| {
                 policy.namespace == own.workload.name.namespace
                     && policy.isolates(direction, &own.workload.labels)
@@ -168,25 +183,24 @@ impl<'w, 'a> Map<'w, 'a> {
                 other_ports: Vec::new(),
             };
             let rules = own.allowed(direction).into_iter().flat_map(|allowed| &allowed.rules);
-            for rule in rules.filter_map(|rule| self.rules.get(*rule)).filter(|r| names(r, other.0, other.1))
-            {
+            for rule in rules.filter_map(|rule| self.rules.get(*rule)).filter(|rule| names(rule, other)) {
                 let cited =
                     RuleMatch { policy: rule.policy, rule: rule.number, ports: rule.rule.ports(named) };
-                match cited.ports.contains(port.0, port.1) {
+                match cited.ports.contains(port.protocol, port.number) {
                     true => side.allowed_by.push(cited),
                     false => side.other_ports.push(cited),
                 }
             }
             side
         };
-        let hosted = |number| pod(number).is_some_and(|pod| pod.workload.host_network);
+        let hosted = |asked| pod(asked).is_some_and(|pod| pod.workload.host_network);
         Explanation {
-            from,
-            to,
+            from: from.end,
+            to: to.end,
             port,
-            egress: pod(caller).map(|own| side(Direction::Egress, own, (to, callee))),
-            ingress: pod(callee).map(|own| side(Direction::Ingress, own, (from, caller))),
-            unknown: hosted(caller) || hosted(callee),
+            egress: pod(from).map(|own| side(Direction::Egress, own, to)),
+            ingress: pod(to).map(|own| side(Direction::Ingress, own, from)),
+            unknown: hosted(from) || hosted(to),
         }
     }
 }

@@ -25,7 +25,7 @@ mod topology;
 mod workload;
 
 pub use drawing::{boxes, drawn, label, svg, title};
-pub use explain::{Asked, DirectionVerdict, Explanation, RuleMatch};
+pub use explain::{Asked, DirectionVerdict, Explanation, ProtocolPort, RuleMatch};
 pub use exposure::Opening;
 pub use flow::{End, Flow};
 pub use map::{Isolation, Map};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::collector::FlowCollector;
-use crate::compile::{Allowed, Compiled, Compiler, PodClass};
+use crate::compile::{Allowed, Compiled, Compiler, NamedPorts, PodClass};
 use crate::entry_pods::entering;
 use crate::flow::Flow;
 use crate::ranges::Ranges;
@@ -11,8 +11,7 @@ use crate::topology::Topology;
 use crate::workload::Workload;
 use policy_kubernetes::WorkloadName;
 use policy_kubernetes::network_policy::{Direction, Range};
-use policy_kubernetes::ports::NamedPort;
-use policy_kubernetes::ports::Ports;
+use policy_kubernetes::ports::{NamedPort, Ports};
 
 /// How a workload stands to NetworkPolicies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +93,14 @@ impl<'w, 'a> Map<'w, 'a> {
             let callers = self.pods.iter().enumerate().filter(|(_, caller)| !caller.enters);
             for (from, caller) in callers {
                 let wanted = within_workloads || caller.workload.name != callee.workload.name;
-                if wanted && self.could_call((from, caller), (to, callee)) {
-                    found.add((from, to), self.between(from, to));
+                if wanted && self.could_call(from, caller, to, callee) {
+                    found.add(from, to, self.between(from, to));
                 }
             }
             for (i, _) in self.ranges.from.iter().enumerate() {
                 found.add(
-                    (found.from(i), to),
+                    found.from(i),
+                    to,
                     self.through(callee.allowed(Direction::Ingress), callee.named(), |r| {
                         r.ranges.contains(i)
                     }),
@@ -110,23 +110,22 @@ impl<'w, 'a> Map<'w, 'a> {
         for (from, caller) in self.pods.iter().enumerate().filter(|(_, caller)| !caller.enters) {
             for (i, _) in self.ranges.to.iter().enumerate() {
                 found.add(
-                    (from, found.to(i)),
-                    self.through(caller.allowed(Direction::Egress), (0, &[]), |r| r.ranges.contains(i)),
+                    from,
+                    found.to(i),
+                    self.through(caller.allowed(Direction::Egress), NamedPorts::default(), |r| {
+                        r.ranges.contains(i)
+                    }),
                 );
             }
         }
         for (from, to, ports) in self.entries() {
-            found.add((from, to), Some(ports));
+            found.add(from, to, Some(ports));
         }
         found.flows()
     }
 
     /// Whether nothing rules out, at a glance, that the one calls the other.
-    fn could_call(
-        &self,
-        (from, caller): (usize, &PodClass<'a>),
-        (to, callee): (usize, &PodClass<'a>),
-    ) -> bool {
+    fn could_call(&self, from: usize, caller: &PodClass<'a>, to: usize, callee: &PodClass<'a>) -> bool {
         callee.ingress.as_ref().is_none_or(|allowed| allowed.peers.contains(from))
             && caller.egress.as_ref().is_none_or(|allowed| allowed.peers.contains(to))
     }
@@ -150,13 +149,13 @@ impl<'w, 'a> Map<'w, 'a> {
     pub(crate) fn through(
         &self,
         allowed: Option<&Allowed>,
-        (list, named): (usize, &[NamedPort<'_>]),
+        named: NamedPorts<'_, '_>,
         names: impl Fn(&Compiled<'w, 'a>) -> bool,
     ) -> Option<Ports> {
         let mut ports = Ports::default();
         for rule in allowed?.rules.iter().filter_map(|rule| self.rules.get(*rule)).filter(|rule| names(rule))
         {
-            ports.unite(&rule.ports(list, named));
+            ports.unite(&rule.ports(named.list, named.ports));
         }
         Some(ports)
     }

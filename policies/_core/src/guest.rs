@@ -99,7 +99,8 @@ impl HostCluster {
     fn ask<'a>(
         &self,
         operation: &str,
-        (group, kind): (&str, &str),
+        group: &str,
+        kind: &str,
         namespace: Option<&str>,
         name: Option<&str>,
         arena: &'a Arena,
@@ -139,7 +140,7 @@ impl Cluster for HostCluster {
     ) -> Result<Vec<Field<'a>>, Undecided> {
         let operation =
             if namespace.is_some() { "list_resources_by_namespace" } else { "list_resources_all" };
-        let list = self.ask(operation, (group, kind), namespace, None, arena)?;
+        let list = self.ask(operation, group, kind, namespace, None, arena)?;
         Ok(list.at("items").items()?.map(Field::rerooted).collect())
     }
 
@@ -152,6 +153,6 @@ impl Cluster for HostCluster {
         arena: &'a Arena,
     ) -> Result<Option<Field<'a>>, Undecided> {
         // Where there is no such object the host fails, as it does where it may not look: the two cannot be told apart.
-        self.ask("get_resource", (group, kind), namespace, Some(name), arena).map(Some)
+        self.ask("get_resource", group, kind, namespace, Some(name), arena).map(Some)
     }
 }

@@ -36,6 +36,8 @@ use serde::{Deserialize, Serialize};
 /// - Workloads are read with what admission adds to their pods, exporters among it.
 /// - PromQL is read for the names of series, their matchers, and the labels that aggregations leave; nothing is computed. Of what
 ///   an `or` parts one is enough, of all else each must be exported.
+/// - Relabelings, matchers of labels, and the adapter's `seriesFilters` and `name.matches` are evaluated as regular expressions; of
+///   one that is not valid nothing is concluded.
 /// - What a container exports is not written anywhere. A known exporter, told by its image (`redis_exporter`), has series of its
 ///   own (`redis_…`) and those of every process; any other container may have any.
 /// - A rule of the adapter that selects series by a regular expression cannot be followed, nor can a series of the cluster's own

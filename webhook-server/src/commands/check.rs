@@ -145,7 +145,7 @@ fn check_documents(
             let mut part = Report::default();
             for (i, decoded) in batch.iter().enumerate() {
                 let document = &decoded.document;
-                let at = At::new(source, (document, index * BATCH + i + 1), namespace, &lines);
+                let at = At::new(source, document, index * BATCH + i + 1, namespace, &lines);
                 let judge = AssertUnwindSafe(|| {
                     let evaluation = Evaluation { config, cluster, namespace };
                     evaluation.document(&at, decoded, &arena, &mut part);

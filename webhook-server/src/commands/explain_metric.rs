@@ -92,8 +92,7 @@ fn draw(trace: &Trace, out: &mut impl std::io::Write) -> std::io::Result<()> {
         let place = if i == 0 { format!(" ({})", trace.field) } else { String::new() };
         writeln!(out, "{mark} {BOLD}{}{BOLD:#}{}", printable(&link.object), printable(&place))?;
         let rail = if i == last { ' ' } else { '│' };
-        let on_rail =
-            |text: &str, first: usize| wrapped(text, (first, 3)).replace('\n', &format!("\n{rail}"));
+        let on_rail = |text: &str, first: usize| wrapped(text, first, 3).replace('\n', &format!("\n{rail}"));
         writeln!(out, "{rail}   {}", on_rail(&printable(&link.role), 4))?;
         if let Some(broken) = &link.broken {
             let lines = on_rail(&printable(broken), 4 + "broken: ".len());

@@ -64,7 +64,7 @@ fn table(entries: &[&PolicyDefinition], out: &mut impl std::io::Write) -> std::i
     for entry in entries {
         let metadata = entry.metadata;
         let changes = if metadata.mutates { "yes" } else { "no" };
-        let summary = wrapped(metadata.summary, (left, left));
+        let summary = wrapped(metadata.summary, left, left);
         writeln!(out, "{:width$}  {:8}  {changes:7}  {summary}", metadata.name, metadata.severity.as_str())?;
     }
     Ok(())

@@ -16,8 +16,10 @@ pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
 /// In characters.
 const WIDTH: usize = 80;
-/// Where the lines of a finding begin, the first and the others.
-const INDENTS: (usize, usize) = (4, 6);
+/// Where the first line of a finding begins.
+const INDENT: usize = 4;
+/// Where its other lines begin.
+const HANGING_INDENT: usize = 6;
 pub(crate) const BOLD: Style = Style::new().bold();
 
 /// How an outcome is coloured on a terminal.
@@ -75,7 +77,7 @@ impl Form for Human {
 
 /// A sentence on lines of [`WIDTH`], the first after so many columns, the others after as many spaces. Words are not broken, and
 /// styles take no room.
-pub(crate) fn wrapped(sentence: &str, (first, others): (usize, usize)) -> String {
+pub(crate) fn wrapped(sentence: &str, first: usize, others: usize) -> String {
     let (indent, others) = (" ".repeat(first), " ".repeat(others));
     let options = textwrap::Options::new(WIDTH)
         .initial_indent(&indent)
@@ -101,7 +103,7 @@ fn print(out: &mut Out, result: &PolicyResult) -> io::Result<()> {
     for finding in result.denials.iter().chain(&result.warnings) {
         let control = finding.control.map(|control| format!(" {DIM}({control}){DIM:#}")).unwrap_or_default();
         let sentence = format!("{}:{}: {}{control}", finding.line, finding.column, finding.sentence());
-        writeln!(out, "    {}", wrapped(&sentence, INDENTS))?;
+        writeln!(out, "    {}", wrapped(&sentence, INDENT, HANGING_INDENT))?;
         if let Some(written) = &finding.written {
             writeln!(out, "      {DIM}|{DIM:#} {}", written.line)?;
             writeln!(out, "      {DIM}|{DIM:#} {color}{}{color:#}", written.carets())?;
@@ -123,7 +125,11 @@ fn print(out: &mut Out, result: &PolicyResult) -> io::Result<()> {
         }
     }
     if result.outcome == Outcome::Deny {
-        writeln!(out, "    {DIM}{}{DIM:#}", wrapped(&format!("to fix: {}", result.remediation), INDENTS))?;
+        writeln!(
+            out,
+            "    {DIM}{}{DIM:#}",
+            wrapped(&format!("to fix: {}", result.remediation), INDENT, HANGING_INDENT)
+        )?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ use super::tls::Identity;
 use crate::certificate::Validity;
 use crate::clock::now;
 pub use issue::Lives;
-use issue::{is_due, seconds};
+use issue::{LeafNames, is_due, seconds};
 use secret::{Authority, Held};
 
 /// How often another replica may have been faster before it is an error.
@@ -223,7 +223,12 @@ impl Managed {
     /// A CA and a certificate, out of nothing. Those that are trusted still are: what they signed may yet be shown.
     fn make(&self, trusted: Vec<Authority>, now: i64) -> anyhow::Result<Held> {
         let (ca, ca_key) = self.lives.authority(&self.name, now)?;
-        let (cert, key) = self.lives.leaf(&ca, &ca_key, (&self.service(), self.names()), now)?;
+        let (cert, key) = self.lives.leaf(
+            &ca,
+            &ca_key,
+            LeafNames { common: &self.service(), alternative: self.names() },
+            now,
+        )?;
         let old = trusted.into_iter().filter(|ca| now <= ca.validity.not_after).take(MOST_OLD);
         let cas = std::iter::once(ca).chain(old).collect();
         Ok(Held { cas, ca_key: ca_key.serialize_pem(), cert, key })
@@ -247,7 +252,8 @@ impl Managed {
                 names.sort();
                 names.dedup();
             }
-            (held.cert, held.key) = self.lives.leaf(ca, &key, (&self.service(), names), now)?;
+            (held.cert, held.key) =
+                self.lives.leaf(ca, &key, LeafNames { common: &self.service(), alternative: names }, now)?;
         }
         Ok(held)
     }

@@ -28,7 +28,8 @@ pub(crate) struct At<'s> {
 impl<'s> At<'s> {
     pub(crate) fn new(
         source: &'s Source,
-        (document, number): (&'s Document<'s>, usize),
+        document: &'s Document<'s>,
+        number: usize,
         namespace: &'s str,
         lines: &'s OnceLock<Lines<'s>>,
     ) -> Self {

@@ -207,7 +207,7 @@ pub fn service_account(reads: &[WatchedKind], namespace: &str, name: &str, trust
              validatingwebhookconfigurations]\n  resourceNames: [{NAME}]\n  verbs: [get, patch]\n"
         ));
     }
-    text.push_str(&role("Cluster", &cluster_role, "", &rules, (namespace, name)));
+    text.push_str(&role("Cluster", &cluster_role, "", &rules, &Account { namespace, name }));
     if *trust == Trust::SelfManaged {
         let place = format!("  namespace: {namespace}\n");
         // That a Secret is made cannot be limited to one name.
@@ -215,13 +215,20 @@ pub fn service_account(reads: &[WatchedKind], namespace: &str, name: &str, trust
             "- apiGroups: [\"\"]\n  resources: [secrets]\n  resourceNames: [{secret}]\n  verbs: [get, update]\n\
              - apiGroups: [\"\"]\n  resources: [secrets]\n  verbs: [create]\n"
         );
-        text.push_str(&role("", name, &place, &of_secret, (namespace, name)));
+        text.push_str(&role("", name, &place, &of_secret, &Account { namespace, name }));
     }
     text
 }
 
+/// A service account.
+struct Account<'s> {
+    namespace: &'s str,
+    name: &'s str,
+}
+
 /// A role and who has it.
-fn role(prefix: &str, name: &str, place: &str, rules: &str, (namespace, account): (&str, &str)) -> String {
+fn role(prefix: &str, name: &str, place: &str, rules: &str, account: &Account<'_>) -> String {
+    let Account { namespace, name: account } = account;
     let rules = if rules.is_empty() { " []\n".to_owned() } else { format!("\n{rules}") };
     format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata:\n  name: {name}\n{place}rules:{rules}\

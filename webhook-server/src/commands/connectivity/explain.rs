@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 use policy_connectivity::Map;
-use policy_connectivity::{Asked, DirectionVerdict, End as Edge, Explanation, RuleMatch};
+use policy_connectivity::{Asked, DirectionVerdict, End as Edge, Explanation, ProtocolPort, RuleMatch};
 use policy_core::path::excerpt;
 use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
 use policy_kubernetes::ports::Protocol;
@@ -26,7 +26,8 @@ pub(super) fn run<'a>(
         map.find(text).map_err(|error| anyhow::anyhow!("--explain {which}: {error}"))
     };
     let caller = find(from, "SRC")?;
-    let (protocol, number) = parse(port).with_context(|| format!("--explain PORT `{}`", excerpt(port)))?;
+    let ProtocolPort { protocol, number } =
+        parse(port).with_context(|| format!("--explain PORT `{}`", excerpt(port)))?;
     let explainer = Explainer { written, known };
     let mut end = End::Well;
     let mut explain = |callee: &Asked<'a>, port| -> anyhow::Result<()> {
@@ -40,7 +41,7 @@ pub(super) fn run<'a>(
         explainer.print(&why, out)
     };
     match to.strip_suffix("[Service]").and_then(|name| name.split_once('/')) {
-        None => explain(&find(to, "DST")?, (protocol, number))?,
+        None => explain(&find(to, "DST")?, ProtocolPort { protocol, number })?,
         Some((namespace, service)) => {
             let (namespace, service) = (known.kept(namespace), known.kept(service));
             let behind = map.behind(namespace, service, number);
@@ -57,7 +58,7 @@ pub(super) fn run<'a>(
                 bail!("--explain: no pod is behind port {} {number} of `{}`", protocol.as_str(), excerpt(to));
             }
             for (name, protocol, number) in ports {
-                explain(&find(&name.to_string(), "DST")?, (protocol, number))?;
+                explain(&find(&name.to_string(), "DST")?, ProtocolPort { protocol, number })?;
             }
         }
     }
@@ -65,11 +66,12 @@ pub(super) fn run<'a>(
 }
 
 /// `8080`, `TCP/8080`, `UDP/53`.
-fn parse(port: &str) -> anyhow::Result<(Protocol, u16)> {
+fn parse(port: &str) -> anyhow::Result<ProtocolPort> {
     let (protocol, number) = port.split_once('/').unwrap_or(("TCP", port));
     let protocol = Protocol::parse(&protocol.to_uppercase());
     let number = number.parse().ok().filter(|number| *number > 0);
-    protocol.zip(number).context("must be a port from 1 to 65535, as `8080`, `TCP/8080` or `UDP/53`")
+    let parsed = protocol.zip(number).map(|(protocol, number)| ProtocolPort { protocol, number });
+    parsed.context("must be a port from 1 to 65535, as `8080`, `TCP/8080` or `UDP/53`")
 }
 
 struct Explainer<'e, 'a> {
@@ -112,7 +114,7 @@ impl<'a> Explainer<'_, 'a> {
             writeln!(out, "    allowed by {}, on {ports}", self.cite(policy, Some((side.direction, *rule))))?;
         }
         if side.allowed_by.is_empty() {
-            let (protocol, number) = (why.port.0.as_str(), why.port.1);
+            let (protocol, number) = (why.port.protocol.as_str(), why.port.number);
             writeln!(out, "    none of their rules is for {other} on {protocol} {number}")?;
             for RuleMatch { policy, rule, ports } in &side.other_ports {
                 writeln!(

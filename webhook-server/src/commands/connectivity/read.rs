@@ -90,7 +90,7 @@ impl Written {
             }
         };
         let (lines, mut place) = (OnceLock::new(), None);
-        let at = At::new(source, (document, number + 1), "", &lines);
+        let at = At::new(source, document, number + 1, "", &lines);
         policy_manifests::each(document, "", &arena, |object| {
             if let Ok((request, own)) = object
                 && own == prefix

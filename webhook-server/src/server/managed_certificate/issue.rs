@@ -59,12 +59,12 @@ impl Lives {
         &self,
         ca: &Authority,
         ca_key: &KeyPair,
-        (common, names): (&str, Vec<String>),
+        names: LeafNames<'_>,
         now: i64,
     ) -> anyhow::Result<(String, String)> {
         let key = KeyPair::generate()?;
-        let mut parameters = CertificateParams::new(names)?;
-        parameters.distinguished_name.push(DnType::CommonName, common);
+        let mut parameters = CertificateParams::new(names.alternative)?;
+        parameters.distinguished_name.push(DnType::CommonName, names.common);
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         // Not longer than who vouches for it.
         self.date(&mut parameters, now, (now + seconds(self.leaf)).min(ca.validity.not_after))?;
@@ -77,6 +77,14 @@ impl Lives {
         parameters.not_after = ASN1Time::from_timestamp(end)?.to_datetime();
         Ok(())
     }
+}
+
+/// What a certificate is for.
+pub(super) struct LeafNames<'n> {
+    /// The common name.
+    pub(super) common: &'n str,
+    /// The subject alternative names.
+    pub(super) alternative: Vec<String>,
 }
 
 /// Whether two thirds of it are over.
