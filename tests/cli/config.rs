@@ -62,6 +62,43 @@ pub(crate) fn a_config_file_chooses_policies() -> Result<(), Failed> {
     Ok(())
 }
 
+/// An object of an added kind is evaluated, and is there for the policies that look at other objects.
+pub(crate) fn a_kind_that_makes_pods_can_be_added() -> Result<(), Failed> {
+    let folder = Folder::new("pod-templates");
+    let set = "apiVersion: shop.example/v1
+kind: Storefront
+metadata: {name: web, namespace: shop}
+spec:
+  pods:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: web, resources: {requests: {cpu: 100m}}, securityContext: {privileged: false}}]}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: shop}
+spec:
+  scaleTargetRef: {apiVersion: shop.example/v1, kind: Storefront, name: web}
+  maxReplicas: 3
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 60}}}]
+";
+    let policies =
+        "policies:\n- name: metric-path\n- name: pod-security-standards\n  settings: {level: baseline}\n";
+    let check = |row: &str, set: &str| {
+        folder.file("policies.yaml", &format!("podTemplates:\n- {row}\n{policies}"));
+        let file = folder.file("set.yaml", set);
+        run(&["check", file.parent().and_then(|path| path.to_str()).expect("a path is UTF-8")])
+    };
+    let row = "{group: shop.example, kind: Storefront, path: spec.pods, scalable: true}";
+    expect(&check(row, set), 0)?;
+    expect(&check(row, &set.replace("privileged: false", "privileged: true")), 1)?;
+    expect(&check(row, &set.replace("{requests: {cpu: 100m}}", "{}")), 1)?;
+    // The path of another kind would find no pods anywhere.
+    let output = check("{group: shop.example, kind: Storefront, scalable: true}", set);
+    assert_ne!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("spec.template") || text(&output.stderr).contains("spec.template"));
+    Ok(())
+}
+
 /// A configuration that excepts what is wrong with [`PRIVILEGED`] at baseline.
 const EXCEPTING: &str = "policies:
 - name: pod-security-standards

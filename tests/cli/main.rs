@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             trial("every_finding_has_its_place", every_finding_has_its_place),
             trial("settings_that_are_wrong_are_named", config::settings_that_are_wrong_are_named),
             trial("a_config_file_chooses_policies", config::a_config_file_chooses_policies),
+            trial("a_kind_that_makes_pods_can_be_added", config::a_kind_that_makes_pods_can_be_added),
             trial(
                 "what_is_excepted_is_admitted_until_it_expires",
                 config::what_is_excepted_is_admitted_until_it_expires,

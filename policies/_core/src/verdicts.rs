@@ -70,8 +70,8 @@ impl<'a> Verdicts<'a> {
         self.fault.is_none() && self.rows.iter().all(|row| row.verdict.denials.is_empty())
     }
 
-    /// Keeps what is said to whoever asks for one half: in the mutating one only the policies that change objects speak.
-    /// Others may yet change the object before the validating half asks them all.
+    /// Keeps the verdicts of a phase: in the mutating one only those of the policies that change objects. Others may yet change
+    /// the object before the validating phase evaluates them all.
     pub fn keep(&mut self, half: AdmissionPhase) {
         self.rows.retain(|row| half == AdmissionPhase::Validating || row.metadata.mutates);
     }

@@ -14,7 +14,8 @@
 //! | [`exporters`] | Prometheus exporters: image, port, series, sidecar |
 //! | [`scopes`] | the scopes that several policies share |
 //!
-//! A view copies nothing and reads a field when it is asked for it. What is not as Kubernetes has it is an error that names the
+//! A view of a field copies nothing and reads it when it is asked for; what many questions are asked of (labels, selectors,
+//! NetworkPolicies, the inventory) is read once. What is not as Kubernetes has it is an error that names the
 //! field, never a default.
 
 pub mod container;

@@ -195,7 +195,18 @@ impl<'t> WorkloadKinds<'t> {
     /// Every kind, the built-in ones first.
     pub fn iter(self) -> impl Iterator<Item = WorkloadKind<'t>> {
         let added = self.added.iter().filter(|row| row.built_in().is_none());
-        WORKLOAD_KINDS.iter().copied().chain(added.map(PodTemplate::row))
+        WORKLOAD_KINDS.iter().map(move |row| self.with_controller(*row)).chain(added.map(PodTemplate::row))
+    }
+
+    /// A built-in row, with the controller that a configuration names for it: controllers are installed in any namespace.
+    fn with_controller(self, row: WorkloadKind<'t>) -> WorkloadKind<'t> {
+        let is_named = |added: &&PodTemplate| {
+            !added.controller.is_empty() && added.group == row.group && added.kind == row.kind
+        };
+        match self.added.iter().find(is_named) {
+            Some(added) => WorkloadKind { controller: Controller::User(&added.controller), ..row },
+            None => row,
+        }
     }
 
     /// The row of that group and kind; `None` if its objects make no pods, and for pods themselves.

@@ -106,7 +106,12 @@ where
             let Ok((request, _)) = object else { return };
             let is_read =
                 |read: &WatchedKind| read.group == request.kind.group && read.kind == request.kind.name;
-            if reads.iter().any(is_read) {
+            // No policy names them: whoever reads workloads reads these as well.
+            let is_added = config
+                .pod_templates
+                .iter()
+                .any(|row| row.group == request.kind.group && row.kind == request.kind.name);
+            if is_added || reads.iter().any(is_read) {
                 let patched = |pod: &Request<'a>| {
                     admit(&config.policies, pod, &NoCluster, AdmissionPhase::Mutating).patched
                 };

@@ -109,7 +109,7 @@ impl<'a> Rule<'a> {
 }
 
 impl<'a> Peer<'a> {
-    /// Whether it is that peer: the one place that answers the question.
+    /// Whether it is that peer: the one place that answers the question, to which the network map's compiled peers are held by the tests.
     ///
     /// `namespace` is the namespace of the policy. The labels of the peer's namespace are looked up only if the selector compares
     /// more than the name.

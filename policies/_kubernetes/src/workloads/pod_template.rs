@@ -22,6 +22,9 @@ pub struct PodTemplate {
     /// The path of the pod template, such as `spec.template`.
     #[serde(default = "usual_path")]
     pub path: String,
+    /// Whether an object may go without a pod template. If not, one without is denied: a misspelt path would admit everything.
+    #[serde(default)]
+    pub optional: bool,
     /// Whether the kind has a `scale` subresource, so that a HorizontalPodAutoscaler can scale it.
     #[serde(default)]
     pub scalable: bool,
@@ -61,7 +64,7 @@ impl PodTemplate {
         }
     }
 
-    /// The built-in row of the same kind, which is used instead.
+    /// The built-in row of the same kind, which is used instead; only the controller can be another.
     pub fn built_in(&self) -> Option<&'static WorkloadKind<'static>> {
         WORKLOAD_KINDS.iter().find(|row| row.group == self.group && row.kind == self.kind)
     }
@@ -73,7 +76,7 @@ impl PodTemplate {
             kind: &self.kind,
             plural: &self.plural,
             template: &self.path,
-            optional_template: true,
+            optional_template: self.optional,
             scalable: self.scalable,
             controller: match self.controller.as_str() {
                 "" => Controller::Unknown,
