@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::report::{Printer, Report, Take};
 use crate::sources::source_location::At;
 use crate::sources::{self, Kustomizations, Place, Source};
-use decoded::DecodedDocument;
+use decoded::{DecodedDocument, DocumentValue};
 use order::Order;
 use progress::Progress;
 
@@ -101,7 +101,7 @@ where
 {
     let mut kept = Vec::new();
     for DecodedDocument { document, value } in documents {
-        let Some(value) = value else { continue };
+        let DocumentValue::Now(value) = value else { continue };
         each_decoded(document, value.clone(), namespace, arena, |object| {
             let Ok((request, _)) = object else { return };
             let is_read =
@@ -190,7 +190,7 @@ impl Evaluation<'_> {
         arena: &'a Arena,
         report: &mut Report,
     ) {
-        let value = decoded.value.clone().unwrap_or_else(|| decoded.document.decode(arena));
+        let value = decoded.value(arena);
         each_decoded(&decoded.document, value, self.namespace, arena, |object| match object {
             Ok((request, prefix)) => results::add(at, self.config, self.cluster, &request, prefix, report),
             Err(unreadable) => report.errors.push(format!("{}:{unreadable}", at.source.name)),

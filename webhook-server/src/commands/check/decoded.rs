@@ -14,14 +14,32 @@ const BATCH: usize = 32;
 /// A document and its value.
 pub(super) struct DecodedDocument<'a> {
     pub(super) document: Document<'a>,
-    /// The value, or why there is none; `None` if it is decoded when it is evaluated.
-    pub(super) value: Option<Result<Option<Value<'a>>, YamlError>>,
+    pub(super) value: DocumentValue<'a>,
+}
+
+/// The value of a document.
+pub(super) enum DocumentValue<'a> {
+    /// It is decoded when it is evaluated.
+    Later,
+    /// It, if the document has one, or why it cannot be read.
+    Now(Result<Option<Value<'a>>, YamlError>),
 }
 
 impl<'a> DecodedDocument<'a> {
+    /// The value, decoded now if it was not before.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn value(&self, arena: &'a Arena) -> Result<Option<Value<'a>>, YamlError> {
+        match &self.value {
+            DocumentValue::Later => self.document.decode(arena),
+            DocumentValue::Now(value) => value.clone(),
+        }
+    }
+
     /// A document that is decoded later.
     pub(super) fn new(document: Document<'a>) -> Self {
-        DecodedDocument { document, value: None }
+        DecodedDocument { document, value: DocumentValue::Later }
     }
 
     pub(super) fn decoded(document: Document<'a>, arena: &'a Arena) -> Self {
@@ -30,7 +48,7 @@ impl<'a> DecodedDocument<'a> {
             reason: "a bug in pratique: it could not be decoded".to_owned(),
         };
         let value = catch_unwind(AssertUnwindSafe(|| document.decode(arena)));
-        DecodedDocument { document, value: Some(value.unwrap_or_else(|_| Err(bug()))) }
+        DecodedDocument { document, value: DocumentValue::Now(value.unwrap_or_else(|_| Err(bug()))) }
     }
 }
 

@@ -112,8 +112,10 @@ fn documents_are_decoded_in_the_order_of_their_sources() {
     let mut arenas = decoded::arenas();
     let decoded = decoded::decode(&sources, &mut arenas);
     let name = |document: &DecodedDocument<'_>| match &document.value {
-        Some(Ok(Some(value))) => value.get("metadata").and_then(|m| m.get("name")).map(ToString::to_string),
-        Some(Err(error)) => Some(error.position.to_string()),
+        DocumentValue::Now(Ok(Some(value))) => {
+            value.get("metadata").and_then(|m| m.get("name")).map(ToString::to_string)
+        }
+        DocumentValue::Now(Err(error)) => Some(error.position.to_string()),
         _ => None,
     };
     let names: Vec<_> = decoded.iter().flat_map(|(_, documents)| documents).filter_map(name).collect();

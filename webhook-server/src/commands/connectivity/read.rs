@@ -60,7 +60,7 @@ impl Written {
         let mut arena = Arena::new();
         for (number, source) in self.sources.iter().enumerate() {
             for (place, document) in documents(&source.text).iter().enumerate() {
-                known.add((number, source), (place, document), namespace, &arena);
+                known.add(&ReadDocument { source, number, document, place }, namespace, &arena);
                 arena.reset();
             }
         }
@@ -102,14 +102,19 @@ impl Written {
     }
 }
 
+/// A document that is read.
+struct ReadDocument<'s, 'd> {
+    source: &'s Source,
+    /// The index of the source.
+    number: usize,
+    document: &'s Document<'d>,
+    /// The index of the document in it.
+    place: usize,
+}
+
 impl<'k> Known<'k> {
-    fn add(
-        &mut self,
-        (number, source): (usize, &Source),
-        (place, document): (usize, &Document<'_>),
-        namespace: &str,
-        arena: &Arena,
-    ) {
+    fn add(&mut self, read: &ReadDocument<'_, '_>, namespace: &str, arena: &Arena) {
+        let ReadDocument { source, number, document, place } = *read;
         policy_manifests::each(document, namespace, arena, |object| {
             let (request, prefix) = match object {
                 Ok(object) => object,
