@@ -84,7 +84,7 @@ spec:
     let policies =
         "policies:\n- name: metric-path\n- name: pod-security-standards\n  settings: {level: baseline}\n";
     let check = |row: &str, set: &str| {
-        folder.file("policies.yaml", &format!("podTemplates:\n- {row}\n{policies}"));
+        folder.file("policies.yaml", format!("podTemplates:\n- {row}\n{policies}"));
         let file = folder.file("set.yaml", set);
         run(&["check", file.parent().and_then(|path| path.to_str()).expect("a path is UTF-8")])
     };
