@@ -1,7 +1,8 @@
 //! Embeds the playground's page, where it has been built: the folder that `PRATIQUE_SITE` names (`just site`).
 //!
 //! Without it the binary has no page, and `pratique playground` says how to get one: a page wants npm, and building the binary
-//! does not. The same goes for a folder that is there and empty, which is what the page is first built beside.
+//! does not. The same goes for a folder that is there and empty, which is what the page is first built beside. The macro of
+//! `include_dir` has no such case: a build without the variable fails.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

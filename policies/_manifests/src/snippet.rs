@@ -1,4 +1,7 @@
 //! The line that a finding is about, and the part of it that is meant.
+//!
+//! `annotate-snippets` draws an excerpt; this finds which part of the line is the value, which the page's editor and SARIF need
+//! without a drawing. What is left to draw is one line of carets.
 
 use policy_core::path::printable;
 
