@@ -84,6 +84,14 @@ fn kinds_that_make_pods_can_be_added() {
          remove the row"
     );
     assert_eq!(
+        error("{group: x.example, kind: X}, {group: x.example, kind: X, path: spec.pods}"),
+        "policies.yaml: 1:45: podTemplates: kind: `X` of `x.example` is listed twice"
+    );
+    assert_eq!(
+        error("{group: x.example, kind: X, path: 'spec.pools[*].template'}"),
+        "policies.yaml: 1:16: podTemplates: path: must be keys joined by dots, is `spec.pools[*].template`"
+    );
+    assert_eq!(
         error("{group: x.example, kind: ''}"),
         "policies.yaml: 1:16: podTemplates: kind: must not be empty"
     );

@@ -52,7 +52,10 @@ impl PodTemplate {
                 return Err(format!("podTemplates: {key}: must not be empty"));
             }
         }
-        if self.path.split('.').any(str::is_empty) {
+        let is_key = |key: &str| {
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        };
+        if !self.path.split('.').all(is_key) {
             return Err(format!("podTemplates: path: must be keys joined by dots, is `{}`", self.path));
         }
         match self.built_in() {
