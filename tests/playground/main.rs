@@ -102,7 +102,8 @@ fn expected() -> anyhow::Result<Value> {
     Ok(Value::Object(all))
 }
 
-/// The Wasm at most 300 KB and all of it at most 700 KB, as a server sends it compressed by brotli.
+/// The Wasm at most 330 KB, of which regular expressions are 10, and all of it at most 700 KB, as a server sends it compressed by
+/// brotli.
 fn small() -> anyhow::Result<()> {
     const SIZES: &str = "const zlib = require('zlib'), fs = require('fs'), path = require('path'); \
         const size = (name) => zlib.brotliCompressSync(fs.readFileSync(path.join(process.argv[1], name))).length; \
@@ -111,7 +112,7 @@ fn small() -> anyhow::Result<()> {
     let sizes: Value = serde_json::from_slice(&output.stdout).context("the sizes")?;
     let size = |name: &str| sizes[name].as_u64().unwrap_or(u64::MAX);
     let all: u64 = sizes.as_object().context("they are by name")?.values().filter_map(Value::as_u64).sum();
-    ensure!(size("playground.wasm") <= 300_000, "the Wasm has {}", size("playground.wasm"));
+    ensure!(size("playground.wasm") <= 330_000, "the Wasm has {}", size("playground.wasm"));
     ensure!(all <= 700_000, "all of it has {all}: {}", json!(sizes));
     Ok(())
 }
