@@ -102,8 +102,7 @@ fn expected() -> anyhow::Result<Value> {
     Ok(Value::Object(all))
 }
 
-/// The Wasm at most 330 KB, of which regular expressions are 10, and all of it at most 700 KB, as a server sends it compressed by
-/// brotli.
+/// The Wasm at most 330 KB and all of it at most 700 KB, as a server sends it compressed by brotli.
 fn small() -> anyhow::Result<()> {
     const SIZES: &str = "const zlib = require('zlib'), fs = require('fs'), path = require('path'); \
         const size = (name) => zlib.brotliCompressSync(fs.readFileSync(path.join(process.argv[1], name))).length; \
