@@ -200,9 +200,7 @@ impl<'t> WorkloadKinds<'t> {
 
     /// A built-in row, with the controller that a configuration names for it: controllers are installed in any namespace.
     fn with_controller(self, row: WorkloadKind<'t>) -> WorkloadKind<'t> {
-        let is_named = |added: &&PodTemplate| {
-            !added.controller.is_empty() && added.group == row.group && added.kind == row.kind
-        };
+        let is_named = |added: &&PodTemplate| !added.controller.is_empty() && added.is(row.group, row.kind);
         match self.added.iter().find(is_named) {
             Some(added) => WorkloadKind { controller: Controller::User(&added.controller), ..row },
             None => row,
@@ -216,9 +214,7 @@ impl<'t> WorkloadKinds<'t> {
 
     /// Whether the request is about a kind that the configuration adds, by kind or by resource.
     pub fn adds(self, request: &Request<'_>) -> bool {
-        let is_kind =
-            |row: &PodTemplate, kind: &GroupVersion<'_>| row.kind == kind.name && row.group == kind.group;
-        self.added.iter().any(|row| is_kind(row, &request.kind))
+        self.added.iter().any(|row| row.is(request.kind.group, request.kind.name))
             && request.sub_resource.is_empty()
             && matches!(request.operation, Operation::Create | Operation::Update)
     }

@@ -107,11 +107,7 @@ where
             let is_read =
                 |read: &WatchedKind| read.group == request.kind.group && read.kind == request.kind.name;
             // No policy names them: whoever reads workloads reads these as well.
-            let is_added = config
-                .pod_templates
-                .iter()
-                .any(|row| row.group == request.kind.group && row.kind == request.kind.name);
-            if is_added || reads.iter().any(is_read) {
+            if config.kinds().adds(&request) || reads.iter().any(is_read) {
                 let patched = |pod: &Request<'a>| {
                     admit(&config.policies, pod, &NoCluster, AdmissionPhase::Mutating).patched
                 };

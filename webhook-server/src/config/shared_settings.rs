@@ -24,7 +24,7 @@ impl SharedSettings {
             let row: PodTemplate = decode(item, places)?;
             let at = || places.of(&item.path()).to_string();
             row.validate().map_err(anyhow::Error::msg).with_context(at)?;
-            if shared.pod_templates.iter().any(|other| other.group == row.group && other.kind == row.kind) {
+            if shared.pod_templates.iter().any(|other| other.is(&row.group, &row.kind)) {
                 anyhow::bail!(
                     "{}: podTemplates: kind: `{}` of `{}` is listed twice",
                     at(),

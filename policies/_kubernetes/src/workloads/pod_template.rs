@@ -67,9 +67,14 @@ impl PodTemplate {
         }
     }
 
+    /// Whether it is for that group and kind.
+    pub fn is(&self, group: &str, kind: &str) -> bool {
+        self.group == group && self.kind == kind
+    }
+
     /// The built-in row of the same kind, which is used instead; only the controller can be another.
     pub fn built_in(&self) -> Option<&'static WorkloadKind<'static>> {
-        WORKLOAD_KINDS.iter().find(|row| row.group == self.group && row.kind == self.kind)
+        WORKLOAD_KINDS.iter().find(|row| self.is(row.group, row.kind))
     }
 
     pub(super) fn row(&self) -> WorkloadKind<'_> {
