@@ -12,7 +12,7 @@ use crate::flow::End;
 use crate::index::{Index, everyone};
 use crate::workload::Workload;
 use policy_kubernetes::WorkloadName;
-use policy_kubernetes::network_policy::NAMESPACE_NAME;
+use policy_kubernetes::namespace::NAMESPACE_NAME;
 use policy_kubernetes::network_policy::{Block, Range};
 use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
 use policy_kubernetes::network_policy::{Peer, Rule};

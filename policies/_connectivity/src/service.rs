@@ -3,8 +3,7 @@
 use policy_core::{Field, Undecided};
 use policy_kubernetes::network_policy::Block;
 use policy_kubernetes::ports::{Ports, Protocol};
-use policy_kubernetes::service::{PortReference, Service};
-use policy_kubernetes::{Labels, WorkloadName};
+use policy_kubernetes::service::{PortReference, Service, ServiceSelector};
 
 use crate::workload::Workload;
 
@@ -17,7 +16,7 @@ pub(crate) struct ServiceEntry<'a> {
     pub(crate) name: &'a str,
     /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
     pub(crate) service_type: &'a str,
-    selector: Vec<(&'a str, &'a str)>,
+    selector: ServiceSelector<'a>,
     ports: Vec<EntryPort<'a>>,
     /// Whether clients connect to the pods themselves, so that no port is mapped to another.
     headless: bool,
@@ -52,7 +51,7 @@ impl<'a> ServiceEntry<'a> {
             namespace,
             name: service.name,
             service_type: service.service_type()?,
-            selector: Labels::of(spec.at("selector"))?.iter().collect(),
+            selector: service.selector()?,
             ports,
             headless: service.is_headless()?,
             has_address: spec.at("externalIPs").items()?.len() > 0,
@@ -71,15 +70,12 @@ impl<'a> ServiceEntry<'a> {
 
     /// The keys of the labels in its selector.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a str> {
-        self.selector.iter().map(|(key, _)| *key)
+        self.selector.keys()
     }
 
     /// Whether it selects the pods of that workload.
     pub(crate) fn selects(&self, workload: &Workload<'_>) -> bool {
-        let WorkloadName { namespace, .. } = workload.name;
-        namespace == self.namespace
-            && !self.selector.is_empty()
-            && self.selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
+        workload.name.namespace == self.namespace && self.selector.matches(&workload.labels)
     }
 
     /// Whether it has that port.

@@ -11,8 +11,9 @@ use policy_kubernetes::{Labels, Selector, WorkloadKinds};
 use crate::service::ServiceEntry;
 use crate::workload::Workload;
 use policy_kubernetes::WorkloadName;
+use policy_kubernetes::namespace::implied_labels;
 use policy_kubernetes::network_policy::Peer;
-use policy_kubernetes::network_policy::{Direction, NAMESPACE_NAME, NetworkPolicy};
+use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
 use policy_kubernetes::ports::NamedPort;
 use policy_kubernetes::ports::Ports;
 use policy_kubernetes::route::{Gateway, RouteBackends};
@@ -66,10 +67,7 @@ impl<'a> Topology<'a> {
         let named = named.chain(self.backends.iter().flat_map(|backends| &backends.gateways));
         let gateways = named.map(|(namespace, _)| *namespace);
         for namespace in workloads.chain(gateways) {
-            all.entry(namespace).or_insert_with(|| [(NAMESPACE_NAME, namespace)].into_iter().collect());
-        }
-        for (name, labels) in &mut all {
-            labels.add(NAMESPACE_NAME, name);
+            all.entry(namespace).or_insert_with(|| implied_labels(namespace));
         }
         all
     }

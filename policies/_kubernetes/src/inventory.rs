@@ -9,15 +9,22 @@ use std::rc::Rc;
 use policy_core::path::excerpt;
 use policy_core::{Arena, Cluster, Field, Undecided, WatchedKind};
 
-use crate::network_policy::{NAMESPACE_NAME, NetworkPolicy};
+use crate::namespace::namespace_labels;
+use crate::network_policy::NetworkPolicy;
 use crate::selector::Labels;
 use crate::service::Service;
-use crate::workloads::{Controller, WorkloadKinds};
+use crate::workloads::{Controller, WorkloadKinds, owner_of};
 
 pub use pod_group::{PodGroup, RunningContainer};
 
 /// The API group of Prometheus' operator.
 pub const MONITORING: &str = "monitoring.coreos.com";
+
+/// PodMonitors, with the fields that are read.
+pub const POD_MONITOR: WatchedKind = WatchedKind::of(MONITORING, "PodMonitor", &["metadata.labels", "spec"]);
+/// ServiceMonitors, with the fields that are read.
+pub const SERVICE_MONITOR: WatchedKind =
+    WatchedKind::of(MONITORING, "ServiceMonitor", &["metadata.labels", "spec"]);
 
 /// The objects of a manifest set, listed when they are first needed.
 pub struct Inventory<'a> {
@@ -114,14 +121,9 @@ impl<'a> Inventory<'a> {
     /// # Errors
     /// The labels of the Namespace are not as Kubernetes has them.
     pub fn namespace_labels(&self, namespace: &str) -> Result<Labels<'a>, Undecided> {
-        let mut labels = Labels::of(Field::missing(self.arena))?;
-        for object in self.objects("", "Namespace", None)? {
-            if object.name == namespace {
-                labels = Labels::of(object.field.at("metadata.labels"))?;
-            }
-        }
-        labels.add(NAMESPACE_NAME, self.arena.text(namespace));
-        Ok(labels)
+        let WatchedKind { group, kind, .. } = WatchedKind::NAMESPACE;
+        let object = self.cluster.get(group, kind, None, namespace, self.arena)?;
+        namespace_labels(object, self.arena.text(namespace))
     }
 
     /// The NetworkPolicies of a namespace, each read once.
@@ -169,8 +171,9 @@ impl<'a> Inventory<'a> {
         }
         for object in self.objects("", "Pod", None)? {
             let in_object = |undecided: Undecided| undecided.in_object("Pod", object.name);
-            // The pods of workloads are alike, whether or not the set contains the workload.
-            if object.field.at("metadata.ownerReferences").items().map_err(in_object)?.len() == 0 {
+            // The workload that owns a pod is in the set, or its pods are like those of the others that it owns.
+            let owner = owner_of(object.field).map_err(in_object)?;
+            if owner.and_then(|owner| self.kinds.get(owner.group, owner.kind)).is_none() {
                 all.push(PodGroup::read(object, object.field).map_err(in_object)?);
             }
         }
@@ -227,8 +230,8 @@ impl<'a> Inventory<'a> {
     /// # Errors
     /// They are not known.
     pub fn monitors(&self) -> Result<Vec<Listed<'a>>, Undecided> {
-        let mut monitors = self.objects(MONITORING, "PodMonitor", None)?;
-        monitors.extend(self.objects(MONITORING, "ServiceMonitor", None)?);
+        let mut monitors = self.objects(MONITORING, POD_MONITOR.kind, None)?;
+        monitors.extend(self.objects(MONITORING, SERVICE_MONITOR.kind, None)?);
         Ok(monitors)
     }
 

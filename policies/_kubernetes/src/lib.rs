@@ -5,6 +5,7 @@
 //! | [`workloads`] | which kinds make pods, where their template is, who owns a pod |
 //! | [`pod`], [`container`], [`image`] | containers in their three lists, ports, image references |
 //! | [`selector`] | labels, and which of them a selector matches |
+//! | [`namespace`] | the labels of a namespace |
 //! | [`service`] | which pods a Service selects, and to which of their ports it leads |
 //! | [`network_policy`] | whom a policy isolates, and which peers and ports it allows |
 //! | [`route`] | Gateways, routes and Ingresses, and the Services behind them |
@@ -23,6 +24,7 @@ pub mod exporters;
 pub mod image;
 pub mod inventory;
 pub mod monitor;
+pub mod namespace;
 pub mod network_policy;
 pub mod pod;
 pub mod ports;

@@ -14,9 +14,6 @@ pub use rule::{Peer, Port, Rule, selects_namespace};
 use crate::selector::{Labels, Selector};
 use address::only;
 
-/// The label that the API server sets on every Namespace: its name.
-pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
-
 /// Which way a connection goes, seen from the pod that a policy selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
@@ -120,6 +117,27 @@ impl<'a> NetworkPolicy<'a> {
     /// Whether it isolates a pod of its namespace that has these labels.
     pub fn isolates(&self, direction: Direction, labels: &Labels<'_>) -> bool {
         self.side(direction).isolates && self.pods.matches(labels)
+    }
+
+    /// Whether one of its rules for that direction allows a connection between a pod that it selects and the peer.
+    ///
+    /// # Errors
+    /// The labels of a namespace are needed and not known.
+    pub fn allows(
+        &self,
+        direction: Direction,
+        peer: &Endpoint<'_>,
+        destination: Destination<'_>,
+        labels_of: NamespaceLabels<'_>,
+    ) -> Result<bool, Undecided> {
+        for rule in &self.side(direction).rules {
+            if rule.ports(destination.named).contains(destination.protocol, destination.number)
+                && rule.matches(self.namespace, peer, labels_of)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether it denies every pod of its namespace everything that no other policy allows.

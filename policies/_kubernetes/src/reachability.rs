@@ -70,7 +70,7 @@ pub fn reachable(
     {
         let policies = inventory.network_policies(own.namespace)?;
         let decision =
-            decide(policies.iter(), direction, own, &Endpoint::Pod(peer), destination, &labels_of)?;
+            decide(policies.iter(), direction, own.labels, &Endpoint::Pod(peer), destination, &labels_of)?;
         let quoted = |decision: &Decision<'_, '_>, allowed: bool| -> Vec<String> {
             let list = if allowed { &decision.allowed_by } else { &decision.isolated_by };
             list.iter().map(|policy| format!("`{}`", excerpt(policy.name))).collect()

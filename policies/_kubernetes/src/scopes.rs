@@ -3,6 +3,7 @@
 use policy_core::scope::{CHANGES, CREATION, Resource, Subresources};
 use policy_core::{Scope, WatchedKind};
 
+use crate::inventory::{MONITORING, POD_MONITOR, SERVICE_MONITOR};
 use crate::workloads::WORKLOAD_KINDS;
 
 const PODS: Resource = Resource::new("", "v1", "Pod", "pods", CHANGES);
@@ -65,8 +66,8 @@ pub const NEW_PODS_AND_SERVICES: Scope = Scope {
 pub const AUTOSCALERS_AND_MONITORS: Scope = Scope {
     resources: &[
         Resource::new("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", CHANGES),
-        Resource::new("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors", CHANGES),
-        Resource::new("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors", CHANGES),
+        Resource::new(MONITORING, "v1", POD_MONITOR.kind, "podmonitors", CHANGES),
+        Resource::new(MONITORING, "v1", SERVICE_MONITOR.kind, "servicemonitors", CHANGES),
     ],
 };
 

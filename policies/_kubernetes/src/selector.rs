@@ -29,15 +29,6 @@ impl<'a> Labels<'a> {
         self.0.insert(key, value);
     }
 
-    /// Whether a Service selects them (`spec.selector`): one without a selector selects nothing.
-    ///
-    /// # Errors
-    /// The Service is not as Kubernetes has it.
-    pub fn are_selected_by_service(&self, service: Field<'_>) -> Result<bool, Undecided> {
-        let selector = service.at("spec.selector");
-        Ok(selector.members()?.len() > 0 && self.contain(selector)?)
-    }
-
     /// Whether a LabelSelector (`matchLabels` and `matchExpressions`) matches them. An empty one matches all.
     ///
     /// # Errors
@@ -56,13 +47,14 @@ impl<'a> Labels<'a> {
         self.0.iter().map(|(key, value)| (*key, *value))
     }
 
-    fn contain(&self, required: Field<'_>) -> Result<bool, Undecided> {
-        for (key, value) in required.members()? {
-            if self.0.get(key).copied() != Some(value.text()?) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Whether they contain each of these labels, with its value.
+    pub fn contain(&self, others: &Labels<'_>) -> bool {
+        others.iter().all(|(key, value)| self.get(key) == Some(value))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -298,12 +290,5 @@ mod tests {
                 .unwrap()
         );
         assert!(labels.are_selected_by(decode("[]")).is_err());
-        for (service, expected) in [
-            ("{}", false),
-            (r#"{"spec":{"selector":{}}}"#, false),
-            (r#"{"spec":{"selector":{"app":"web"}}}"#, true),
-        ] {
-            assert_eq!(labels.are_selected_by_service(decode(service)).unwrap(), expected, "{service}");
-        }
     }
 }

@@ -47,7 +47,7 @@ impl<'a> Service<'a> {
     /// # Errors
     /// `spec.selector` is not an object.
     pub fn has_selector(self) -> Result<bool, Undecided> {
-        Ok(self.field.at("spec.selector").members()?.len() > 0)
+        Ok(!self.selector()?.0.is_empty())
     }
 
     /// Whether it selects a pod of its namespace that has these labels.
@@ -55,7 +55,15 @@ impl<'a> Service<'a> {
     /// # Errors
     /// The selector is not as Kubernetes has it.
     pub fn selects(self, labels: &Labels<'_>) -> Result<bool, Undecided> {
-        labels.are_selected_by_service(self.field)
+        Ok(self.selector()?.matches(labels))
+    }
+
+    /// Its selector, read once to be compared with many pods.
+    ///
+    /// # Errors
+    /// `spec.selector` is not an object of strings.
+    pub fn selector(self) -> Result<ServiceSelector<'a>, Undecided> {
+        Ok(ServiceSelector(Labels::of(self.field.at("spec.selector"))?))
     }
 
     /// Its ports.
@@ -64,6 +72,22 @@ impl<'a> Service<'a> {
     /// `spec.ports` is not a list.
     pub fn ports(self) -> Result<impl ExactSizeIterator<Item = ServicePort<'a>>, Undecided> {
         Ok(self.field.at("spec.ports").items()?.map(|field| ServicePort { field }))
+    }
+}
+
+/// The labels that a Service selects pods by (`spec.selector`).
+#[derive(Clone, Debug)]
+pub struct ServiceSelector<'a>(Labels<'a>);
+
+impl<'a> ServiceSelector<'a> {
+    /// Whether it matches a pod of the Service's namespace that has these labels. An empty selector matches no pod.
+    pub fn matches(&self, labels: &Labels<'_>) -> bool {
+        !self.0.is_empty() && labels.contain(&self.0)
+    }
+
+    /// The keys of the labels that it compares.
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(|(key, _)| key)
     }
 }
 
@@ -173,6 +197,29 @@ impl<'a> PortReference<'a> {
                     .map(|port| (port.protocol, port.number, port.number)),
             ),
             PortReference::Any => Ports::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy_core::Arena;
+
+    #[test]
+    fn an_empty_selector_matches_no_pod() {
+        let arena = Arena::new();
+        let labels: Labels<'_> = [("app", "web"), ("tier", "front")].into_iter().collect();
+        for (service, expected) in [
+            ("{}", false),
+            (r#"{"spec":{"selector":{}}}"#, false),
+            (r#"{"spec":{"selector":{"app":"web"}}}"#, true),
+            (r#"{"spec":{"selector":{"app":"web","tier":"back"}}}"#, false),
+            (r#"{"spec":{"selector":{"app":"web","zone":""}}}"#, false),
+        ] {
+            let object = Field::root(Value::from_json(service.as_bytes(), &arena).unwrap(), &arena);
+            let service = Service::new(object, "shop").unwrap();
+            assert_eq!(service.selects(&labels).unwrap(), expected, "{:?}", object.value());
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use policy_core::path::excerpt;
 use policy_core::{ManifestSet, Request, Undecided, Value, Verdict, WatchedKind};
-use policy_kubernetes::inventory::{Inventory, MONITORING, PodGroup};
+use policy_kubernetes::inventory::{Inventory, POD_MONITOR, PodGroup, SERVICE_MONITOR};
 use policy_kubernetes::monitor;
 use policy_kubernetes::reachability::{Reachability, reachable};
 use policy_kubernetes::service::{Service, ServicePort};
@@ -16,8 +16,8 @@ pub(crate) const READS: &[WatchedKind] = &[
     WatchedKind::NAMESPACE,
     WatchedKind::SERVICE,
     WatchedKind::NETWORK_POLICY,
-    WatchedKind::of(MONITORING, "ServiceMonitor", &["metadata.labels", "spec"]),
-    WatchedKind::of(MONITORING, "PodMonitor", &["metadata.labels", "spec"]),
+    SERVICE_MONITOR,
+    POD_MONITOR,
 ];
 
 /// Warns of what is missing beside a pod that has an exporter.

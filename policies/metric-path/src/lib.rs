@@ -18,7 +18,9 @@ use policy_core::{
     Category, Cluster, Context, Evaluate, Policy, PolicyMetadata, Request, Severity, Undecided, Verdict,
     WatchedKind,
 };
-use policy_kubernetes::inventory::{Inventory, MONITORING, PodGroup, RunningContainer};
+use policy_kubernetes::inventory::{
+    Inventory, MONITORING, POD_MONITOR, PodGroup, RunningContainer, SERVICE_MONITOR,
+};
 use policy_kubernetes::{PodTemplate, WorkloadKinds, scopes};
 
 pub use metric::Link;
@@ -35,9 +37,9 @@ const OTHER_KINDS: [WatchedKind; 10] = [
     WatchedKind::of("", "Pod", &["metadata.labels", "metadata.ownerReferences", "spec"]),
     WatchedKind::of("", "Service", &["metadata.labels", "spec"]),
     WatchedKind::of("discovery.k8s.io", "EndpointSlice", &["metadata.labels"]),
-    WatchedKind::of(MONITORING, "PodMonitor", &["metadata.labels", "spec"]),
+    POD_MONITOR,
     WatchedKind::of(MONITORING, "PrometheusRule", &["metadata.labels", "spec"]),
-    WatchedKind::of(MONITORING, "ServiceMonitor", &["metadata.labels", "spec"]),
+    SERVICE_MONITOR,
 ];
 
 impl Policy for MetricPath {

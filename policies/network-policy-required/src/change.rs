@@ -74,8 +74,9 @@ pub(crate) fn judge<'a>(
 /// Whether the namespace is being deleted, and everything in it.
 fn is_going(namespace: &str, cluster: &dyn Cluster, arena: &Arena) -> Result<bool, Undecided> {
     let WatchedKind { group, kind, .. } = WatchedKind::NAMESPACE;
-    let missing =
-        || Undecided::of_cluster(format!("needs the Namespace `{}`, which is not there", excerpt(namespace)));
+    let missing = || {
+        Undecided::of_cluster(format!("needs the Namespace `{}`, which does not exist", excerpt(namespace)))
+    };
     let object = cluster.get(group, kind, None, namespace, arena)?.ok_or_else(missing)?;
     object.at("metadata.deletionTimestamp").is_set()
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use policy_core::{Arena, Cluster, Undecided, WatchedKind};
 use policy_kubernetes::Labels;
+use policy_kubernetes::namespace::namespace_labels_in;
 use policy_kubernetes::network_policy::{
-    Direction, Endpoint, NAMESPACE_NAME, NetworkPolicy, PodEndpoint, Range,
+    Destination, Direction, Endpoint, NetworkPolicy, PodEndpoint, Range,
 };
 use policy_kubernetes::ports::{NamedPort, Protocol};
 
@@ -81,7 +82,6 @@ fn shown(server: &crate::DnsServer) -> String {
 /// The NetworkPolicies of a namespace, and where to look further.
 pub(crate) struct Namespace<'a> {
     settings: &'a NetworkPolicyRequired,
-    name: &'a str,
     policies: Vec<Known<'a>>,
     cluster: &'a dyn Cluster,
     arena: &'a Arena,
@@ -106,7 +106,7 @@ impl<'a> Namespace<'a> {
         arena: &'a Arena,
     ) -> Result<Self, Undecided> {
         let WatchedKind { group, kind, .. } = WatchedKind::NETWORK_POLICY;
-        let mut namespace = Namespace { settings, name, policies: Vec::new(), cluster, arena };
+        let mut namespace = Namespace { settings, policies: Vec::new(), cluster, arena };
         for object in cluster.list(group, kind, Some(name), arena)? {
             let called = object.at("metadata.name").text().unwrap_or_default();
             // One that is on its way out isolates for as long as a finalizer holds it, and not for the pods to come.
@@ -182,34 +182,18 @@ impl<'a> Namespace<'a> {
         let pods = Endpoint::Pod(PodEndpoint { namespace: &server.namespace, labels: &labels });
         let cache =
             server.address.map(|address| Endpoint::Addresses(Range { first: address, last: address }));
-        let labels_of = |namespace: &str| self.namespace_labels(namespace);
+        let labels_of = |namespace: &str| namespace_labels_in(self.cluster, namespace, self.arena);
         let mut allowed = Vec::new();
-        for rule in &policy.side(Direction::Egress).rules {
+        for protocol in DNS {
             // Outside of the cluster no port has a name.
-            for (ports, endpoint) in [(rule.ports(&named), Some(&pods)), (rule.ports(&[]), cache.as_ref())] {
-                let open: Vec<Protocol> =
-                    DNS.into_iter().filter(|protocol| ports.contains(*protocol, number)).collect();
-                if let Some(endpoint) = endpoint
-                    && !open.is_empty()
-                    && rule.matches(self.name, endpoint, &labels_of)?
-                {
-                    allowed.extend(open);
+            for (named, endpoint) in [(&named[..], Some(&pods)), (&[], cache.as_ref())] {
+                let Some(endpoint) = endpoint else { continue };
+                let destination = Destination { protocol, number, named };
+                if policy.allows(Direction::Egress, endpoint, destination, &labels_of)? {
+                    allowed.push(protocol);
                 }
             }
         }
         Ok(allowed)
-    }
-
-    /// The labels of a Namespace, which are only looked up where a selector compares more than the name.
-    fn namespace_labels(&self, name: &str) -> Result<Labels<'a>, Undecided> {
-        let WatchedKind { group, kind, .. } = WatchedKind::NAMESPACE;
-        let object = self.cluster.get(group, kind, None, name, self.arena)?;
-        let missing = || {
-            Undecided::of_cluster(format!("needs the labels of the Namespace `{name}`, which is not there"))
-        };
-        let labels = Labels::of(object.ok_or_else(missing)?.at("metadata.labels"));
-        let mut labels = labels.map_err(|undecided| undecided.in_object(kind, name))?;
-        labels.add(NAMESPACE_NAME, self.arena.text(name));
-        Ok(labels)
     }
 }

@@ -1,7 +1,8 @@
 //! A NetworkPolicy by itself: whether it can be read, is wide open, or says something that has no effect.
 
 use policy_core::{Field, Operation, Request, Undecided, Verdict};
-use policy_kubernetes::network_policy::{Block, Direction, NAMESPACE_NAME, NetworkPolicy, Peer, Port, Rule};
+use policy_kubernetes::namespace::NAMESPACE_NAME;
+use policy_kubernetes::network_policy::{Block, Direction, NetworkPolicy, Peer, Port, Rule};
 use policy_kubernetes::selector::{Requirement, Selector};
 
 use crate::NetworkPolicyRequired;

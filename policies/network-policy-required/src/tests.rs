@@ -46,7 +46,7 @@ fn without_a_cluster_nothing_is_decided() {
 fn whether_a_namespace_goes_must_be_known() {
     assert_eq!(
         message(DELETED),
-        "network-policy-required: could not decide: needs the Namespace `shop`, which is not there"
+        "network-policy-required: could not decide: needs the Namespace `shop`, which does not exist"
     );
 }
 

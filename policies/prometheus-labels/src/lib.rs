@@ -10,6 +10,7 @@ use policy_core::{
 };
 use policy_kubernetes::pod::MIRROR;
 use policy_kubernetes::selector::{Labels, is_label_value};
+use policy_kubernetes::service::Service;
 use policy_kubernetes::{Pod, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -207,7 +208,7 @@ fn selectors_that_change(
         for object in cluster.list(group, kind, Some(request.namespace), request.object.arena())? {
             let name = object.at("metadata.name").text().unwrap_or_default();
             let takes = |labels: &Labels<'_>| match kind {
-                "Service" => labels.are_selected_by_service(object),
+                "Service" => Service::new(object, request.namespace)?.selects(labels),
                 _ => labels.are_selected_by(object.at("spec.podSelector")),
             };
             let of_object = |undecided: Undecided| undecided.in_object(kind, name);

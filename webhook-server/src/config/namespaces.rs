@@ -3,8 +3,8 @@
 use policy_core::{
     Arena, Cluster, Evaluate, Field, ManifestSet, Request, Undecided, Value, Verdict, WatchedKind,
 };
-use policy_kubernetes::network_policy::NAMESPACE_NAME;
-use policy_kubernetes::{Labels, Selector};
+use policy_kubernetes::Selector;
+use policy_kubernetes::namespace::{NAMESPACE_NAME, namespace_labels, namespace_labels_in};
 
 /// A policy that is evaluated in the namespaces that a selector matches. Objects in no namespace are always evaluated, as by a
 /// webhook (admissionregistration.k8s.io/v1, `namespaceSelector`).
@@ -39,18 +39,11 @@ impl Limited {
         if request.namespace.is_empty() {
             return Ok(true);
         }
-        let mut labels = Labels::from_iter([]);
-        if self.needs_labels() {
-            let namespace = cluster.get("", "Namespace", None, request.namespace, request.object.arena())?;
-            let namespace = namespace.ok_or_else(|| {
-                Undecided::of_cluster(format!(
-                    "the namespace `{}` is not known, and the policy's namespaceSelector asks for its labels",
-                    request.namespace
-                ))
-            })?;
-            labels = Labels::of(namespace.at("metadata.labels"))?;
-        }
-        labels.add(NAMESPACE_NAME, request.namespace);
+        let arena = request.object.arena();
+        let labels = match self.needs_labels() {
+            true => namespace_labels_in(cluster, request.namespace, arena)?,
+            false => namespace_labels(None, request.namespace)?,
+        };
         Ok(self.selector.matches(&labels))
     }
 }

@@ -1,16 +1,16 @@
 //! What of the objects that are given is kept.
 
 use policy_core::{Field, Request, Undecided, Value};
-use policy_kubernetes::Labels;
+use policy_kubernetes::namespace::namespace_labels;
 
 use super::Topology;
 use crate::service::ServiceEntry;
 use crate::workload::Workload;
-use policy_kubernetes::WorkloadName;
 use policy_kubernetes::network_policy::NetworkPolicy;
 use policy_kubernetes::ports::NamedPort;
 use policy_kubernetes::route::{Gateway, RouteBackends};
 use policy_kubernetes::workloads::owner_of;
+use policy_kubernetes::{Labels, WorkloadName};
 
 /// Kinds of policies beside NetworkPolicy that decide about traffic too, and are not read.
 const OTHER_POLICIES: &[(&str, &str)] = &[
@@ -37,9 +37,8 @@ impl<'a> Topology<'a> {
         match (group, kind) {
             ("", "Namespace") => {
                 let (object, _) = self.keep(request)?;
-                let labels = Labels::of(object.at("metadata.labels"))?;
                 let name = self.once(request, object.at("metadata.labels"))?;
-                self.namespaces.insert(name, labels);
+                self.namespaces.insert(name, namespace_labels(Some(object), name)?);
             }
             ("networking.k8s.io", "NetworkPolicy") => {
                 let (object, namespace) = self.keep(request)?;

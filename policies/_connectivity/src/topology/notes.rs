@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use policy_kubernetes::Selector;
 
-use policy_kubernetes::network_policy::NAMESPACE_NAME;
+use policy_kubernetes::namespace::NAMESPACE_NAME;
 use policy_kubernetes::workloads::LABELS_OF_EACH_POD;
 
 use super::Topology;

@@ -57,32 +57,27 @@ impl Decision<'_, '_> {
     }
 }
 
-/// Decides by these policies, which must be those of the pod's namespace, whether they let it connect to the peer (egress) or the
-/// peer to it (ingress).
+/// Decides by these policies, which must be those of the pod's namespace, whether a pod with these labels may
+/// connect to the peer (egress), or the peer to it (ingress).
 ///
 /// # Errors
 /// The labels of a namespace are needed and not known.
 pub fn decide<'p, 'a: 'p>(
     policies: impl IntoIterator<Item = &'p NetworkPolicy<'a>>,
     direction: Direction,
-    pod: PodEndpoint<'_>,
+    labels: &Labels<'_>,
     peer: &Endpoint<'_>,
     destination: Destination<'_>,
     labels_of: NamespaceLabels<'_>,
 ) -> Result<Decision<'p, 'a>, Undecided> {
     let mut decision = Decision { isolated_by: Vec::new(), allowed_by: Vec::new() };
     for policy in policies {
-        if !policy.isolates(direction, pod.labels) {
+        if !policy.isolates(direction, labels) {
             continue;
         }
         decision.isolated_by.push(policy);
-        for rule in &policy.side(direction).rules {
-            if rule.ports(destination.named).contains(destination.protocol, destination.number)
-                && rule.matches(pod.namespace, peer, labels_of)?
-            {
-                decision.allowed_by.push(policy);
-                break;
-            }
+        if policy.allows(direction, peer, destination, labels_of)? {
+            decision.allowed_by.push(policy);
         }
     }
     Ok(decision)

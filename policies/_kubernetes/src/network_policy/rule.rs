@@ -3,9 +3,10 @@
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided, Value};
 
+use super::Direction;
 use super::address::{Block, Range, only};
 use super::decision::{Endpoint, NamespaceLabels};
-use super::{Direction, NAMESPACE_NAME};
+use crate::namespace::NAMESPACE_NAME;
 use crate::ports::{FIRST, LAST, NamedPort, Ports, Protocol, port_number};
 use crate::selector::{Labels, Requirement, Selector};
 
