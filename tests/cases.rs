@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use conformance::cases::{self, CaseFile};
-use conformance::hosts::{self, Answer, Given};
+use conformance::hosts::{self, CaseCluster, HostResponse};
 use conformance::ignored;
 use guest::Guest;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -67,13 +67,13 @@ fn in_wasm() -> Vec<Trial> {
     trials
 }
 
-fn in_guest(guest: &Guest, file: &CaseFile) -> Result<Answer, Failed> {
+fn in_guest(guest: &Guest, file: &CaseFile) -> Result<HostResponse, Failed> {
     let arena = Arena::new();
     let case = Case::decode(&file.text, &arena)?;
     let payload = hosts::payload(&case.settings, &case.request.to_string());
     // A guest is always given a cluster. Where a case gives none, there is nothing in it: to a policy that does without, that
     // is the same, and one that needs it is shown by `without_a_cluster`.
-    let cluster = Given::of(&case).unwrap_or(Given(Vec::new()));
+    let cluster = CaseCluster::of(&case).unwrap_or(CaseCluster(Vec::new()));
     Ok(hosts::guest_answer(&guest.instance(Some(cluster))?.call("validate", payload.as_bytes())?)?)
 }
 
@@ -94,7 +94,7 @@ fn records(file: &CaseFile) -> Result<(), Failed> {
     Ok(())
 }
 
-fn same(file: &CaseFile, answer: Answer) -> Result<(), Failed> {
+fn same(file: &CaseFile, answer: HostResponse) -> Result<(), Failed> {
     let native = hosts::native(file)?;
     if native != answer {
         return Err(format!("the native answer is {native:#?}\nthis host's is {answer:#?}").into());

@@ -90,15 +90,15 @@ fn every_case_says_why() {
 
 /// What a policy's cases show of it.
 #[derive(Default)]
-struct Shown {
+struct CaseCoverage {
     outcomes: BTreeSet<Outcome>,
     kinds: BTreeMap<Outcome, BTreeSet<String>>,
     /// For each control, in which container lists a case has it deny something.
     lists: BTreeMap<String, BTreeSet<String>>,
 }
 
-fn shown(entry: &'static policy_core::PolicyDefinition) -> Shown {
-    let mut shown = Shown::default();
+fn shown(entry: &'static policy_core::PolicyDefinition) -> CaseCoverage {
+    let mut shown = CaseCoverage::default();
     for file in cases::of(entry) {
         let arena = Arena::new();
         let case = Case::decode(&file.text, &arena).expect("it is decoded elsewhere");

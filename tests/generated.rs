@@ -121,13 +121,13 @@ fn the_schema_of_the_configuration() {
     let text = serde_json::to_string_pretty(&schema).expect("it is JSON") + "\n";
     compare("webhook-server/policies.schema.json", &text);
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");
-    let takes = |text: &str| {
+    let matches = |text: &str| {
         let value = yaml(text).expect("it is YAML").remove(0);
         let parsed = Config::parse(text, Path::new("policies.yaml"));
         (validator.is_valid(&value), parsed.is_ok())
     };
     let ours = std::fs::read_to_string(root().join("manifests/admission/webhook/policies.yaml"));
-    assert_eq!(takes(&ours.expect("it is there")), (true, true));
+    assert_eq!(matches(&ours.expect("it is there")), (true, true));
     let policy = |more: &str| format!("policies:\n- name: pod-security-standards\n{more}");
     let exception = "exceptions:\n- {policy: pod-security-standards, control: privileged, namespace: a, workload: Pod/b, \
                      reason: c, owner: d, expires: 2027-01-31";
@@ -153,7 +153,7 @@ fn the_schema_of_the_configuration() {
         ("policy: []\n".to_owned(), false),
         ("policies: []\n".to_owned(), false),
     ] {
-        assert_eq!(takes(&text), (well, well), "schema and command: {text}");
+        assert_eq!(matches(&text), (well, well), "schema and command: {text}");
     }
 }
 
@@ -184,14 +184,14 @@ fn read(path: &str) -> Vec<Json> {
 /// What may fail open is what is judged afterwards by what does not.
 #[test]
 fn the_webhooks_fail_as_they_should() {
-    let (validating, judged) = webhook("ValidatingWebhookConfiguration");
+    let (validating, evaluated) = webhook("ValidatingWebhookConfiguration");
     let (mutating, changed) = webhook("MutatingWebhookConfiguration");
     assert_eq!(
         (&validating["failurePolicy"], &mutating["failurePolicy"]),
         (&"Fail".into(), &"Ignore".into())
     );
     assert_eq!(mutating["reinvocationPolicy"], "IfNeeded");
-    assert_eq!(judged, changed, "both leave the same namespaces alone");
+    assert_eq!(evaluated, changed, "both leave the same namespaces alone");
 }
 
 /// What a policy looks at that denies nothing may go unasked; what an enforced one looks at may not. An exception that has expired
@@ -222,7 +222,7 @@ fn what_is_not_enforced_keeps_nothing_out() {
     let objects = yaml(&rendered).expect("it is YAML");
     let validating = objects.iter().find(|object| object["kind"] == "ValidatingWebhookConfiguration");
     let webhooks = validating.expect("it is there")["webhooks"].as_array().expect("a list");
-    let said: Vec<(&str, &str, bool)> = (webhooks.iter())
+    let output: Vec<(&str, &str, bool)> = (webhooks.iter())
         .map(|webhook| {
             let text = webhook["rules"].to_string();
             let name = webhook["name"].as_str().unwrap_or_default();
@@ -230,7 +230,7 @@ fn what_is_not_enforced_keeps_nothing_out() {
         })
         .collect();
     assert_eq!(
-        said,
+        output,
         [("validate.pratique.dev", "Fail", false), ("observe.pratique.dev", "Ignore", true)],
         "{rendered}"
     );

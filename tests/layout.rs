@@ -15,7 +15,7 @@ const LONGEST_FILE: usize = 300;
 const TABLES: [&str; 2] = ["policies/_kubernetes/src/exporters/table.rs", "policies/_catalog/src/cases.rs"];
 
 /// A source file of a crate that is shipped.
-struct Source {
+struct ModuleSource {
     /// Its path from the root of the repository.
     path: String,
     /// The crate's folder.
@@ -27,7 +27,7 @@ struct Source {
 }
 
 /// The sources of all crates but the tests.
-fn sources() -> Vec<Source> {
+fn sources() -> Vec<ModuleSource> {
     let mut crates: Vec<PathBuf> = list(&root().join("policies"));
     crates.push(root().join("webhook-server"));
     let mut found = Vec::new();
@@ -45,7 +45,7 @@ fn sources() -> Vec<Source> {
             let text = std::fs::read_to_string(&file).expect("a source can be read");
             let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             let path = file.strip_prefix(root()).expect("it is in the repository").display().to_string();
-            found.push(Source { path, krate: krate.clone(), module, text, parsed });
+            found.push(ModuleSource { path, krate: krate.clone(), module, text, parsed });
         }
     }
     assert!(found.len() > 100, "the walk finds the sources");
@@ -119,7 +119,7 @@ fn modules_need_each_other_in_one_direction() {
     let crates: BTreeSet<&PathBuf> = sources.iter().map(|source| &source.krate).collect();
     let mut circles = Vec::new();
     for krate in crates {
-        let own: Vec<&Source> = sources.iter().filter(|source| source.krate == *krate).collect();
+        let own: Vec<&ModuleSource> = sources.iter().filter(|source| source.krate == *krate).collect();
         let modules: BTreeSet<&[String]> = own.iter().map(|source| source.module.as_slice()).collect();
         // By parent: which of its children needs which others, and where.
         let mut needs: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();

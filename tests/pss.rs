@@ -34,7 +34,7 @@ fn absent(folder: &Path) -> Trial {
 
 /// The fixtures of one level and version.
 #[derive(Clone)]
-struct Group {
+struct FixtureGroup {
     level: String,
     version: String,
     fixtures: Vec<Fixture>,
@@ -77,7 +77,7 @@ fn trials(folder: &Path, arguments: &Arguments) -> Vec<Trial> {
     trials
 }
 
-fn groups(folder: &Path) -> Vec<Group> {
+fn groups(folder: &Path) -> Vec<FixtureGroup> {
     let list = |path: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
@@ -93,23 +93,23 @@ fn groups(folder: &Path) -> Vec<Group> {
                 fixtures
                     .extend(list(&version.join(verdict)).into_iter().map(|path| Fixture { path, passes }));
             }
-            groups.push(Group { level: level.to_owned(), version: name(&version), fixtures });
+            groups.push(FixtureGroup { level: level.to_owned(), version: name(&version), fixtures });
         }
     }
     groups
 }
 
-impl Group {
+impl FixtureGroup {
     fn name(&self, host: &str) -> String {
         format!("{host}::{}::{} ({} fixtures)", self.level, self.version, self.fixtures.len())
     }
 
     /// Judges every fixture: the verdict is its directory's, and a denial names the control of the file's name.
-    fn run(&self, judge: impl Fn(&str, &str) -> anyhow::Result<(bool, String)>) -> Result<(), Failed> {
+    fn run(&self, evaluate: impl Fn(&str, &str) -> anyhow::Result<(bool, String)>) -> Result<(), Failed> {
         let settings = format!(r#"{{"level":"{}","version":"{}"}}"#, self.level, self.version);
         for Fixture { path, passes } in &self.fixtures {
             let pod = std::fs::read_to_string(path)?;
-            let (accepted, message) = judge(&settings, &pod)?;
+            let (accepted, message) = evaluate(&settings, &pod)?;
             if accepted != *passes {
                 return Err(format!("{}: accepted {accepted}: {message}", path.display()).into());
             }

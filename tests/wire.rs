@@ -81,26 +81,29 @@ async fn a_denial_says_what_and_where() {
 
 /// Other webhooks may yet mend it: what only judges is asked when nothing changes any more.
 #[tokio::test]
-async fn the_mutating_half_does_not_deny_for_policies_that_only_judge() {
+async fn mutation_does_not_deny_for_validating_policies() {
     let response = answer("/mutate", json!({"object": privileged()})).await;
     assert_eq!(response["allowed"], true, "{response}");
     // Whoever registers it alone would think that it judges there.
-    let (status, said) = post("/mutate/pod-security-standards", "{}").await;
+    let (status, output) = post("/mutate/pod-security-standards", "{}").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert!(said.contains("changes nothing: ask /validate/pod-security-standards"), "{said}");
+    assert!(output.contains("changes nothing: ask /validate/pod-security-standards"), "{output}");
 }
 
 /// What is registered at a wrong address is told so.
 #[tokio::test]
 async fn what_is_not_there_says_what_is() {
     for path in ["/", "/validate/", "//validate", "/metrics"] {
-        let (status, said) = post(path, "{}").await;
+        let (status, output) = post(path, "{}").await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
-        assert!(said.contains("/validate, /mutate, ") || said.contains("no policy ``"), "{path}: {said}");
+        assert!(
+            output.contains("/validate, /mutate, ") || output.contains("no policy ``"),
+            "{path}: {output}"
+        );
     }
-    let (status, said) = send(Request::get("/validate").body(Body::empty()).expect("a request")).await;
+    let (status, output) = send(Request::get("/validate").body(Body::empty()).expect("a request")).await;
     assert_eq!(
-        (status, said.as_str()),
+        (status, output.as_str()),
         (StatusCode::METHOD_NOT_ALLOWED, "reviews are posted, /healthz and /readyz are got\n")
     );
 }
@@ -150,12 +153,12 @@ async fn a_patch_that_would_be_denied_is_an_error_and_is_counted() {
     let response = webhook.router().oneshot(request("/mutate")).await.expect("it answers");
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let body = to_bytes(response.into_body(), usize::MAX).await.expect("an answer has a body");
-    let said = String::from_utf8_lossy(&body).into_owned();
+    let output = String::from_utf8_lossy(&body).into_owned();
     assert!(
-        said.contains(
+        output.contains(
             "the patch would be denied: pod-security-standards: metadata.labels[pratique.dev/scrape]"
         ),
-        "{said}"
+        "{output}"
     );
     let metrics = webhook.metrics().text().expect("it prints");
     assert!(metrics.contains("pratique_faulty_patches_total 1"), "{metrics}");
@@ -192,7 +195,7 @@ async fn operations_without_a_new_object_are_answered() {
 }
 
 #[tokio::test]
-async fn an_ephemeral_container_is_judged() {
+async fn an_ephemeral_container_is_evaluated() {
     let mut old = privileged();
     old["spec"]["containers"][0]["securityContext"] = json!({"privileged": false});
     let mut new = old.clone();

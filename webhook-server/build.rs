@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What the page consists of.
-const FILES: [&str; 5] = ["index.html", "main.js", "menu.json", "playground.wasm", "style.css"];
+const FILES: [&str; 5] = ["index.html", "main.js", "catalog.json", "playground.wasm", "style.css"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -12,8 +12,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use conformance::control_plane::{self, Api, ControlPlane};
 use conformance::measure::cpu;
-use conformance::plane::{self, Api, Plane};
 use conformance::process::release_binary;
 use conformance::registration::{ASKED, register, rendered};
 use conformance::servers::{self, ROUND, ROUNDS, Round, Servers, load, median};
@@ -36,7 +36,8 @@ fn main() {
 }
 
 async fn measure(folder: &Path) -> anyhow::Result<()> {
-    let plane = Plane::without_controllers(&plane::assets().map_err(anyhow::Error::msg)?).await?;
+    let plane =
+        ControlPlane::without_controllers(&control_plane::assets().map_err(anyhow::Error::msg)?).await?;
     let servers = Servers::start(folder);
     let review = input::review();
     set(&plane.api, &servers).await?;
@@ -51,9 +52,9 @@ async fn measure(folder: &Path) -> anyhow::Result<()> {
         for (sides, rounds) in [1, 8].into_iter().zip(&mut paths) {
             for ((namespace, _), rounds) in PATHS.iter().zip(rounds) {
                 let before = cpu(servers.bare.pid());
-                rounds.push(asked(&plane.api, namespace, sides).await?);
-                let was_asked = cpu(servers.bare.pid()) > before;
-                ensure!(was_asked == (*namespace == "bare"), "the bare server in {namespace}: {was_asked}");
+                rounds.push(requested(&plane.api, namespace, sides).await?);
+                let was_called = cpu(servers.bare.pid()) > before;
+                ensure!(was_called == (*namespace == "bare"), "the bare server in {namespace}: {was_called}");
             }
         }
     }
@@ -131,7 +132,7 @@ fn pod() -> Value {
 }
 
 /// One round of dry runs, so many at a time.
-async fn asked(api: &Api, namespace: &'static str, sides: usize) -> anyhow::Result<Round> {
+async fn requested(api: &Api, namespace: &'static str, sides: usize) -> anyhow::Result<Round> {
     let since = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..sides {
@@ -140,9 +141,9 @@ async fn asked(api: &Api, namespace: &'static str, sides: usize) -> anyhow::Resu
             let (path, pod) = (path(namespace), pod());
             let mut latencies: Vec<Duration> = Vec::new();
             while since.elapsed() < ROUND {
-                let asked = Instant::now();
+                let requested = Instant::now();
                 api.post(&path, &pod).await?.well()?;
-                latencies.push(asked.elapsed());
+                latencies.push(requested.elapsed());
             }
             anyhow::Ok(latencies)
         });

@@ -41,7 +41,7 @@ fn main() {
     };
     let policies: Vec<ConfiguredPolicy> =
         POLICIES.iter().filter(|entry| !entry.metadata.needs_cluster()).map(configure).collect();
-    let judge = median(|| {
+    let evaluate = median(|| {
         let mut denied = 0;
         for document in &documents {
             let value = document.decode(&arena).expect("it is YAML").expect("it is not empty");
@@ -58,8 +58,8 @@ fn main() {
     row("saphyr-parser alone, events dropped", parser);
     row("split into documents", split);
     row("decode (split text, parse, build the tree)", decode);
-    row("decode and judge", judge);
-    println!("  the parser's share of that: {:.0} %", 100.0 * parser.as_secs_f64() / judge.as_secs_f64());
+    row("decode and judge", evaluate);
+    println!("  the parser's share of that: {:.0} %", 100.0 * parser.as_secs_f64() / evaluate.as_secs_f64());
 
     let file = std::env::temp_dir().join(format!("pratique-bench-{}.yaml", std::process::id()));
     std::fs::write(&file, &text).expect("a file can be written");

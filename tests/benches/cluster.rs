@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use conformance::measure::{memory, mib};
 use policy_core::{AdmissionPhase, Arena, ConfiguredPolicy, Review, admit};
 use serde_json::{Value, json};
-use webhook_server::server::cluster::Watched;
+use webhook_server::server::cluster::WatchedCluster;
 
 const NAMESPACES: usize = 5_000;
 const POLICIES: usize = 20_000;
@@ -17,7 +17,8 @@ const ROUNDS: usize = 100_000;
 fn main() {
     let entry = policy_catalog::find("network-policy-required").expect("it exists");
     let before = resident();
-    let cluster = Watched::holding(entry.metadata.reads.iter().copied(), objects()).expect("they have names");
+    let cluster =
+        WatchedCluster::holding(entry.metadata.reads.iter().copied(), objects()).expect("they have names");
     let kept: usize = cluster.known().iter().map(|known| known.bytes).sum();
     println!(
         "cluster: {NAMESPACES} namespaces, {POLICIES} NetworkPolicies, {PODS} pods: {:.1} MB of JSON kept, {:.0} MB resident\n",

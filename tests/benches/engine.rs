@@ -7,7 +7,7 @@ mod input;
 
 use std::hint::black_box;
 
-use conformance::hosts::Given;
+use conformance::hosts::CaseCluster;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use guest::Guest;
 use policy_catalog::POLICIES;
@@ -111,7 +111,7 @@ fn guests(criterion: &mut Criterion) {
         let name = entry.metadata.name;
         let guest = Guest::build(name).expect("it builds");
         // A cluster with nothing in it, for those that ask.
-        let cluster = || Some(Given(Vec::new()));
+        let cluster = || Some(CaseCluster(Vec::new()));
         let instance = guest.instance(cluster()).expect("it starts");
         // The pod is compliant, but nobody in that cluster isolates it.
         let wanted = format!(r#"{{"accepted":{}"#, !entry.metadata.needs_cluster());

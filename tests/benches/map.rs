@@ -1,7 +1,7 @@
 //! What `pratique connectivity` costs on 100 namespaces with 20 Deployments of 5 replicas each and 2,000 NetworkPolicies: the
 //! whole process, its output included.
 
-#[path = "input/world.rs"]
+#[path = "input/cluster.rs"]
 mod input;
 
 use std::process::{Command, Stdio};

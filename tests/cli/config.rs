@@ -142,9 +142,12 @@ pub(crate) fn what_is_excepted_is_admitted_until_it_expires() -> Result<(), Fail
     for command in ["check", "demo"] {
         let output = run(&[command, path]);
         expect(&output, 1)?;
-        let said = text(&output.stdout);
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains("must not be true; its exception expired on 2026-01-01: ask shop"), "{said}");
+        let output = text(&output.stdout);
+        let output = output.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            output.contains("must not be true; its exception expired on 2026-01-01: ask shop"),
+            "{output}"
+        );
     }
     // A Kubernetes object of that name is judged as any other.
     folder.file("policies.yaml", PRIVILEGED);
@@ -160,9 +163,9 @@ pub(crate) fn an_exception_that_nothing_needs_fails() -> Result<(), Failed> {
     for arguments in [&["check", path][..], &["check", "--config", config, pod]] {
         let output = run(arguments);
         expect(&output, 1)?;
-        let said = text(&output.stderr);
+        let output = text(&output.stderr);
         let wanted = "policies.yaml:5:3: nothing needs this exception of pod-security-standards (privileged) for shop Pod/web";
-        assert!(said.contains(wanted), "{said}");
+        assert!(output.contains(wanted), "{output}");
     }
     // In a part of the whole it may be for the other part.
     let elsewhere = PRIVILEGED.replace("namespace: shop", "namespace: other").replace("true", "false");

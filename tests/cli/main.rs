@@ -1,7 +1,7 @@
 //! Does the command line keep its contract: what it prints, where, and with which exit code?
 
 mod config;
-mod described;
+mod explain;
 mod origins;
 mod render;
 mod reports;
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
             trial("colour_is_for_terminals_that_want_it", colour_is_for_terminals_that_want_it),
             trial("kustomizations_are_built_or_refused", kustomizations_are_built_or_refused),
             trial("cases_of_users_are_run_and_blessed", cases_of_users_are_run_and_blessed),
-            trial("policies_are_described", described::policies_are_described),
+            trial("policies_are_described", explain::policies_are_described),
             trial("render_writes_what_admission_makes", render::render_writes_what_admission_makes),
             trial(
                 "render_takes_manifests_as_they_are_written",
@@ -63,9 +63,9 @@ fn main() -> ExitCode {
                 render::render_prints_nothing_where_anything_is_wrong,
             ),
             trial("check_says_what_is_missing_beside_an_exporter", render::check_says_what_is_missing_beside),
-            trial("check_judges_pods_as_they_will_be", render::check_judges_pods_as_they_will_be),
-            trial("policies_and_controls_are_explained", described::policies_and_controls_are_explained),
-            trial("shells_and_manuals_know_every_command", described::shells_and_manuals_know_every_command),
+            trial("check_judges_pods_as_they_will_be", render::check_evaluates_pods_after_mutation),
+            trial("policies_and_controls_are_explained", explain::policies_and_controls_are_explained),
+            trial("shells_and_manuals_know_every_command", explain::shells_and_manuals_know_every_command),
             trial("every_form_is_as_it_was", reports::every_form_is_as_it_was),
             trial("people_read_80_columns", reports::people_read_80_columns),
             trial("all_forms_say_the_same", reports::all_forms_say_the_same),

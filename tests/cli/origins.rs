@@ -125,9 +125,9 @@ pub(super) fn rules_are_where_they_were_written() -> Result<(), Failed> {
     command.args(["connectivity", "set", "--explain", "shop/a", "shop/b", "80"]).current_dir(&folder.0);
     let output = command.output()?;
     expect(&output, 0)?;
-    let said = text(&output.stdout);
-    assert!(said.contains("isolated by NetworkPolicy shop/allow (set/policies.yaml:11:1)"), "{said}");
-    assert!(said.contains("shop/allow ingress[0] (set/policies.yaml:18:5)"), "{said}");
+    let output = text(&output.stdout);
+    assert!(output.contains("isolated by NetworkPolicy shop/allow (set/policies.yaml:11:1)"), "{output}");
+    assert!(output.contains("shop/allow ingress[0] (set/policies.yaml:18:5)"), "{output}");
     Ok(())
 }
 
@@ -139,9 +139,9 @@ pub(super) fn origins_that_are_none_are_not_read() -> Result<(), Failed> {
     folder.file("app/pods.yaml", pods(&[("", "p")]));
     for path in ["/dev/zero", "/dev/stdin", &secret.display().to_string(), "/nowhere", "."] {
         let up = "../".repeat(16);
-        let said = serde_json::json!({"resources": ["pods.yaml"],
+        let output = serde_json::json!({"resources": ["pods.yaml"],
             "commonAnnotations": {"config.kubernetes.io/origin": format!("path: {up}{path}\n")}});
-        folder.file("app/kustomization.yaml", said.to_string());
+        folder.file("app/kustomization.yaml", output.to_string());
         let output = pratique().args(["check", "app"]).current_dir(&folder.0).output()?;
         expect(&output, 1)?;
         let report = text(&output.stdout);

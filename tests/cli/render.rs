@@ -210,7 +210,7 @@ spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { ap
             row["warnings"].as_array().into_iter().flatten().filter_map(|w| w["message"].as_str()).collect();
         assert_eq!(warnings.len(), wanted.len(), "{beside}: {warnings:?}");
         assert!(
-            warnings.iter().zip(&wanted).all(|(said, wanted)| said.contains(wanted)),
+            warnings.iter().zip(&wanted).all(|(output, wanted)| output.contains(wanted)),
             "{beside}: {warnings:?}"
         );
         // The place is the template's.
@@ -225,7 +225,7 @@ spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { ap
 }
 
 /// Pods are judged with what is added to them; what their template is denied for is said once.
-pub(crate) fn check_judges_pods_as_they_will_be() -> Result<(), Failed> {
+pub(crate) fn check_evaluates_pods_after_mutation() -> Result<(), Failed> {
     let folder = Folder::new("faulty");
     let file = folder.file("db.yaml", DATABASE);
     let file = file.to_str().ok_or("a path is UTF-8")?;

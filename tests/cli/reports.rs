@@ -172,15 +172,15 @@ pub(crate) fn errors_have_their_places() -> Result<(), Failed> {
     let file =
         folder.file("a: b.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: \"x\\ufffe\"}\nspec: [\n");
     let file = file.to_str().ok_or("UTF-8")?;
-    let said = |form: &str| -> Result<String, Failed> {
+    let output = |form: &str| -> Result<String, Failed> {
         let output = run(&["check", "--output", form, file]);
         expect(&output, 2)?;
         Ok(text(&output.stdout))
     };
     let encoded = file.replace(':', "%3A");
-    let github = said("github")?;
+    let github = output("github")?;
     assert!(github.contains(&format!("::error file={encoded},line=5,col=1,title=pratique::")), "{github}");
-    let sarif: Value = serde_json::from_str(&said("sarif")?)?;
+    let sarif: Value = serde_json::from_str(&output("sarif")?)?;
     let notification = &sarif["runs"][0]["invocations"][0]["toolExecutionNotifications"][0];
     let region = &notification["locations"][0]["physicalLocation"]["region"];
     assert_eq!((&region["startLine"], &region["startColumn"]), (&5.into(), &1.into()), "{notification}");

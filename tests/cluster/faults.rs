@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
-use conformance::plane::Api;
+use conformance::control_plane::Api;
 use conformance::process::pratique;
 use conformance::registration::{self, ASKED, rendered};
 use conformance::serving::{Serving, until};
@@ -29,7 +29,7 @@ pub(crate) const TRIALS: &[(&str, Run)] = &[
     ("faults::it_renews_its_own_certificates_under_load", |given| Box::pin(managed::renewed(given))),
     ("faults::replicas_are_replaced_without_a_failed_request", |given| Box::pin(replaced::replicas(given))),
     ("faults::the_api_server_goes_and_comes_back", |given| Box::pin(gone::and_back(given))),
-    ("faults::large_objects_are_judged", |given| Box::pin(large::judged(given))),
+    ("faults::large_objects_are_judged", |given| Box::pin(large::evaluated(given))),
 ];
 
 /// What has some of it that is to be judged, and some that is to be changed.
@@ -91,7 +91,7 @@ fn bad() -> Value {
 }
 
 /// What became of a pod.
-struct Asked {
+struct PodRequest {
     from: Instant,
     to: Instant,
     is_bad: bool,
@@ -101,7 +101,7 @@ struct Asked {
     message: String,
 }
 
-impl Asked {
+impl PodRequest {
     /// Whether it is as it is to be while all is well.
     fn is_well(&self) -> bool {
         match self.is_bad {
@@ -114,7 +114,7 @@ impl Asked {
 /// Good and bad pods in turn, from several sides, until it is stopped.
 struct Load {
     stop: Arc<AtomicBool>,
-    tasks: JoinSet<anyhow::Result<Vec<Asked>>>,
+    tasks: JoinSet<anyhow::Result<Vec<PodRequest>>>,
 }
 
 impl Load {
@@ -131,7 +131,7 @@ impl Load {
                         let answer = create(&api, namespace, "pods?dryRun=All", &pod).await?;
                         let is_labelled = answer.body["metadata"]["labels"]["pratique.dev/scrape"] == "true";
                         let message = answer.body["message"].as_str().unwrap_or_default().to_owned();
-                        all.push(Asked {
+                        all.push(PodRequest {
                             from,
                             to: Instant::now(),
                             is_bad,
@@ -147,11 +147,11 @@ impl Load {
         Load { stop, tasks }
     }
 
-    async fn stop(mut self) -> anyhow::Result<Vec<Asked>> {
+    async fn stop(mut self) -> anyhow::Result<Vec<PodRequest>> {
         self.stop.store(true, Ordering::SeqCst);
         let mut all = Vec::new();
-        while let Some(asked) = self.tasks.join_next().await {
-            all.extend(asked??);
+        while let Some(requests) = self.tasks.join_next().await {
+            all.extend(requests??);
         }
         Ok(all)
     }
@@ -159,15 +159,15 @@ impl Load {
 
 /// At least that many of some were asked about, and became what they were to.
 fn all_are(
-    (all, are_meant): (&[Asked], impl Fn(&Asked) -> bool),
+    (all, are_meant): (&[PodRequest], impl Fn(&PodRequest) -> bool),
     least: usize,
     what: &str,
-    is: impl Fn(&Asked) -> bool,
+    is: impl Fn(&PodRequest) -> bool,
 ) -> anyhow::Result<()> {
-    let asked: Vec<&Asked> = all.iter().filter(|asked| are_meant(asked)).collect();
-    ensure!(asked.len() >= least, "{what}: only {} pods were asked about", asked.len());
-    match asked.iter().find(|asked| !is(asked)) {
-        Some(Asked { is_bad, status, is_labelled, message, .. }) => {
+    let requests: Vec<&PodRequest> = all.iter().filter(|requests| are_meant(requests)).collect();
+    ensure!(requests.len() >= least, "{what}: only {} pods were asked about", requests.len());
+    match requests.iter().find(|requests| !is(requests)) {
+        Some(PodRequest { is_bad, status, is_labelled, message, .. }) => {
             bail!("{what}: bad {is_bad}, status {status}, labelled {is_labelled}: {message}")
         }
         None => Ok(()),
@@ -175,7 +175,7 @@ fn all_are(
 }
 
 /// Waits until the API server asks, and is answered.
-async fn is_asked(api: &Api, namespace: &str) -> anyhow::Result<()> {
+async fn runs(api: &Api, namespace: &str) -> anyhow::Result<()> {
     until("the webhook is asked", || async {
         let refused = create(api, namespace, "pods?dryRun=All", &bad()).await?.status == 403;
         Ok(refused && create(api, namespace, "pods?dryRun=All", &good()).await?.status == 201)

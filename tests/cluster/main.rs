@@ -1,7 +1,7 @@
 //! A real API server: does it ask the webhook, and does what the webhook says come to pass?
 
 mod faults;
-mod registered;
+mod registration;
 mod trials;
 
 use std::any::Any;
@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use conformance::plane::{self, Plane};
+use conformance::control_plane::{self, ControlPlane};
 use conformance::{ignored, process};
 use libtest_mimic::Trial;
 use tokio::runtime::Runtime;
 
-use trials::Stage;
+use trials::WebhookCluster;
 
 /// What runs while the trials do, and ends with the process.
 static KEPT: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
@@ -33,17 +33,17 @@ fn keep(kept: impl Any + Send) {
 
 /// What trials begin with.
 #[derive(Clone)]
-struct Given {
+struct TrialFixture {
     /// The binaries of the control plane.
     assets: PathBuf,
     /// An API server that asks the webhook, each policy in the namespaces that say so.
-    stage: Stage,
+    stage: WebhookCluster,
 }
 
-type Run = fn(Given) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+type Run = fn(TrialFixture) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
 fn list() -> Vec<Trial> {
-    let assets = match plane::assets() {
+    let assets = match control_plane::assets() {
         Ok(assets) => assets,
         Err(reason) => return vec![ignored("cluster", &reason)],
     };
@@ -56,14 +56,14 @@ fn list() -> Vec<Trial> {
         builder.worker_threads(2).enable_all().build().expect("a runtime can be made")
     });
     let started = runtime.block_on(async {
-        let plane = Plane::start(&assets).await?;
-        let stage = Stage::set(&plane.api).await?;
+        let plane = ControlPlane::start(&assets).await?;
+        let stage = WebhookCluster::set(&plane.api).await?;
         anyhow::Ok((plane, stage))
     });
     match started {
         Ok((plane, stage)) => {
             keep(plane);
-            all(Some((runtime, Given { assets, stage })))
+            all(Some((runtime, TrialFixture { assets, stage })))
         }
         Err(error) => {
             let reason = format!("{error:#}");
@@ -73,7 +73,7 @@ fn list() -> Vec<Trial> {
 }
 
 /// All trials; with nothing given, only their names.
-fn all(given: Option<(&'static Runtime, Given)>) -> Vec<Trial> {
+fn all(given: Option<(&'static Runtime, TrialFixture)>) -> Vec<Trial> {
     let trial = |(name, run): (&str, Run)| {
         let given = given.clone();
         Trial::test(name, move || {
@@ -81,5 +81,5 @@ fn all(given: Option<(&'static Runtime, Given)>) -> Vec<Trial> {
             runtime.block_on(run(given)).map_err(|error| format!("{error:#}").into())
         })
     };
-    trials::TRIALS.iter().chain(registered::TRIALS).chain(faults::TRIALS).copied().map(trial).collect()
+    trials::TRIALS.iter().chain(registration::TRIALS).chain(faults::TRIALS).copied().map(trial).collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use conformance::cases;
-use conformance::plane::{Answer, Api};
+use conformance::control_plane::{Api, ApiResponse};
 use conformance::process::pratique;
 use conformance::registration::{ASKED, register, rendered};
 use conformance::serving::until;
@@ -16,7 +16,7 @@ use policy_core::{Arena, Case, ConfiguredPolicy, Outcome, PolicyDefinition, case
 use serde_json::{Value, json};
 use webhook_server::args::WhenStale;
 use webhook_server::server::Server;
-use webhook_server::server::cluster::Watched;
+use webhook_server::server::cluster::WatchedCluster;
 use webhook_server::server::tls::Identity;
 use webhook_server::server::webhook::Webhook;
 
@@ -24,7 +24,7 @@ use crate::Run;
 
 /// An API server that asks the webhook.
 #[derive(Clone)]
-pub(crate) struct Stage {
+pub(crate) struct WebhookCluster {
     pub(crate) api: Api,
 }
 
@@ -39,17 +39,17 @@ pub(crate) const TRIALS: &[(&str, Run)] = &[
     ("every_manifest_is_what_its_schema_says", |given| Box::pin(manifests::applied(given.stage.api))),
 ];
 
-impl Stage {
+impl WebhookCluster {
     /// Starts the webhook, and has the API server ask it: each policy in the namespaces that say so.
     pub(crate) async fn set(api: &Api) -> anyhow::Result<Self> {
         let configured = |entry: &PolicyDefinition| -> anyhow::Result<ConfiguredPolicy> {
             let settings = if entry.metadata.needs_cluster() { r#"{"dns":false}"# } else { "" };
             Ok(ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)(settings)? })
         };
-        let asked = || POLICIES.iter().filter(|entry| !entry.metadata.for_manifest_sets());
-        let policies = asked().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
-        let reads = asked().flat_map(|entry| entry.metadata.reads).copied();
-        let watched = Arc::new(Watched::new(reads, Duration::from_secs(120), WhenStale::Deny));
+        let requests = || POLICIES.iter().filter(|entry| !entry.metadata.for_manifest_sets());
+        let policies = requests().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
+        let reads = requests().flat_map(|entry| entry.metadata.reads).copied();
+        let watched = Arc::new(WatchedCluster::new(reads, Duration::from_secs(120), WhenStale::Deny));
         let (starting, kubeconfig) = (watched.clone(), api.kubeconfig.clone());
         tokio::task::spawn_blocking(move || starting.start(Some(&kubeconfig))).await??;
         let folder = std::env::temp_dir().join(format!("pratique-{}-stage", std::process::id()));
@@ -59,7 +59,7 @@ impl Stage {
         let server = Server::start(listener, Identity::from_files(&cert, &key)?.server()?, webhook.router())?;
         until("the cluster is known", || async { Ok(watched.unknown().is_empty()) }).await?;
         let (url, cert) = (format!("https://{}", server.address), cert.display().to_string());
-        for entry in asked() {
+        for entry in requests() {
             let name = entry.metadata.name;
             let config = folder.join("policies.yaml");
             std::fs::write(&config, format!("policies:\n- name: {name}\n"))?;
@@ -81,13 +81,13 @@ impl Stage {
         std::fs::remove_dir_all(folder)?;
         // It is served until the process ends.
         std::mem::forget(server);
-        let stage = Stage { api: api.clone() };
-        stage.is_asked().await?;
+        let stage = WebhookCluster { api: api.clone() };
+        stage.runs().await?;
         Ok(stage)
     }
 
     /// Waits until the API server has heard of every registration.
-    async fn is_asked(&self) -> anyhow::Result<()> {
+    async fn runs(&self) -> anyhow::Result<()> {
         for (policy, object) in [
             ("pod-security-standards", pod("x", json!({"hostNetwork": true}))),
             ("network-policy-required", pod("x", json!({}))),
@@ -113,19 +113,19 @@ impl Stage {
         Ok(name.to_owned())
     }
 
-    async fn create(&self, namespace: &str, what: &str, object: &Value) -> anyhow::Result<Answer> {
+    async fn create(&self, namespace: &str, what: &str, object: &Value) -> anyhow::Result<ApiResponse> {
         create(&self.api, namespace, what, object).await
     }
 
     /// Every case of a new pod at default settings that an API server takes at all.
     async fn cases(self) -> anyhow::Result<()> {
-        let mut judged = 0;
+        let mut evaluated = 0;
         for entry in POLICIES.iter().filter(|entry| !entry.metadata.needs_cluster()) {
             let namespace =
                 self.namespace(&format!("cases-{}", entry.metadata.name), entry.metadata.name).await?;
             for file in cases::of(entry) {
                 let claim = case::claim(&file.name)?;
-                let (asked, native) = {
+                let (requests, native) = {
                     let arena = Arena::new();
                     let decoded = Case::decode(&file.text, &arena)?;
                     let request: Value = serde_json::from_str(&decoded.request.to_string())?;
@@ -143,7 +143,7 @@ impl Stage {
                         denials.map(policy_core::Finding::sentence).collect::<Vec<_>>(),
                     )
                 };
-                let mut object = asked;
+                let mut object = requests;
                 object["metadata"]["namespace"] = json!(namespace);
                 let answer = self.create(&namespace, "pods?dryRun=All", &object).await?;
                 let is_invalid =
@@ -161,10 +161,10 @@ impl Stage {
                 } else {
                     answer.well().with_context(|| name.clone())?;
                 }
-                judged += 1;
+                evaluated += 1;
             }
         }
-        ensure!(judged > 100, "only {judged} cases are pods that an API server takes");
+        ensure!(evaluated > 100, "only {evaluated} cases are pods that an API server takes");
         Ok(())
     }
 
@@ -259,8 +259,8 @@ impl Stage {
     async fn old_pods(self) -> anyhow::Result<()> {
         let namespace = self.namespace("old", "none").await?;
         self.create(&namespace, "pods", &pod("old", json!({"hostNetwork": true}))).await?.well()?;
-        let judged = json!({"metadata": {"labels": {ASKED: "pod-security-standards"}}});
-        self.api.patch(&format!("/api/v1/namespaces/{namespace}"), &judged).await?.well()?;
+        let evaluated = json!({"metadata": {"labels": {ASKED: "pod-security-standards"}}});
+        self.api.patch(&format!("/api/v1/namespaces/{namespace}"), &evaluated).await?.well()?;
         let path = format!("/api/v1/namespaces/{namespace}/pods/old");
         until("the namespace is judged", || async {
             let image = json!({"spec": {"containers": [{"name": "web", "image": "other"}]}});
@@ -307,7 +307,12 @@ impl Stage {
 }
 
 /// Posts an object of a namespace; `what` is its resource.
-pub(crate) async fn create(api: &Api, namespace: &str, what: &str, object: &Value) -> anyhow::Result<Answer> {
+pub(crate) async fn create(
+    api: &Api,
+    namespace: &str,
+    what: &str,
+    object: &Value,
+) -> anyhow::Result<ApiResponse> {
     let group = match object["apiVersion"].as_str().unwrap_or("v1").split_once('/') {
         None => "/api/v1".to_owned(),
         Some((group, version)) => format!("/apis/{group}/{version}"),

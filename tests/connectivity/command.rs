@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Output;
 
+use conformance::folder::Folder;
 use conformance::process::pratique;
 use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
@@ -30,22 +31,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A folder with one file, gone with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str, text: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("pratique-map-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder can be made");
-        std::fs::write(folder.join("set.yaml"), text).expect("a file can be written");
-        Folder(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+/// A folder with the manifests of a test.
+fn manifests_in(name: &str, manifests: &str) -> Folder {
+    let folder = Folder::new(&format!("map-{name}"));
+    folder.file("set.yaml", manifests);
+    folder
 }
 
 fn map(folder: &Folder, arguments: &[&str]) -> Output {
@@ -66,8 +56,8 @@ fn ends(output: &Output, code: i32) {
 #[track_caller]
 fn refuses(output: &Output, reason: &str) {
     ends(output, 2);
-    let said = text(&output.stderr);
-    assert!(said.contains(reason), "{reason}: {said}");
+    let output = text(&output.stderr);
+    assert!(output.contains(reason), "{reason}: {output}");
 }
 
 const SET: &str = "
@@ -113,7 +103,7 @@ spec:
 ";
 
 fn explains_why() -> Result<(), Failed> {
-    let folder = Folder::new("why", SET);
+    let folder = manifests_in("why", SET);
     let output = map(&folder, &["--explain", "shop/web", "shop/api[Deployment]", "9000"]);
     ends(&output, 0);
     let file = folder.0.join("set.yaml").display().to_string();
@@ -132,14 +122,14 @@ fn explains_why() -> Result<(), Failed> {
     assert_eq!(text(&output.stdout), expected);
     let output = map(&folder, &["--explain", "shop/web", "shop/api", "udp/53"]);
     ends(&output, 1);
-    let said = text(&output.stdout);
+    let output = text(&output.stdout);
     for line in [
         "denied shop/web[Deployment] => shop/api[Deployment] : UDP 53",
         "    none of their rules is for shop/api[Deployment] on UDP 53",
         "egress[0] (",
         "but on TCP 9000",
     ] {
-        assert!(said.contains(line), "{line}: {said}");
+        assert!(output.contains(line), "{line}: {output}");
     }
     let output = map(&folder, &["--explain", "10.0.0.1", "shop/web", "8080"]);
     ends(&output, 1);
@@ -161,7 +151,7 @@ fn explains_why() -> Result<(), Failed> {
 }
 
 fn explains_through_a_service() -> Result<(), Failed> {
-    let folder = Folder::new("service", SET);
+    let folder = manifests_in("service", SET);
     let output = map(&folder, &["--explain", "shop/web", "shop/api[Service]", "80"]);
     ends(&output, 0);
     assert!(
@@ -173,8 +163,8 @@ fn explains_through_a_service() -> Result<(), Failed> {
 }
 
 fn says_what_a_change_does() -> Result<(), Failed> {
-    let old = Folder::new("old", SET);
-    let new = Folder::new(
+    let old = manifests_in("old", SET);
+    let new = manifests_in(
         "new",
         &SET.replace("[{ port: 9000 }]", "[{ port: 9001 }]").replace(
             "name: default-deny, namespace: shop }\nspec: { podSelector: {}",
@@ -215,12 +205,12 @@ fn says_what_a_change_does() -> Result<(), Failed> {
             "ingress:\n  - ports",
         )
     };
-    let (shut, open) = (Folder::new("shut", &free(SET)), Folder::new("open", &free(&open)));
+    let (shut, open) = (manifests_in("shut", &free(SET)), manifests_in("open", &free(&open)));
     let mut command = pratique();
     let output = command.args(["connectivity", "--diff"]).args([&shut.0, &open.0]).output()?;
     assert_eq!(text(&output.stdout), "+ shop/api[NodePort] => shop/api[Deployment] : TCP 9000\n");
     // A new block cuts the outside into other ranges: that alone is no difference.
-    let cut = Folder::new(
+    let cut = manifests_in(
         "cut",
         &format!("{SET}  - from: [{{ ipBlock: {{ cidr: 10.0.0.0/8 }} }}]\n    ports: [{{ port: 1 }}]\n"),
     );
@@ -231,16 +221,16 @@ fn says_what_a_change_does() -> Result<(), Failed> {
 }
 
 fn compares_with_what_is_intended() -> Result<(), Failed> {
-    let folder = Folder::new("intended", SET);
-    let other = Folder::new("intended-list", "");
+    let folder = manifests_in("intended", SET);
+    let other = manifests_in("intended-list", "");
     let file = other.0.join("connectivity.yaml");
-    let asked = |list: &str| {
+    let requested = |list: &str| {
         std::fs::write(&file, list).expect("a file can be written");
         map(&folder, &["--intended", file.to_str().expect("a path is UTF-8")])
     };
     let web = "\"shop/web[Deployment] => shop/api[Deployment] : TCP 9000\"";
-    ends(&asked(&format!("flows: [{web}]")), 0);
-    let output = asked("flows: [\"shop/api[Deployment] => shop/web[Deployment] : TCP 8080\"]");
+    ends(&requested(&format!("flows: [{web}]")), 0);
+    let output = requested("flows: [\"shop/api[Deployment] => shop/web[Deployment] : TCP 8080\"]");
     ends(&output, 1);
     assert_eq!(
         text(&output.stdout),
@@ -266,7 +256,7 @@ fn compares_with_what_is_intended() -> Result<(), Failed> {
         ("pods: [{ name: \"shop/web[Deployment]\" }]", "pods: shop/web[Deployment] is among the manifests"),
         ("pods: [{ name: \"shop/web[]\" }]", "must be as `shop/web[Deployment]`, is `shop/web[]`"),
     ] {
-        let output = asked(list);
+        let output = requested(list);
         refuses(&output, reason);
     }
     Ok(())
@@ -309,18 +299,18 @@ spec:
       podSelector: { matchLabels: { app: proxy } }
     - ipBlock: { cidr: 10.0.0.0/8 }
 ";
-    let closed = Folder::new("closed", &format!("{SET}{more}"));
+    let closed = manifests_in("closed", &format!("{SET}{more}"));
     let output = map(&closed, &[]);
     ends(&output, 0);
-    let said = text(&output.stderr);
+    let output = text(&output.stderr);
     for note in [
         "shop/api[HTTPRoute] leads from gateway/public[Gateway] to shop/api[Deployment] on TCP 9000, and no NetworkPolicy lets it",
         "shop/api[Ingress] leads from {ingress-controller} to shop/api[Deployment] on TCP 9000, and no NetworkPolicy lets it",
         "shop/api[HTTPRoute] leads to the Service shop/gone, which is not given",
     ] {
-        assert!(said.contains(note), "{note}: {said}");
+        assert!(output.contains(note), "{note}: {output}");
     }
-    let opened = Folder::new("opened", &format!("{SET}{more}{open}"));
+    let opened = manifests_in("opened", &format!("{SET}{more}{open}"));
     let output = map(&opened, &[]);
     let lines = text(&output.stdout);
     assert!(lines.contains("gateway/public[Gateway] => shop/api[Deployment] : TCP 9000\n"), "{lines}");
@@ -340,7 +330,7 @@ spec:
 }
 
 fn every_form_has_every_flow() -> Result<(), Failed> {
-    let folder = Folder::new(
+    let folder = manifests_in(
         "forms",
         &SET.replace(
             "name: web, namespace: shop }\nspec: { template",
@@ -410,11 +400,11 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
         ),
     ] {
         assert!(SET.contains(old), "{old}");
-        let folder = Folder::new("bad", &SET.replacen(old, new, 1));
+        let folder = manifests_in("bad", &SET.replacen(old, new, 1));
         let output = map(&folder, &[]);
         ends(&output, 2);
-        let said = text(&output.stderr);
-        assert!(said.contains(reason) && said.contains("set.yaml:"), "{reason}: {said}");
+        let output = text(&output.stderr);
+        assert!(output.contains(reason) && output.contains("set.yaml:"), "{reason}: {output}");
     }
     // What is misspelt would mean everybody, or everything.
     for (old, new, reason) in [
@@ -441,31 +431,31 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
         ),
     ] {
         assert!(SET.contains(old), "{old}");
-        let output = map(&Folder::new("misspelt", &SET.replacen(old, new, 1)), &[]);
+        let output = map(&manifests_in("misspelt", &SET.replacen(old, new, 1)), &[]);
         refuses(&output, reason);
     }
     let list = "---\napiVersion: v1\nkind: List\nitems:\n- { apiVersion: v1, kind: Pod, metadata: { name: p }, spec: { containers: [{ name: c }] } }\n- 3\n";
-    let output = map(&Folder::new("list", &format!("{SET}{list}")), &[]);
+    let output = map(&manifests_in("list", &format!("{SET}{list}")), &[]);
     refuses(&output, "items[1]: must be an object, is an integer");
     let twice = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: api, namespace: shop }\nspec: { podSelector: {} }\n";
-    let output = map(&Folder::new("twice", &format!("{SET}{twice}")), &[]);
+    let output = map(&manifests_in("twice", &format!("{SET}{twice}")), &[]);
     refuses(&output, "must not be that of another NetworkPolicy");
     let other = "---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: { name: strict }\nspec: {}\n---\n[1, 2]\n";
-    let output = map(&Folder::new("other", &format!("{SET}{other}")), &[]);
+    let output = map(&manifests_in("other", &format!("{SET}{other}")), &[]);
     ends(&output, 0);
-    let said = text(&output.stderr);
+    let output = text(&output.stderr);
     for note in [
         "ClusterNetworkPolicy.policy.networking.k8s.io strict is not read",
         "not a Kubernetes object: must be an object, is a list",
     ] {
-        assert!(said.contains(note), "{note}: {said}");
+        assert!(output.contains(note), "{note}: {output}");
     }
     Ok(())
 }
 
 /// Pods go under the Deployment that made their ReplicaSet, where both are there; what has ended is no pod any more.
 fn owners_are_followed() -> Result<(), Failed> {
-    let folder = Folder::new("owners", "
+    let folder = manifests_in("owners", "
 apiVersion: apps/v1
 kind: ReplicaSet
 metadata: { name: web-7d, namespace: shop, ownerReferences: [{ kind: Deployment, name: web, controller: true }] }
@@ -512,7 +502,7 @@ fn is_as_intended(set: &str) -> Result<(), Failed> {
     let list = std::fs::read_to_string(root().join("manifests/connectivity.yaml"))?;
     let line = "- \"shop/api[Deployment] => mysql/mysql[StatefulSet] : TCP 3306\"\n";
     assert!(list.contains(line), "the flow is in the list");
-    let folder = Folder::new(&format!("intended-{set}"), "");
+    let folder = manifests_in(&format!("intended-{set}"), "");
     let file = folder.0.join("connectivity.yaml");
     std::fs::write(&file, list.replace(line, ""))?;
     let mut command = pratique();

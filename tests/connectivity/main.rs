@@ -3,7 +3,7 @@
 mod command;
 mod oracle;
 mod properties;
-mod worlds;
+mod random_cluster;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,9 +53,9 @@ fn trials() -> Vec<Trial> {
 /// The very lines that netpol-analyzer has for a set.
 fn same(set: &Path, form: &str, expected: &str) -> Result<(), Failed> {
     let output = pratique().args(["connectivity", "--output", form]).arg(set.join("input")).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(format!("{}: {said}", output.status).into());
+        return Err(format!("{}: {text}", output.status).into());
     }
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (found, expected) =
@@ -65,7 +65,7 @@ fn same(set: &Path, form: &str, expected: &str) -> Result<(), Failed> {
     };
     if found != expected {
         let (missing, extra) = (only(&expected, &found), only(&found, &expected));
-        return Err(format!("missing:\n{missing}\nextra:\n{extra}\n{said}").into());
+        return Err(format!("missing:\n{missing}\nextra:\n{extra}\n{text}").into());
     }
     Ok(())
 }

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 /// One end of a connection.
 #[derive(Clone, Copy)]
-pub(crate) enum Peer<'v> {
+pub(crate) enum OraclePeer<'v> {
     Pod(&'v Value),
     Address(IpAddr),
 }
 
 /// The objects of a cluster.
-pub(crate) struct Cluster<'v> {
+pub(crate) struct OracleCluster<'v> {
     pub(crate) namespaces: &'v [Value],
     pub(crate) policies: &'v [Value],
 }
@@ -74,7 +74,7 @@ fn in_cidr(address: IpAddr, cidr: &str) -> bool {
     own_width == width && (length == 0 || (address >> (width - length)) == (network >> (width - length)))
 }
 
-impl Cluster<'_> {
+impl OracleCluster<'_> {
     fn namespace_of(&self, object: &Value) -> &Value {
         let wanted = &object["metadata"]["namespace"];
         self.namespaces.iter().find(|namespace| namespace["metadata"]["name"] == *wanted).expect("it exists")
@@ -95,10 +95,10 @@ impl Cluster<'_> {
 
     /// "In order for a connection from a source pod to a destination pod to be allowed, both the egress policy on the source pod
     /// and the ingress policy on the destination pod need to allow the connection."
-    pub(crate) fn allows(&self, from: Peer<'_>, to: Peer<'_>, protocol: &str, port: u16) -> bool {
-        let side = |own: Peer<'_>, other, direction, rules, peers| match own {
-            Peer::Address(_) => true,
-            Peer::Pod(pod) => {
+    pub(crate) fn allows(&self, from: OraclePeer<'_>, to: OraclePeer<'_>, protocol: &str, port: u16) -> bool {
+        let side = |own: OraclePeer<'_>, other, direction, rules, peers| match own {
+            OraclePeer::Address(_) => true,
+            OraclePeer::Pod(pod) => {
                 let mut isolating = self.isolating(pod, direction).peekable();
                 isolating.peek().is_none()
                     || isolating.any(|policy| {
@@ -113,18 +113,18 @@ impl Cluster<'_> {
     }
 
     /// "If this field is empty or missing, this rule matches all sources (traffic not restricted by source)."
-    fn names(&self, policy: &Value, peers: &Value, other: Peer<'_>) -> bool {
+    fn names(&self, policy: &Value, peers: &Value, other: OraclePeer<'_>) -> bool {
         if list(peers).next().is_none() {
             return true;
         }
         list(peers).any(|peer| match other {
-            Peer::Address(address) => {
+            OraclePeer::Address(address) => {
                 let block = &peer["ipBlock"];
                 let inside = |cidr: &Value| cidr.as_str().is_some_and(|cidr| in_cidr(address, cidr));
                 inside(&block["cidr"]) && !list(&block["except"]).any(inside)
             }
-            Peer::Pod(_) if !peer["ipBlock"].is_null() => false,
-            Peer::Pod(pod) => {
+            OraclePeer::Pod(_) if !peer["ipBlock"].is_null() => false,
+            OraclePeer::Pod(pod) => {
                 let namespace = match peer["namespaceSelector"].is_null() {
                     true => pod["metadata"]["namespace"] == policy["metadata"]["namespace"],
                     false => selects(&peer["namespaceSelector"], self.namespace_of(pod)),
@@ -136,7 +136,7 @@ impl Cluster<'_> {
 }
 
 /// "If this field is empty or missing, this rule matches all ports (traffic not restricted by port)."
-fn opens(ports: &Value, to: Peer<'_>, protocol: &str, port: u16) -> bool {
+fn opens(ports: &Value, to: OraclePeer<'_>, protocol: &str, port: u16) -> bool {
     if list(ports).next().is_none() {
         return true;
     }
@@ -147,8 +147,8 @@ fn opens(ports: &Value, to: Peer<'_>, protocol: &str, port: u16) -> bool {
         match &listed["port"] {
             Value::Null => true,
             Value::String(name) => match to {
-                Peer::Address(_) => false,
-                Peer::Pod(pod) => {
+                OraclePeer::Address(_) => false,
+                OraclePeer::Pod(pod) => {
                     list(&pod["spec"]["containers"]).flat_map(|c| list(&c["ports"])).any(|own| {
                         own["name"] == *name
                             && own["protocol"].as_str().unwrap_or("TCP") == protocol

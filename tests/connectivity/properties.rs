@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use libtest_mimic::Failed;
-use policy_connectivity::{End, Flow, Map, ProtocolPort};
+use policy_connectivity::{Flow, FlowEnd, Map, ProtocolPort};
 use policy_core::{Arena, Field, Request, Value};
 use policy_kubernetes::Labels;
 use policy_kubernetes::WorkloadKinds;
@@ -12,8 +12,8 @@ use policy_kubernetes::ports::Protocol;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value as Json;
 
-use crate::oracle::{Cluster, Peer};
-use crate::worlds::{ADDRESSES, PORTS, World, world};
+use crate::oracle::{OracleCluster, OraclePeer};
+use crate::random_cluster::{ADDRESSES, PORTS, RandomCluster, world};
 
 const CASES: u32 = 600;
 
@@ -22,7 +22,7 @@ fn field<'a>(object: &Json, arena: &'a Arena) -> Field<'a> {
     Field::root(Value::from_json(arena.bytes(text.as_bytes()), arena).expect("it is JSON"), arena)
 }
 
-fn built<'a>(world: &World, arena: &'a Arena) -> policy_connectivity::Topology<'a> {
+fn built<'a>(world: &RandomCluster, arena: &'a Arena) -> policy_connectivity::Topology<'a> {
     let mut built = policy_connectivity::Topology::new(arena, WorkloadKinds::BUILT_IN);
     for object in world.namespaces.iter().chain(&world.pods).chain(&world.policies) {
         let request = Request::create(field(object, arena), "default").expect("it is an object");
@@ -36,40 +36,41 @@ fn name(pod: &Json) -> String {
     format!("{}/{}[Pod]", text("namespace"), text("name"))
 }
 
-fn is(end: &End<'_>, peer: Peer<'_>) -> bool {
+fn is(end: &FlowEnd<'_>, peer: OraclePeer<'_>) -> bool {
     match (end, peer) {
-        (End::Workload(own), Peer::Pod(pod)) => own.to_string() == name(pod),
-        (End::Outside(range), Peer::Address(address)) => {
+        (FlowEnd::Workload(own), OraclePeer::Pod(pod)) => own.to_string() == name(pod),
+        (FlowEnd::Outside(range), OraclePeer::Address(address)) => {
             range.first <= address && address <= range.last && range.first.is_ipv4() == address.is_ipv4()
         }
         _ => false,
     }
 }
 
-fn shown(peer: Peer<'_>) -> String {
+fn shown(peer: OraclePeer<'_>) -> String {
     match peer {
-        Peer::Pod(pod) => name(pod),
-        Peer::Address(address) => address.to_string(),
+        OraclePeer::Pod(pod) => name(pod),
+        OraclePeer::Address(address) => address.to_string(),
     }
 }
 
 /// Runs a property on random clusters; says which, if one does not have it.
-fn holds(property: impl Fn(&World) -> Result<(), TestCaseError>) -> Result<(), Failed> {
+fn holds(property: impl Fn(&RandomCluster) -> Result<(), TestCaseError>) -> Result<(), Failed> {
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     runner.run(&world(), |world| property(&world)).map_err(|error| error.to_string().into())
 }
 
 /// Every connection that there could be, and whether the oracle allows it.
 fn every(
-    world: &World,
-    mut see: impl FnMut(Peer<'_>, Peer<'_>, Protocol, u16, bool) -> Result<(), TestCaseError>,
+    world: &RandomCluster,
+    mut see: impl FnMut(OraclePeer<'_>, OraclePeer<'_>, Protocol, u16, bool) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
-    let cluster = Cluster { namespaces: &world.namespaces, policies: &world.policies };
-    let addresses = ADDRESSES.iter().map(|text| Peer::Address(text.parse::<IpAddr>().expect("an address")));
-    let peers: Vec<Peer<'_>> = world.pods.iter().map(Peer::Pod).chain(addresses).collect();
+    let cluster = OracleCluster { namespaces: &world.namespaces, policies: &world.policies };
+    let addresses =
+        ADDRESSES.iter().map(|text| OraclePeer::Address(text.parse::<IpAddr>().expect("an address")));
+    let peers: Vec<OraclePeer<'_>> = world.pods.iter().map(OraclePeer::Pod).chain(addresses).collect();
     for from in &peers {
         for to in &peers {
-            if matches!((from, to), (Peer::Address(_), Peer::Address(_))) {
+            if matches!((from, to), (OraclePeer::Address(_), OraclePeer::Address(_))) {
                 continue;
             }
             for protocol in Protocol::ALL {
@@ -90,11 +91,12 @@ pub(crate) fn the_map_is_what_the_api_says() -> Result<(), Failed> {
         let map = Map::of(&built);
         let flows = map.flows(true);
         // IPv6 is on the map only where a block of that direction is of that family.
-        let is_v6 = |end: &End<'_>| matches!(end, End::Outside(range) if range.first.is_ipv6());
+        let is_v6 = |end: &FlowEnd<'_>| matches!(end, FlowEnd::Outside(range) if range.first.is_ipv6());
         let (from_v6, to_v6) =
             (flows.iter().any(|flow| is_v6(&flow.from)), flows.iter().any(|flow| is_v6(&flow.to)));
         every(world, |from, to, protocol, port, allowed| {
-            let is_v6 = |peer: Peer<'_>| matches!(peer, Peer::Address(address) if address.is_ipv6());
+            let is_v6 =
+                |peer: OraclePeer<'_>| matches!(peer, OraclePeer::Address(address) if address.is_ipv6());
             if (is_v6(from) && !from_v6) || (is_v6(to) && !to_v6) {
                 return Ok(());
             }
@@ -131,7 +133,7 @@ pub(crate) fn an_explanation_comes_to_the_same() -> Result<(), Failed> {
 pub(crate) fn isolation_is_what_the_api_says() -> Result<(), Failed> {
     holds(|world| {
         let arena = Arena::new();
-        let cluster = Cluster { namespaces: &world.namespaces, policies: &world.policies };
+        let cluster = OracleCluster { namespaces: &world.namespaces, policies: &world.policies };
         for pod in &world.pods {
             let labels = Labels::of(field(pod, &arena).at("metadata.labels")).expect("they are labels");
             for direction in Direction::BOTH {
@@ -167,7 +169,7 @@ pub(crate) fn replicas_change_nothing() -> Result<(), Failed> {
         let lines = |replicas: usize| {
             let pods =
                 world.pods.iter().flat_map(|pod| (0..replicas).map(|replica| owned(pod.clone(), replica)));
-            let world = World { pods: pods.collect(), ..world.clone() };
+            let world = RandomCluster { pods: pods.collect(), ..world.clone() };
             let arena = Arena::new();
             let built = built(&world, &arena);
             Map::of(&built).flows(false).iter().map(Flow::to_string).collect::<Vec<_>>()

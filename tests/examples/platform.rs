@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use conformance::platform::chart::{AutoscalerHistory, AutoscalerSample, svg};
 use conformance::platform::objects::text;
-use conformance::platform::picture::{Moment, Scaled, svg};
-use conformance::platform::played::Played;
 use conformance::platform::progress::Progress;
-use conformance::platform::prometheus::{Asked, Target};
+use conformance::platform::prometheus::{ActiveTarget, PrometheusClient};
+use conformance::platform::simulated::SimulatedServices;
 use conformance::platform::{Platform, is_possible, load};
 use conformance::{namespace, process};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ fn watch(picture: &str) -> anyhow::Result<Value> {
     runtime.block_on(async {
         let platform = Platform::start("production", Progress::new()).await?;
         platform.deploy().await?;
-        let _played = Played::start(&platform).await?;
+        let _played = SimulatedServices::start(&platform).await?;
         let targets = targets(&platform).await?;
         for target in &targets {
             eprintln!("             {:4}  {:42}  {}", target.health, target.pool, target.address);
@@ -63,10 +63,10 @@ fn watch(picture: &str) -> anyhow::Result<Value> {
 }
 
 /// Waits until all targets are up.
-async fn targets(platform: &Platform) -> anyhow::Result<Vec<Target>> {
+async fn targets(platform: &Platform) -> anyhow::Result<Vec<ActiveTarget>> {
     let since = Instant::now();
     loop {
-        let targets = Asked(&platform.kubelet).targets().await.unwrap_or_default();
+        let targets = PrometheusClient(&platform.kubelet).targets().await.unwrap_or_default();
         if targets.len() > 25 && targets.iter().all(|target| target.health == "up") {
             platform.progress.step(&format!("Prometheus scrapes {} targets, all of them up", targets.len()));
             return Ok(targets);
@@ -77,7 +77,7 @@ async fn targets(platform: &Platform) -> anyhow::Result<Vec<Target>> {
 }
 
 /// Loads the web server until its autoscaler has added pods, and keeps how it was.
-async fn scale(platform: &Platform) -> anyhow::Result<Scaled> {
+async fn scale(platform: &Platform) -> anyhow::Result<AutoscalerHistory> {
     let scaler = || async { platform.api.get(SCALER).await?.well() };
     let value = |scaler: &Value| {
         let metrics = scaler["status"]["currentMetrics"].as_array().into_iter().flatten();
@@ -92,7 +92,7 @@ async fn scale(platform: &Platform) -> anyhow::Result<Scaled> {
     }
     platform.progress.step("the autoscaler of shop/web has its metric");
     let first = scaler().await?;
-    let mut scaled = Scaled {
+    let mut scaled = AutoscalerHistory {
         name: "shop/web".to_owned(),
         metric: METRIC.to_owned(),
         target: target(&first)?,
@@ -103,18 +103,22 @@ async fn scale(platform: &Platform) -> anyhow::Result<Scaled> {
     let addresses: Vec<String> =
         pods.iter().map(|pod| format!("{}:8080", text(pod, "/status/podIP"))).collect();
     let loaded = tokio::spawn(async move { load::requests(&addresses, 60_000, "/healthz").await });
-    let (since, mut said) = (Instant::now(), desired(&first));
+    let (since, mut output) = (Instant::now(), desired(&first));
     loop {
         let now = scaler().await?;
-        let moment = Moment { at: since.elapsed().as_secs_f64(), desired: desired(&now), value: value(&now) };
+        let moment = AutoscalerSample {
+            at: since.elapsed().as_secs_f64(),
+            desired: desired(&now),
+            value: value(&now),
+        };
         scaled.moments.push(moment);
-        if moment.desired > said {
+        if moment.desired > output {
             let what = format!(
                 "{} to {} pods at {:.0} requests a second and pod",
-                said, moment.desired, moment.value
+                output, moment.desired, moment.value
             );
             platform.progress.step(&what);
-            said = moment.desired;
+            output = moment.desired;
         }
         if moment.desired >= 6.0 && moment.at > 45.0 {
             break;

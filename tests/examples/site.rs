@@ -14,7 +14,7 @@ const CRATE: &str = "policy-playground";
 const SOURCES: &str = "SOURCES";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// What the page consists of; `webhook-server/build.rs` embeds the same.
-const FILES: [&str; 5] = ["index.html", "main.js", "menu.json", "playground.wasm", "style.css"];
+const FILES: [&str; 5] = ["index.html", "main.js", "catalog.json", "playground.wasm", "style.css"];
 
 fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1) else {
@@ -36,7 +36,7 @@ fn write(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(&scratch)?;
     let bound = scratch.join("bound");
     bind(&wasm()?, &bound).context("wasm-bindgen")?;
-    std::fs::write(scratch.join("menu.json"), serde_json::to_vec(&policy_playground::Menu::new())?)?;
+    std::fs::write(scratch.join("catalog.json"), serde_json::to_vec(&policy_playground::Catalog::new())?)?;
     let web = root().join("policies/_playground/web");
     run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&web))?;
     let sample = web.join("src/sample.ts");
@@ -67,16 +67,16 @@ fn in_typescript() -> String {
     let text = include_str!("../../policies/_playground/web/src/example.yaml");
     let policies = policy_catalog::POLICIES.iter().map(|entry| format!("\"{}\":{{}}", entry.metadata.name));
     let policies = policies.collect::<Vec<_>>().join(",");
-    let asked = |policies: &str| format!("{{\"namespace\":\"default\",\"policies\":{{{policies}}}}}");
-    let said = [
-        policy_playground::judge(text, &asked(&policies)),
-        policy_playground::judge("a: [", &asked(&policies)),
-        policy_playground::judge(text, &asked("\"prometheus-labels\":{\"marc\":1}")),
+    let requested = |policies: &str| format!("{{\"namespace\":\"default\",\"policies\":{{{policies}}}}}");
+    let text = [
+        policy_playground::evaluate(text, &requested(&policies)),
+        policy_playground::evaluate("a: [", &requested(&policies)),
+        policy_playground::evaluate(text, &requested("\"prometheus-labels\":{\"marc\":1}")),
     ];
-    let menu = serde_json::to_string(&policy_playground::Menu::new()).unwrap_or_default();
+    let menu = serde_json::to_string(&policy_playground::Catalog::new()).unwrap_or_default();
     format!(
         "import type {{ Policy, Said }} from \"./shapes\";\nexport const said: Said[] = [{}];\nexport const menu: Policy[] = {menu};\n",
-        said.join(",")
+        text.join(",")
     )
 }
 
@@ -101,7 +101,7 @@ fn bind(wasm: &Path, folder: &Path) -> anyhow::Result<()> {
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = format!("{} {:?}", command.get_program().display(), command.get_args().collect::<Vec<_>>());
     let output = command.output().with_context(|| name.clone())?;
-    let said = [output.stdout, output.stderr].concat();
-    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&said));
+    let text = [output.stdout, output.stderr].concat();
+    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&text));
     Ok(())
 }

@@ -2,8 +2,8 @@
 //!
 //! All of it runs in a network namespace that has only loopback, and ends with the process that made it.
 
+mod fixture;
 mod pods;
-mod stage;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -29,7 +29,7 @@ const NEEDED: &[(&str, &str)] = &[
 ];
 
 fn main() -> ExitCode {
-    if let Some(code) = namespace::inside(|_| stage::play()) {
+    if let Some(code) = namespace::inside(|_| fixture::play()) {
         return code;
     }
     let arguments = Arguments::from_args();

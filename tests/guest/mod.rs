@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, bail};
-use conformance::hosts::Given;
+use conformance::hosts::CaseCluster;
 use policy_core::{Arena, Cluster as _};
 use serde_json::{Value, json};
 use wapc::WapcHost;
@@ -58,7 +58,7 @@ impl Guest {
     ///
     /// # Errors
     /// It cannot be instantiated.
-    pub fn instance(&self, cluster: Option<Given>) -> anyhow::Result<WapcHost> {
+    pub fn instance(&self, cluster: Option<CaseCluster>) -> anyhow::Result<WapcHost> {
         let capabilities =
             move |_, binding: &str, namespace: &str, operation: &str, payload: &[u8]| match &cluster {
                 Some(cluster) if (binding, namespace) == ("kubewarden", "kubernetes") => {
@@ -72,12 +72,12 @@ impl Guest {
 
 /// Answers as policy-server does: a List for many, the object for one, and an error where there is no such object.
 fn kubernetes(
-    cluster: &Given,
+    cluster: &CaseCluster,
     operation: &str,
     payload: &[u8],
 ) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-    let asked: Value = serde_json::from_slice(payload)?;
-    let text = |key: &str| asked[key].as_str();
+    let requested: Value = serde_json::from_slice(payload)?;
+    let text = |key: &str| requested[key].as_str();
     let api_version = text("api_version").ok_or("api_version")?;
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     let arena = Arena::new();

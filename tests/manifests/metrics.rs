@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use conformance::folder::Folder;
 use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
-use crate::set::{self, Set, items, namespace_of, text};
+use crate::set::{self, EnvironmentSet, items, namespace_of, text};
 use crate::{none, tool};
 use conformance::tools::HOW;
 
@@ -35,7 +36,7 @@ const CUSTOM: [(&str, &str); 4] = [
 ];
 
 /// The adapter's configuration: what the generated ConfigMap that its Deployment mounts holds.
-fn adapter(set: &Set) -> Value {
+fn adapter(set: &EnvironmentSet) -> Value {
     let map = set.of("ConfigMap").find(|map| text(map, "/metadata/name").starts_with("prometheus-adapter-"));
     let map = map.expect("the adapter has a ConfigMap");
     conformance::yaml(text(map, "/data/config.yaml")).expect("it is YAML").remove(0)
@@ -45,7 +46,7 @@ fn adapter(set: &Set) -> Value {
 fn made() -> Result<(), Failed> {
     for set in set::environments() {
         assert_eq!(
-            asked(set),
+            requested(set),
             CUSTOM.into_iter().collect(),
             "{}: the four of the seed, no more, no less",
             set.name
@@ -58,60 +59,40 @@ fn made() -> Result<(), Failed> {
 }
 
 /// Custom metrics: what is asked for, and of what.
-fn asked(set: &Set) -> BTreeSet<(&str, &str)> {
-    let mut asked = BTreeSet::new();
+fn requested(set: &EnvironmentSet) -> BTreeSet<(&str, &str)> {
+    let mut requested = BTreeSet::new();
     for scaler in set.of("HorizontalPodAutoscaler") {
         for metric in items(&scaler["spec"]["metrics"]) {
             for kind in ["pods", "object", "external"] {
                 let metric = text(metric, &format!("/{kind}/metric/name"));
                 if !metric.is_empty() {
-                    asked.insert((metric, kind));
+                    requested.insert((metric, kind));
                 }
             }
         }
     }
-    asked
+    requested
 }
 
-/// A folder that goes when the test ends.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> std::io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("pratique-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(Folder(folder))
-    }
-
-    /// The rules of a set as files that Prometheus reads, one for each PrometheusRule.
-    fn rules(&self, set: &Set) -> std::io::Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for rule in set.of("PrometheusRule") {
-            let file = self.0.join(format!("{}.rules.yaml", text(rule, "/metadata/name")));
-            std::fs::write(&file, rule["spec"].to_string())?;
-            files.push(file);
-        }
-        Ok(files)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+/// The rules of a set as files that Prometheus reads, one for each PrometheusRule.
+fn rule_files(folder: &Folder, set: &EnvironmentSet) -> Vec<PathBuf> {
+    let write = |rule: &Value| {
+        folder.file(&format!("{}.rules.yaml", text(rule, "/metadata/name")), rule["spec"].to_string())
+    };
+    set.of("PrometheusRule").map(write).collect()
 }
 
 fn promtool(arguments: &[&str], files: &[PathBuf], folder: &Path) -> Result<String, Failed> {
     let output = tool("promtool", HOW)?.args(arguments).args(files).current_dir(folder).output()?;
-    let said =
+    let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if output.status.success() { Ok(said) } else { Err(said.into()) }
+    if output.status.success() { Ok(text) } else { Err(text.into()) }
 }
 
 fn check_rules() -> Result<(), Failed> {
     for set in set::environments() {
-        let folder = Folder::new("rules")?;
-        let files = folder.rules(set)?;
+        let folder = Folder::new("rules");
+        let files = rule_files(&folder, set);
         assert_eq!(files.len(), 4);
         promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &files, &folder.0)?;
     }
@@ -119,8 +100,8 @@ fn check_rules() -> Result<(), Failed> {
 }
 
 fn test_rules() -> Result<(), Failed> {
-    let folder = Folder::new("tests")?;
-    folder.rules(&set::all()[0])?;
+    let folder = Folder::new("tests");
+    rule_files(&folder, &set::all()[0]);
     let mut tests = Vec::new();
     for test in std::fs::read_dir(root().join("tests/manifests/rules"))? {
         let test = test?.path();
@@ -162,8 +143,8 @@ fn test_rules() -> Result<(), Failed> {
 /// relabelings, rules.
 fn check_config() -> Result<(), Failed> {
     for set in set::environments() {
-        let folder = Folder::new("config")?;
-        let rules = folder.rules(set)?;
+        let folder = Folder::new("config");
+        let rules = rule_files(&folder, set);
         let mut jobs = Vec::new();
         for (kind, endpoints, role) in
             [("ServiceMonitor", "endpoints", "endpointslice"), ("PodMonitor", "podMetricsEndpoints", "pod")]
@@ -230,7 +211,7 @@ fn dashboards() -> Result<(), Failed> {
     }
     assert!(expressions.len() >= 25, "{} expressions", expressions.len());
     // As rules, so that promtool parses all of them in one go.
-    let folder = Folder::new("dashboards")?;
+    let folder = Folder::new("dashboards");
     let groups: Vec<Value> = expressions
         .iter()
         .enumerate()

@@ -10,7 +10,7 @@ use pod_security_standards::CONTROLS;
 use policy_core::{AdmissionPhase, Arena, ConfiguredPolicy, Field, NoCluster, Request, Value, admit};
 use serde_json::{Value as Json, json};
 use webhook_server::config;
-use webhook_server::sources::{Kustomizations, Place, can_build, places};
+use webhook_server::sources::{Input, Kustomizations, can_build, places};
 
 use crate::none;
 use crate::set::{self, items, name, namespace_of, text};
@@ -55,17 +55,17 @@ fn check_environments() -> Result<(), Failed> {
 /// The very command of the README.
 fn check_manifests() -> Result<(), Failed> {
     let output = pratique().current_dir(root()).args(["check", "--output", "json", "manifests"]).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(format!("{said}{}", String::from_utf8_lossy(&output.stdout)).into());
+        return Err(format!("{stderr}{}", String::from_utf8_lossy(&output.stdout)).into());
     }
-    assert!(!said.contains("skipped"), "nothing is left out: {said}");
+    assert!(!stderr.contains("skipped"), "nothing is left out: {stderr}");
     let report: Json = serde_json::from_slice(&output.stdout)?;
-    let judged: BTreeSet<&str> = items(&report["verdicts"]).map(|row| text(row, "/object/name")).collect();
+    let evaluated: BTreeSet<&str> = items(&report["verdicts"]).map(|row| text(row, "/object/name")).collect();
     for workload in
         ["alloy", "api", "falco", "falcosidekick", "loki", "mongodb", "mysql", "promtail", "webhook"]
     {
-        assert!(judged.contains(workload), "{workload} is judged");
+        assert!(evaluated.contains(workload), "{workload} is judged");
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ fn exceptions_are_narrow() -> Result<(), Failed> {
 /// Kubewarden knows namespaces, not workloads: what lives in one that has exceptions is judged there by other settings.
 fn kubewarden() -> Result<(), Failed> {
     let staging = set::environments().find(|set| set.name == "staging").ok_or("there is a staging")?;
-    let mut judged = 0;
+    let mut evaluated = 0;
     for policy in staging.of("AdmissionPolicy") {
         let entry = policy_catalog::find(text(policy, "/metadata/name")).ok_or("it is in the catalog")?;
         let settings = policy["spec"]["settings"].to_string();
@@ -119,13 +119,13 @@ fn kubewarden() -> Result<(), Failed> {
             let request =
                 Request::create(Field::root(value, &arena), "default").map_err(|e| e.to_string())?;
             let verdicts = admit(&policies, &request, &NoCluster, AdmissionPhase::Validating);
-            judged += verdicts.rows.len();
+            evaluated += verdicts.rows.len();
             if !verdicts.allowed() {
                 return Err(format!("{}: {}", name(object), verdicts.message()).into());
             }
         }
     }
-    assert!(judged >= 3, "Falco and a collector are judged");
+    assert!(evaluated >= 3, "Falco and a collector are judged");
     Ok(())
 }
 
@@ -142,7 +142,7 @@ fn nobody_reads_more() -> Result<(), Failed> {
         let object = json!({"apiVersion": api_version, "kind": read.kind}).to_string();
         let value = Value::from_json(arena.bytes(object.as_bytes()), &arena)?;
         let request = Request::create(Field::root(value, &arena), "").map_err(|e| e.to_string())?;
-        wanted.insert((read.group.to_owned(), request.resource.name.to_owned()));
+        wanted.insert((read.group.to_owned(), request.resource.resource.to_owned()));
     }
     for (role, verbs) in [
         ("pratique-webhook", json!(["list", "watch"])),
@@ -210,7 +210,7 @@ fn no_plain_secret() -> Result<(), Failed> {
 fn files() -> Vec<PathBuf> {
     let found = places(&[root().join("manifests")], Kustomizations::TakeFiles).expect("there are manifests");
     let file = |place| match place {
-        Place::File(file) => Some(file),
+        Input::File(file) => Some(file),
         _ => None,
     };
     found.into_iter().filter_map(file).filter(|file| !file.ends_with("kustomization.yaml")).collect()

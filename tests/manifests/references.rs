@@ -14,9 +14,9 @@ use self::traffic::{addresses, called, namespaces, network_policies, routes};
 use self::waves::waves;
 use self::workloads::{accounts, applications, budgets, pods};
 use crate::none;
-use crate::set::{self, Set};
+use crate::set::{self, EnvironmentSet};
 
-type Check = fn(&Set) -> Vec<String>;
+type Check = fn(&EnvironmentSet) -> Vec<String>;
 
 /// Every question.
 const CHECKS: [(&str, Check); 16] = [
@@ -43,7 +43,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         .into_iter()
         .map(|(name, check)| {
             Trial::test(format!("references::{name}"), move || {
-                let found = |set: &'static Set| check(set).into_iter().map(|p| format!("{}: {p}", set.name));
+                let found = |set: &'static EnvironmentSet| {
+                    check(set).into_iter().map(|p| format!("{}: {p}", set.name))
+                };
                 none(set::all().iter().flat_map(found).collect())
             })
         })
@@ -60,7 +62,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// One thing broken at a time: the set, who must notice, and what must be said.
-fn breakages() -> Vec<(Set, Check, &'static str)> {
+fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
     let set = &set::all()[0];
     let with = |object, from, to| set.with(object, from, to);
     vec![
@@ -327,7 +329,7 @@ fn breakages() -> Vec<(Set, Check, &'static str)> {
     ]
 }
 
-fn unnoticed(set: &Set, check: Check, wanted: &str) -> Option<String> {
+fn unnoticed(set: &EnvironmentSet, check: Check, wanted: &str) -> Option<String> {
     let problems = check(set);
     (!problems.iter().any(|problem| problem.contains(wanted)))
         .then(|| format!("not found: {wanted}; found: {problems:?}"))

@@ -12,7 +12,7 @@ use k8s_openapi::Resource;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::set::{Set, items, name, namespace_of, text};
+use crate::set::{EnvironmentSet, items, name, namespace_of, text};
 
 /// Where the CRDs are, or why they are not.
 pub(crate) fn crds() -> Result<PathBuf, String> {
@@ -50,7 +50,7 @@ impl Schemas {
     }
 
     /// What is wrong with the objects of a set.
-    pub(crate) fn problems(&self, set: &Set) -> Vec<String> {
+    pub(crate) fn problems(&self, set: &EnvironmentSet) -> Vec<String> {
         let mut problems = Vec::new();
         for object in &set.objects {
             let key = (text(object, "/apiVersion").to_owned(), text(object, "/kind").to_owned());

@@ -60,18 +60,18 @@ fn walk(folder: &Path, scripts: &mut Vec<PathBuf>) {
 }
 
 /// A pod, as far as a script sees it: folders, environment, and programs that are stood in for.
-struct Pod {
+struct ScriptPod {
     folder: PathBuf,
     environment: BTreeMap<&'static str, String>,
 }
 
 /// How a script ended, and what it called.
-struct Ran {
+struct ScriptRun {
     output: Output,
     calls: String,
 }
 
-impl Pod {
+impl ScriptPod {
     fn new(test: &str, hostname: &str) -> Result<Self, Failed> {
         let folder = std::env::temp_dir().join(format!("pratique-script-{test}-{}", std::process::id()));
         drop(std::fs::remove_dir_all(&folder));
@@ -103,7 +103,7 @@ impl Pod {
             ("BACKUP_PASSWORD", "backup-secret".to_owned()),
             ("MONITOR_PASSWORD", "monitor-secret".to_owned()),
         ];
-        Ok(Pod { environment: environment.into(), folder })
+        Ok(ScriptPod { environment: environment.into(), folder })
     }
 
     /// What a program does when it is called, as a piece of bash.
@@ -126,7 +126,7 @@ impl Pod {
         command
     }
 
-    fn run(&self, script: &str) -> Result<Ran, Failed> {
+    fn run(&self, script: &str) -> Result<ScriptRun, Failed> {
         let output = self.command(script).output()?;
         let calls = std::fs::read_to_string(self.path("calls")).unwrap_or_default();
         drop(std::fs::remove_file(self.path("calls")));
@@ -135,23 +135,23 @@ impl Pod {
         for line in lines {
             assert!(!line.contains("-secret") && !line.contains("the-token"), "{line}");
         }
-        Ok(Ran { output, calls })
+        Ok(ScriptRun { output, calls })
     }
 }
 
-impl Drop for Pod {
+impl Drop for ScriptPod {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.folder));
     }
 }
 
-impl Ran {
-    fn said(&self) -> String {
+impl ScriptRun {
+    fn output(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
     fn ends(&self, code: i32) -> &Self {
-        assert_eq!(self.output.status.code(), Some(code), "{}\n{}", self.said(), self.calls);
+        assert_eq!(self.output.status.code(), Some(code), "{}\n{}", self.output(), self.calls);
         self
     }
 

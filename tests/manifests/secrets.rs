@@ -7,7 +7,7 @@ use conformance::{ignored, root};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::set::{self, Set, keys, name, namespace_of, text};
+use crate::set::{self, EnvironmentSet, keys, name, namespace_of, text};
 use crate::tool;
 use conformance::tools::HOW;
 
@@ -46,7 +46,7 @@ fn run(command: &mut Command, input: &str) -> Result<Vec<u8>, Failed> {
 /// The values of all secrets of a set, by namespace, name and key.
 type Values = BTreeMap<(String, String, String), Vec<u8>>;
 
-fn values(set: &Set) -> Result<Values, Failed> {
+fn values(set: &EnvironmentSet) -> Result<Values, Failed> {
     use base64::Engine as _;
     let mut values = BTreeMap::new();
     for sealed in set.of("SealedSecret") {

@@ -10,10 +10,10 @@ use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::workloads::pods_of;
 use serde_json::Value;
 use webhook_server::config::Config;
-use webhook_server::sources::Place;
+use webhook_server::sources::Input;
 
 /// What an environment deploys.
-pub(crate) struct Set {
+pub(crate) struct EnvironmentSet {
     /// `production`, `staging`, or what is different in it.
     pub(crate) name: &'static str,
     /// Its objects.
@@ -26,19 +26,19 @@ pub(crate) struct Set {
 const SETS: [&str; 3] = ["production", "staging", "promtail"];
 
 /// All sets, each built once.
-pub(crate) fn all() -> &'static [Set] {
-    static BUILT: OnceLock<Vec<Set>> = OnceLock::new();
-    BUILT.get_or_init(|| SETS.into_iter().map(Set::build).collect())
+pub(crate) fn all() -> &'static [EnvironmentSet] {
+    static BUILT: OnceLock<Vec<EnvironmentSet>> = OnceLock::new();
+    BUILT.get_or_init(|| SETS.into_iter().map(EnvironmentSet::build).collect())
 }
 
 /// The environments.
-pub(crate) fn environments() -> impl Iterator<Item = &'static Set> {
+pub(crate) fn environments() -> impl Iterator<Item = &'static EnvironmentSet> {
     all().iter().filter(|set| set.name != "promtail")
 }
 
 /// Builds a folder of `manifests`.
 pub(crate) fn build(manifests: &Path, folder: &str) -> Vec<Value> {
-    let source = Place::Kustomization(manifests.join(folder)).read().unwrap_or_else(|e| panic!("{e:#}"));
+    let source = Input::Kustomization(manifests.join(folder)).read().unwrap_or_else(|e| panic!("{e:#}"));
     conformance::yaml(&source.text).unwrap_or_else(|error| panic!("{folder}: {error}"))
 }
 
@@ -81,7 +81,7 @@ fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
         let arena = Arena::new();
         let copy = policy_core::Value::copy(object.clone(), &arena).expect("it is JSON");
         let Ok(request) = Request::create(Field::root(copy, &arena), "default") else { continue };
-        let made = match request.kind.name {
+        let made = match request.kind.kind {
             "Pod" => Some(request),
             _ => pods_of(&request, WorkloadKinds::BUILT_IN)
                 .unwrap_or_else(|undecided| panic!("{}: {undecided}", name(object)))
@@ -97,23 +97,23 @@ fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
 
 /// A pod as a workload makes it, and admission changes it.
 #[derive(Clone, Copy)]
-pub(crate) struct Template<'s> {
+pub(crate) struct EvaluatedTemplate<'s> {
     pub(crate) workload: &'s Value,
     pub(crate) pod: &'s Value,
 }
 
-impl Set {
+impl EnvironmentSet {
     fn build(name: &'static str) -> Self {
         let objects = match name {
             "promtail" => with_promtail(),
             _ => build(&root().join("manifests"), &format!("clusters/{name}")),
         };
-        Set::of_objects(name, objects)
+        EnvironmentSet::of_objects(name, objects)
     }
 
     fn of_objects(name: &'static str, objects: Vec<Value>) -> Self {
         let pods = admitted(&objects);
-        Set { name, objects, pods }
+        EnvironmentSet { name, objects, pods }
     }
 
     /// The environment that it is, or is made from.
@@ -122,21 +122,21 @@ impl Set {
     }
 
     /// A copy with the text `from` replaced by `to` in one object, which must hold it.
-    pub(crate) fn with(&self, object: &str, from: &str, to: &str) -> Set {
+    pub(crate) fn with(&self, object: &str, from: &str, to: &str) -> EnvironmentSet {
         let mut objects = self.objects.clone();
         let found = objects.iter_mut().find(|candidate| name(candidate) == object);
         let found = found.unwrap_or_else(|| panic!("{}: there is no {object}", self.name));
         let text = found.to_string();
         assert!(text.contains(from), "{object} has no {from}: {text}");
         *found = serde_json::from_str(&text.replacen(from, to, 1)).expect("it is JSON still");
-        Set::of_objects(self.name, objects)
+        EnvironmentSet::of_objects(self.name, objects)
     }
 
     /// A copy without one object.
-    pub(crate) fn without(&self, object: &str) -> Set {
+    pub(crate) fn without(&self, object: &str) -> EnvironmentSet {
         let objects: Vec<Value> = self.objects.iter().filter(|o| name(o) != object).cloned().collect();
         assert_eq!(objects.len() + 1, self.objects.len(), "there is one {object}");
-        Set::of_objects(self.name, objects)
+        EnvironmentSet::of_objects(self.name, objects)
     }
 
     pub(crate) fn of<'s>(&'s self, kind: &str) -> impl Iterator<Item = &'s Value> {
@@ -148,9 +148,9 @@ impl Set {
     }
 
     /// The pods of all workloads, with what admission adds to them.
-    pub(crate) fn templates(&self) -> impl Iterator<Item = Template<'_>> {
+    pub(crate) fn templates(&self) -> impl Iterator<Item = EvaluatedTemplate<'_>> {
         let pods = self.pods.iter().filter_map(|(i, pod)| Some((self.objects.get(*i)?, pod)));
-        pods.map(|(workload, pod)| Template { workload, pod })
+        pods.map(|(workload, pod)| EvaluatedTemplate { workload, pod })
     }
 
     /// The pods in a namespace that a selector of labels takes.
@@ -158,12 +158,12 @@ impl Set {
         &'s self,
         namespace: &'s str,
         selector: &'s Value,
-    ) -> impl Iterator<Item = Template<'s>> {
+    ) -> impl Iterator<Item = EvaluatedTemplate<'s>> {
         self.templates().filter(move |template| template.namespace() == namespace && template.has(selector))
     }
 }
 
-impl<'s> Template<'s> {
+impl<'s> EvaluatedTemplate<'s> {
     pub(crate) fn namespace(self) -> &'s str {
         namespace_of(self.workload)
     }
@@ -244,7 +244,7 @@ pub(crate) fn keys(map: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// The Secrets that will be there, with their keys: unsealed, or made by cert-manager.
-pub(crate) fn secrets(set: &Set) -> BTreeMap<(&str, &str), Vec<&str>> {
+pub(crate) fn secrets(set: &EnvironmentSet) -> BTreeMap<(&str, &str), Vec<&str>> {
     let mut secrets = BTreeMap::new();
     for sealed in set.of("SealedSecret") {
         let keys = keys(&sealed["spec"]["encryptedData"]).chain(keys(&sealed["spec"]["template"]["data"]));

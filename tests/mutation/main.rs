@@ -15,12 +15,12 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value as Json, json};
 use webhook_server::commands::check::check;
-use webhook_server::commands::render::{Renderer, Said};
+use webhook_server::commands::render::{RenderNotes, Renderer};
 use webhook_server::config::Config as Policies;
 use webhook_server::report::Report;
 use webhook_server::sources::Source;
 
-use pods::{Asked, asked};
+use pods::{MutationInput, input};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -40,30 +40,30 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn hold(property: fn(&Asked) -> Result<(), TestCaseError>) -> Result<(), Failed> {
+fn hold(property: fn(&MutationInput) -> Result<(), TestCaseError>) -> Result<(), Failed> {
     let config = Config { cases: 2000, failure_persistence: None, ..Config::default() };
-    Ok(TestRunner::new(config).run(&asked(), |asked| property(&asked)).map_err(|error| error.to_string())?)
+    Ok(TestRunner::new(config).run(&input(), |input| property(&input)).map_err(|error| error.to_string())?)
 }
 
 /// What is said of a pod by policies in that order.
-struct Answer {
+struct MutationOutcome {
     allowed: bool,
     fault: Option<String>,
-    patch: Vec<policy_core::patch::Operation>,
+    patch: Vec<policy_core::patch::PatchOperation>,
     /// The pod as it is then, changed or not.
     pod: Json,
 }
 
 const MUTATING: &[&str] = &["exporter-sidecar", "prometheus-labels"];
 
-fn ask(asked: &Asked, policies: &[&str], pod: &Json) -> Answer {
+fn ask(input: &MutationInput, policies: &[&str], pod: &Json) -> MutationOutcome {
     let arena = Arena::new();
     let copy = |json: &Json| Value::copy(json.clone(), &arena).expect("it is JSON");
     let configure = |name: &&str| {
         let entry = policy_catalog::find(name).expect("it is in the catalog");
         let settings = match *name {
-            "exporter-sidecar" => asked.exporter.to_string(),
-            "prometheus-labels" => asked.labels.to_string(),
+            "exporter-sidecar" => input.exporter.to_string(),
+            "prometheus-labels" => input.labels.to_string(),
             _ => String::new(),
         };
         ConfiguredPolicy {
@@ -72,58 +72,58 @@ fn ask(asked: &Asked, policies: &[&str], pod: &Json) -> Answer {
         }
     };
     let policies: Vec<ConfiguredPolicy> = policies.iter().map(configure).collect();
-    let cluster = Objects::new(asked.cluster.iter().map(copy).collect(), "default");
+    let cluster = Objects::new(input.cluster.iter().map(copy).collect(), "default");
     let request = Request::create(Field::root(copy(pod), &arena), "default").expect("it is an object");
     let verdicts = admit(&policies, &request, &cluster, AdmissionPhase::Mutating);
     let patched = verdicts.patched.map(|value| serde_json::to_value(value).expect("it is JSON"));
-    Answer {
+    MutationOutcome {
         allowed: verdicts.allowed(),
         fault: verdicts.fault.clone(),
-        patch: verdicts.patch().into_iter().map(policy_core::patch::Operation::owned).collect(),
+        patch: verdicts.patch().into_iter().map(policy_core::patch::PatchOperation::owned).collect(),
         pod: patched.unwrap_or_else(|| pod.clone()),
     }
 }
 
-fn applies(asked: &Asked) -> Result<(), TestCaseError> {
-    let answer = ask(asked, MUTATING, &asked.pod);
+fn applies(input: &MutationInput) -> Result<(), TestCaseError> {
+    let answer = ask(input, MUTATING, &input.pod);
     let patch: json_patch::Patch = serde_json::from_value(json!(answer.patch)).expect("it is a JSON Patch");
-    let mut pod = asked.pod.clone();
+    let mut pod = input.pod.clone();
     json_patch::patch(&mut pod, &patch).map_err(|error| TestCaseError::fail(error.to_string()))?;
     prop_assert_eq!(pod, answer.pod);
     Ok(())
 }
 
-fn is_idempotent(asked: &Asked) -> Result<(), TestCaseError> {
-    let first = ask(asked, MUTATING, &asked.pod);
-    let second = ask(asked, MUTATING, &first.pod);
+fn is_idempotent(input: &MutationInput) -> Result<(), TestCaseError> {
+    let first = ask(input, MUTATING, &input.pod);
+    let second = ask(input, MUTATING, &first.pod);
     prop_assert_eq!(second.fault, None);
     prop_assert!(second.patch.is_empty(), "{:?}", second.patch);
     Ok(())
 }
 
-fn has_no_order(asked: &Asked) -> Result<(), TestCaseError> {
-    let there = ask(asked, MUTATING, &asked.pod);
-    let back = ask(asked, &[MUTATING[1], MUTATING[0]], &asked.pod);
+fn has_no_order(input: &MutationInput) -> Result<(), TestCaseError> {
+    let there = ask(input, MUTATING, &input.pod);
+    let back = ask(input, &[MUTATING[1], MUTATING[0]], &input.pod);
     prop_assert_eq!((there.allowed, there.pod), (back.allowed, back.pod));
     Ok(())
 }
 
-fn stays_restricted(asked: &Asked) -> Result<(), TestCaseError> {
+fn stays_restricted(input: &MutationInput) -> Result<(), TestCaseError> {
     const RESTRICTED: &[&str] = &["pod-security-standards"];
     let all = [MUTATING, RESTRICTED].concat();
-    let answer = ask(asked, &all, &asked.pod);
+    let answer = ask(input, &all, &input.pod);
     prop_assert_eq!(&answer.fault, &None);
-    let before = ask(asked, RESTRICTED, &asked.pod).allowed;
-    prop_assert!(before || asked.pod["spec"]["hostNetwork"] == true, "most pods are compliant");
+    let before = ask(input, RESTRICTED, &input.pod).allowed;
+    prop_assert!(before || input.pod["spec"]["hostNetwork"] == true, "most pods are compliant");
     if before {
-        prop_assert!(ask(asked, RESTRICTED, &answer.pod).allowed, "{}", answer.pod);
+        prop_assert!(ask(input, RESTRICTED, &answer.pod).allowed, "{}", answer.pod);
     }
     Ok(())
 }
 
-fn keeps_everything(asked: &Asked) -> Result<(), TestCaseError> {
-    let answer = ask(asked, MUTATING, &asked.pod);
-    let mut before = asked.pod.clone();
+fn keeps_everything(input: &MutationInput) -> Result<(), TestCaseError> {
+    let answer = ask(input, MUTATING, &input.pod);
+    let mut before = input.pod.clone();
     // The policy's own word on what it did: nobody else's is believed.
     if let Some(annotations) = before["metadata"]["annotations"].as_object_mut() {
         annotations.remove(EXPORTER_STATUS);
@@ -150,13 +150,13 @@ fn kept(before: &Json, after: &Json, at: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
-    let mut template = asked.pod.clone();
+fn renders_and_rests(input: &MutationInput) -> Result<(), TestCaseError> {
+    let mut template = input.pod.clone();
     let template = template.as_object_mut().expect("a pod is an object");
     template.retain(|key, _| key == "metadata" || key == "spec");
     // Templates of Jobs often have no metadata at all.
-    let has_annotations = asked.pod["metadata"]["annotations"].is_object();
-    if !has_annotations && !asked.pod["metadata"]["labels"].is_object() {
+    let has_annotations = input.pod["metadata"]["annotations"].is_object();
+    if !has_annotations && !input.pod["metadata"]["labels"].is_object() {
         template.remove("metadata");
     }
     let metadata = json!({"name": "db", "namespace": "data"});
@@ -166,29 +166,29 @@ fn renders_and_rests(asked: &Asked) -> Result<(), TestCaseError> {
             "spec": {"jobTemplate": {"spec": {"template": template}}}}),
     ];
     let settings = json!({"policies": [
-        {"name": "exporter-sidecar", "settings": asked.exporter},
-        {"name": "prometheus-labels", "settings": asked.labels},
+        {"name": "exporter-sidecar", "settings": input.exporter},
+        {"name": "prometheus-labels", "settings": input.labels},
     ]});
     let config =
         Policies::parse(&settings.to_string(), Path::new("policies.yaml")).expect("settings are right");
     let arena = Arena::new();
-    let objects = asked.cluster.iter().map(|object| Value::copy(object.clone(), &arena).expect("it is JSON"));
+    let objects = input.cluster.iter().map(|object| Value::copy(object.clone(), &arena).expect("it is JSON"));
     let cluster = Objects::new(objects.collect(), "default");
     let renderer = Renderer { config: &config, cluster: &cluster, namespace: "default" };
     let texts = workloads.iter().flat_map(|workload| [workload.to_string(), block(workload, 0)]);
     for text in texts {
-        let mut said = Said::default();
-        let rendered = renderer.source(&Source::new("x.yaml", text), &mut said);
-        prop_assert!(said.unreadable.is_empty(), "{:?}", said.unreadable);
-        if !said.denied.is_empty() {
+        let mut notes = RenderNotes::default();
+        let rendered = renderer.source(&Source::new("x.yaml", text), &mut notes);
+        prop_assert!(notes.unreadable.is_empty(), "{:?}", notes.unreadable);
+        if !notes.denied.is_empty() {
             continue;
         }
-        let again = renderer.source(&Source::new("x.yaml", rendered.clone()), &mut said);
+        let again = renderer.source(&Source::new("x.yaml", rendered.clone()), &mut notes);
         prop_assert_eq!(&again, &rendered);
         let mut report = Report::default();
         check(&Source::new("x.yaml", rendered), &config, &cluster, "default", &mut report);
         prop_assert!(report.results().all(|result| result.patch.is_empty()), "check would patch it still");
-        prop_assert!(said.denied.is_empty(), "{:?}", said.denied);
+        prop_assert!(notes.denied.is_empty(), "{:?}", notes.denied);
     }
     Ok(())
 }
@@ -223,8 +223,8 @@ fn something_is_changed() -> Result<(), Failed> {
     let mut runner = TestRunner::deterministic();
     let (mut patched, mut injected, mut denied) = (0, 0, 0);
     for _ in 0..1000 {
-        let asked = asked().new_tree(&mut runner)?.current();
-        let answer = ask(&asked, MUTATING, &asked.pod);
+        let input = input().new_tree(&mut runner)?.current();
+        let answer = ask(&input, MUTATING, &input.pod);
         patched += usize::from(!answer.patch.is_empty());
         injected += usize::from(
             answer.patch.iter().any(|operation| operation.value.to_string().contains("-exporter:")),
@@ -240,21 +240,21 @@ fn something_is_changed() -> Result<(), Failed> {
 
 /// Every patch of a case, applied by the library of the API server.
 fn api_server(tool: &Path) -> Result<(), Failed> {
-    let (mut asked, mut wanted) = (String::new(), Vec::new());
+    let (mut input, mut wanted) = (String::new(), Vec::new());
     for file in cases::all() {
         let arena = Arena::new();
         let case = Case::decode(&file.text, &arena)?;
         let verdicts = case.run(file.entry, &arena)?;
         let Some(patched) = verdicts.patched else { continue };
         let object = case.request.get("object").map(serde_json::to_value).transpose()?;
-        asked.push_str(&json!({"object": object, "patch": verdicts.patch()}).to_string());
-        asked.push('\n');
+        input.push_str(&json!({"object": object, "patch": verdicts.patch()}).to_string());
+        input.push('\n');
         wanted.push((file.name, serde_json::to_value(patched)?));
     }
     assert!(wanted.len() > 100, "{} patches", wanted.len());
     let mut child = Command::new(tool).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut stdin = child.stdin.take().ok_or("it reads")?;
-    let writer = std::thread::spawn(move || stdin.write_all(asked.as_bytes()));
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output()?;
     writer.join().map_err(|_| "the writer panicked")??;
     assert!(output.status.success(), "the tool refused a patch");

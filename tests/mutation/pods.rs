@@ -7,14 +7,14 @@ use serde_json::{Value as Json, json};
 
 /// A pod, its namespace, and the settings of the two policies.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct MutationInput {
     pub(crate) pod: Json,
     pub(crate) cluster: Vec<Json>,
     pub(crate) exporter: Json,
     pub(crate) labels: Json,
 }
 
-pub(crate) fn asked() -> impl Strategy<Value = Asked> {
+pub(crate) fn input() -> impl Strategy<Value = MutationInput> {
     let cluster = prop_oneof![
         Just(vec![]),
         Just(vec![
@@ -28,7 +28,7 @@ pub(crate) fn asked() -> impl Strategy<Value = Asked> {
         .prop_map(|(form, missing)| json!({"form": form, "onMissing": missing}));
     let labels = (select(vec!["labels", "annotations"]), select(vec!["", "kube-prometheus-stack"]))
         .prop_map(|(mark, release)| json!({"mark": mark, "release": release, "metricsPorts": [8080]}));
-    (pod(), cluster, exporter, labels).prop_map(|(pod, cluster, exporter, labels)| Asked {
+    (pod(), cluster, exporter, labels).prop_map(|(pod, cluster, exporter, labels)| MutationInput {
         pod,
         cluster,
         exporter,

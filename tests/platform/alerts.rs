@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use conformance::platform::exposed::HAS_PRIMARY;
-use conformance::platform::prometheus::Asked;
+use conformance::platform::listeners::HAS_PRIMARY;
+use conformance::platform::prometheus::PrometheusClient;
 
-use crate::stage::Stage;
+use crate::fixture::PlatformFixture;
 
 /// `for: 2m`, and the time to scrape and evaluate.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-impl Stage {
+impl PlatformFixture {
     /// Makes the causes: a member of MySQL without its server, and MongoDB without a primary.
     pub(crate) fn make_causes(&mut self) -> anyhow::Result<()> {
         self.played()?.databases().stop("mysql-2");
@@ -39,7 +39,7 @@ impl Stage {
     async fn until_alert(&self, name: &str, state: Option<&str>) -> anyhow::Result<()> {
         let since = Instant::now();
         loop {
-            let alerts = Asked(&self.platform.kubelet).alerts().await?;
+            let alerts = PrometheusClient(&self.platform.kubelet).alerts().await?;
             let found = alerts.iter().find(|(alert, _)| alert == name).map(|(_, state)| state.as_str());
             if found == state {
                 return Ok(());

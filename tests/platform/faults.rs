@@ -3,21 +3,21 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use conformance::plane::kinds::path;
+use conformance::control_plane::kinds::path;
 use conformance::platform::apply::{applied, until_ready};
 use conformance::platform::certificates;
 use conformance::platform::http;
 use conformance::platform::objects::text;
-use conformance::platform::prometheus::Asked;
+use conformance::platform::prometheus::PrometheusClient;
 use conformance::serving::until;
 use serde_json::{Value, json};
 
-use crate::scaled::condition;
-use crate::stage::Stage;
+use crate::autoscaling::condition;
+use crate::fixture::PlatformFixture;
 
 const OUTAGE: Duration = Duration::from_secs(30);
 
-impl Stage {
+impl PlatformFixture {
     /// What is made while nobody answers is refused; pods that went meanwhile, and replicas that were asked for, are made by their
     /// controllers afterwards, without anybody's help.
     pub(crate) async fn the_webhook_is_gone(&mut self) -> anyhow::Result<()> {
@@ -31,9 +31,9 @@ impl Stage {
         self.delete_a_pod("shop", "web-").await?;
         api.merge(&format!("{sidekick}/scale"), &json!({"spec": {"replicas": 4}})).await?.well()?;
         while since.elapsed() < OUTAGE {
-            let said =
+            let output =
                 self.is_admitted().await?.err().context("a pod is admitted although nobody judges it")?;
-            ensure!(said.contains(REFUSED), "{said}");
+            ensure!(output.contains(REFUSED), "{output}");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let ready = |at: &'static str| async move {
@@ -70,7 +70,7 @@ impl Stage {
 
     async fn until_refused(&self, reason: &str) -> anyhow::Result<()> {
         until(&format!("a pod is refused: {reason}"), || async {
-            Ok(self.is_admitted().await?.is_err_and(|said| said.contains(reason)))
+            Ok(self.is_admitted().await?.is_err_and(|output| output.contains(reason)))
         })
         .await
     }
@@ -99,10 +99,14 @@ impl Stage {
 
     pub(crate) async fn prometheus_is_restarted(&mut self) -> anyhow::Result<()> {
         self.platform.kubelet.restart("monitoring", "prometheus-k8s-");
-        until("Prometheus is gone", || async { Ok(Asked(&self.platform.kubelet).targets().await.is_err()) })
-            .await?;
-        until("Prometheus answers", || async { Ok(Asked(&self.platform.kubelet).targets().await.is_ok()) })
-            .await?;
+        until("Prometheus is gone", || async {
+            Ok(PrometheusClient(&self.platform.kubelet).targets().await.is_err())
+        })
+        .await?;
+        until("Prometheus answers", || async {
+            Ok(PrometheusClient(&self.platform.kubelet).targets().await.is_ok())
+        })
+        .await?;
         self.until_as_promised().await?;
         self.until_scaler("api", "is active", |scaler| condition(scaler, "ScalingActive").0 == "True")
             .await?;
@@ -115,8 +119,8 @@ impl Stage {
         let desired = |scaler: &Value| scaler["status"]["desiredReplicas"].as_i64();
         let before = desired(&self.scaler("api").await?);
         kubelet.stop("monitoring", "prometheus-adapter");
-        let lacks = |scaler: &Value| metric_of(scaler, "process_cpu_usage").is_none();
-        self.until_scaler("api", "lacks its metrics", lacks).await?;
+        let missing = |scaler: &Value| metric_of(scaler, "process_cpu_usage").is_none();
+        self.until_scaler("api", "lacks its metrics", missing).await?;
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(6) {
             ensure!(desired(&self.scaler("api").await?) == before, "it holds");
@@ -135,7 +139,7 @@ impl Stage {
         let (api, environment) = (&self.platform.api, &self.platform.environment);
         let monitor = environment.object("ServiceMonitor", "falco", "falcosidekick")?;
         let jobs = || async {
-            let targets = Asked(&self.platform.kubelet).targets().await?;
+            let targets = PrometheusClient(&self.platform.kubelet).targets().await?;
             anyhow::Ok(targets.iter().filter(|target| target.pool.contains("/falcosidekick/")).count())
         };
         self.platform.kubelet.restart("monitoring", "kube-prometheus-stack-operator");

@@ -7,14 +7,14 @@ use anyhow::{Context as _, ensure};
 use conformance::platform::connections::Seen;
 use conformance::platform::kubelet::Name;
 use conformance::platform::objects::{ports, text, workload};
-use conformance::platform::prometheus::Asked;
+use conformance::platform::prometheus::PrometheusClient;
 use conformance::root;
 use serde_json::Value;
 
-use crate::stage::Stage;
+use crate::fixture::PlatformFixture;
 
 /// Who called whom on which port, by the names of the map: `shop/api[Deployment]`, `{api-server}`.
-pub(crate) type Flow = (String, String, u16);
+pub(crate) type ObservedFlow = (String, String, u16);
 
 /// From where on a port is one that a caller was given: nobody listens there (`ip_local_port_range`).
 const EPHEMERAL: u16 = 32768;
@@ -45,7 +45,7 @@ pub(crate) fn of(
     containers: &[(Name, u32)],
     pods: &[Value],
     services: &[Value],
-) -> BTreeSet<Flow> {
+) -> BTreeSet<ObservedFlow> {
     let mut flows = BTreeSet::new();
     for (pid, remote) in seen {
         let from = match containers.iter().find(|(_, own)| own == pid) {
@@ -86,7 +86,7 @@ pub(crate) fn of(
 }
 
 /// The flows that are meant, which a test holds to be those that the map computes: who, to whom, on which TCP ports.
-fn intended() -> anyhow::Result<BTreeSet<Flow>> {
+fn intended() -> anyhow::Result<BTreeSet<ObservedFlow>> {
     let text = std::fs::read_to_string(root().join("manifests/connectivity.yaml"))?;
     let file = conformance::yaml(&text)?.remove(0);
     let mut flows = BTreeSet::new();
@@ -102,19 +102,19 @@ fn intended() -> anyhow::Result<BTreeSet<Flow>> {
     Ok(flows)
 }
 
-impl Stage {
+impl PlatformFixture {
     /// Every connection that was seen since it is up, and every target that Prometheus scrapes.
     pub(crate) async fn every_connection_is_allowed(&mut self) -> anyhow::Result<()> {
         let mut seen = self.flows.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (pods, _) = self.platform.kubelet.seen();
-        for target in Asked(&self.platform.kubelet).targets().await? {
+        for target in PrometheusClient(&self.platform.kubelet).targets().await? {
             let (ip, port) = target.address.split_once(':').context("an address has a port")?;
             let pod =
                 pods.iter().find(|pod| text(pod, "/status/podIP") == ip).context("a target is a pod")?;
             seen.insert(("monitoring/prometheus[StatefulSet]".to_owned(), called(pod), port.parse()?));
         }
         let intended = intended()?;
-        let beside: Vec<&Flow> =
+        let beside: Vec<&ObservedFlow> =
             seen.iter().filter(|flow| !intended.contains(flow) && !is_of_the_test(flow)).collect();
         ensure!(beside.is_empty(), "seen, and not allowed by the map: {beside:?}");
         for wanted in [
@@ -134,6 +134,6 @@ impl Stage {
 
 /// What is seen for the test's own sake: the API server asks the stand-in for metrics-server, which is not of this set, and the
 /// test's own cache is scraped.
-fn is_of_the_test((_, to, _): &Flow) -> bool {
+fn is_of_the_test((_, to, _): &ObservedFlow) -> bool {
     to.starts_with("kube-system/metrics-server") || to.starts_with("shop/redis")
 }

@@ -4,16 +4,16 @@
 //! ends with the process that made it. What is played for what cannot be had here stands in `conformance::platform`.
 
 mod alerts;
-mod breakages;
-mod broken;
-mod deployed;
+mod autoscaling;
+mod cleanup;
+mod deployment;
 mod faults;
+mod fixture;
 mod flows;
-mod left;
-mod scaled;
-mod scraped;
-mod sealed;
-mod stage;
+mod mutation_cases;
+mod mutations;
+mod scraping;
+mod sealed_secrets;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ use conformance::{ignored, namespace, platform, process};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
-use stage::SCENES;
+use fixture::SCENES;
 
 /// What is played of staging: that it is admitted, runs and stays, as production does.
 const STAGING: [&str; 3] = ["comes_up", "nothing_drifts", "every_secret_unseals"];
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     if let Some(code) = process::as_pratique() {
         return code;
     }
-    if let Some(code) = namespace::inside(stage::play) {
+    if let Some(code) = namespace::inside(fixture::play) {
         return code;
     }
     let arguments = Arguments::from_args();
@@ -49,12 +49,12 @@ fn trials(arguments: &Arguments) -> Vec<Trial> {
     let all: Vec<&'static str> = SCENES.iter().map(|scene| scene.0).collect();
     for (environment, scenes) in [("production", all.as_slice()), ("staging", &STAGING)] {
         let named = |scene: &str| format!("{environment}::{scene}");
-        let is_asked = |scene: &&&'static str| match (&arguments.filter, arguments.exact) {
+        let runs = |scene: &&&'static str| match (&arguments.filter, arguments.exact) {
             (None, _) => true,
             (Some(filter), true) => named(scene) == *filter,
             (Some(filter), false) => named(scene).contains(filter.as_str()),
         };
-        let wanted: Vec<&'static str> = scenes.iter().filter(is_asked).copied().collect();
+        let wanted: Vec<&'static str> = scenes.iter().filter(runs).copied().collect();
         for scene in scenes.iter().copied() {
             let wanted = wanted.clone();
             trials.push(Trial::test(named(scene), move || match &seen(environment, &wanted)?[scene] {
@@ -64,7 +64,7 @@ fn trials(arguments: &Arguments) -> Vec<Trial> {
             }));
         }
     }
-    trials.push(Trial::test("nothing_is_left_when_it_is_killed", left::nothing_is_left));
+    trials.push(Trial::test("nothing_is_left_when_it_is_killed", cleanup::nothing_is_left));
     trials
 }
 

@@ -247,7 +247,7 @@ await look("a_link_asks_for_what_there_is_not_and_is_told", async () => {
     await other.context().close();
   }
   const other = await open(desktop, link({}));
-  assert.equal(await other.locator("#outcome").textContent(), "Not judged", "nobody is asked");
+  assert.equal(await other.locator("#outcome").textContent(), "Not evaluated", "no policy runs");
   await other.context().close();
 });
 
@@ -272,7 +272,7 @@ await look("everything_is_there_by_keyboard", async () => {
 
 await look("a_screen_reader_is_told_once_it_is_quiet", async () => {
   await choose(page, "example");
-  await page.waitForFunction(() => /^Denied: 7 objects, 6 judged, 1 denial/.test(document.querySelector("#announcement").textContent));
+  await page.waitForFunction(() => /^Denied: 7 objects, 6 evaluated, 1 denial/.test(document.querySelector("#announcement").textContent));
 });
 
 await look("axe_finds_no_fault", async () => {
@@ -324,7 +324,7 @@ for (const [name, make] of Object.entries(hostile)) {
     const begun = performance.now();
     await paste(other, pasted);
     await answered(other);
-    // What is typed then is judged where it holds nothing up, too.
+    // What is typed then is evaluated where it holds nothing up, too.
     await other.keyboard.press("Control+Home");
     for (const key of ["#", "Backspace"]) await other.keyboard.press(key);
     await answered(other);
@@ -335,7 +335,7 @@ for (const [name, make] of Object.entries(hostile)) {
     const { hacked, longest } = await other.evaluate(() => ({ hacked: globalThis.hacked, longest: globalThis.longest }));
     assert.equal(hacked, undefined, `${name}: it ran`);
     const verdict = await other.locator("#verdict").innerText();
-    process.stderr.write(`${name}: held up for ${Math.round(longest)} ms, judged in ${Math.round(performance.now() - begun)} ms: ${verdict.replace("\n", ": ")}\n`);
+    process.stderr.write(`${name}: held up for ${Math.round(longest)} ms, evaluated in ${Math.round(performance.now() - begun)} ms: ${verdict.replace("\n", ": ")}\n`);
     assert.ok(longest < 1000, `${name}: the page stood still for ${Math.round(longest)} ms`);
     // And it is still of use.
     await choose(other, "example");
@@ -380,9 +380,9 @@ await look("what_cannot_be_loaded_is_said", async () => {
   const told = (name) => other.waitForFunction((name) => document.querySelector("#outcome").textContent === "Could not be loaded" && document.querySelector("#counts").textContent.startsWith(`${name}, `), name);
   await told("playground.wasm");
   await context.unroute("**/playground.wasm");
-  await context.route("**/menu.json", (route) => route.fulfill({ status: 404 }));
+  await context.route("**/catalog.json", (route) => route.fulfill({ status: 404 }));
   await other.reload();
-  await told("menu.json");
+  await told("catalog.json");
   await context.close();
 });
 
@@ -405,7 +405,7 @@ await look("no_request_leaves_the_page", async () => {
     assert.equal(await other.evaluate(refused), "connect-src", `${name}: the page`);
     await context.close();
   }
-  const known = ["", "main.js", "style.css", "menu.json", "playground.wasm"].map((name) => new URL(name, `${url}/`).href);
+  const known = ["", "main.js", "style.css", "catalog.json", "playground.wasm"].map((name) => new URL(name, `${url}/`).href);
   const elsewhere = [...requests].map((address) => address.split("#")[0]).filter((address) => !known.includes(address) && address !== "data:," && !address.startsWith(`blob:${url}/`));
   assert.deepEqual(elsewhere, []);
   assert.ok(requests.size >= known.length, "the requests are seen at all");

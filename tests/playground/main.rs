@@ -2,7 +2,7 @@
 //!
 //! Chromium runs in a network namespace that has only loopback, driven by `drive.mjs`, which prints what it saw.
 
-mod same;
+mod parity;
 
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         };
         const SAME: &str = "the_page_says_what_check_says";
         trials.push(match tools::find("kubectl", "install kubectl") {
-            Ok(_) => trial(SAME, same::as_check_says),
+            Ok(_) => trial(SAME, parity::as_check_says),
             Err(reason) => ignored(SAME, &reason),
         });
         trials

@@ -48,7 +48,7 @@ async function measure(text, mark) {
   return (await page.evaluate(() => globalThis.times)).sort((a, b) => a - b);
 }
 
-const nothing = await measure("# nothing to judge\n".repeat(300), "nothing");
+const nothing = await measure("# nothing to evaluate\n".repeat(300), "nothing");
 // Behind the image of the container that is denied.
 const set = await measure(text, "shop/web:");
 const at = (times, share) => times[Math.min(Math.floor(times.length * share), times.length - 1)];

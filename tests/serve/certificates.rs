@@ -48,9 +48,9 @@ pub(crate) fn a_wrong_key_stops_the_start() -> Result<(), Failed> {
             .arg("--tls-key")
             .arg(key)
             .output()?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(reason), "{said}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(reason), "{text}");
     }
     std::fs::remove_dir_all(folder)?;
     Ok(())
@@ -91,7 +91,7 @@ pub(crate) fn certificates_are_replaced_under_load() -> Result<(), Failed> {
         all.push(CertificateDer::from_pem_slice(pem.as_bytes())?);
     }
     let trusted = tls::trusting(&all)?;
-    let (stop, asked, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (stop, requested, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let address = webhook.address;
     let load = async {
         while !stop.load(Ordering::SeqCst) {
@@ -100,7 +100,7 @@ pub(crate) fn certificates_are_replaced_under_load() -> Result<(), Failed> {
                 client.post("/validate", review().into_bytes()).await
             };
             match answered.await {
-                Ok((status, _)) if status == 200 => asked.fetch_add(1, Ordering::SeqCst),
+                Ok((status, _)) if status == 200 => requested.fetch_add(1, Ordering::SeqCst),
                 _ => failed.fetch_add(1, Ordering::SeqCst),
             };
         }
@@ -126,8 +126,8 @@ pub(crate) fn certificates_are_replaced_under_load() -> Result<(), Failed> {
         Ok::<(), Failed>(())
     };
     runtime()?.block_on(async { tokio::try_join!(load, rotate).map(drop) })?;
-    assert_eq!(failed.load(Ordering::SeqCst), 0, "of {}", asked.load(Ordering::SeqCst));
-    assert!(asked.load(Ordering::SeqCst) > 100, "there was load");
+    assert_eq!(failed.load(Ordering::SeqCst), 0, "of {}", requested.load(Ordering::SeqCst));
+    assert!(requested.load(Ordering::SeqCst) > 100, "there was load");
     Ok(())
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
     // What trusts it is what does not look at the day: a probe of the kubelet.
     let ready = || async {
         let pem = std::fs::read(webhook.folder.join("tls.crt"))?;
-        let any = Anything(CertificateDer::from_pem_slice(&pem)?);
+        let any = SingleCertificateVerifier(CertificateDer::from_pem_slice(&pem)?);
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -174,8 +174,8 @@ pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
         anyhow::Ok((status.as_u16(), String::from_utf8_lossy(&body).into_owned(), live.as_u16()))
     };
     runtime()?.block_on(async {
-        let said = "the certificate that is served has expired\n".to_owned();
-        assert_eq!(ready().await?, (503, said, 200), "it lives, for it can be given another");
+        let text = "the certificate that is served has expired\n".to_owned();
+        assert_eq!(ready().await?, (503, text, 200), "it lives, for it can be given another");
         std::fs::write(webhook.folder.join("tls.crt"), &good)?;
         std::fs::write(webhook.folder.join("tls.key"), &good_key)?;
         shown(&webhook, &good).await?;
@@ -183,8 +183,10 @@ pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
         // Nor does one that has expired take the place of one that has not.
         std::fs::write(webhook.folder.join("tls.crt"), parameters.self_signed(&key)?.pem())?;
         std::fs::write(webhook.folder.join("tls.key"), key.serialize_pem())?;
-        until("it is refused", || async { Ok(webhook.said()?.contains("the new one has expired already")) })
-            .await?;
+        until("it is refused", || async {
+            Ok(webhook.output()?.contains("the new one has expired already"))
+        })
+        .await?;
         assert!(shows(&webhook, &good).await?, "the one that is valid is served");
         Ok(())
     })
@@ -192,9 +194,9 @@ pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
 
 /// A verifier that takes one certificate, whatever the day.
 #[derive(Debug)]
-struct Anything(CertificateDer<'static>);
+struct SingleCertificateVerifier(CertificateDer<'static>);
 
-impl ServerCertVerifier for Anything {
+impl ServerCertVerifier for SingleCertificateVerifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -233,18 +235,18 @@ impl ServerCertVerifier for Anything {
 }
 
 /// A CA, and what it signs for a name.
-struct Authority {
+struct TestAuthority {
     pem: String,
     issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
 }
 
-impl Authority {
+impl TestAuthority {
     fn new(name: &str) -> Result<Self, Failed> {
         let mut parameters = rcgen::CertificateParams::default();
         parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
         parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let issuer = rcgen::CertifiedIssuer::self_signed(parameters, rcgen::KeyPair::generate()?)?;
-        Ok(Authority { pem: issuer.pem(), issuer })
+        Ok(TestAuthority { pem: issuer.pem(), issuer })
     }
 
     /// A client with a certificate of that common name.
@@ -270,7 +272,7 @@ impl Authority {
 
 /// Reviews are answered for whoever shows the API server's certificate; probes for everybody.
 pub(crate) fn callers_show_a_certificate() -> Result<(), Failed> {
-    let (ours, others) = (Authority::new("ours")?, Authority::new("others")?);
+    let (ours, others) = (TestAuthority::new("ours")?, TestAuthority::new("others")?);
     let ca = std::env::temp_dir().join(format!("pratique-{}-client-ca", std::process::id()));
     std::fs::write(&ca, &ours.pem)?;
     let ca = ca.to_str().ok_or("a path is UTF-8")?;

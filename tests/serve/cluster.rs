@@ -11,7 +11,7 @@ use webhook_server::server::client::Client;
 use crate::{api, review, runtime};
 
 /// The answer to the review of a pod in the namespace `shop`.
-async fn judged(client: &mut Client) -> Result<serde_json::Value, Failed> {
+async fn evaluated(client: &mut Client) -> Result<serde_json::Value, Failed> {
     let mut review: serde_json::Value = serde_json::from_str(&review())?;
     review["request"]["namespace"] = json!("shop");
     review["request"]["object"]["spec"]["hostNetwork"] = json!(false);
@@ -22,7 +22,7 @@ async fn judged(client: &mut Client) -> Result<serde_json::Value, Failed> {
 
 pub(crate) fn without_a_cluster_what_needs_one_is_denied() -> Result<(), Failed> {
     let webhook = Serving::start("no-cluster", &["--policy", "network-policy-required", "--drain", "0"])?;
-    let answer = runtime()?.block_on(async { judged(&mut webhook.client().await?).await })?;
+    let answer = runtime()?.block_on(async { evaluated(&mut webhook.client().await?).await })?;
     assert_eq!(
         answer["status"]["message"],
         "network-policy-required: could not decide: needs the cluster's NetworkPolicy objects, and no cluster was given"
@@ -46,14 +46,14 @@ pub(crate) fn without_a_cluster_what_needs_one_is_denied() -> Result<(), Failed>
         "no-policy",
         &["--set", "pod-security-standards={\"level\":\"baseline\"}", "--drain", "0"],
     )?;
-    let answer = runtime()?.block_on(async { judged(&mut webhook.client().await?).await })?;
+    let answer = runtime()?.block_on(async { evaluated(&mut webhook.client().await?).await })?;
     assert_eq!(answer["allowed"], true, "{answer}");
     Ok(())
 }
 
 pub(crate) fn a_cluster_is_watched_over_tls() -> Result<(), Failed> {
     let runtime = runtime()?;
-    let api = runtime.block_on(api::Api::start_on_tls());
+    let api = runtime.block_on(api::FakeApiServer::start_on_tls());
     let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": {"name": "deny", "namespace": "shop"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}});
     api.put("networkpolicies", policy);
@@ -78,9 +78,9 @@ pub(crate) fn a_cluster_is_watched_over_tls() -> Result<(), Failed> {
             assert!(since.elapsed() < Duration::from_secs(20), "it is never ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(judged(&mut client).await?["allowed"], true);
+        assert_eq!(evaluated(&mut client).await?["allowed"], true);
         api.delete("networkpolicies", "shop", "deny");
-        while judged(&mut client).await?["allowed"] == true {
+        while evaluated(&mut client).await?["allowed"] == true {
             assert!(since.elapsed() < Duration::from_secs(20), "it never hears of it");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -100,8 +100,8 @@ pub(crate) fn a_kubeconfig_that_is_none_stops_the_start() -> Result<(), Failed> 
     ] {
         let output = pratique().arg("serve").args(["--listen", "127.0.0.1:0"]).args(arguments).output()?;
         assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains(reason), "{reason}: {said}");
+        let output = String::from_utf8_lossy(&output.stderr);
+        assert!(output.contains(reason), "{reason}: {output}");
     }
     std::fs::remove_file(&file)?;
     Ok(())

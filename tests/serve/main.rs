@@ -5,7 +5,7 @@
 mod api;
 mod certificates;
 mod cluster;
-mod life;
+mod lifecycle;
 mod reload;
 mod stress;
 mod telemetry;
@@ -22,10 +22,10 @@ fn main() -> ExitCode {
         vec![
             trial(
                 "requests_in_flight_are_answered_on_sigterm",
-                life::requests_in_flight_are_answered_on_sigterm,
+                lifecycle::requests_in_flight_are_answered_on_sigterm,
             ),
-            trial("what_has_begun_is_answered", life::what_has_begun_is_answered),
-            trial("readiness_flips_before_the_end", life::readiness_flips_before_the_end),
+            trial("what_has_begun_is_answered", lifecycle::what_has_begun_is_answered),
+            trial("readiness_flips_before_the_end", lifecycle::readiness_flips_before_the_end),
             trial("certificates_are_read_from_files", certificates::certificates_are_read_from_files),
             trial("a_wrong_key_stops_the_start", certificates::a_wrong_key_stops_the_start),
             trial("certificates_are_replaced_under_load", certificates::certificates_are_replaced_under_load),
@@ -36,16 +36,16 @@ fn main() -> ExitCode {
             trial("a_file_that_hangs_stops_nothing", reload::a_file_that_hangs_stops_nothing),
             trial(
                 "what_new_policies_look_at_is_known_before_they_are_asked",
-                reload::what_new_policies_look_at_is_known_before_they_are_asked,
+                reload::new_policies_run_only_once_their_kinds_are_watched,
             ),
             trial("denials_are_logged_without_the_object", telemetry::denials_are_logged_without_the_object),
-            trial(
-                "a_log_that_nobody_reads_holds_nobody_up",
-                telemetry::a_log_that_nobody_reads_holds_nobody_up,
-            ),
+            trial("a_log_that_nobody_reads_holds_nobody_up", telemetry::an_unread_log_blocks_no_request),
             trial("traces_reach_a_collector", telemetry::traces_reach_a_collector),
             trial("fresh_connections_do_not_stall", stress::fresh_connections_do_not_stall),
-            trial("half_open_connections_hold_nobody_up", stress::half_open_connections_hold_nobody_up),
+            trial(
+                "half_open_connections_hold_nobody_up",
+                stress::half_open_connections_block_no_other_client,
+            ),
             trial("a_flood_is_refused_before_memory_grows", stress::a_flood_is_refused_before_memory_grows),
             trial("ten_times_the_load_is_survived", stress::ten_times_the_load_is_survived),
             trial("http_2_is_negotiated", stress::http_2_is_negotiated),

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::{api, review, runtime};
 
 /// A file of policies that is there as Kubernetes mounts it: through links, of which one is swapped.
-struct Mounted(PathBuf);
+struct MountedFile(PathBuf);
 
-impl Mounted {
+impl MountedFile {
     fn new(name: &str, text: &str) -> std::io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let mounted = Mounted(folder);
+        let mounted = MountedFile(folder);
         mounted.swap(text)?;
         std::os::unix::fs::symlink("..data/policies.yaml", mounted.file())?;
         Ok(mounted)
@@ -34,18 +34,18 @@ impl Mounted {
     }
 }
 
-impl Drop for Mounted {
+impl Drop for MountedFile {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.0));
     }
 }
 
 /// Whether a pod on the host's network is admitted, and what is warned of.
-async fn judged(webhook: &Serving, host_network: bool) -> anyhow::Result<(bool, Value)> {
-    let mut asked: Value = serde_json::from_str(&review())?;
-    asked["request"]["namespace"] = json!("shop");
-    asked["request"]["object"]["spec"]["hostNetwork"] = json!(host_network);
-    let (_, body) = webhook.client().await?.post("/validate", asked.to_string().into_bytes()).await?;
+async fn evaluated(webhook: &Serving, host_network: bool) -> anyhow::Result<(bool, Value)> {
+    let mut requested: Value = serde_json::from_str(&review())?;
+    requested["request"]["namespace"] = json!("shop");
+    requested["request"]["object"]["spec"]["hostNetwork"] = json!(host_network);
+    let (_, body) = webhook.client().await?.post("/validate", requested.to_string().into_bytes()).await?;
     let answer: Value = serde_json::from_slice(&body)?;
     Ok((answer["response"]["allowed"] == true, answer["response"]["warnings"].clone()))
 }
@@ -55,17 +55,17 @@ fn baseline(mode: &str) -> String {
 }
 
 pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
-    let mounted = Mounted::new("reload", &baseline("enforce"))?;
+    let mounted = MountedFile::new("reload", &baseline("enforce"))?;
     let file = mounted.file();
     let file = file.to_str().ok_or("a path is UTF-8")?;
     let webhook =
         Serving::start("reload", &["--config", file, "--drain", "0", "--metrics-listen", "127.0.0.1:0"])?;
     const TAKEN: &str = "pratique_config_last_reload_successful";
     runtime()?.block_on(async {
-        assert!(!judged(&webhook, true).await?.0);
+        assert!(!evaluated(&webhook, true).await?.0);
         mounted.swap(&baseline("warn"))?;
-        until("it only warns", || async { Ok(judged(&webhook, true).await?.0) }).await?;
-        let (_, warnings) = judged(&webhook, true).await?;
+        until("it only warns", || async { Ok(evaluated(&webhook, true).await?.0) }).await?;
+        let (_, warnings) = evaluated(&webhook, true).await?;
         assert_eq!(
             warnings[0],
             "pod-security-standards: spec.hostNetwork: must not be true (hostNamespaces)"
@@ -78,24 +78,24 @@ pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
             (String::new(), "must be one YAML document, is 0"),
         ] {
             mounted.swap(&bad)?;
-            until(reason, || async { Ok(webhook.said()?.contains(reason)) }).await?;
+            until(reason, || async { Ok(webhook.output()?.contains(reason)) }).await?;
             assert_eq!(webhook.metric(TAKEN)?, 0.0, "{reason}");
-            assert!(!judged(&webhook, true).await?.1.is_null(), "{reason}: what was asked is asked still");
+            assert!(!evaluated(&webhook, true).await?.1.is_null(), "{reason}: what was asked is asked still");
             assert_eq!(webhook.client().await?.get("/readyz").await?.0, 200);
         }
         mounted.swap(&baseline("enforce"))?;
-        until("it enforces again", || async { Ok(!judged(&webhook, true).await?.0) }).await?;
+        until("it enforces again", || async { Ok(!evaluated(&webhook, true).await?.0) }).await?;
         assert_eq!(webhook.metric(TAKEN)?, 1.0);
         anyhow::Ok(())
     })?;
-    let said = webhook.said()?;
-    assert!(said.contains("the policies stay as they were"), "{said}");
+    let output = webhook.output()?;
+    assert!(output.contains("the policies stay as they were"), "{output}");
     Ok(())
 }
 
 /// A file that is not read to its end, as on a mount that hangs, stops nothing, and is not waited for.
 pub(crate) fn a_file_that_hangs_stops_nothing() -> Result<(), Failed> {
-    let mounted = Mounted::new("hangs", &baseline("enforce"))?;
+    let mounted = MountedFile::new("hangs", &baseline("enforce"))?;
     let file = mounted.file();
     let webhook =
         Serving::start("hangs", &["--config", file.to_str().ok_or("a path is UTF-8")?, "--drain", "0"])?;
@@ -103,8 +103,8 @@ pub(crate) fn a_file_that_hangs_stops_nothing() -> Result<(), Failed> {
     let made = std::process::Command::new("mkfifo").arg(&file).status()?;
     assert!(made.success(), "mkfifo");
     runtime()?.block_on(async {
-        until("it is told", || async { Ok(webhook.said()?.contains("is no file")) }).await?;
-        assert!(!judged(&webhook, true).await?.0);
+        until("it is told", || async { Ok(webhook.output()?.contains("is no file")) }).await?;
+        assert!(!evaluated(&webhook, true).await?.0);
         anyhow::Ok(())
     })?;
     webhook.terminate()?;
@@ -113,13 +113,13 @@ pub(crate) fn a_file_that_hangs_stops_nothing() -> Result<(), Failed> {
 }
 
 /// A policy that is new may look at what nobody looked at before: it is asked once that is known, and not before.
-pub(crate) fn what_new_policies_look_at_is_known_before_they_are_asked() -> Result<(), Failed> {
+pub(crate) fn new_policies_run_only_once_their_kinds_are_watched() -> Result<(), Failed> {
     let runtime = runtime()?;
-    let api = runtime.block_on(api::Api::start_on_tls());
+    let api = runtime.block_on(api::FakeApiServer::start_on_tls());
     let deny = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": {"name": "deny", "namespace": "shop"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}});
     api.put("networkpolicies", deny);
-    let mounted = Mounted::new("reads", &baseline("enforce"))?;
+    let mounted = MountedFile::new("reads", &baseline("enforce"))?;
     let (file, kubeconfig) = (mounted.file(), api.kubeconfig());
     let arguments = [
         "--config",
@@ -140,20 +140,20 @@ pub(crate) fn what_new_policies_look_at_is_known_before_they_are_asked() -> Resu
         let more = "- name: network-policy-required\n  settings: {dns: false}\n";
         mounted.swap(&(baseline("warn") + more))?;
         until("it is asked", || async {
-            let (allowed, _) = judged(&webhook, false).await?;
-            anyhow::ensure!(allowed, "{}", webhook.said()?);
+            let (allowed, _) = evaluated(&webhook, false).await?;
+            anyhow::ensure!(allowed, "{}", webhook.output()?);
             Ok(webhook.metric(KNOWN)? == 1.0)
         })
         .await?;
         api.delete("networkpolicies", "shop", "deny");
-        until("it knows", || async { Ok(!judged(&webhook, false).await?.0) }).await?;
+        until("it knows", || async { Ok(!evaluated(&webhook, false).await?.0) }).await?;
         // Namespaces opt in by a label, at which nobody looked either.
         let namespace = |labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}});
         api.put("namespaces", namespace(json!({})));
-        mounted.swap(&(baseline("enforce") + "  namespaceSelector: {matchLabels: {judged: 'true'}}\n"))?;
-        until("it is not judged", || async { Ok(judged(&webhook, true).await?.0) }).await?;
+        mounted.swap(&(baseline("enforce") + "  namespaceSelector: {matchLabels: {evaluated: 'true'}}\n"))?;
+        until("it is not judged", || async { Ok(evaluated(&webhook, true).await?.0) }).await?;
         api.put("namespaces", namespace(json!({"judged": "true"})));
-        until("it is judged", || async { Ok(!judged(&webhook, true).await?.0) }).await?;
+        until("it is judged", || async { Ok(!evaluated(&webhook, true).await?.0) }).await?;
         anyhow::Ok(())
     })?;
     Ok(())

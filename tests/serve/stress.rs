@@ -43,7 +43,7 @@ pub(crate) fn fresh_connections_do_not_stall() -> Result<(), Failed> {
 
 /// Connections that never shake hands leave the others alone, are closed, and are at most so many. One that has been used may
 /// be idle for longer.
-pub(crate) fn half_open_connections_hold_nobody_up() -> Result<(), Failed> {
+pub(crate) fn half_open_connections_block_no_other_client() -> Result<(), Failed> {
     /// More than the webhook accepts, and fewer than a process may have open.
     const SILENT: usize = 900;
     let webhook = Serving::start("slow", &[])?;
@@ -69,15 +69,20 @@ pub(crate) fn half_open_connections_hold_nobody_up() -> Result<(), Failed> {
             _ => Ok(false),
         }
     };
-    let refused = || async { Ok(webhook.said()?.contains("a connection is refused: there are 800 already")) };
+    let refused =
+        || async { Ok(webhook.output()?.contains("a connection is refused: there are 800 already")) };
     runtime.block_on(until("what is too many is refused", refused))?;
     let first = silent.first_mut().ok_or("there is one")?;
     assert!(closed(first, 20)?, "who says nothing is not waited for");
-    let asked = runtime.block_on(async {
+    let requested = runtime.block_on(async {
         let new = webhook.client().await?.post("/validate", review()).await?.0;
         anyhow::Ok([new, used.post("/validate", review()).await?.0])
     })?;
-    assert_eq!(asked.map(|status| status.as_u16()), [200, 200], "a new connection, and one that was idle");
+    assert_eq!(
+        requested.map(|status| status.as_u16()),
+        [200, 200],
+        "a new connection, and one that was idle"
+    );
     let mut plain = TcpStream::connect(webhook.address)?;
     plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")?;
     let mut answer = Vec::new();
@@ -179,12 +184,12 @@ pub(crate) fn ten_times_the_load_is_survived() -> Result<(), Failed> {
     drop(throttle);
     let peak = memory(webhook.pid(), "VmHWM").ok_or("it runs")?;
     let Counts { answered, refused, slowest, unsent } = counts;
-    let said = format!(
+    let output = format!(
         "{rate:.0}/s offered: {answered} answered, {refused} refused, {unsent} never sent; slowest {slowest:?}"
     );
-    assert!(peak < MEMORY_LIMIT, "{} MiB; {said}", peak >> 20);
-    assert!(answered > 0 && refused > 0, "{said}");
-    assert!((answered as f64) < rate * 30.0 / 4.0, "it was too much: {said}");
+    assert!(peak < MEMORY_LIMIT, "{} MiB; {output}", peak >> 20);
+    assert!(answered > 0 && refused > 0, "{output}");
+    assert!((answered as f64) < rate * 30.0 / 4.0, "it was too much: {output}");
     runtime.block_on(async {
         let since = Instant::now();
         assert_eq!(webhook.client().await?.post("/validate", review()).await?.0, 200);

@@ -62,14 +62,14 @@ pub(crate) fn what_is_excepted_is_counted_once() -> Result<(), Failed> {
     let config = config.display().to_string();
     let arguments = ["--config", &config, "--metrics-listen", "127.0.0.1:0", "--drain", "0"];
     let webhook = Serving::start_in(folder, "127.0.0.1:0", &arguments)?;
-    let mut asked: Value = serde_json::from_str(&review())?;
-    asked["request"]["namespace"] = json!("shop");
-    asked["request"]["name"] = json!("web");
-    asked["request"]["object"]["metadata"] = json!({"name": "web", "namespace": "shop"});
+    let mut requested: Value = serde_json::from_str(&review())?;
+    requested["request"]["namespace"] = json!("shop");
+    requested["request"]["name"] = json!("web");
+    requested["request"]["object"]["metadata"] = json!({"name": "web", "namespace": "shop"});
     runtime()?.block_on(async {
         let mut client = webhook.client().await?;
         for path in ["/mutate", "/validate"] {
-            let (_, body) = client.post(path, asked.to_string().into_bytes()).await?;
+            let (_, body) = client.post(path, requested.to_string().into_bytes()).await?;
             let answer: Value = serde_json::from_slice(&body)?;
             assert_eq!(answer["response"]["allowed"], true, "{path}: {answer}");
         }
@@ -99,16 +99,16 @@ pub(crate) fn denials_are_logged_without_the_object() -> Result<(), Failed> {
     runtime()?.block_on(async {
         let mut client = webhook.client().await?;
         assert!(client.post("/validate", telling().into_bytes()).await?.0.is_success());
-        until("it is logged", || async { Ok(webhook.said()?.contains("\"denied\"")) }).await
+        until("it is logged", || async { Ok(webhook.output()?.contains("\"denied\"")) }).await
     })?;
     webhook.terminate()?;
-    let said = webhook.end()?;
-    assert!(!said.contains("hunter2") && !said.contains("PASSWORD"), "{said}");
-    let lines: Vec<Value> = said.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let output = webhook.end()?;
+    assert!(!output.contains("hunter2") && !output.contains("PASSWORD"), "{output}");
+    let lines: Vec<Value> = output.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let denied: Vec<&Value> = lines.iter().filter(|line| line["message"] == "denied").collect();
-    assert_eq!(denied.len(), 1, "{said}");
+    assert_eq!(denied.len(), 1, "{output}");
     let mut line = denied[0].clone();
-    assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{said}");
+    assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{output}");
     line.as_object_mut().ok_or("an object")?.remove("timestamp");
     let fields = line["fields"].take();
     assert_eq!(
@@ -123,7 +123,7 @@ pub(crate) fn denials_are_logged_without_the_object() -> Result<(), Failed> {
 }
 
 /// Where nobody reads what is said, lines are lost and counted, memory does not grow with them, and no review waits.
-pub(crate) fn a_log_that_nobody_reads_holds_nobody_up() -> Result<(), Failed> {
+pub(crate) fn an_unread_log_blocks_no_request() -> Result<(), Failed> {
     let folder = std::env::temp_dir().join(format!("pratique-{}-deaf", std::process::id()));
     let (cert, key) = conformance::serving::certificate(&folder)?;
     let [free, metrics] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0"));
@@ -148,8 +148,8 @@ pub(crate) fn a_log_that_nobody_reads_holds_nobody_up() -> Result<(), Failed> {
             if number % 500 == 0 && dropped()? > 0.0 {
                 return Ok(());
             }
-            let asked = client.post("/validate?timeout=5s", telling().into_bytes());
-            let (status, _) = tokio::time::timeout(Duration::from_secs(10), asked).await??;
+            let requested = client.post("/validate?timeout=5s", telling().into_bytes());
+            let (status, _) = tokio::time::timeout(Duration::from_secs(10), requested).await??;
             anyhow::ensure!(status.is_success(), "{status}");
         }
         anyhow::bail!("no line is dropped, so all of them are kept")

@@ -9,7 +9,7 @@ use policy_core::{Arena, Case, Cluster, ConfiguredPolicy, Field, Objects, Undeci
 use serde_json::{Value, json};
 use webhook_server::server::Server;
 use webhook_server::server::client::Client;
-use webhook_server::server::cluster::Watched;
+use webhook_server::server::cluster::WatchedCluster;
 use webhook_server::server::tls::{self, Identity};
 use webhook_server::server::webhook::Webhook;
 
@@ -17,7 +17,7 @@ use crate::cases::CaseFile;
 
 /// What every host can say of a request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct HostResponse {
     /// Whether it is admitted.
     pub accepted: bool,
     /// Why not.
@@ -32,14 +32,14 @@ pub struct Answer {
 
 /// The cluster of a case, for hosts that keep it longer than the case's own arena lives.
 #[derive(Clone, Debug)]
-pub struct Given(pub Vec<Value>);
+pub struct CaseCluster(pub Vec<Value>);
 
-impl Given {
+impl CaseCluster {
     /// What the case says there is; `None` where it says nothing.
     pub fn of(case: &Case<'_>) -> Option<Self> {
         let objects =
             case.cluster.as_ref()?.iter().map(|object| serde_json::to_value(object).expect("it is JSON"));
-        Some(Given(objects.collect()))
+        Some(CaseCluster(objects.collect()))
     }
 
     /// The objects, each with the namespace that it has where it says none.
@@ -55,7 +55,7 @@ impl Given {
     }
 }
 
-impl Cluster for Given {
+impl Cluster for CaseCluster {
     fn has(&self, _: &str, _: &str) -> bool {
         true
     }
@@ -79,11 +79,11 @@ impl Cluster for Given {
     }
 }
 
-impl Answer {
+impl HostResponse {
     /// The answer that a case's verdicts must give in every host.
     pub fn of(verdicts: &Verdicts<'_>) -> Self {
         let accepted = verdicts.allowed();
-        Answer {
+        HostResponse {
             accepted,
             message: (!accepted).then(|| verdicts.message()),
             warnings: verdicts.warnings(),
@@ -102,17 +102,17 @@ impl Answer {
 ///
 /// # Errors
 /// The case cannot be run.
-pub fn native(file: &CaseFile) -> anyhow::Result<Answer> {
+pub fn native(file: &CaseFile) -> anyhow::Result<HostResponse> {
     let arena = Arena::new();
     let case = Case::decode(&file.text, &arena)?;
-    Ok(Answer::of(&case.run(file.entry, &arena)?))
+    Ok(HostResponse::of(&case.run(file.entry, &arena)?))
 }
 
 /// Asks the webhook over TLS: `/mutate` for the patch, `/validate` for the rest.
 ///
 /// # Errors
 /// The webhook does not answer.
-pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
+pub fn http(file: &CaseFile) -> anyhow::Result<HostResponse> {
     let arena = Arena::new();
     let case = Case::decode(&file.text, &arena)?;
     let policy =
@@ -128,10 +128,11 @@ pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
         let identity = Identity::for_loopback(Ipv4Addr::LOCALHOST.into())?;
         let trusted = tls::trusting(&identity.chain)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let webhook = match Given::of(&case) {
+        let webhook = match CaseCluster::of(&case) {
             // As an API server would have told it: no more of each object than the policy says that it reads.
             Some(cluster) => {
-                let known = Watched::holding(file.entry.metadata.reads.iter().copied(), cluster.complete())?;
+                let known =
+                    WatchedCluster::holding(file.entry.metadata.reads.iter().copied(), cluster.complete())?;
                 Webhook::watching(vec![policy], Arc::new(known))
             }
             None => Webhook::new(vec![policy]),
@@ -155,8 +156,11 @@ pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
     ensure!(validate.get("patch").is_none(), "a validating webhook must not patch");
     if patched.is_some() {
         // What the API server goes on with where it ignores that the mutating webhook failed.
-        let said = &unchanged["auditAnnotations"][file.entry.metadata.name];
-        ensure!(unchanged["allowed"] == true && said == "not-changed", "the audit log is told: {unchanged}");
+        let output = &unchanged["auditAnnotations"][file.entry.metadata.name];
+        ensure!(
+            unchanged["allowed"] == true && output == "not-changed",
+            "the audit log is told: {unchanged}"
+        );
         ensure!(
             unchanged.get("warnings").is_none(),
             "nothing was changed, so nothing is said of it: {unchanged}"
@@ -170,7 +174,7 @@ pub fn http(file: &CaseFile) -> anyhow::Result<Answer> {
     );
     ensure!(speaks["allowed"] == validate["allowed"], "mutate and validate disagree");
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    Ok(Answer {
+    Ok(HostResponse {
         audit: texts(&speaks["auditAnnotations"]),
         accepted: speaks["allowed"].as_bool().context("allowed")?,
         message: text(&speaks["status"]["message"]),
@@ -208,10 +212,10 @@ pub fn payload(settings: &str, request: &str) -> String {
 ///
 /// # Errors
 /// It is no answer.
-pub fn guest_answer(answer: &[u8]) -> anyhow::Result<Answer> {
+pub fn guest_answer(answer: &[u8]) -> anyhow::Result<HostResponse> {
     let answer: Value = serde_json::from_slice(answer)?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    Ok(Answer {
+    Ok(HostResponse {
         audit: texts(&answer["audit_annotations"]),
         accepted: answer["accepted"].as_bool().context("accepted")?,
         message: text(&answer["message"]),

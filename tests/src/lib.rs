@@ -2,11 +2,11 @@
 
 pub mod browser;
 pub mod cases;
+pub mod control_plane;
 pub mod folder;
 pub mod hosts;
 pub mod measure;
 pub mod namespace;
-pub mod plane;
 pub mod platform;
 pub mod process;
 pub mod registration;

@@ -16,25 +16,25 @@
 
 pub mod apply;
 pub mod certificates;
+pub mod chart;
 pub mod charts;
 pub mod connections;
 pub mod control;
 pub mod databases;
-pub mod exposed;
 pub mod http;
 pub mod kubelet;
+pub mod listeners;
 pub mod load;
 pub mod metrics_server;
 pub mod network;
 pub mod objects;
-pub mod picture;
-pub mod played;
 mod program;
 pub mod progress;
 pub mod prometheus;
 pub mod proxy;
 pub mod root;
 pub mod shop;
+pub mod simulated;
 pub mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -42,10 +42,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::plane::Api;
+use crate::control_plane::Api;
 use crate::tools;
 use apply::Environment;
-use control::Control;
+use control::ControlPlaneProcesses;
 use kubelet::Kubelet;
 use progress::Progress;
 
@@ -80,11 +80,11 @@ pub fn is_possible() -> Result<(), String> {
     for (name, how) in NEEDED {
         tools::find(name, how)?;
     }
-    let assets = crate::plane::assets()?;
+    let assets = crate::control_plane::assets()?;
     if !assets.join("kube-scheduler").is_file() {
         return Err("no kube-scheduler: `just cluster-assets` builds it with Go".to_owned());
     }
-    crate::plane::kinds::crds()?;
+    crate::control_plane::kinds::crds()?;
     crate::namespace::arguments().map(|_| ())
 }
 
@@ -95,7 +95,7 @@ pub struct Platform {
     /// What is deployed.
     pub environment: Environment,
     /// etcd, the API server and what else makes the control plane.
-    pub control: Control,
+    pub control: ControlPlaneProcesses,
     /// What runs the containers.
     pub kubelet: Arc<Kubelet>,
     /// Where everything writes to; memory, and gone with the namespace.
@@ -115,7 +115,7 @@ impl Platform {
         std::fs::create_dir_all(&folder)?;
         progress.step("a network with loopback alone");
         let environment = Environment::read(environment)?;
-        let control = Control::start(&folder).await?;
+        let control = ControlPlaneProcesses::start(&folder).await?;
         let api = control.api.clone();
         progress.step("etcd, API server, controllers, scheduler");
         let kubelet = Arc::new(Kubelet::new(api.clone(), &folder)?);

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use crate::plane::Api;
+use crate::control_plane::Api;
 
 /// The label of a namespace by whose value a webhook of [`register`] is asked about it.
 pub const ASKED: &str = "test.pratique.dev/asked";

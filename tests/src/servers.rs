@@ -185,7 +185,7 @@ async fn ask(mut stream: TlsStream<TcpStream>, request: Arc<[u8]>, since: Instan
     let mut latencies = Vec::new();
     let mut buffer = vec![0; 16 * 1024];
     while since.elapsed() < ROUND {
-        let asked = Instant::now();
+        let requested = Instant::now();
         stream.write_all(&request).await.expect("it reads");
         stream.flush().await.expect("it reads");
         let mut filled = 0;
@@ -204,7 +204,7 @@ async fn ask(mut stream: TlsStream<TcpStream>, request: Arc<[u8]>, since: Instan
             "it answers {}",
             String::from_utf8_lossy(&buffer[..filled])
         );
-        latencies.push(asked.elapsed());
+        latencies.push(requested.elapsed());
     }
     latencies
 }

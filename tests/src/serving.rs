@@ -106,13 +106,13 @@ impl Serving {
         let since = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let address = loop {
-            let said = std::fs::read_to_string(folder.join("log"))?;
-            if let Some(address) = said.lines().find_map(serves) {
+            let output = std::fs::read_to_string(folder.join("log"))?;
+            if let Some(address) = output.lines().find_map(serves) {
                 break address;
             }
             if child.try_wait()?.is_some() || since.elapsed() > PATIENCE {
                 drop(child.kill());
-                bail!("it does not serve: {said}");
+                bail!("it does not serve: {output}");
             }
             std::thread::sleep(Duration::from_millis(1));
         };
@@ -128,7 +128,7 @@ impl Serving {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn said(&self) -> anyhow::Result<String> {
+    pub fn output(&self) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(self.folder.join("log"))?)
     }
 
@@ -139,8 +139,8 @@ impl Serving {
     pub fn metrics(&self) -> anyhow::Result<SocketAddr> {
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
-            let said = self.said()?;
-            if let Some((_, rest)) = said.split_once("metrics on http://") {
+            let output = self.output()?;
+            if let Some((_, rest)) = output.split_once("metrics on http://") {
                 let (address, _) = rest.split_once("/metrics").context("an address")?;
                 return Ok(address.parse()?);
             }
@@ -181,9 +181,9 @@ impl Serving {
     /// It did not end well.
     pub fn end(mut self) -> anyhow::Result<String> {
         let status = self.child.wait()?;
-        let said = self.said()?;
-        ensure!(status.success(), "{status}: {said}");
-        Ok(said)
+        let output = self.output()?;
+        ensure!(status.success(), "{status}: {output}");
+        Ok(output)
     }
 
     /// Kills it, and gives what it was started with.

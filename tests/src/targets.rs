@@ -18,6 +18,6 @@ pub fn add(target: &str) -> Result<(), String> {
     }
     println!("adding the Rust target {target}: rustup target add {target}");
     let added = rustup(&["target", "add", target]).map_err(|error| format!("rustup: {error}; {how}"))?;
-    let said = String::from_utf8_lossy(&added.stderr).trim().replace('\n', " ");
-    if added.status.success() { Ok(()) } else { Err(format!("{said}; {how}")) }
+    let output = String::from_utf8_lossy(&added.stderr).trim().replace('\n', " ");
+    if added.status.success() { Ok(()) } else { Err(format!("{output}; {how}")) }
 }

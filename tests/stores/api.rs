@@ -20,8 +20,8 @@ use webhook_server::server::tls::Identity;
 
 /// The API server; it ends with the test.
 #[derive(Clone)]
-pub(crate) struct Api {
-    state: Arc<Mutex<State_>>,
+pub(crate) struct FakeApiServer {
+    state: Arc<Mutex<ApiServerState>>,
     changed: watch::Sender<u64>,
     address: std::net::SocketAddr,
     /// The certificate that it shows, if it is on TLS.
@@ -47,7 +47,7 @@ pub(crate) enum Watches {
 }
 
 #[derive(Default)]
-struct State_ {
+struct ApiServerState {
     watches: Watches,
     version: u64,
     /// Before which version it knows of no change any more.
@@ -61,12 +61,12 @@ struct State_ {
 /// Who may ask.
 const TOKEN: &str = "letmein";
 
-type Asked = BTreeMap<String, String>;
+type QueryParameters = BTreeMap<String, String>;
 
-impl Api {
+impl FakeApiServer {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback");
-        let api = Api::at(listener.local_addr().expect("it is bound"), None);
+        let api = FakeApiServer::at(listener.local_addr().expect("it is bound"), None);
         let router = api.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         api
@@ -77,7 +77,7 @@ impl Api {
         let identity = Identity::for_loopback([127, 0, 0, 1].into()).expect("a certificate can be made");
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
         let address = listener.local_addr().expect("it is bound");
-        let api = Api::at(address, identity.chain.first().cloned());
+        let api = FakeApiServer::at(address, identity.chain.first().cloned());
         let config = identity.server().expect("it is a certificate");
         let server = Server::start(listener, config, api.router()).expect("it can be served");
         // It is served until the test's process ends.
@@ -86,7 +86,7 @@ impl Api {
     }
 
     fn at(address: std::net::SocketAddr, certificate: Option<CertificateDer<'static>>) -> Self {
-        Api { state: Arc::default(), changed: watch::Sender::new(0), address, certificate }
+        FakeApiServer { state: Arc::default(), changed: watch::Sender::new(0), address, certificate }
     }
 
     fn router(&self) -> Router {
@@ -113,7 +113,7 @@ impl Api {
         file
     }
 
-    fn change(&self, change: impl FnOnce(&mut State_)) {
+    fn change(&self, change: impl FnOnce(&mut ApiServerState)) {
         let version = {
             let mut state = self.state.lock().expect("no test panics here");
             state.version += 1;
@@ -148,7 +148,7 @@ impl Api {
     }
 
     /// Changes something that no watch is told, because the API server has forgotten it by then.
-    pub(crate) fn forget(&self, change: impl FnOnce(&Api)) {
+    pub(crate) fn forget(&self, change: impl FnOnce(&FakeApiServer)) {
         self.refuse(true);
         change(self);
         {
@@ -181,9 +181,9 @@ fn status(code: u16, message: &str) -> Value {
 }
 
 async fn answer(
-    State(api): State<Api>,
+    State(api): State<FakeApiServer>,
     Path(resource): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(requested): Query<QueryParameters>,
     headers: HeaderMap,
 ) -> Response {
     if headers.get("authorization").is_none_or(|token| token != &format!("Bearer {TOKEN}")) {
@@ -195,7 +195,7 @@ async fn answer(
     }
     let watches = api.state.lock().expect("no test panics here").watches;
     let json = [("content-type", "application/json")];
-    match (asked.get("watch").map(String::as_str), watches) {
+    match (requested.get("watch").map(String::as_str), watches) {
         (Some("true" | "1"), Watches::EndAtOnce) => (json, String::new()).into_response(),
         (Some("true" | "1"), Watches::Fail) => {
             (json, json!({"type": "ERROR", "object": status(500, "it failed")}).to_string() + "\n")
@@ -207,13 +207,13 @@ async fn answer(
         (Some("true" | "1"), Watches::Status) => {
             (json, status(410, "too old").to_string() + "\n").into_response()
         }
-        (Some("true" | "1"), _) => follow(api, resource, &asked),
-        _ => list(&api, &resource, &asked),
+        (Some("true" | "1"), _) => follow(api, resource, &requested),
+        _ => list(&api, &resource, &requested),
     }
 }
 
-fn list(api: &Api, resource: &str, asked: &Asked) -> Response {
-    let number = |key: &str| asked.get(key).and_then(|text| text.parse::<usize>().ok());
+fn list(api: &FakeApiServer, resource: &str, requested: &QueryParameters) -> Response {
+    let number = |key: &str| requested.get(key).and_then(|text| text.parse::<usize>().ok());
     let (limit, from) = (number("limit").unwrap_or(usize::MAX), number("continue").unwrap_or(0));
     let mut state = api.state.lock().expect("no test panics here");
     *state.pages.entry(resource.to_owned()).or_default() += 1;
@@ -227,8 +227,8 @@ fn list(api: &Api, resource: &str, asked: &Asked) -> Response {
     ([("content-type", "application/json")], list.to_string()).into_response()
 }
 
-fn follow(api: Api, resource: String, asked: &Asked) -> Response {
-    let number = |key: &str| asked.get(key).and_then(|text| text.parse::<u64>().ok());
+fn follow(api: FakeApiServer, resource: String, requested: &QueryParameters) -> Response {
+    let number = |key: &str| requested.get(key).and_then(|text| text.parse::<u64>().ok());
     let (from, seconds) = (number("resourceVersion").unwrap_or(0), number("timeoutSeconds").unwrap_or(290));
     let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(64);

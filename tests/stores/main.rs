@@ -14,10 +14,10 @@ use policy_core::{Arena, Cluster as _, ConfiguredPolicy, PolicyDefinition, Watch
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use webhook_server::args::WhenStale;
-use webhook_server::server::cluster::Watched;
+use webhook_server::server::cluster::WatchedCluster;
 use webhook_server::server::webhook::Webhook;
 
-use api::{Api, Watches};
+use api::{FakeApiServer, Watches};
 
 const READS: [WatchedKind; 3] = [WatchedKind::NAMESPACE, WatchedKind::NETWORK_POLICY, WatchedKind::POD];
 /// Long enough for anything that happens at all.
@@ -36,8 +36,8 @@ fn pod(name: &str) -> Value {
         "spec": {"containers": [{"name": "web", "image": "web", "env": [{"name": "PASSWORD", "value": "secret"}]}]}})
 }
 
-async fn watching(api: &Api, max_age: Duration, when_stale: WhenStale) -> Arc<Watched> {
-    let watched = Arc::new(Watched::new(READS, max_age, when_stale));
+async fn watching(api: &FakeApiServer, max_age: Duration, when_stale: WhenStale) -> Arc<WatchedCluster> {
+    let watched = Arc::new(WatchedCluster::new(READS, max_age, when_stale));
     let (starting, file) = (watched.clone(), api.kubeconfig());
     let started = tokio::task::spawn_blocking(move || starting.start(Some(&file))).await;
     started.expect("it does not panic").expect("the kubeconfig is one");
@@ -52,7 +52,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn names(watched: &Watched, kind: (&str, &str)) -> Result<Vec<String>, String> {
+fn names(watched: &WatchedCluster, kind: (&str, &str)) -> Result<Vec<String>, String> {
     let arena = Arena::new();
     let listed =
         watched.list(kind.0, kind.1, Some("shop"), &arena).map_err(|undecided| undecided.to_string())?;
@@ -66,7 +66,7 @@ const POLICIES: (&str, &str) = ("networking.k8s.io", "NetworkPolicy");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_listed_page_by_page_and_changes_are_followed() {
-    let api = Api::start().await;
+    let api = FakeApiServer::start().await;
     // More than a page.
     for i in 0..1201 {
         api.put("networkpolicies", policy(&format!("p-{i:04}"), 1));
@@ -94,7 +94,7 @@ async fn everything_is_listed_page_by_page_and_changes_are_followed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_is_looked_at_is_kept() {
-    let api = Api::start().await;
+    let api = FakeApiServer::start().await;
     for i in 0..100 {
         api.put("pods", pod(&format!("web-{i}")));
     }
@@ -112,7 +112,7 @@ async fn only_what_is_looked_at_is_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_is_forgotten_is_listed_anew() {
-    let api = Api::start().await;
+    let api = FakeApiServer::start().await;
     api.put("networkpolicies", policy("old", 1));
     // Watches end, and are begun again, within half of that.
     let watched = watching(&api, Duration::from_secs(4), WhenStale::Use).await;
@@ -128,7 +128,7 @@ async fn a_version_that_is_forgotten_is_listed_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_makes_what_is_known_too_old_until_it_ends() {
-    let api = Api::start().await;
+    let api = FakeApiServer::start().await;
     api.put("networkpolicies", policy("deny", 1));
     let strict = watching(&api, Duration::from_secs(2), WhenStale::Deny).await;
     let lenient = watching(&api, Duration::from_secs(2), WhenStale::Use).await;
@@ -153,7 +153,7 @@ async fn silence_makes_what_is_known_too_old_until_it_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_webhook_is_ready_when_the_cluster_is_known() {
-    let api = Api::start().await;
+    let api = FakeApiServer::start().await;
     api.refuse(true);
     let watched = watching(&api, Duration::from_secs(120), WhenStale::Deny).await;
     let entry: &PolicyDefinition = policy_catalog::find("network-policy-required").expect("it exists");
@@ -169,9 +169,9 @@ async fn the_webhook_is_ready_when_the_cluster_is_known() {
         let body = response.into_body().collect().await.expect("a body").to_bytes();
         (status, String::from_utf8_lossy(&body).into_owned())
     };
-    let said = "the cluster is not known yet: Namespace, NetworkPolicy, Pod\n";
-    assert_eq!(ready().await, (StatusCode::SERVICE_UNAVAILABLE, said.to_owned()));
-    let denied = judge(&webhook).await;
+    let output = "the cluster is not known yet: Namespace, NetworkPolicy, Pod\n";
+    assert_eq!(ready().await, (StatusCode::SERVICE_UNAVAILABLE, output.to_owned()));
+    let denied = evaluate(&webhook).await;
     let reason = "network-policy-required: could not decide: needs the cluster's NetworkPolicy objects, which the API server has not told yet";
     assert_eq!(denied["status"]["message"], reason, "{denied}");
     api.refuse(false);
@@ -179,7 +179,7 @@ async fn the_webhook_is_ready_when_the_cluster_is_known() {
     until("all are known", || watched.unknown().is_empty()).await;
     until("the policy too", || names(&watched, POLICIES).is_ok_and(|names| names.len() == 1)).await;
     assert_eq!(ready().await, (StatusCode::OK, "ok\n".to_owned()));
-    assert_eq!(judge(&webhook).await["allowed"], true);
+    assert_eq!(evaluate(&webhook).await["allowed"], true);
     let text = webhook.metrics().text().expect("metrics");
     for line in [
         "pratique_cluster_objects{kind=\"NetworkPolicy\"} 1\n",
@@ -191,7 +191,7 @@ async fn the_webhook_is_ready_when_the_cluster_is_known() {
     }
 }
 
-async fn judge(webhook: &Webhook) -> Value {
+async fn evaluate(webhook: &Webhook) -> Value {
     let mut object = pod("web");
     object["metadata"]["annotations"] = Value::Null;
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
@@ -210,7 +210,7 @@ async fn judge(webhook: &Webhook) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_that_breaks_is_not_believed() {
     for breaks in [Watches::EndAtOnce, Watches::Fail, Watches::Garbage, Watches::Status] {
-        let api = Api::start().await;
+        let api = FakeApiServer::start().await;
         api.put("networkpolicies", policy("old", 1));
         api.watches(breaks);
         let watched = watching(&api, Duration::from_secs(120), WhenStale::Deny).await;
@@ -234,7 +234,7 @@ async fn a_watch_that_breaks_is_not_believed() {
 fn fields_of_several_readers_are_kept_together() {
     let reads =
         [WatchedKind::of("", "Pod", &["metadata.labels"]), WatchedKind::of("", "Pod", &["spec.containers"])];
-    let watched = Watched::holding(reads, [pod("web")]).expect("it has a name");
+    let watched = WatchedCluster::holding(reads, [pod("web")]).expect("it has a name");
     let arena = Arena::new();
     let web = watched.get("", "Pod", Some("shop"), "web", &arena).expect("it is known").expect("it is there");
     assert!(
@@ -247,7 +247,7 @@ fn fields_of_several_readers_are_kept_together() {
 /// A quiet cluster says by bookmarks that nothing is new.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bookmarks_keep_what_is_known_young() {
-    let api = Api::start().await;
+    let api = FakeApiServer::start().await;
     api.watches(Watches::Bookmarks);
     let watched = watching(&api, Duration::from_secs(60), WhenStale::Deny).await;
     until("all are known", || watched.unknown().is_empty()).await;

@@ -1,11 +1,11 @@
 //! What can be asked on the command line.
 
-mod checked;
 #[cfg(feature = "server")]
 mod demo;
 mod report;
 #[cfg(feature = "server")]
 mod serve;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use clap_complete::Shell;
 
 #[cfg(feature = "server")]
 pub use demo::{DemoArgs, PlaygroundArgs};
-pub use report::{FailOn, ReportArgs, ReportForm};
+pub use report::{FailOn, ReportArgs, ReportFormat};
 #[cfg(feature = "server")]
 pub use serve::{ClusterArgs, LogFormat, ServeArgs, TlsArgs, WhenStale};
 
@@ -82,21 +82,21 @@ pub enum Command {
 
 /// How a command ended that could run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ExitStatus {
     /// All is well.
-    Well,
+    Success,
     /// Something was denied, or a case failed.
     Denied,
     /// Something could not be read; the rest was judged.
     Unreadable,
 }
 
-impl From<End> for ExitCode {
-    fn from(end: End) -> Self {
+impl From<ExitStatus> for ExitCode {
+    fn from(end: ExitStatus) -> Self {
         ExitCode::from(match end {
-            End::Well => 0,
-            End::Denied => 1,
-            End::Unreadable => 2,
+            ExitStatus::Success => 0,
+            ExitStatus::Denied => 1,
+            ExitStatus::Unreadable => 2,
         })
     }
 }
@@ -181,7 +181,7 @@ pub struct ConnectivityArgs {
     pub paths: Vec<PathBuf>,
     /// The form of the map
     #[arg(long, short, value_enum, default_value_t)]
-    pub output: MapForm,
+    pub output: MapFormat,
     /// Why the one can call the other, or cannot: a workload (`shop/web`, `shop/web[Deployment]`), an address, or as DST a
     /// Service (`shop/api[Service]`, whose port PORT is then); the port as `8080`, `TCP/8080` or `UDP/53`
     #[arg(long, num_args = 3, value_names = ["SRC", "DST", "PORT"], conflicts_with_all = ["diff", "intended", "output"])]
@@ -202,7 +202,7 @@ pub struct ConnectivityArgs {
 
 /// The form of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum MapForm {
+pub enum MapFormat {
     /// A flow a line
     #[default]
     Text,
@@ -249,7 +249,7 @@ pub struct PoliciesArgs {
     pub webhook_configuration: bool,
     /// Print, as YAML, Kubewarden's resources for the same policies; their modules are under this place, such as
     /// `registry.example.com/policies`
-    #[arg(long, value_name = "REGISTRY", conflicts_with = "webhook_configuration", value_parser = checked::registry)]
+    #[arg(long, value_name = "REGISTRY", conflicts_with = "webhook_configuration", value_parser = validate::registry)]
     pub kubewarden: Option<String>,
     /// Print the JSON Schema of policies.yaml
     #[arg(long, conflicts_with_all = ["webhook_configuration", "kubewarden"])]
@@ -267,10 +267,10 @@ pub struct RegistrationArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The webhook's Service
-    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "pratique/webhook", value_parser = checked::namespaced)]
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "pratique/webhook", value_parser = validate::namespaced)]
     pub service: (String, String),
     /// Call the webhook at this URL, not by its Service: https://HOST:PORT
-    #[arg(long, value_name = "URL", requires = "trust", value_parser = checked::url)]
+    #[arg(long, value_name = "URL", requires = "trust", value_parser = validate::url)]
     pub url: Option<String>,
     /// Trust the certificates in this file, PEM; without it and --self-managed, cert-manager puts there what is to be trusted:
     /// the CA of the Certificate that is named like the Service
@@ -281,6 +281,6 @@ pub struct RegistrationArgs {
     pub self_managed: bool,
     /// A namespace that is not judged, beside cert-manager, kube-node-lease, kube-system and that of the Service; may be given
     /// again
-    #[arg(long = "exempt", value_name = "NS", value_parser = checked::name)]
+    #[arg(long = "exempt", value_name = "NS", value_parser = validate::name)]
     pub exempt: Vec<String>,
 }

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use crate::args::Selection;
 use crate::sources;
 use exceptions::Exceptions;
-use selection::Wanted;
+use selection::FileSelection;
 
 pub use schema::schema;
 
@@ -34,7 +34,7 @@ pub struct Config {
     /// The policies that are enforced, in the catalog's order.
     pub policies: Vec<ConfiguredPolicy>,
     /// Those that are asked as well, but deny and change nothing, in the same order.
-    pub unenforced: Vec<Unenforced>,
+    pub unenforced: Vec<UnenforcedPolicy>,
     /// The exceptions of all these policies.
     pub exceptions: Exceptions,
     /// Whether it was found in the one directory that is judged, so that all that it governs is seen.
@@ -42,7 +42,7 @@ pub struct Config {
     /// The policies that nobody named, and that can decide nothing without a cluster.
     pub unasked: Vec<&'static str>,
     /// How each was asked for, for what is rendered of it.
-    pub listed: Vec<Listed>,
+    pub listed: Vec<ListedPolicy>,
     /// Custom kinds that make pods.
     pub pod_templates: Vec<PodTemplate>,
     /// What of the cluster their namespace selectors need to know.
@@ -74,7 +74,7 @@ impl Mode {
 }
 
 /// A policy that is asked, but not enforced.
-pub struct Unenforced {
+pub struct UnenforcedPolicy {
     /// [`Mode::Warn`] or [`Mode::Audit`].
     pub mode: Mode,
     /// The policy.
@@ -83,7 +83,7 @@ pub struct Unenforced {
 
 /// A policy as it was asked for.
 #[derive(Clone)]
-pub struct Listed {
+pub struct ListedPolicy {
     /// The policy.
     pub entry: &'static PolicyDefinition,
     /// What follows from its denials.
@@ -102,8 +102,8 @@ impl Config {
     /// A file that cannot be read, a policy that does not exist, settings that it does not take.
     pub fn load(selection: &Selection, knows_cluster: bool) -> anyhow::Result<Self> {
         let mut wanted = match &selection.config {
-            Some(path) => Wanted::from_file(path)?,
-            None => Wanted::all()?,
+            Some(path) => FileSelection::from_file(path)?,
+            None => FileSelection::all()?,
         };
         wanted.chosen |= knows_cluster;
         wanted.select(selection)
@@ -123,7 +123,7 @@ impl Config {
             None => Config::load(selection, false)?,
             Some(file) => {
                 anstream::eprintln!("pratique: policies and exceptions as {} has them", file.display());
-                Wanted::from_file(file)?.select(selection)?
+                FileSelection::from_file(file)?.select(selection)?
             }
         };
         config.governs_all = found.is_some();
@@ -138,7 +138,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
-        let wanted = Wanted::parse(text, path).with_context(|| path.display().to_string())?;
+        let wanted = FileSelection::parse(text, path).with_context(|| path.display().to_string())?;
         wanted.select(&Selection::default())
     }
 
@@ -160,28 +160,28 @@ impl Config {
     }
 
     /// The policies that are asked, enforced or not, by name.
-    pub fn asked(&self) -> Vec<&'static PolicyMetadata> {
+    pub fn requested(&self) -> Vec<&'static PolicyMetadata> {
         let unenforced = self.unenforced.iter().map(|unenforced| unenforced.configured.metadata);
-        let mut asked: Vec<_> =
+        let mut requested: Vec<_> =
             self.policies.iter().map(|policy| policy.metadata).chain(unenforced).collect();
-        asked.sort_by_key(|metadata| metadata.name);
-        asked
+        requested.sort_by_key(|metadata| metadata.name);
+        requested
     }
 
     /// Their names.
     pub fn names(&self) -> Vec<&'static str> {
-        self.asked().into_iter().map(|metadata| metadata.name).collect()
+        self.requested().into_iter().map(|metadata| metadata.name).collect()
     }
 
     /// What they look at in the cluster.
     pub fn reads(&self) -> Vec<WatchedKind> {
-        let asked = self.asked();
-        asked.iter().flat_map(|metadata| metadata.reads).copied().chain(self.namespaces).collect()
+        let requested = self.requested();
+        requested.iter().flat_map(|metadata| metadata.reads).copied().chain(self.namespaces).collect()
     }
 
     /// Whether any of them is for namespaces that are told by their labels.
     #[cfg(feature = "server")]
-    pub(crate) fn asks_for_labels(&self) -> bool {
+    pub(crate) fn needs_labels(&self) -> bool {
         self.namespaces.is_some()
     }
 
@@ -221,7 +221,7 @@ pub fn in_directory(directory: &Path) -> Option<PathBuf> {
 pub fn pod_templates_for(paths: &[PathBuf]) -> anyhow::Result<Vec<PodTemplate>> {
     let [path] = paths else { return Ok(Vec::new()) };
     match in_directory(path) {
-        Some(file) => Ok(Wanted::from_file(&file)?.shared.pod_templates),
+        Some(file) => Ok(FileSelection::from_file(&file)?.shared.pod_templates),
         None => Ok(Vec::new()),
     }
 }

@@ -6,8 +6,8 @@ use policy_core::{
     AdmissionPhase, Cluster, ConfiguredPolicy, Finding, Outcome, PolicyMetadata, Request, Verdicts, admit,
 };
 
-use crate::config::exceptions::Excepted;
-use crate::config::{Config, Mode, Unenforced};
+use crate::config::exceptions::ExceptedDenial;
+use crate::config::{Config, Mode, UnenforcedPolicy};
 
 /// How many fields of a denial are named where there is little room.
 const MOST_FIELDS: usize = 8;
@@ -20,9 +20,9 @@ pub struct Evaluation<'a, 'c> {
     /// The verdicts, those of policies that are not enforced as warnings, or as notes for the audit log.
     pub verdicts: Verdicts<'a>,
     /// The denials that exceptions took back.
-    pub excepted: Vec<Excepted<'c>>,
+    pub excepted: Vec<ExceptedDenial<'c>>,
     /// What each policy said by itself.
-    pub said: Vec<PolicyOutcome>,
+    pub outcomes: Vec<PolicyOutcome>,
 }
 
 /// What one policy said, before its mode was looked at.
@@ -45,7 +45,7 @@ pub struct PolicyOutcome {
 pub struct PolicySet<'c> {
     config: &'c Config,
     policies: &'c [ConfiguredPolicy],
-    unenforced: &'c [Unenforced],
+    unenforced: &'c [UnenforcedPolicy],
 }
 
 impl Config {
@@ -61,7 +61,7 @@ impl Config {
             let policies = self.policies.get(index..=index)?;
             return Some(PolicySet { policies, unenforced: &[], ..all });
         }
-        let named = |unenforced: &Unenforced| unenforced.configured.metadata.name == name;
+        let named = |unenforced: &UnenforcedPolicy| unenforced.configured.metadata.name == name;
         let index = self.unenforced.iter().position(named)?;
         Some(PolicySet { policies: &[], unenforced: self.unenforced.get(index..=index)?, ..all })
     }
@@ -84,16 +84,16 @@ impl<'c> PolicySet<'c> {
         let exceptions = &self.config.exceptions;
         let mut verdicts = admit(self.policies, request, cluster, half);
         let mut excepted = exceptions.apply(request, self.config.kinds(), &mut verdicts);
-        let mut said: Vec<PolicyOutcome> =
+        let mut outcomes: Vec<PolicyOutcome> =
             verdicts.rows.iter().map(|row| PolicyOutcome::of(row, Mode::Enforce)).collect();
         // What is not enforced judges what the others have made of the object, and changes nothing.
         let patched = verdicts.patched.map_or(*request, |object| request.with_object(object));
-        for Unenforced { mode, configured } in self.unenforced {
+        for UnenforcedPolicy { mode, configured } in self.unenforced {
             let mut would_be =
                 admit(std::slice::from_ref(configured), &patched, cluster, AdmissionPhase::Validating);
             excepted.extend(exceptions.apply(&patched, self.config.kinds(), &mut would_be));
             for mut row in would_be.rows {
-                said.push(PolicyOutcome::of(&row, *mode));
+                outcomes.push(PolicyOutcome::of(&row, *mode));
                 soften(&mut row, *mode, half);
                 verdicts.rows.push(row);
             }
@@ -101,7 +101,7 @@ impl<'c> PolicySet<'c> {
         if !self.unenforced.is_empty() {
             verdicts.rows.sort_by_key(|row| row.metadata.name);
         }
-        Evaluation { verdicts, excepted, said }
+        Evaluation { verdicts, excepted, outcomes }
     }
 }
 
@@ -109,14 +109,16 @@ impl Evaluation<'_, '_> {
     /// Keeps what is said to whoever asks for one half ([`Verdicts::keep`]).
     pub fn keep(&mut self, half: AdmissionPhase) {
         self.verdicts.keep(half);
-        self.said.retain(|said| half == AdmissionPhase::Validating || said.metadata.mutates);
+        self.outcomes.retain(|outcomes| half == AdmissionPhase::Validating || outcomes.metadata.mutates);
         // So that what the other half says is not counted twice.
-        self.excepted.retain(|excepted| self.said.iter().any(|said| said.metadata.name == excepted.policy));
+        self.excepted.retain(|excepted| {
+            self.outcomes.iter().any(|outcomes| outcomes.metadata.name == excepted.policy)
+        });
     }
 }
 
 impl PolicyOutcome {
-    fn of(row: &policy_core::verdicts::Row, mode: Mode) -> Self {
+    fn of(row: &policy_core::verdicts::PolicyVerdict, mode: Mode) -> Self {
         let verdict = &row.verdict;
         let fields = verdict.denials.iter().take(MOST_FIELDS).map(|denial| denial.field.to_string());
         PolicyOutcome {
@@ -130,7 +132,7 @@ impl PolicyOutcome {
 }
 
 /// Makes of a denial what its mode wants: a warning, or a note for the audit log.
-fn soften(row: &mut policy_core::verdicts::Row, mode: Mode, half: AdmissionPhase) {
+fn soften(row: &mut policy_core::verdicts::PolicyVerdict, mode: Mode, half: AdmissionPhase) {
     let verdict = &mut row.verdict;
     let denials = std::mem::take(&mut verdict.denials);
     if mode == Mode::Warn {

@@ -1,13 +1,13 @@
 //! What `check` found, and the forms in which it is printed, object after object.
 
 mod baseline;
-mod form;
 mod github;
 mod human;
 mod json;
 mod junit;
 mod printer;
 mod sarif;
+mod writer;
 
 use policy_core::Outcome;
 use policy_report::PolicyResult;
@@ -46,13 +46,13 @@ impl ObjectReport {
 }
 
 /// Who takes what was found, in the order of the sources.
-pub trait Take: Send {
+pub trait ReportSink: Send {
     /// Takes what was found next.
     fn take(&mut self, part: Report);
 }
 
 /// All of it is kept.
-impl Take for Report {
+impl ReportSink for Report {
     fn take(&mut self, part: Report) {
         self.objects.extend(part.objects);
         self.errors.extend(part.errors);
@@ -71,7 +71,7 @@ impl Report {
 /// What a whole run has found.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    pub(crate) summary: Summary,
+    pub(crate) summary: RunSummary,
     /// How many objects any policy has evaluated.
     pub(crate) evaluated: usize,
     /// How many findings only warn, also of objects that are denied or changed.
@@ -86,7 +86,7 @@ pub(crate) struct Totals {
 
 /// How many objects came to what.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Summary {
+pub(crate) struct RunSummary {
     objects: usize,
     denied: usize,
     warned: usize,

@@ -26,17 +26,17 @@ use hyper_util::rt::TokioTimer;
 use policy_core::PolicyMetadata;
 use rustls::ServerConfig;
 
-use crate::args::{End, ServeArgs, TlsArgs};
+use crate::args::{ExitStatus, ServeArgs, TlsArgs};
 use crate::clock::now;
 use crate::config::Config;
 use certificate_reload::ServedCertificate;
-use cluster::{Watched, client};
+use cluster::{WatchedCluster, client};
 use file_watcher::WatchedFiles;
-use managed_certificate::{Lives, Managed};
+use managed_certificate::{Lifetimes, ManagedCertificate};
 use signals::Signals;
-use telemetry::Traces;
+use telemetry::TraceExporter;
 use tls::Identity;
-use tls::clients::{Acceptor, Clients};
+use tls::clients::{Acceptor, TrustedClients};
 use webhook::Webhook;
 
 /// How long what is in flight may take after the last request was accepted. With the draining before it, it fits the
@@ -77,7 +77,7 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_for(
-        clients: Option<Clients>,
+        clients: Option<TrustedClients>,
         listener: TcpListener,
         config: Arc<ServerConfig>,
         router: Router,
@@ -101,7 +101,12 @@ impl Server {
     }
 
     /// The same with what it shows, to be replaced while it serves this webhook to these clients.
-    pub fn served(&self, clients: Option<Clients>, webhook: Webhook, shown: Identity) -> ServedCertificate {
+    pub fn served(
+        &self,
+        clients: Option<TrustedClients>,
+        webhook: Webhook,
+        shown: Identity,
+    ) -> ServedCertificate {
         ServedCertificate::new(self.tls.clone(), clients, webhook, shown)
     }
 
@@ -119,7 +124,7 @@ impl Server {
 ///
 /// # Errors
 /// It cannot start: bad settings, bad certificate, an address in use.
-pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
+pub fn run(args: &ServeArgs) -> anyhow::Result<ExitStatus> {
     let log = telemetry::log(args.log_format);
     let given = args.cluster.is_given();
     // Before they are read, so that no change of them is missed.
@@ -131,7 +136,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let webhook = match given {
         true => {
-            let watched = Watched::for_policies(&config, &args.cluster);
+            let watched = WatchedCluster::for_policies(&config, &args.cluster);
             watched.start(args.cluster.kubeconfig.as_deref())?;
             Webhook::watching(config, Arc::new(watched))
         }
@@ -147,7 +152,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     runtime.block_on(async {
         let mut end = Signals::new()?;
         if let Some(endpoint) = &args.otlp_endpoint {
-            webhook.trace(Traces::to(endpoint)?);
+            webhook.trace(TraceExporter::to(endpoint)?);
         }
         let server = tokio::select! {
             server = certificate.serve(args, listener, &webhook) => server?,
@@ -175,7 +180,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<End> {
     }
     // What still reads a file that hangs is not waited for.
     runtime.shutdown_background();
-    Ok(End::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// Where the certificate comes from.
@@ -215,14 +220,19 @@ impl Certificate {
         webhook: &Webhook,
     ) -> anyhow::Result<Server> {
         let ca = args.tls.client_ca.as_deref();
-        let clients =
-            ca.map(|ca| (Clients::new(ca, &args.tls.client_names), WatchedFiles::new([ca.to_owned()])));
+        let clients = ca
+            .map(|ca| (TrustedClients::new(ca, &args.tls.client_names), WatchedFiles::new([ca.to_owned()])));
         let (clients, client_files) = clients.unzip();
         let managed = match &self {
             Certificate::Service(namespace, name) => {
                 let client = client(args.cluster.kubeconfig.as_deref()).await?;
-                let managed =
-                    Managed::new(client, namespace, name, &args.tls.registered_as, Lives::default());
+                let managed = ManagedCertificate::new(
+                    client,
+                    namespace,
+                    name,
+                    &args.tls.registered_as,
+                    Lifetimes::default(),
+                );
                 Some(managed.also_for(&args.tls.tls_names))
             }
             _ => None,
@@ -268,12 +278,12 @@ fn warn_of_ignorance(config: &Config, given: bool) {
             "{name} is not asked: it can decide nothing without a cluster (--kubeconfig, --in-cluster)"
         );
     }
-    if config.asks_for_labels() {
+    if config.needs_labels() {
         tracing::warn!(
             "no cluster is known here (--kubeconfig, --in-cluster): a policy with a namespaceSelector of labels can decide nothing"
         );
     }
-    for metadata in config.asked().into_iter().filter(|metadata| !metadata.reads.is_empty()) {
+    for metadata in config.requested().into_iter().filter(|metadata| !metadata.reads.is_empty()) {
         let PolicyMetadata { name, reads, .. } = metadata;
         let kinds: Vec<&str> = reads.iter().map(|read| read.kind).collect();
         let follows = match metadata.needs_cluster() {

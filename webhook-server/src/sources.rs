@@ -24,12 +24,12 @@ pub struct Source {
     /// The text.
     pub text: String,
     /// What it was built of, if it was.
-    built: Option<Built>,
+    built: Option<RenderedKustomization>,
 }
 
 /// A kustomization.
 #[derive(Debug)]
-struct Built {
+struct RenderedKustomization {
     dir: PathBuf,
     /// Where its objects were written, once that is asked for.
     origins: OnceLock<Origins>,
@@ -44,14 +44,14 @@ impl Source {
     /// Where an object of what was built was written; `None` where that is not known, or nothing was built. The first to ask has it
     /// built once more.
     pub fn origin(&self, request: &Request<'_>) -> Option<Origin<'_>> {
-        let Built { dir, origins } = self.built.as_ref()?;
+        let RenderedKustomization { dir, origins } = self.built.as_ref()?;
         origins.get_or_init(|| Origins::of(dir)).origin(request)
     }
 }
 
 /// Where a [`Source`] comes from; read one at a time, so that a large tree is never in memory as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Input {
     /// A file.
     File(PathBuf),
     /// A directory with a kustomization.
@@ -80,19 +80,19 @@ const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "K
 ///
 /// # Errors
 /// A path that does not exist or cannot be listed, or under which there is no manifest.
-pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Result<Vec<Place>> {
+pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Result<Vec<Input>> {
     let mut places = Vec::new();
     for path in paths {
         let before = places.len();
         match path {
-            path if path.as_os_str() == "-" => places.push(Place::StandardInput),
+            path if path.as_os_str() == "-" => places.push(Input::StandardInput),
             path if path.is_dir() => {
                 // What governs the manifests is none.
                 walk(path, kustomizations, &beside_manifests(path), &mut places)?;
             }
             path => {
                 path.metadata().with_context(|| path.display().to_string())?;
-                places.push(Place::File(path.clone()));
+                places.push(Input::File(path.clone()));
             }
         }
         if places.len() == before {
@@ -131,7 +131,7 @@ fn walk(
     dir: &Path,
     kustomizations: Kustomizations,
     except: &[PathBuf],
-    places: &mut Vec<Place>,
+    places: &mut Vec<Input>,
 ) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
     let mut paths = entries
@@ -153,7 +153,7 @@ fn walk(
         for path in others.iter().filter(could_be_meant).filter(|path| !is_named(path)) {
             skipped(path, "the kustomization beside it does not name it");
         }
-        places.push(Place::Kustomization(dir.to_owned()));
+        places.push(Input::Kustomization(dir.to_owned()));
         return Ok(());
     }
     for path in others {
@@ -169,7 +169,7 @@ fn walk(
             Ok(metadata) if is_manifest(&path) && !metadata.is_file() => {
                 bail!("{}: neither a file nor a folder", path.display());
             }
-            Ok(_) if is_manifest(&path) => places.push(Place::File(path)),
+            Ok(_) if is_manifest(&path) => places.push(Input::File(path)),
             Ok(_) => {}
             Err(error) if is_manifest(&path) => return Err(error).context(path.display().to_string()),
             Err(_) => {}
@@ -205,25 +205,25 @@ fn skipped(path: &Path, why: &str) {
     );
 }
 
-impl Place {
+impl Input {
     /// Reads it.
     ///
     /// # Errors
     /// It cannot be read, is not UTF-8, or the kustomization cannot be built.
     pub fn read(&self) -> anyhow::Result<Source> {
         match self {
-            Place::File(path) => {
+            Input::File(path) => {
                 let name = path.display().to_string();
                 let text = read_file(path).with_context(|| name.clone())?;
                 Ok(Source::new(name, text))
             }
-            Place::Kustomization(dir) => {
+            Input::Kustomization(dir) => {
                 let name = dir.display().to_string();
                 let text = build(dir).with_context(|| name.clone())?;
-                let built = Built { dir: dir.clone(), origins: OnceLock::new() };
+                let built = RenderedKustomization { dir: dir.clone(), origins: OnceLock::new() };
                 Ok(Source { built: Some(built), ..Source::new(format!("{name} (built)"), text) })
             }
-            Place::StandardInput => {
+            Input::StandardInput => {
                 let name = "<standard input>";
                 let mut bytes = Vec::new();
                 std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;

@@ -6,12 +6,12 @@ use policy_kubernetes::network_policy::Range;
 use policy_kubernetes::ports::Ports;
 
 use crate::compile::PodClass;
-use crate::flow::{End, Flow};
-use crate::ranges::Ranges;
+use crate::flow::{Flow, FlowEnd};
+use crate::ranges::AddressRanges;
 
 /// Flows as they are found, by the numbers of their ends, and each set of ports once.
 pub(crate) struct FlowCollector<'a> {
-    ends: Vec<(End<'a>, bool)>,
+    ends: Vec<(FlowEnd<'a>, bool)>,
     first_from: usize,
     first_to: usize,
     /// The number under which pods of one workload go.
@@ -22,9 +22,9 @@ pub(crate) struct FlowCollector<'a> {
 }
 
 impl<'a> FlowCollector<'a> {
-    pub(crate) fn new(pods: &[PodClass<'a>], ranges: &Ranges) -> Self {
+    pub(crate) fn new(pods: &[PodClass<'a>], ranges: &AddressRanges) -> Self {
         let mut ends = Vec::new();
-        let mut numbers: BTreeMap<End<'a>, usize> = BTreeMap::new();
+        let mut numbers: BTreeMap<FlowEnd<'a>, usize> = BTreeMap::new();
         let mut same = Vec::new();
         for pod in pods {
             let number = *numbers.entry(pod.end()).or_insert(ends.len());
@@ -36,7 +36,7 @@ impl<'a> FlowCollector<'a> {
                 *unknown |= pod.workload.host_network;
             }
         }
-        let outside = |range: &Range| (End::Outside(*range), false);
+        let outside = |range: &Range| (FlowEnd::Outside(*range), false);
         let first_from = ends.len();
         ends.extend(ranges.from.iter().map(outside));
         let first_to = ends.len();

@@ -8,8 +8,8 @@ use fixedbitset::FixedBitSet;
 use policy_kubernetes::{Labels, Selector};
 
 use crate::entry_pods::INGRESS_NAMESPACE;
-use crate::flow::End;
-use crate::index::{Index, everyone};
+use crate::flow::FlowEnd;
+use crate::index::{LabelIndex, everyone};
 use crate::workload::Workload;
 use policy_kubernetes::WorkloadName;
 use policy_kubernetes::namespace::NAMESPACE_NAME;
@@ -27,19 +27,19 @@ pub(crate) struct PodClass<'a> {
     /// Not of a workload, but where traffic enters: it opens connections along its routes only.
     pub(crate) enters: bool,
     /// What isolates them, and what is allowed all the same; `None` where nothing isolates them.
-    pub(crate) ingress: Option<Allowed>,
-    pub(crate) egress: Option<Allowed>,
+    pub(crate) ingress: Option<ApplicableRules>,
+    pub(crate) egress: Option<ApplicableRules>,
 }
 
 /// The rules that apply, and all pods that any of them names.
 #[derive(Default)]
-pub(crate) struct Allowed {
+pub(crate) struct ApplicableRules {
     pub(crate) rules: Vec<usize>,
     pub(crate) peers: FixedBitSet,
 }
 
 /// A rule, and whom it names.
-pub(crate) struct Compiled<'w, 'a> {
+pub(crate) struct CompiledRule<'w, 'a> {
     pub(crate) policy: &'w NetworkPolicy<'a>,
     /// Its number among those of its policy's direction.
     pub(crate) number: usize,
@@ -50,7 +50,7 @@ pub(crate) struct Compiled<'w, 'a> {
     ports: Vec<OnceCell<Ports>>,
 }
 
-impl Compiled<'_, '_> {
+impl CompiledRule<'_, '_> {
     /// The ports that it allows at a destination, which has that list of names.
     pub(crate) fn ports(&self, names: usize, named: &[NamedPort<'_>]) -> Cow<'_, Ports> {
         match self.ports.get(names) {
@@ -69,7 +69,7 @@ pub(crate) struct NamedPorts<'p, 'a> {
 }
 
 impl<'a> PodClass<'a> {
-    pub(crate) fn allowed(&self, direction: Direction) -> Option<&Allowed> {
+    pub(crate) fn allowed(&self, direction: Direction) -> Option<&ApplicableRules> {
         match direction {
             Direction::Ingress => self.ingress.as_ref(),
             Direction::Egress => self.egress.as_ref(),
@@ -81,18 +81,18 @@ impl<'a> PodClass<'a> {
         NamedPorts { list: self.names, ports: &self.workload.ports }
     }
 
-    pub(crate) fn end(&self) -> End<'a> {
+    pub(crate) fn end(&self) -> FlowEnd<'a> {
         match self.workload.name {
-            WorkloadName { kind: "", .. } => End::IngressController,
-            name => End::Workload(name),
+            WorkloadName { kind: "", .. } => FlowEnd::IngressController,
+            name => FlowEnd::Workload(name),
         }
     }
 }
 
 /// What rules are compiled against.
 pub(crate) struct Compiler<'a> {
-    pods: Index<'a>,
-    namespaces: Index<'a>,
+    pods: LabelIndex<'a>,
+    namespaces: LabelIndex<'a>,
     /// The pods of each namespace, and in the order of the index.
     members: BTreeMap<&'a str, FixedBitSet>,
     len: usize,
@@ -114,8 +114,8 @@ impl<'a> Compiler<'a> {
             }
         }
         let names = pods.iter().map(|pod| pod.names + 1).max().unwrap_or(1);
-        let index = Index::new(pods.iter().map(|pod| &pod.workload.labels));
-        Compiler { pods: index, namespaces: Index::new(namespaces.values()), members, len, names }
+        let index = LabelIndex::new(pods.iter().map(|pod| &pod.workload.labels));
+        Compiler { pods: index, namespaces: LabelIndex::new(namespaces.values()), members, len, names }
     }
 
     /// The pods of a namespace that a selector takes.
@@ -134,7 +134,7 @@ impl<'a> Compiler<'a> {
         number: usize,
         rule: &'w Rule<'a>,
         seen: &[Range],
-    ) -> Compiled<'w, 'a> {
+    ) -> CompiledRule<'w, 'a> {
         let everybody = rule.peers.is_empty();
         let mut peers = if everybody { everyone(self.len) } else { FixedBitSet::with_capacity(self.len) };
         for peer in &rule.peers {
@@ -151,7 +151,7 @@ impl<'a> Compiler<'a> {
             ranges.set(i, everybody || blocks.contains(range));
         }
         let ports = vec![OnceCell::new(); self.names];
-        Compiled { policy, number, rule, peers, ranges, ports }
+        CompiledRule { policy, number, rule, peers, ranges, ports }
     }
 
     fn select_in(&self, namespaces: &Selector<'_>, pods: &Selector<'_>) -> FixedBitSet {

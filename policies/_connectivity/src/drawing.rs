@@ -7,7 +7,7 @@ use policy_diagram::{Diagram, Edge, Group, Layer, Node};
 use policy_kubernetes::WorkloadName;
 use policy_kubernetes::network_policy::Range;
 
-use crate::flow::{End, Flow};
+use crate::flow::{Flow, FlowEnd};
 use crate::map::{Isolation, Map};
 
 /// The titles of the boxes of addresses.
@@ -31,24 +31,24 @@ fn diagram<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> Diagram {
         ..Diagram::default()
     };
     let isolations = map.workloads();
-    let callers: BTreeSet<End<'a>> = flows.iter().map(|flow| flow.from).collect();
-    let called: BTreeSet<End<'a>> = flows.iter().map(|flow| flow.to).collect();
-    let mut numbers: BTreeMap<(End<'a>, bool), usize> = BTreeMap::new();
+    let callers: BTreeSet<FlowEnd<'a>> = flows.iter().map(|flow| flow.from).collect();
+    let called: BTreeSet<FlowEnd<'a>> = flows.iter().map(|flow| flow.to).collect();
+    let mut numbers: BTreeMap<(FlowEnd<'a>, bool), usize> = BTreeMap::new();
     for (namespace, ends) in boxes(map, flows) {
         let sides: &[(&str, bool, Layer)] = match namespace {
             "" => &[(FROM_OUTSIDE, true, Layer::First), (TO_OUTSIDE, false, Layer::Last)],
             namespace => &[(namespace, true, Layer::ByEdges)],
         };
         for (title, calls, layer) in sides {
-            let is_here = |end: &&End<'a>| {
+            let is_here = |end: &&FlowEnd<'a>| {
                 !namespace.is_empty() || if *calls { &callers } else { &called }.contains(*end)
             };
-            let here: Vec<&End<'a>> = ends.iter().filter(is_here).collect();
+            let here: Vec<&FlowEnd<'a>> = ends.iter().filter(is_here).collect();
             for end in &here {
                 numbers.insert((**end, *calls), diagram.nodes.len());
                 let isolation = match end {
-                    End::Workload(name) => isolations.get(name),
-                    End::Outside(_) | End::IngressController => None,
+                    FlowEnd::Workload(name) => isolations.get(name),
+                    FlowEnd::Outside(_) | FlowEnd::IngressController => None,
                 };
                 diagram.nodes.push(node(end, isolation, diagram.groups.len()));
             }
@@ -66,7 +66,7 @@ fn diagram<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> Diagram {
     diagram
 }
 
-fn node(end: &End<'_>, isolation: Option<&Isolation>, group: usize) -> Node {
+fn node(end: &FlowEnd<'_>, isolation: Option<&Isolation>, group: usize) -> Node {
     let note = isolation.map_or("", |isolation| match isolation {
         one if one.host_network => "on the network of its node: what policies do to it is not known",
         one if !one.isolated_ingress && !one.isolated_egress => "isolated by no NetworkPolicy",
@@ -83,7 +83,7 @@ pub fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
     let mut openings: Vec<Flow<'a>> = Vec::new();
     for opening in map.openings() {
         let name = WorkloadName { namespace: opening.namespace, name: opening.service, kind: opening.kind };
-        let (from, to) = (End::Workload(name), End::Workload(opening.to));
+        let (from, to) = (FlowEnd::Workload(name), FlowEnd::Workload(opening.to));
         match openings.iter_mut().find(|flow| (flow.from, flow.to) == (from, to)) {
             Some(flow) => flow.ports.unite(&opening.ports),
             None => openings.push(Flow { from, to, ports: opening.ports, unknown: false }),
@@ -91,25 +91,25 @@ pub fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
     }
     flows.extend(openings);
     // Anybody may come to a Gateway that is given, as far as anybody knows.
-    let led: BTreeSet<End<'a>> = flows.iter().map(|flow| flow.from).collect();
+    let led: BTreeSet<FlowEnd<'a>> = flows.iter().map(|flow| flow.from).collect();
     for (name, ports) in
-        map.gateways().filter(|(name, ports)| !ports.is_empty() && led.contains(&End::Workload(*name)))
+        map.gateways().filter(|(name, ports)| !ports.is_empty() && led.contains(&FlowEnd::Workload(*name)))
     {
-        let (from, to) = (End::Outside(Range::V4), End::Workload(name));
+        let (from, to) = (FlowEnd::Outside(Range::V4), FlowEnd::Workload(name));
         flows.push(Flow { from, to, ports: ports.clone(), unknown: false });
     }
     flows
 }
 
 /// The ends of flows, and workloads without any, by the box that they are drawn in: a namespace, or the outside.
-pub fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a str, BTreeSet<End<'a>>> {
+pub fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a str, BTreeSet<FlowEnd<'a>>> {
     let ends = flows.iter().flat_map(|flow| [flow.from, flow.to]);
-    let workloads = map.workloads().into_keys().map(End::Workload);
-    let mut boxes: BTreeMap<&str, BTreeSet<End<'_>>> = BTreeMap::new();
+    let workloads = map.workloads().into_keys().map(FlowEnd::Workload);
+    let mut boxes: BTreeMap<&str, BTreeSet<FlowEnd<'_>>> = BTreeMap::new();
     for end in ends.chain(workloads) {
         let namespace = match end {
-            End::Workload(name) => name.namespace,
-            End::Outside(_) | End::IngressController => "",
+            FlowEnd::Workload(name) => name.namespace,
+            FlowEnd::Outside(_) | FlowEnd::IngressController => "",
         };
         boxes.entry(namespace).or_default().insert(end);
     }
@@ -117,11 +117,11 @@ pub fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a str, BTr
 }
 
 /// What stands in the box of an end, in two lines.
-pub fn label(end: &End<'_>) -> (String, String) {
+pub fn label(end: &FlowEnd<'_>) -> (String, String) {
     match end {
-        End::Workload(name) => (printable(name.name).into_owned(), printable(name.kind).into_owned()),
-        End::Outside(range) => (range.first.to_string(), format!("to {}", range.last)),
-        End::IngressController => ("ingress-controller".to_owned(), "of anybody".to_owned()),
+        FlowEnd::Workload(name) => (printable(name.name).into_owned(), printable(name.kind).into_owned()),
+        FlowEnd::Outside(range) => (range.first.to_string(), format!("to {}", range.last)),
+        FlowEnd::IngressController => ("ingress-controller".to_owned(), "of anybody".to_owned()),
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use policy_core::path::excerpt;
 
-use crate::compile::{Compiled, PodClass};
-use crate::flow::End;
+use crate::compile::{CompiledRule, PodClass};
+use crate::flow::FlowEnd;
 use crate::map::Map;
 use policy_kubernetes::network_policy::Range;
 use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
@@ -14,9 +14,9 @@ use policy_kubernetes::ports::{Ports, Protocol};
 
 /// Somebody on the map whom a question is about.
 #[derive(Clone, Debug)]
-pub struct Asked<'a> {
+pub struct QueryEnd<'a> {
     /// Who it is.
-    pub end: End<'a>,
+    pub end: FlowEnd<'a>,
     /// The numbers of its pods, those that differ in labels or ports each; none for an address.
     pods: Vec<usize>,
 }
@@ -24,9 +24,9 @@ pub struct Asked<'a> {
 /// The answer.
 pub struct Explanation<'w, 'a> {
     /// Who calls.
-    pub from: End<'a>,
+    pub from: FlowEnd<'a>,
     /// Who is called.
-    pub to: End<'a>,
+    pub to: FlowEnd<'a>,
     /// On which port.
     pub port: ProtocolPort,
     /// What the caller's policies say; `None` where it is outside.
@@ -48,8 +48,8 @@ pub struct ProtocolPort {
 
 /// One pod of an end, or an address.
 #[derive(Clone, Copy)]
-struct AskedOne<'a> {
-    end: End<'a>,
+struct SingleEnd<'a> {
+    end: FlowEnd<'a>,
     /// The number of the pod; `None` for an address.
     pod: Option<usize>,
 }
@@ -105,21 +105,21 @@ impl<'w, 'a> Map<'w, 'a> {
     ///
     /// # Errors
     /// Nobody, or more than one; the message says who there is.
-    pub fn find(&self, text: &str) -> Result<Asked<'a>, String> {
+    pub fn find(&self, text: &str) -> Result<QueryEnd<'a>, String> {
         if let Ok(address) = text.parse::<IpAddr>() {
             let address = address.to_canonical();
-            return Ok(Asked {
-                end: End::Outside(Range { first: address, last: address }),
+            return Ok(QueryEnd {
+                end: FlowEnd::Outside(Range { first: address, last: address }),
                 pods: Vec::new(),
             });
         }
-        let mut found: Vec<Asked<'a>> = Vec::new();
+        let mut found: Vec<QueryEnd<'a>> = Vec::new();
         for (number, pod) in self.pods.iter().enumerate() {
             let shown = pod.end().to_string();
             if shown == text || shown.split('[').next() == Some(text) {
-                match found.iter_mut().find(|asked| asked.end == pod.end()) {
-                    Some(asked) => asked.pods.push(number),
-                    None => found.push(Asked { end: pod.end(), pods: vec![number] }),
+                match found.iter_mut().find(|ends| ends.end == pod.end()) {
+                    Some(ends) => ends.pods.push(number),
+                    None => found.push(QueryEnd { end: pod.end(), pods: vec![number] }),
                 }
             }
         }
@@ -135,19 +135,19 @@ impl<'w, 'a> Map<'w, 'a> {
                 Err(format!("`{}` is no workload and no address; there are: {there_is}", excerpt(text)))
             }
             several => {
-                let ends: Vec<String> = several.iter().map(|asked| asked.end.to_string()).collect();
+                let ends: Vec<String> = several.iter().map(|ends| ends.end.to_string()).collect();
                 Err(format!("`{}` is more than one: {}", excerpt(text), ends.join(", ")))
             }
         }
     }
 
     /// Why the one can call the other on that port, or cannot. Of pods that differ within a workload, those that can.
-    pub fn why(&self, from: &Asked<'a>, to: &Asked<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
-        let one = |end: End<'a>, pod: Option<usize>| AskedOne { end, pod };
-        let each = |asked: &Asked<'a>| -> Vec<AskedOne<'a>> {
-            match asked.pods.is_empty() {
-                true => vec![one(asked.end, None)],
-                false => asked.pods.iter().map(|pod| one(asked.end, Some(*pod))).collect(),
+    pub fn why(&self, from: &QueryEnd<'a>, to: &QueryEnd<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
+        let one = |end: FlowEnd<'a>, pod: Option<usize>| SingleEnd { end, pod };
+        let each = |ends: &QueryEnd<'a>| -> Vec<SingleEnd<'a>> {
+            match ends.pods.is_empty() {
+                true => vec![one(ends.end, None)],
+                false => ends.pods.iter().map(|pod| one(ends.end, Some(*pod))).collect(),
             }
         };
         let mut answer = None;
@@ -163,15 +163,15 @@ impl<'w, 'a> Map<'w, 'a> {
         answer.unwrap_or_else(|| self.why_between(one(from.end, None), one(to.end, None), port))
     }
 
-    fn why_between(&self, from: AskedOne<'a>, to: AskedOne<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
-        let pod = |asked: AskedOne<'a>| asked.pod.and_then(|number| self.pods.get(number));
-        let names = |rule: &Compiled<'w, 'a>, asked: AskedOne<'a>| match (asked.end, asked.pod) {
-            (End::Outside(address), _) => rule.rule.matches_addresses(&address),
+    fn why_between(&self, from: SingleEnd<'a>, to: SingleEnd<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
+        let pod = |ends: SingleEnd<'a>| ends.pod.and_then(|number| self.pods.get(number));
+        let names = |rule: &CompiledRule<'w, 'a>, ends: SingleEnd<'a>| match (ends.end, ends.pod) {
+            (FlowEnd::Outside(address), _) => rule.rule.matches_addresses(&address),
             (_, Some(number)) => rule.peers.contains(number),
             (_, None) => false,
         };
         let named = pod(to).map(|callee| callee.workload.ports.as_slice()).unwrap_or_default();
-        let side = |direction, own: &PodClass<'a>, other: AskedOne<'a>| {
+        let side = |direction, own: &PodClass<'a>, other: SingleEnd<'a>| {
             let isolating = |policy: &&NetworkPolicy<'a>| {
                 policy.namespace == own.workload.name.namespace
                     && policy.isolates(direction, &own.workload.labels)
@@ -193,7 +193,7 @@ impl<'w, 'a> Map<'w, 'a> {
             }
             side
         };
-        let hosted = |asked| pod(asked).is_some_and(|pod| pod.workload.host_network);
+        let hosted = |ends| pod(ends).is_some_and(|pod| pod.workload.host_network);
         Explanation {
             from: from.end,
             to: to.end,

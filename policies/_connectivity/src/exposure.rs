@@ -15,7 +15,7 @@ use policy_kubernetes::service::PortReference;
 
 /// A port of a Service that is open to the outside, and whom it lets in where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opening<'a> {
+pub struct ExposedPort<'a> {
     /// `LoadBalancer` or `NodePort`.
     pub kind: &'a str,
     /// The Service's namespace.
@@ -31,9 +31,9 @@ pub struct Opening<'a> {
 }
 
 /// `the LoadBalancer Service shop/web lets 0.0.0.0-255.255.255.255 in to shop/web[Deployment] on TCP 8080`.
-impl fmt::Display for Opening<'_> {
+impl fmt::Display for ExposedPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Opening { kind, namespace, service, to, from, ports } = self;
+        let ExposedPort { kind, namespace, service, to, from, ports } = self;
         write!(f, "the {kind} Service {namespace}/{service} lets {from} in to {to} on {ports}")
     }
 }
@@ -64,10 +64,10 @@ impl<'w, 'a> Map<'w, 'a> {
             }
         });
         for backends in self.topology.backends() {
-            for (namespace, service, asked) in &backends.services {
+            for (namespace, service, ends) in &backends.services {
                 let wrong = match self.topology.service(namespace, service) {
                     None => "which is not given",
-                    Some(service) if !service.has(*asked) => "which has no such port",
+                    Some(service) if !service.has(*ends) => "which has no such port",
                     Some(_) => continue,
                 };
                 let route = backends.name;
@@ -88,10 +88,10 @@ impl<'w, 'a> Map<'w, 'a> {
             if backends.name.kind == "Ingress" {
                 doors.push(INGRESS_CONTROLLER);
             }
-            for (namespace, service, asked) in &backends.services {
+            for (namespace, service, ends) in &backends.services {
                 let Some(service) = self.topology.service(namespace, service) else { continue };
                 for (to, callee) in self.served_by(service) {
-                    let ports = service.targets(*asked, &callee.workload).intersection(&carried);
+                    let ports = service.targets(*ends, &callee.workload).intersection(&carried);
                     for from in doors.iter().flat_map(|door| self.pods_of(*door)) {
                         step(from, to, backends.name, &ports);
                     }
@@ -131,7 +131,7 @@ impl<'w, 'a> Map<'w, 'a> {
     }
 
     /// What Services of type LoadBalancer and NodePort open to the outside, as far as policies let it in.
-    pub fn openings(&self) -> Vec<Opening<'a>> {
+    pub fn openings(&self) -> Vec<ExposedPort<'a>> {
         let mut openings = Vec::new();
         let everywhere = [Block::everything()];
         for service in self.topology.services().filter(|service| service.is_exposed()) {
@@ -149,7 +149,7 @@ impl<'w, 'a> Map<'w, 'a> {
                         let (service, to) = (service.name, callee.workload.name);
                         let sources = service_sources.within(from);
                         let opening =
-                            |from| Opening { kind, namespace, service, to, from, ports: ports.clone() };
+                            |from| ExposedPort { kind, namespace, service, to, from, ports: ports.clone() };
                         openings.extend(sources.map(opening));
                     }
                 }

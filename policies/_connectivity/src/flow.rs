@@ -8,7 +8,7 @@ use policy_kubernetes::ports::Ports;
 
 /// One end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum End<'a> {
+pub enum FlowEnd<'a> {
     /// The pods of a workload; of the kind `Gateway` those of which a Gateway is made.
     Workload(WorkloadName<'a>),
     /// Addresses outside of the cluster.
@@ -18,12 +18,12 @@ pub enum End<'a> {
 }
 
 /// `shop/web[Deployment]`, `10.0.0.0-10.255.255.255[External]`, `{ingress-controller}`.
-impl fmt::Display for End<'_> {
+impl fmt::Display for FlowEnd<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Workload(name) => name.fmt(f),
-            End::Outside(range) => write!(f, "{range}[External]"),
-            End::IngressController => f.write_str("{ingress-controller}"),
+            FlowEnd::Workload(name) => name.fmt(f),
+            FlowEnd::Outside(range) => write!(f, "{range}[External]"),
+            FlowEnd::IngressController => f.write_str("{ingress-controller}"),
         }
     }
 }
@@ -32,9 +32,9 @@ impl fmt::Display for End<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flow<'a> {
     /// Who opens them.
-    pub from: End<'a>,
+    pub from: FlowEnd<'a>,
     /// Who is called.
-    pub to: End<'a>,
+    pub to: FlowEnd<'a>,
     /// On which ports.
     pub ports: Ports,
     /// Whether an end is on the network of its node, so that it may be otherwise.

@@ -7,18 +7,18 @@ use policy_kubernetes::selector::Requirement;
 use policy_kubernetes::{Labels, Selector};
 
 /// Who has which labels, by number.
-pub(crate) struct Index<'a> {
+pub(crate) struct LabelIndex<'a> {
     values: BTreeMap<(&'a str, &'a str), Vec<usize>>,
     keys: BTreeMap<&'a str, Vec<usize>>,
     len: usize,
 }
 
-impl<'a> Index<'a> {
+impl<'a> LabelIndex<'a> {
     pub(crate) fn new<'l>(all: impl Iterator<Item = &'l Labels<'a>>) -> Self
     where
         'a: 'l,
     {
-        let mut index = Index { values: BTreeMap::new(), keys: BTreeMap::new(), len: 0 };
+        let mut index = LabelIndex { values: BTreeMap::new(), keys: BTreeMap::new(), len: 0 };
         for labels in all {
             for (key, value) in labels.iter() {
                 index.values.entry((key, value)).or_default().push(index.len);

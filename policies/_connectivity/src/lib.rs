@@ -25,10 +25,10 @@ mod topology;
 mod workload;
 
 pub use drawing::{boxes, drawn, label, svg, title};
-pub use explain::{Asked, DirectionVerdict, Explanation, ProtocolPort, RuleMatch};
-pub use exposure::Opening;
-pub use flow::{End, Flow};
+pub use explain::{DirectionVerdict, Explanation, ProtocolPort, QueryEnd, RuleMatch};
+pub use exposure::ExposedPort;
+pub use flow::{Flow, FlowEnd};
 pub use map::{Isolation, Map};
-pub use ranges::Ranges;
+pub use ranges::AddressRanges;
 pub use topology::Topology;
 pub use workload::Workload;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::collector::FlowCollector;
-use crate::compile::{Allowed, Compiled, Compiler, NamedPorts, PodClass};
+use crate::compile::{ApplicableRules, CompiledRule, Compiler, NamedPorts, PodClass};
 use crate::entry_pods::entering;
 use crate::flow::Flow;
-use crate::ranges::Ranges;
+use crate::ranges::AddressRanges;
 use crate::topology::Topology;
 use crate::workload::Workload;
 use policy_kubernetes::WorkloadName;
@@ -27,20 +27,20 @@ pub struct Isolation {
 /// Everything that is known of a topology, ready to be asked.
 pub struct Map<'w, 'a> {
     pub(crate) topology: &'w Topology<'a>,
-    pub(crate) ranges: Ranges,
+    pub(crate) ranges: AddressRanges,
     /// Pods that are alike to all policies.
     pub(crate) pods: Vec<PodClass<'a>>,
-    pub(crate) rules: Vec<Compiled<'w, 'a>>,
+    pub(crate) rules: Vec<CompiledRule<'w, 'a>>,
 }
 
 impl<'w, 'a> Map<'w, 'a> {
     /// The map of a topology.
     pub fn of(topology: &'w Topology<'a>) -> Self {
-        Map::within(topology, Ranges::of(&[topology], &[]))
+        Map::within(topology, AddressRanges::of(&[topology], &[]))
     }
 
     /// The map of a world whose outside is cut into these ranges.
-    pub fn within(topology: &'w Topology<'a>, ranges: Ranges) -> Self {
+    pub fn within(topology: &'w Topology<'a>, ranges: AddressRanges) -> Self {
         let mut pods: Vec<PodClass<'a>> = Vec::new();
         let mut lists: BTreeMap<Vec<NamedPort<'a>>, usize> = BTreeMap::from([(Vec::new(), 0)]);
         let mut alike = |workload: Workload<'a>, enters| {
@@ -148,9 +148,9 @@ impl<'w, 'a> Map<'w, 'a> {
     /// The ports that rules of one side let through to a destination, of those rules that name the other side.
     pub(crate) fn through(
         &self,
-        allowed: Option<&Allowed>,
+        allowed: Option<&ApplicableRules>,
         named: NamedPorts<'_, '_>,
-        names: impl Fn(&Compiled<'w, 'a>) -> bool,
+        names: impl Fn(&CompiledRule<'w, 'a>) -> bool,
     ) -> Option<Ports> {
         let mut ports = Ports::default();
         for rule in allowed?.rules.iter().filter_map(|rule| self.rules.get(*rule)).filter(|rule| names(rule))
@@ -196,10 +196,10 @@ impl<'w, 'a> Map<'w, 'a> {
 /// The pods of a topology, those that no selector tells apart as one: of labels that nobody asks for every pod of a StatefulSet has
 /// one of its own.
 fn alike_to_all<'a>(topology: &Topology<'a>) -> impl Iterator<Item = Workload<'a>> {
-    let asked = topology.asked_keys();
+    let ends = topology.requested_keys();
     let mut alike = BTreeMap::new();
     for workload in topology.workloads() {
-        let labels: Vec<_> = workload.labels.iter().filter(|(key, _)| asked.contains(key)).collect();
+        let labels: Vec<_> = workload.labels.iter().filter(|(key, _)| ends.contains(key)).collect();
         let (name, ports, host_network) = (workload.name, workload.ports, workload.host_network);
         let key = (name, labels.clone(), ports.clone(), host_network);
         alike.insert(key, Workload { name, labels: labels.into_iter().collect(), ports, host_network });

@@ -6,19 +6,19 @@ use crate::topology::Topology;
 
 /// Which ranges of addresses the policies tell apart: from which connections come, and to which they go.
 #[derive(Clone, Debug)]
-pub struct Ranges {
+pub struct AddressRanges {
     pub(crate) from: Vec<Range>,
     pub(crate) to: Vec<Range>,
 }
 
-impl Ranges {
+impl AddressRanges {
     /// Those of all these topologies together, so that maps of two can be compared, and of further blocks.
     pub fn of(topologies: &[&Topology<'_>], further: &[Block]) -> Self {
         let cut = |direction: Direction| {
             let policies = topologies.iter().flat_map(|topology| topology.policies());
             ranges(policies.flat_map(|policy| policy.blocks(direction)).chain(further))
         };
-        Ranges { from: cut(Direction::Ingress), to: cut(Direction::Egress) }
+        AddressRanges { from: cut(Direction::Ingress), to: cut(Direction::Egress) }
     }
 
     pub(crate) fn seen(&self, direction: Direction) -> &[Range] {

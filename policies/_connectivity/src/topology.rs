@@ -30,7 +30,7 @@ pub struct Topology<'a> {
     owners: BTreeMap<WorkloadName<'a>, WorkloadName<'a>>,
     policies: BTreeMap<(&'a str, &'a str), (NetworkPolicy<'a>, usize)>,
     /// What objects of which there can be only one say, by kind, namespace and name.
-    said: BTreeMap<(&'a str, &'a str, &'a str), Value<'a>>,
+    message: BTreeMap<(&'a str, &'a str, &'a str), Value<'a>>,
     services: BTreeMap<(&'a str, &'a str), ServiceEntry<'a>>,
     gateways: BTreeMap<(&'a str, &'a str), Gateway<'a>>,
     backends: Vec<RouteBackends<'a>>,
@@ -51,7 +51,7 @@ impl<'a> Topology<'a> {
             workloads: BTreeMap::new(),
             owners: BTreeMap::new(),
             policies: BTreeMap::new(),
-            said: BTreeMap::new(),
+            message: BTreeMap::new(),
             services: BTreeMap::new(),
             gateways: BTreeMap::new(),
             backends: Vec::new(),
@@ -88,7 +88,7 @@ impl<'a> Topology<'a> {
     }
 
     /// The keys of labels that any selector of pods asks for.
-    pub(crate) fn asked_keys(&self) -> BTreeSet<&str> {
+    pub(crate) fn requested_keys(&self) -> BTreeSet<&str> {
         let mut keys: BTreeSet<&str> = self.services.values().flat_map(ServiceEntry::keys).collect();
         keys.extend(self.policies().flat_map(|policy| policy.pods.keys()));
         keys.extend(self.peers().flat_map(|(_, pods)| pods.keys()));

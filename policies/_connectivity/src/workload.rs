@@ -23,8 +23,8 @@ impl<'a> Workload<'a> {
     /// Whether the object of a request is a pod or makes pods.
     pub fn is_one(request: &Request<'_>, kinds: WorkloadKinds<'_>) -> bool {
         let kind = &request.kind;
-        (kind.group.is_empty() && kind.name == "Pod")
-            || kinds.get(kind.group, kind.name).is_some_and(|row| row.controller != Controller::None)
+        (kind.group.is_empty() && kind.kind == "Pod")
+            || kinds.get(kind.group, kind.kind).is_some_and(|row| row.controller != Controller::None)
     }
 
     /// The pods that an object is or makes; `None` if it makes none, or they have ended. What is left out of them goes to the
@@ -37,7 +37,7 @@ impl<'a> Workload<'a> {
         kinds: WorkloadKinds<'_>,
         notes: &mut Vec<String>,
     ) -> Result<Option<Self>, Undecided> {
-        let (kind, object) = (request.kind.name, request.object);
+        let (kind, object) = (request.kind.kind, request.object);
         let own = WorkloadName { namespace: request.namespace, name: request.display_name()?, kind };
         let owner = owner_of(object)?;
         // A finished rollout leaves ReplicaSets behind that make no pods.

@@ -9,7 +9,7 @@ use crate::policy::Evaluate;
 use crate::request::{self, Request};
 use crate::value::Value;
 use crate::verdict::{Finding, Verdict};
-use crate::verdicts::{AdmissionPhase, Row, Verdicts};
+use crate::verdicts::{AdmissionPhase, PolicyVerdict, Verdicts};
 
 /// A policy with its settings, as a host runs it.
 pub struct ConfiguredPolicy {
@@ -41,24 +41,26 @@ pub fn admit<'a>(
         return verdicts;
     }
     let takers: Vec<&ConfiguredPolicy> = policies.iter().filter(|policy| policy.matches(request)).collect();
-    let empty =
-        |configured: &&ConfiguredPolicy| Row { metadata: configured.metadata, verdict: Verdict::default() };
+    let empty = |configured: &&ConfiguredPolicy| PolicyVerdict {
+        metadata: configured.metadata,
+        verdict: Verdict::default(),
+    };
     verdicts.rows = takers.iter().map(empty).collect();
     let changed = match half {
         AdmissionPhase::Mutating => mutate(&takers, request, cluster, &mut verdicts.rows),
         AdmissionPhase::Validating => None,
     };
-    let judged = changed.map_or(*request, |object| request.with_object(object));
+    let evaluated = changed.map_or(*request, |object| request.with_object(object));
     for (configured, row) in takers.iter().zip(&mut verdicts.rows) {
         if half == AdmissionPhase::Validating || !configured.metadata.mutates {
-            row.verdict = configured.judge(&judged, cluster);
+            row.verdict = configured.evaluate(&evaluated, cluster);
             row.verdict.make_no_edits();
         }
     }
     let (Some(object), Ok(Some(original))) = (changed, request.object.value()) else { return verdicts };
     if !verdicts.allowed() {
         for (configured, row) in takers.iter().zip(&mut verdicts.rows) {
-            let before = configured.judge(request, cluster).denials;
+            let before = configured.evaluate(request, cluster).denials;
             for denial in std::mem::take(&mut row.verdict.denials) {
                 // What a set lacks of what a patch reads is the set's fault, not the patch's.
                 match before.contains(&denial) || row.metadata.for_manifest_sets() {
@@ -80,14 +82,14 @@ fn mutate<'a>(
     takers: &[&ConfiguredPolicy],
     request: &Request<'a>,
     cluster: &dyn Cluster,
-    rows: &mut [Row],
+    rows: &mut [PolicyVerdict],
 ) -> Option<Value<'a>> {
     let mut current = *request;
     let mut changed = None;
     for round in 1..=MOST_ROUNDS {
         let mut settled = true;
         for (configured, row) in takers.iter().zip(&mut *rows).filter(|(taker, _)| taker.metadata.mutates) {
-            let mut verdict = configured.judge(&current, cluster);
+            let mut verdict = configured.evaluate(&current, cluster);
             match change(&current, &verdict) {
                 Ok(None) => verdict.edits.clear(),
                 Ok(Some(_)) if round == MOST_ROUNDS => verdict
@@ -116,15 +118,15 @@ fn blame(fault: &mut Option<String>, metadata: &PolicyMetadata, denial: &Finding
 /// Judges a request by one policy that changes nothing: [`admit()`] without what patches need, for small guests.
 ///
 /// `None` if the request is not the policy's to judge.
-pub fn judge_only(
+pub fn validate_only(
     metadata: &'static PolicyMetadata,
     policy: &dyn Evaluate,
     request: &Request<'_>,
     cluster: &dyn Cluster,
-) -> Option<Row> {
+) -> Option<PolicyVerdict> {
     let matches = metadata.scope.matches(request) || policy.extends_scope_to(request);
     (matches && !is_being_deleted(request))
-        .then(|| Row { metadata, verdict: judge(metadata, policy, request, cluster) })
+        .then(|| PolicyVerdict { metadata, verdict: evaluate(metadata, policy, request, cluster) })
 }
 
 impl ConfiguredPolicy {
@@ -133,12 +135,12 @@ impl ConfiguredPolicy {
         self.metadata.scope.matches(request) || self.policy.extends_scope_to(request)
     }
 
-    fn judge(&self, request: &Request<'_>, cluster: &dyn Cluster) -> Verdict {
-        judge(self.metadata, &*self.policy, request, cluster)
+    fn evaluate(&self, request: &Request<'_>, cluster: &dyn Cluster) -> Verdict {
+        evaluate(self.metadata, &*self.policy, request, cluster)
     }
 }
 
-fn judge(
+fn evaluate(
     metadata: &PolicyMetadata,
     policy: &dyn Evaluate,
     request: &Request<'_>,
@@ -146,7 +148,7 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::default();
     if !metadata.scope.agrees(request) {
-        let names = (excerpt(request.resource.name), excerpt(request.kind.name));
+        let names = (excerpt(request.resource.resource), excerpt(request.kind.kind));
         verdict.could_not_decide(
             request.object.undecided(format!("resource `{}` holds no `{}`", names.0, names.1)),
         );
@@ -193,7 +195,7 @@ fn is_being_deleted(request: &Request<'_>) -> bool {
         && request.sub_resource.is_empty()
         && deleted(request.old_object)
         && same("metadata.labels")
-        && (request.kind.name != "NetworkPolicy" || same("spec"))
+        && (request.kind.kind != "NetworkPolicy" || same("spec"))
 }
 
 #[cfg(test)]

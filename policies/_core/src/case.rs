@@ -182,9 +182,9 @@ fn request<'a>(root: Field<'a>, arena: &'a Arena) -> Result<Value<'a>, CaseError
     let given = root.at("request");
     let object = root.at("object");
     let old_object = given.at("oldObject");
-    let judged = if object.is_set()? { object } else { old_object };
-    let created = Request::create(judged.rerooted(), "default")
-        .map_err(|undecided| Undecided { field: undecided.field.below(&judged.path()), ..undecided })?;
+    let evaluated = if object.is_set()? { object } else { old_object };
+    let created = Request::create(evaluated.rerooted(), "default")
+        .map_err(|undecided| Undecided { field: undecided.field.below(&evaluated.path()), ..undecided })?;
     let triple = |group, version, key, name| {
         arena.object(&[
             ("group", Value::String(group)),
@@ -195,8 +195,8 @@ fn request<'a>(root: Field<'a>, arena: &'a Arena) -> Result<Value<'a>, CaseError
     let (kind, resource) = (created.kind, created.resource);
     let defaults = [
         ("uid", Value::String("00000000-0000-0000-0000-000000000000")),
-        ("kind", triple(kind.group, kind.version, "kind", kind.name)),
-        ("resource", triple(resource.group, resource.version, "resource", resource.name)),
+        ("kind", triple(kind.group, kind.version, "kind", kind.kind)),
+        ("resource", triple(resource.group, resource.version, "resource", resource.resource)),
         ("name", Value::String(created.name)),
         ("namespace", Value::String(created.namespace)),
         ("operation", Value::String("CREATE")),

@@ -13,11 +13,11 @@ use crate::value::{Arena, Value};
 pub struct Field<'a> {
     arena: &'a Arena,
     path: &'a Path<'a>,
-    found: Found<'a>,
+    found: Lookup<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Found<'a> {
+enum Lookup<'a> {
     Value(&'a Value<'a>),
     Missing,
     /// The way led into something that has no members or items: the path of that, and what it is.
@@ -64,12 +64,12 @@ impl<'a> Field<'a> {
     /// The root of a tree. Its path is empty.
     pub fn root(value: Value<'a>, arena: &'a Arena) -> Self {
         let path = arena.put(Path { parent: None, step: Step::Root });
-        Field { arena, path, found: Found::Value(arena.put(value)) }
+        Field { arena, path, found: Lookup::Value(arena.put(value)) }
     }
 
     /// A root that is not there, such as the object of a DELETE.
     pub fn missing(arena: &'a Arena) -> Self {
-        Field { arena, path: arena.put(Path { parent: None, step: Step::Root }), found: Found::Missing }
+        Field { arena, path: arena.put(Path { parent: None, step: Step::Root }), found: Lookup::Missing }
     }
 
     /// The member reached by these keys, joined by dots: `field.at("securityContext.privileged")`.
@@ -77,10 +77,10 @@ impl<'a> Field<'a> {
     pub fn at(self, keys: &'a str) -> Self {
         let mut found = self.found;
         let mut rest = keys;
-        while let Found::Value(value) = found {
+        while let Lookup::Value(value) = found {
             (found, rest) = match value {
                 Value::Object(members) => descend(members, rest),
-                Value::Null => (Found::Missing, ""),
+                Value::Null => (Lookup::Missing, ""),
                 other => (self.blocked(keys, rest, other), ""),
             };
             if rest.is_empty() {
@@ -94,9 +94,9 @@ impl<'a> Field<'a> {
     #[must_use]
     pub fn key(self, key: &'a str) -> Self {
         let found = match self.found {
-            Found::Value(Value::Null) => Found::Missing,
-            Found::Value(value @ Value::Object(_)) => value.get(key).map_or(Found::Missing, Found::Value),
-            Found::Value(other) => Found::Blocked(self.path, other.describe()),
+            Lookup::Value(Value::Null) => Lookup::Missing,
+            Lookup::Value(value @ Value::Object(_)) => value.get(key).map_or(Lookup::Missing, Lookup::Value),
+            Lookup::Value(other) => Lookup::Blocked(self.path, other.describe()),
             stuck => stuck,
         };
         Field { found, ..self.step(Step::Key(key)) }
@@ -130,13 +130,13 @@ impl<'a> Field<'a> {
 
     /// The way by `keys` led into `value` when only `rest` of them was left.
     #[cold]
-    fn blocked(self, keys: &'a str, rest: &str, value: &Value<'_>) -> Found<'a> {
+    fn blocked(self, keys: &'a str, rest: &str, value: &Value<'_>) -> Lookup<'a> {
         let walked = keys.len().saturating_sub(rest.len() + 1);
         let path = match keys.get(..walked) {
             Some(keys) if !keys.is_empty() => self.step(Step::Keys(keys)).path,
             _ => self.path,
         };
-        Found::Blocked(path, value.describe())
+        Lookup::Blocked(path, value.describe())
     }
 
     /// The value; `None` where it is missing or `null`.
@@ -145,9 +145,9 @@ impl<'a> Field<'a> {
     /// The way led into something that is no object.
     pub fn value(self) -> Result<Option<&'a Value<'a>>, Undecided> {
         match self.found {
-            Found::Value(Value::Null) | Found::Missing => Ok(None),
-            Found::Value(value) => Ok(Some(value)),
-            Found::Blocked(path, is) => Err(Undecided {
+            Lookup::Value(Value::Null) | Lookup::Missing => Ok(None),
+            Lookup::Value(value) => Ok(Some(value)),
+            Lookup::Blocked(path, is) => Err(Undecided {
                 field: path.owned(),
                 reason: format!("must be an object, is {is}"),
                 of_cluster: false,
@@ -228,7 +228,7 @@ impl<'a> Field<'a> {
         Ok(items
             .iter()
             .enumerate()
-            .map(move |(i, value)| Field { found: Found::Value(value), ..self.step(Step::Index(i)) }))
+            .map(move |(i, value)| Field { found: Lookup::Value(value), ..self.step(Step::Index(i)) }))
     }
 
     /// The members of the object here, with their keys; none where there is no object.
@@ -242,7 +242,7 @@ impl<'a> Field<'a> {
             Some(other) => return Err(self.expected("an object", other)),
         };
         Ok(members.iter().map(move |(key, value)| {
-            (*key, Field { found: Found::Value(value), ..self.step(Step::Key(key)) })
+            (*key, Field { found: Lookup::Value(value), ..self.step(Step::Key(key)) })
         }))
     }
 
@@ -271,17 +271,17 @@ impl<'a> Field<'a> {
 /// Compares each member with the start of the keys, so that nobody has to look for the dots first: that halves the
 /// time of a verdict. A member whose name has a dot in it is none of the keys, whatever an attacker calls it.
 #[inline]
-fn descend<'a>(members: &'a [crate::value::Member<'a>], keys: &'a str) -> (Found<'a>, &'a str) {
+fn descend<'a>(members: &'a [crate::value::Member<'a>], keys: &'a str) -> (Lookup<'a>, &'a str) {
     for (name, value) in members {
         let ends = match keys.as_bytes().get(name.len()) {
             None => keys.len() == name.len(),
             Some(byte) => *byte == b'.',
         };
         if ends && keys.starts_with(name) && !name.contains('.') {
-            return (Found::Value(value), keys.get(name.len() + 1..).unwrap_or_default());
+            return (Lookup::Value(value), keys.get(name.len() + 1..).unwrap_or_default());
         }
     }
-    (Found::Missing, "")
+    (Lookup::Missing, "")
 }
 
 impl fmt::Debug for Field<'_> {

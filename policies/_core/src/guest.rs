@@ -5,14 +5,14 @@ use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use kubewarden_policy_sdk::wapc_guest::{CallResult, host_call, register_function};
 use serde::Serialize;
 
-use crate::admit::{ConfiguredPolicy, admit, judge_only};
+use crate::admit::{ConfiguredPolicy, admit, validate_only};
 use crate::cluster::{Cluster, NoCluster};
 use crate::field::{Field, Undecided};
 use crate::metadata::WatchedKind;
 use crate::policy::{Policy, configure_value};
 use crate::request::{Request, api_version};
 use crate::value::{Arena, Value};
-use crate::verdicts::{AdmissionPhase, Audit, Verdicts};
+use crate::verdicts::{AdmissionPhase, AuditAnnotations, Verdicts};
 
 /// Registers the three functions that policy-server and `kwctl` call.
 pub fn register<P: Policy>() {
@@ -28,7 +28,7 @@ struct ValidationResponse<'a> {
     message: Option<String>,
     code: Option<u16>,
     mutated_object: Option<Value<'a>>,
-    audit_annotations: Option<Audit<'a>>,
+    audit_annotations: Option<AuditAnnotations<'a>>,
     warnings: Option<Vec<String>>,
 }
 
@@ -46,11 +46,11 @@ fn validate<P: Policy>(payload: &[u8]) -> CallResult {
     let cluster = HostCluster { reads: P::METADATA.reads };
     let mut response = ValidationResponse::default();
     // Known when the guest is compiled: one that reads nothing is smaller without the way to the host.
-    let judged = match P::METADATA.reads {
-        [] => judge::<P>(payload, &arena, &NoCluster),
-        _ => judge::<P>(payload, &arena, &cluster),
+    let evaluated = match P::METADATA.reads {
+        [] => evaluate::<P>(payload, &arena, &NoCluster),
+        _ => evaluate::<P>(payload, &arena, &cluster),
     };
-    match &judged {
+    match &evaluated {
         Ok(verdicts) => {
             response.accepted = verdicts.allowed();
             if response.accepted {
@@ -70,7 +70,7 @@ fn validate<P: Policy>(payload: &[u8]) -> CallResult {
     Ok(serde_json::to_vec(&response)?)
 }
 
-fn judge<'a, P: Policy>(
+fn evaluate<'a, P: Policy>(
     payload: &'a [u8],
     arena: &'a Arena,
     cluster: &dyn Cluster,
@@ -86,7 +86,7 @@ fn judge<'a, P: Policy>(
         let policies = [ConfiguredPolicy { metadata: &P::METADATA, policy: Box::new(policy) }];
         return Ok(admit(&policies, &request, cluster, AdmissionPhase::Mutating));
     }
-    let row = judge_only(&P::METADATA, &policy, &request, cluster);
+    let row = validate_only(&P::METADATA, &policy, &request, cluster);
     Ok(Verdicts { rows: row.into_iter().collect(), ..Verdicts::default() })
 }
 

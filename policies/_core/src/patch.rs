@@ -27,7 +27,7 @@ pub enum Edit {
 
 /// One operation of a JSON Patch, with its value in the arena or on its own.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Operation<V = serde_json::Value> {
+pub struct PatchOperation<V = serde_json::Value> {
     /// `add` or `replace`.
     pub op: &'static str,
     /// A JSON Pointer.
@@ -58,7 +58,7 @@ pub fn apply<'a>(object: Value<'a>, edits: &[Edit], arena: &'a Arena) -> Result<
             Edit::Append { path, value } => (path, value, true),
         };
         let fail = |reason: String| PatchError { path: path.clone(), reason };
-        let target = Target { path: &path.0, value, append, arena };
+        let target = EditCursor { path: &path.0, value, append, arena };
         current = target.place(current, 0).map_err(fail)?;
     }
     Ok(current)
@@ -66,13 +66,18 @@ pub fn apply<'a>(object: Value<'a>, edits: &[Edit], arena: &'a Arena) -> Result<
 
 /// The operations that make `new` of `old`: the fewest there are where members were added and set and items appended, and
 /// none below what is missing, which is added as a whole.
-pub fn between<'a>(old: Value<'_>, new: Value<'a>) -> Vec<Operation<Value<'a>>> {
+pub fn between<'a>(old: Value<'_>, new: Value<'a>) -> Vec<PatchOperation<Value<'a>>> {
     let mut operations = Vec::new();
     compare(old, new, &mut String::new(), &mut operations);
     operations
 }
 
-fn compare<'a>(old: Value<'_>, new: Value<'a>, at: &mut String, operations: &mut Vec<Operation<Value<'a>>>) {
+fn compare<'a>(
+    old: Value<'_>,
+    new: Value<'a>,
+    at: &mut String,
+    operations: &mut Vec<PatchOperation<Value<'a>>>,
+) {
     let length = at.len();
     match (old, new) {
         // What no edit has touched is the same memory.
@@ -86,7 +91,7 @@ fn compare<'a>(old: Value<'_>, new: Value<'a>, at: &mut String, operations: &mut
                 at.push_str(&escaped(key));
                 match old.get(i) {
                     Some((_, old)) => compare(*old, *value, at, operations),
-                    None => operations.push(Operation::new("add", at, *value)),
+                    None => operations.push(PatchOperation::new("add", at, *value)),
                 }
                 at.truncate(length);
             }
@@ -98,38 +103,38 @@ fn compare<'a>(old: Value<'_>, new: Value<'a>, at: &mut String, operations: &mut
                         at.push_str(&format!("/{i}"));
                         compare(*old, *value, at, operations);
                     }
-                    None => operations.push(Operation::new("add", &format!("{at}/-"), *value)),
+                    None => operations.push(PatchOperation::new("add", &format!("{at}/-"), *value)),
                 }
                 at.truncate(length);
             }
         }
         (old, new) if old == new => {}
-        (_, new) => operations.push(Operation::new("replace", at, new)),
+        (_, new) => operations.push(PatchOperation::new("replace", at, new)),
     }
 }
 
-impl<'a> Operation<Value<'a>> {
+impl<'a> PatchOperation<Value<'a>> {
     fn new(op: &'static str, path: &str, value: Value<'a>) -> Self {
-        Operation { op, path: path.to_owned(), value }
+        PatchOperation { op, path: path.to_owned(), value }
     }
 
     /// The operation on its own.
-    pub fn owned(self) -> Operation {
+    pub fn owned(self) -> PatchOperation {
         // Nothing in a value can fail to serialize.
         let value = serde_json::to_value(self.value).unwrap_or_default();
-        Operation { op: self.op, path: self.path, value }
+        PatchOperation { op: self.op, path: self.path, value }
     }
 }
 
 /// One edit on its way down the tree.
-struct Target<'e, 'a> {
+struct EditCursor<'e, 'a> {
     path: &'e [Segment],
     value: &'e str,
     append: bool,
     arena: &'a Arena,
 }
 
-impl<'a> Target<'_, 'a> {
+impl<'a> EditCursor<'_, 'a> {
     /// The value at `depth` with the edit made. Members that are there keep their places; new ones stand behind them.
     fn place(&self, at: Value<'a>, depth: usize) -> Result<Value<'a>, String> {
         let Some(segment) = self.path.get(depth) else { return self.arrive(at) };

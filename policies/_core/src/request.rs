@@ -34,15 +34,26 @@ impl Operation {
     }
 }
 
-/// Group, version and kind of an object, or group, version and plural name of a resource.
+/// The group, version and kind of an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupVersion<'a> {
+pub struct GroupVersionKind<'a> {
     /// `apps`; empty for the core group.
     pub group: &'a str,
     /// `v1`.
     pub version: &'a str,
-    /// The kind (`Deployment`) or the resource (`deployments`).
-    pub name: &'a str,
+    /// `Deployment`.
+    pub kind: &'a str,
+}
+
+/// The group, version and plural name of a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupVersionResource<'a> {
+    /// `apps`; empty for the core group.
+    pub group: &'a str,
+    /// `v1`.
+    pub version: &'a str,
+    /// `deployments`.
+    pub resource: &'a str,
 }
 
 /// As manifests write group and version: `apps/v1`, and `v1` for the core group.
@@ -56,9 +67,9 @@ pub struct Request<'a> {
     /// Identifies this one call; echoed in the answer.
     pub uid: &'a str,
     /// The kind of `object`, after the conversion that `matchPolicy: Equivalent` may have asked for.
-    pub kind: GroupVersion<'a>,
+    pub kind: GroupVersionKind<'a>,
     /// The resource that is asked for, after the same conversion.
-    pub resource: GroupVersion<'a>,
+    pub resource: GroupVersionResource<'a>,
     /// `ephemeralcontainers`, `resize`, `status` …; empty for the object itself.
     pub sub_resource: &'a str,
     /// The object's name; empty when the API server is yet to generate one.
@@ -89,8 +100,16 @@ impl<'a> Request<'a> {
         let resource = request.at("resource");
         Ok(Request {
             uid: required(request.at("uid"))?,
-            kind: GroupVersion { name: required(kind.at("kind"))?, ..group_version(kind)? },
-            resource: GroupVersion { name: resource.at("resource").text()?, ..group_version(resource)? },
+            kind: GroupVersionKind {
+                group: kind.at("group").text()?,
+                version: kind.at("version").text()?,
+                kind: required(kind.at("kind"))?,
+            },
+            resource: GroupVersionResource {
+                group: resource.at("group").text()?,
+                version: resource.at("version").text()?,
+                resource: resource.at("resource").text()?,
+            },
             sub_resource: text("subResource")?,
             name: text("name")?,
             namespace: text("namespace")?,
@@ -120,8 +139,8 @@ impl<'a> Request<'a> {
         let nothing = Field::missing(arena);
         Ok(Request {
             uid: "",
-            kind: GroupVersion { group, version, name: kind },
-            resource: GroupVersion { group, version, name: arena.text(&kinds::plural(kind)) },
+            kind: GroupVersionKind { group, version, kind },
+            resource: GroupVersionResource { group, version, resource: arena.text(&kinds::plural(kind)) },
             sub_resource: "",
             name: metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default(),
             namespace: match kind {
@@ -153,10 +172,6 @@ impl<'a> Request<'a> {
         let metadata = self.object.at("metadata");
         Ok(metadata.at("name").str()?.or(metadata.at("generateName").str()?).unwrap_or_default())
     }
-}
-
-fn group_version(field: Field<'_>) -> Result<GroupVersion<'_>, Undecided> {
-    Ok(GroupVersion { group: field.at("group").text()?, version: field.at("version").text()?, name: "" })
 }
 
 fn required(field: Field<'_>) -> Result<&str, Undecided> {

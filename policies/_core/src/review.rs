@@ -8,7 +8,7 @@ use crate::field::{Field, Undecided};
 use crate::path::excerpt;
 use crate::request::Request;
 use crate::value::{Arena, DecodeError, Value};
-use crate::verdicts::{AdmissionPhase, Audit, Verdicts};
+use crate::verdicts::{AdmissionPhase, AuditAnnotations, Verdicts};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -61,7 +61,7 @@ impl<'a> Review<'a> {
             }
             _ => None,
         };
-        let answer = Answer {
+        let answer = AdmissionReviewResponse {
             api_version: API_VERSION,
             kind: KIND,
             response: Response {
@@ -93,7 +93,7 @@ impl<'a> Review<'a> {
             code: 403,
             details: Details {
                 name: self.request.display_name().unwrap_or_default(),
-                kind: self.request.kind.name,
+                kind: self.request.kind.kind,
                 causes: causes.collect(),
             },
         }
@@ -125,7 +125,7 @@ fn fit(warnings: Vec<String>) -> Vec<String> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct AdmissionReviewResponse<'a> {
     api_version: &'static str,
     kind: &'static str,
     response: Response<'a>,
@@ -146,7 +146,7 @@ struct Response<'a> {
     warnings: Vec<String>,
     /// By policy: a key with a slash in it would be dropped (`admission/attributes.go`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    audit_annotations: Option<Audit<'a>>,
+    audit_annotations: Option<AuditAnnotations<'a>>,
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! Which requests a policy wants; webhook rules, Kubewarden metadata and documentation are rendered from it.
 
 use crate::kinds::is_same_group;
-use crate::request::{GroupVersion, Operation, Request};
+use crate::request::{GroupVersionKind, GroupVersionResource, Operation, Request};
 
 /// The requests that a policy judges.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,8 @@ impl Scope {
     /// the rules of something else.
     pub(crate) fn agrees(&self, request: &Request<'_>) -> bool {
         let (kind, resource) = (&request.kind, &request.resource);
-        resource.name.is_empty() || self.resources.iter().all(|r| r.is_kind(kind) == r.is_resource(resource))
+        resource.resource.is_empty()
+            || self.resources.iter().all(|r| r.is_kind(kind) == r.is_resource(resource))
     }
 }
 
@@ -85,12 +86,12 @@ impl Resource {
             }
     }
 
-    fn is_kind(&self, kind: &GroupVersion<'_>) -> bool {
-        kind.name == self.kind && self.is_group(kind.group)
+    fn is_kind(&self, kind: &GroupVersionKind<'_>) -> bool {
+        kind.kind == self.kind && self.is_group(kind.group)
     }
 
-    fn is_resource(&self, resource: &GroupVersion<'_>) -> bool {
-        resource.name == self.plural && self.is_group(resource.group)
+    fn is_resource(&self, resource: &GroupVersionResource<'_>) -> bool {
+        resource.resource == self.plural && self.is_group(resource.group)
     }
 
     fn is_group(&self, group: &str) -> bool {

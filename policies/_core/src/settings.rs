@@ -10,19 +10,19 @@ use crate::value::Value;
 
 /// Settings that are of another shape than the policy's: what is the matter.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mismatch(String);
+pub struct SettingsMismatch(String);
 
-impl fmt::Display for Mismatch {
+impl fmt::Display for SettingsMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Mismatch {}
+impl std::error::Error for SettingsMismatch {}
 
-impl Error for Mismatch {
+impl Error for SettingsMismatch {
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        Mismatch(reason.to_string())
+        SettingsMismatch(reason.to_string())
     }
 
     fn invalid_type(is: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -35,7 +35,7 @@ impl Error for Mismatch {
             Unexpected::Map => "an object",
             _ => "null",
         };
-        Mismatch(format!("must be {expected}, is {is}"))
+        SettingsMismatch(format!("must be {expected}, is {is}"))
     }
 
     fn invalid_value(is: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -44,7 +44,7 @@ impl Error for Mismatch {
 }
 
 impl<'de> Deserializer<'de> for Value<'de> {
-    type Error = Mismatch;
+    type Error = SettingsMismatch;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self {
@@ -89,7 +89,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Mismatch> for Value<'de> {
+impl<'de> IntoDeserializer<'de, SettingsMismatch> for Value<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::metadata::PolicyMetadata;
-use crate::patch::{self, Operation};
+use crate::patch::{self, PatchOperation};
 use crate::value::Value;
 use crate::verdict::Verdict;
 
@@ -30,7 +30,7 @@ impl AdmissionPhase {
 #[derive(Debug)]
 pub struct Verdicts<'a> {
     /// One row for each policy whose scope takes the request, in the order of the policies.
-    pub rows: Vec<Row>,
+    pub rows: Vec<PolicyVerdict>,
     /// What the policies make of the object, all together, if they change it.
     pub patched: Option<Value<'a>>,
     /// The object that they were given.
@@ -41,7 +41,7 @@ pub struct Verdicts<'a> {
 
 /// What one policy says.
 #[derive(Debug)]
-pub struct Row {
+pub struct PolicyVerdict {
     /// Which policy.
     pub metadata: &'static PolicyMetadata,
     /// What it says.
@@ -50,9 +50,9 @@ pub struct Row {
 
 /// What the audit log is told, a policy each; serializes as an object.
 #[derive(Debug)]
-pub struct Audit<'v>(pub Vec<(&'static str, &'v str)>);
+pub struct AuditAnnotations<'v>(pub Vec<(&'static str, &'v str)>);
 
-impl Serialize for Audit<'_> {
+impl Serialize for AuditAnnotations<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().copied())
     }
@@ -77,7 +77,7 @@ impl<'a> Verdicts<'a> {
     }
 
     /// What the policies change, all together; empty if nothing.
-    pub fn patch(&self) -> Vec<Operation<Value<'a>>> {
+    pub fn patch(&self) -> Vec<PatchOperation<Value<'a>>> {
         self.patched.map(|patched| patch::between(self.original, patched)).unwrap_or_default()
     }
 
@@ -101,9 +101,9 @@ impl<'a> Verdicts<'a> {
     }
 
     /// What the audit log is told, by policy.
-    pub fn audit(&self) -> Audit<'_> {
+    pub fn audit(&self) -> AuditAnnotations<'_> {
         let noted = self.rows.iter().map(|row| (row.metadata.name, row.verdict.audit.as_deref()));
-        Audit(noted.filter_map(|(policy, what)| Some((policy, what?))).collect())
+        AuditAnnotations(noted.filter_map(|(policy, what)| Some((policy, what?))).collect())
     }
 
     /// Every warning, a line each, the policy first.

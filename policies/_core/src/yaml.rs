@@ -12,9 +12,9 @@ use std::fmt;
 
 use saphyr_parser::{Event, Marker, Parser, Span};
 
-use self::build::Builder;
-use self::tree::Node;
-use crate::patch::Operation;
+use self::build::ValueBuilder;
+use self::tree::YamlNode;
+use crate::patch::PatchOperation;
 use crate::path::FieldPath;
 use crate::value::{Arena, Value};
 
@@ -99,14 +99,14 @@ impl<'a> Document<'a> {
                 return Ok(Some(value));
             }
         }
-        let mut builder = Builder::new(arena);
+        let mut builder = ValueBuilder::new(arena);
         self.events(|event, _| builder.take(event))?;
         Ok(builder.root().filter(|root| !root.is_null()))
     }
 
     /// Where the fields of the document start; reads its text once more, which only documents with a finding need.
-    pub fn places(&self) -> Places {
-        Places { start: self.start(), root: tree::parse(self).ok().flatten() }
+    pub fn places(&self) -> FieldPositions {
+        FieldPositions { start: self.start(), root: tree::parse(self).ok().flatten() }
     }
 
     /// Its text with these operations made; comments, order and style of all else are kept. Whoever calls makes sure that the
@@ -114,7 +114,7 @@ impl<'a> Document<'a> {
     ///
     /// # Errors
     /// An operation that leads nowhere in the text; in words.
-    pub fn edited(&self, operations: &[Operation]) -> Result<String, String> {
+    pub fn edited(&self, operations: &[PatchOperation]) -> Result<String, String> {
         edit::edited(self.text, operations)
     }
 
@@ -168,12 +168,12 @@ impl<'a> Document<'a> {
 }
 
 /// Where the fields of one document stand in its stream.
-pub struct Places {
+pub struct FieldPositions {
     start: Position,
-    root: Option<Node>,
+    root: Option<YamlNode>,
 }
 
-impl Places {
+impl FieldPositions {
     /// Where the key or the item at the end of the path stands, or the nearest parent that is in the text.
     pub fn of(&self, path: &FieldPath) -> Position {
         self.root.as_ref().map_or(self.start, |root| root.find(&path.0))

@@ -14,7 +14,7 @@ pub use table::EXPORTERS;
 /// The form of the container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Form {
+pub enum SidecarForm {
     /// An init container that keeps running: Jobs end in spite of it, and it is stopped after the database.
     #[default]
     Native,
@@ -51,11 +51,11 @@ pub struct Exporter {
     /// A path that answers without asking the database; if empty, the port alone is probed.
     pub liveness_path: &'static str,
     /// The form that it must have, whatever the settings say.
-    pub form: Option<Form>,
+    pub form: Option<SidecarForm>,
     /// Request and limit of cpu.
-    pub cpu: Amount,
+    pub cpu: ResourceAmount,
     /// Request and limit of memory.
-    pub memory: Amount,
+    pub memory: ResourceAmount,
     /// The server images it is for: the last segments of their path, `php:fpm` with a word of the tag.
     pub images: &'static [&'static str],
     /// The programs that these images run as servers.
@@ -77,7 +77,7 @@ pub struct Credentials {
 
 /// A request and a limit, as Kubernetes writes quantities.
 #[derive(Debug)]
-pub struct Amount {
+pub struct ResourceAmount {
     /// The request.
     pub request: &'static str,
     /// The limit.
@@ -100,8 +100,8 @@ pub const COMMON: Exporter = Exporter {
     run_as_user: 65534,
     liveness_path: "/",
     form: None,
-    cpu: Amount { request: "10m", limit: "200m" },
-    memory: Amount { request: "32Mi", limit: "128Mi" },
+    cpu: ResourceAmount { request: "10m", limit: "200m" },
+    memory: ResourceAmount { request: "32Mi", limit: "128Mi" },
     images: &[],
     programs: &[],
 };

@@ -43,7 +43,7 @@ pub struct Inventory<'a> {
 
 /// An object of the set.
 #[derive(Clone, Copy, Debug)]
-pub struct Listed<'a> {
+pub struct ListedObject<'a> {
     /// Its kind.
     pub kind: &'a str,
     /// Its namespace.
@@ -58,7 +58,7 @@ fn display(kind: &str, namespace: &str, name: &str) -> String {
     format!("{kind} {}/{}", excerpt(namespace), excerpt(name))
 }
 
-impl Listed<'_> {
+impl ListedObject<'_> {
     /// `ConfigMap monitoring/prometheus-adapter`.
     pub fn display(&self) -> String {
         display(self.kind, self.namespace, self.name)
@@ -103,7 +103,7 @@ impl<'a> Inventory<'a> {
         group: &'a str,
         kind: &'a str,
         namespace: Option<&str>,
-    ) -> Result<Vec<Listed<'a>>, Undecided> {
+    ) -> Result<Vec<ListedObject<'a>>, Undecided> {
         let mut objects = Vec::new();
         for field in self.cluster.list(group, kind, namespace, self.arena)? {
             let name = field.at("metadata.name").text()?;
@@ -111,7 +111,7 @@ impl<'a> Inventory<'a> {
                 "" => self.default_namespace,
                 namespace => namespace,
             };
-            objects.push(Listed { kind, namespace, name, field });
+            objects.push(ListedObject { kind, namespace, name, field });
         }
         Ok(objects)
     }
@@ -200,7 +200,7 @@ impl<'a> Inventory<'a> {
     /// # Errors
     /// They are not known, or not as Kubernetes has them.
     pub fn has_endpoints(&self, service: &Service<'a>) -> Result<bool, Undecided> {
-        let of_service = |slice: &Listed<'_>| -> Result<bool, Undecided> {
+        let of_service = |slice: &ListedObject<'_>| -> Result<bool, Undecided> {
             Ok(slice.field.at("metadata.labels").key("kubernetes.io/service-name").text()? == service.name)
         };
         for slice in self.objects("discovery.k8s.io", "EndpointSlice", Some(service.namespace))? {
@@ -229,7 +229,7 @@ impl<'a> Inventory<'a> {
     ///
     /// # Errors
     /// They are not known.
-    pub fn monitors(&self) -> Result<Vec<Listed<'a>>, Undecided> {
+    pub fn monitors(&self) -> Result<Vec<ListedObject<'a>>, Undecided> {
         let mut monitors = self.objects(MONITORING, POD_MONITOR.kind, None)?;
         monitors.extend(self.objects(MONITORING, SERVICE_MONITOR.kind, None)?);
         Ok(monitors)

@@ -7,10 +7,10 @@ mod resolver;
 
 use policy_core::{Field, Undecided};
 
-use crate::inventory::{Inventory, Listed, PodGroup, RunningContainer};
+use crate::inventory::{Inventory, ListedObject, PodGroup, RunningContainer};
 pub use crate::reachability::Prometheus;
 use crate::service::Service;
-use resolver::Resolver;
+use resolver::MonitorResolver;
 
 /// A link between Prometheus and a target that can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +76,9 @@ pub struct Scrape<'s, 'a> {
 pub fn targets<'s, 'a>(
     inventory: &'s Inventory<'a>,
     prometheus: &Prometheus,
-    monitor: &Listed<'a>,
+    monitor: &ListedObject<'a>,
 ) -> Result<ScrapeTargets<'s, 'a>, Undecided> {
-    Resolver { inventory, prometheus }.resolve(monitor)
+    MonitorResolver { inventory, prometheus }.resolve(monitor)
 }
 
 /// The label that a monitor or rule lacks to be selected by Prometheus.

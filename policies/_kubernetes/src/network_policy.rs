@@ -70,13 +70,13 @@ pub struct NetworkPolicy<'a> {
     pub name: &'a str,
     /// Which pods it selects.
     pub pods: Selector<'a>,
-    ingress: Side<'a>,
-    egress: Side<'a>,
+    ingress: DirectionRules<'a>,
+    egress: DirectionRules<'a>,
 }
 
 /// What a policy says of one direction.
 #[derive(Clone, Debug, Default)]
-pub struct Side<'a> {
+pub struct DirectionRules<'a> {
     /// Whether the pods that it selects are isolated that way, so that only what a rule allows gets through.
     pub isolates: bool,
     /// What is allowed. Of no effect where nothing is isolated.
@@ -92,10 +92,10 @@ impl<'a> NetworkPolicy<'a> {
         // One without a spec is taken, and selects every pod.
         let spec = object.at("spec");
         only(spec, &["podSelector", "policyTypes", "ingress", "egress"])?;
-        let side = |direction: Direction| -> Result<Side<'a>, Undecided> {
+        let side = |direction: Direction| -> Result<DirectionRules<'a>, Undecided> {
             let rules = spec.at(direction.as_str()).items()?;
             let rules = rules.map(|rule| Rule::read(rule, direction)).collect::<Result<Vec<_>, _>>()?;
-            Ok(Side { isolates: isolates(spec.at("policyTypes"), direction, &rules)?, rules })
+            Ok(DirectionRules { isolates: isolates(spec.at("policyTypes"), direction, &rules)?, rules })
         };
         Ok(NetworkPolicy {
             namespace,
@@ -107,7 +107,7 @@ impl<'a> NetworkPolicy<'a> {
     }
 
     /// What it says of that direction.
-    pub fn side(&self, direction: Direction) -> &Side<'a> {
+    pub fn side(&self, direction: Direction) -> &DirectionRules<'a> {
         match direction {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,

@@ -150,7 +150,7 @@ pub fn is_significant(request: &Request<'_>, kinds: WorkloadKinds<'_>) -> Result
         return Ok(true);
     }
     let (new, old, kind) = (request.object, request.old_object, &request.kind);
-    if kind.name != "Pod" {
+    if kind.kind != "Pod" {
         let (new, old) = (kinds.template(kind, new)?, kinds.template(kind, old)?);
         return Ok(match (new, old) {
             (Some(new), Some(old)) => new.value()? != old.value()?,

@@ -90,11 +90,11 @@ impl<'a> RouteBackends<'a> {
         for service in backends.into_iter().map(|backend| backend.at("service")) {
             if service.is_set()? {
                 let port = service.at("port");
-                let asked = match port.at("name").str()? {
+                let requested = match port.at("name").str()? {
                     Some(name) => PortReference::Name(name),
                     None => PortReference::read(port.at("number"))?,
                 };
-                self.services.push((self.name.namespace, service.at("name").text()?, asked));
+                self.services.push((self.name.namespace, service.at("name").text()?, requested));
             }
         }
         Ok(())
@@ -128,8 +128,8 @@ impl<'a> RouteBackends<'a> {
                     ));
                 } else {
                     let there = reference.at("namespace").str()?.unwrap_or(here);
-                    let asked = PortReference::read(reference.at("port"))?;
-                    self.services.push((there, reference.at("name").text()?, asked));
+                    let requested = PortReference::read(reference.at("port"))?;
+                    self.services.push((there, reference.at("name").text()?, requested));
                 }
             }
         }

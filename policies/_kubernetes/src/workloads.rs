@@ -8,7 +8,7 @@ use std::fmt;
 
 use policy_core::kinds::is_same_group;
 use policy_core::path::printable;
-use policy_core::request::GroupVersion;
+use policy_core::request::GroupVersionKind;
 use policy_core::{Field, Operation, Request, Undecided};
 
 pub use owner::{Owner, ancestors, is_controller_of, owner_of};
@@ -35,7 +35,7 @@ pub struct WorkloadKind<'t> {
     /// Which controller makes the pods.
     pub controller: Controller<'t>,
     /// The kind of the objects between this one and its pods, if there is one.
-    pub through: Option<Through<'t>>,
+    pub through: Option<Intermediate<'t>>,
 }
 
 /// Who makes the pods of a workload, by the user name under which the API server sees the requests.
@@ -53,7 +53,7 @@ pub enum Controller<'t> {
 
 /// The objects between a workload and its pods, such as the ReplicaSets of a Deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Through<'t> {
+pub struct Intermediate<'t> {
     /// `ReplicaSet`.
     pub kind: &'t str,
     /// How the name of such an object is made from the name of the workload.
@@ -85,8 +85,8 @@ const fn built_in(group: &'static str, kind: &'static str, plural: &'static str)
     }
 }
 
-const fn through(kind: &'static str, name: NameOf<'static>) -> Option<Through<'static>> {
-    Some(Through { kind, name })
+const fn through(kind: &'static str, name: NameOf<'static>) -> Option<Intermediate<'static>> {
+    Some(Intermediate { kind, name })
 }
 
 /// The kinds of Kubernetes, and of projects that many clusters run, whose objects make pods. Scopes, webhook rules, watch lists,
@@ -214,7 +214,7 @@ impl<'t> WorkloadKinds<'t> {
 
     /// Whether the request is about a kind that the configuration adds, by kind or by resource.
     pub fn adds(self, request: &Request<'_>) -> bool {
-        self.added.iter().any(|row| row.is(request.kind.group, request.kind.name))
+        self.added.iter().any(|row| row.is(request.kind.group, request.kind.kind))
             && request.sub_resource.is_empty()
             && matches!(request.operation, Operation::Create | Operation::Update)
     }
@@ -225,13 +225,13 @@ impl<'t> WorkloadKinds<'t> {
     /// There is no object.
     pub fn template<'a>(
         self,
-        kind: &GroupVersion<'_>,
+        kind: &GroupVersionKind<'_>,
         object: Field<'a>,
     ) -> Result<Option<Field<'a>>, Undecided> {
         if !object.is_set()? {
             return Err(object.undecided("there is no object in the request"));
         }
-        let Some(row) = self.get(kind.group, kind.name) else { return Ok(Some(object)) };
+        let Some(row) = self.get(kind.group, kind.kind) else { return Ok(Some(object)) };
         let template = object.at(object.arena().text(row.template));
         Ok((!row.optional_template || template.is_set()?).then_some(template))
     }

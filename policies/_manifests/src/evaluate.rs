@@ -50,7 +50,7 @@ pub fn evaluate<'a, E: ManifestEvaluator>(
     cluster: &dyn Cluster,
     evaluator: &E,
 ) -> Result<EvaluatedObject<'a, E::Exceptions>, String> {
-    if request.kind.name == "AdmissionReview" {
+    if request.kind.kind == "AdmissionReview" {
         let reason = "an AdmissionReview is no manifest: post it to the webhook, or check the object in it";
         return Err(reason.to_owned());
     }
@@ -69,7 +69,7 @@ pub fn evaluate<'a, E: ManifestEvaluator>(
                 object.pods = Some((pods, verdicts));
                 object.is_evaluated = true;
             }
-            Ok(None) if request.kind.name == "Pod" => {
+            Ok(None) if request.kind.kind == "Pod" => {
                 let notes = check_prerequisites(&mut object.own, policies, request, &set);
                 object.notes.extend(notes);
             }

@@ -8,7 +8,7 @@
 //!
 //! The command line and the playground say the same of the same text, for both ask here.
 
-mod as_admitted;
+mod admitted;
 mod evaluate;
 mod lines;
 mod object_name;
@@ -16,10 +16,10 @@ mod objects;
 mod render;
 mod snippet;
 
-pub use as_admitted::as_admitted;
+pub use admitted::as_admitted;
 pub use evaluate::{EvaluatedObject, ManifestEvaluator, evaluate};
-pub use lines::Lines;
+pub use lines::LineIndex;
 pub use object_name::ObjectName;
-pub use objects::{Unreadable, each, each_decoded};
+pub use objects::{ManifestError, each, each_decoded};
 pub use render::{edited, rendered};
-pub use snippet::Written;
+pub use snippet::Snippet;

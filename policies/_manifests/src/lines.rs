@@ -2,20 +2,20 @@
 
 use policy_core::yaml::Position;
 
-use crate::snippet::Written;
+use crate::snippet::Snippet;
 
 /// Where the lines of a text begin.
 #[derive(Debug)]
-pub struct Lines<'t> {
+pub struct LineIndex<'t> {
     text: &'t str,
     begins: Vec<usize>,
 }
 
-impl<'t> Lines<'t> {
+impl<'t> LineIndex<'t> {
     /// Looks for them.
     pub fn of(text: &'t str) -> Self {
         let begins = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Lines { text, begins }
+        LineIndex { text, begins }
     }
 
     /// A line, counted from 1, without its end; empty where there is none.
@@ -26,7 +26,7 @@ impl<'t> Lines<'t> {
     }
 
     /// What stands at a place.
-    pub fn written(&self, place: Position) -> Option<Written> {
-        Written::at(self.line(place.line), place.column)
+    pub fn written(&self, place: Position) -> Option<Snippet> {
+        Snippet::at(self.line(place.line), place.column)
     }
 }

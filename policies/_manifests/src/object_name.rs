@@ -25,7 +25,7 @@ impl ObjectName {
         let kind = &request.kind;
         ObjectName {
             api_version: api_version(kind.group, kind.version),
-            kind: kind.name.to_owned(),
+            kind: kind.kind.to_owned(),
             namespace: request.namespace.to_owned(),
             name: request.display_name().unwrap_or_default().to_owned(),
         }

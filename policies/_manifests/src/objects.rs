@@ -7,7 +7,7 @@ use policy_core::{Arena, Field, FieldPath, Request, Undecided, Value};
 
 /// What cannot be read, or not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct ManifestError {
     /// Where in the text.
     pub position: Position,
     /// Why.
@@ -17,17 +17,17 @@ pub struct Unreadable {
 }
 
 /// `12:9: why`.
-impl fmt::Display for Unreadable {
+impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.position, self.reason)
     }
 }
 
-impl Unreadable {
+impl ManifestError {
     /// That an object, or one of its fields, is not as Kubernetes has it; `prefix` is where in the document the object stands.
     pub fn of(document: &Document<'_>, undecided: &Undecided, prefix: &FieldPath) -> Self {
         let position = document.places().of(&undecided.field.below(prefix));
-        Unreadable { position, reason: format!("not a Kubernetes object: {undecided}"), is_else: false }
+        ManifestError { position, reason: format!("not a Kubernetes object: {undecided}"), is_else: false }
     }
 }
 
@@ -36,7 +36,7 @@ pub fn each<'a>(
     document: &Document<'a>,
     namespace: &'a str,
     arena: &'a Arena,
-    take: impl FnMut(Result<(Request<'a>, &FieldPath), Unreadable>),
+    take: impl FnMut(Result<(Request<'a>, &FieldPath), ManifestError>),
 ) {
     each_decoded(document, document.decode(arena), namespace, arena, take);
 }
@@ -47,20 +47,20 @@ pub fn each_decoded<'a>(
     decoded: Result<Option<Value<'a>>, YamlError>,
     namespace: &'a str,
     arena: &'a Arena,
-    mut take: impl FnMut(Result<(Request<'a>, &FieldPath), Unreadable>),
+    mut take: impl FnMut(Result<(Request<'a>, &FieldPath), ManifestError>),
 ) {
     let value = match decoded {
         Ok(Some(value)) => value,
         Ok(None) => return,
         Err(error) => {
             let (position, reason) = (error.position, error.to_string());
-            return take(Err(Unreadable { position, reason, is_else: false }));
+            return take(Err(ManifestError { position, reason, is_else: false }));
         }
     };
     let is_else = !matches!(value, Value::Object(_)) || value.get("kind").is_none();
-    let unreadable = |undecided: &Undecided, prefix: &FieldPath| Unreadable {
+    let unreadable = |undecided: &Undecided, prefix: &FieldPath| ManifestError {
         is_else,
-        ..Unreadable::of(document, undecided, prefix)
+        ..ManifestError::of(document, undecided, prefix)
     };
     let mut objects = Vec::new();
     let unlisted = unlist(Field::root(value, arena), FieldPath::default(), None, &mut objects);

@@ -1,12 +1,12 @@
 //! The text of a document with what admission adds to each of its objects, and to the pods that they make.
 
-use policy_core::patch::{self, Edit, Operation};
+use policy_core::patch::{self, Edit, PatchOperation};
 use policy_core::yaml::Document;
 use policy_core::{Arena, FieldPath, Request, Undecided, Value};
 use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::workloads::{pods_of, template_making};
 
-use crate::objects::{self, Unreadable};
+use crate::objects::{self, ManifestError};
 
 /// The document's text with what policies change; comments, order and style of all else are kept.
 ///
@@ -21,8 +21,8 @@ pub fn rendered<'a>(
     kinds: WorkloadKinds<'_>,
     arena: &'a Arena,
     mut changed: impl FnMut(&Request<'a>, &Request<'a>, &FieldPath) -> Option<Value<'a>>,
-) -> Result<String, Unreadable> {
-    let mut changes = Changes::default();
+) -> Result<String, ManifestError> {
+    let mut changes = DocumentChanges::default();
     let mut failure = None;
     objects::each(document, namespace, arena, |object| {
         let (request, prefix) = match object {
@@ -33,14 +33,14 @@ pub fn rendered<'a>(
             }
         };
         if let Err(undecided) = changes.of(&request, prefix, kinds, &mut changed) {
-            failure.get_or_insert(Unreadable::of(document, &undecided, prefix));
+            failure.get_or_insert(ManifestError::of(document, &undecided, prefix));
         }
     });
     if let Some(unreadable) = failure {
         return Err(unreadable);
     }
     let written = changes.written(document);
-    written.map_err(|reason| Unreadable { position: document.start(), reason, is_else: false })
+    written.map_err(|reason| ManifestError { position: document.start(), reason, is_else: false })
 }
 
 /// The document's text with `new` in place of the `old` object that stands at `prefix`.
@@ -53,21 +53,21 @@ pub fn edited(
     old: Value<'_>,
     new: Value<'_>,
 ) -> Result<String, String> {
-    let mut changes = Changes::default();
+    let mut changes = DocumentChanges::default();
     changes.add(prefix, old, new);
     changes.written(document)
 }
 
 /// What is changed in a document.
 #[derive(Default)]
-struct Changes {
+struct DocumentChanges {
     /// What its text has to be changed by.
-    operations: Vec<Operation>,
+    operations: Vec<PatchOperation>,
     /// What its value has to become.
     edits: Vec<Edit>,
 }
 
-impl Changes {
+impl DocumentChanges {
     /// Adds what is changed in one object, and in the pods that it makes.
     fn of<'a>(
         &mut self,
@@ -92,7 +92,7 @@ impl Changes {
 
     fn add(&mut self, path: &FieldPath, old: Value<'_>, new: Value<'_>) {
         let prefix = path.pointer();
-        let below = |operation: Operation<Value<'_>>| Operation {
+        let below = |operation: PatchOperation<Value<'_>>| PatchOperation {
             path: prefix.clone() + &operation.path,
             ..operation.owned()
         };

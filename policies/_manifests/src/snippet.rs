@@ -10,7 +10,7 @@ const WIDTH: usize = 72;
 
 /// A line, and what in it is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct Snippet {
     /// The line, or what of it is around; without control characters.
     pub line: String,
     /// Where the value begins, in the source, in characters from 1; the key, where the value is on other lines.
@@ -21,7 +21,7 @@ pub struct Written {
     pub skipped: usize,
 }
 
-impl Written {
+impl Snippet {
     /// What stands in a line at a column, in characters from 1: `key: value`, `- value`, `value`.
     pub fn at(line: &str, column: usize) -> Option<Self> {
         let characters: Vec<char> = line.chars().collect();
@@ -42,7 +42,7 @@ impl Written {
         // A window that holds the value, if it fits.
         let skipped = (start + length).saturating_sub(WIDTH).min(start);
         let shown: String = characters.iter().skip(skipped).take(WIDTH).collect();
-        Some(Written { line: printable(shown.trim_end()).into_owned(), column: start + 1, length, skipped })
+        Some(Snippet { line: printable(shown.trim_end()).into_owned(), column: start + 1, length, skipped })
     }
 
     /// As many carets as what is meant has characters, below it.
@@ -91,12 +91,12 @@ mod tests {
             ("image: a/b:1.2", 1, "image: a/b:1.2", "       ^^^^^^^"),
             ("ä: ö", 1, "ä: ö", "   ^"),
         ] {
-            let written = Written::at(line, column).expect("it is there");
+            let written = Snippet::at(line, column).expect("it is there");
             assert_eq!((written.line.as_str(), written.carets().as_str()), (shown, carets), "{line}");
         }
-        assert_eq!(Written::at("short", 9), None);
+        assert_eq!(Snippet::at("short", 9), None);
         let long = format!("{}key: value", "x".repeat(200));
-        let written = Written::at(&long, 201).expect("it is there");
+        let written = Snippet::at(&long, 201).expect("it is there");
         assert!(written.line.ends_with("key: value") && written.line.len() <= WIDTH, "{written:?}");
         assert_eq!(written.carets().len(), WIDTH);
     }

@@ -1,38 +1,38 @@
 //! The policies in a browser: what they say of a text as it is typed, and which cases there are to begin with.
 //!
 //! ```text
-//! Menu ──menu.json──▶ web/: editor, cases, forms ──text, asked──▶ judge ──▶ manifests or a case ──▶ Said
+//! Menu ──catalog.json──▶ web/: editor, cases, forms ──text, asked──▶ judge ──▶ manifests or a case ──▶ Said
 //! ```
 //!
-//! All that goes in and out is JSON. Its shape is that of [`Said`] and [`Menu`]; `web/src/report.ts` is generated from the first. Only [`judge`]
+//! All that goes in and out is JSON. Its shape is that of [`PlaygroundReport`] and [`Catalog`]; `web/src/report.ts` is generated from the first. Only [`evaluate`]
 //! becomes Wasm: the menu is a file of its own beside it.
 
-mod asked;
 mod case;
+mod catalog;
+mod diagram;
 mod manifests;
-mod menu;
-mod picture;
-mod said;
-mod text;
+mod options;
+mod positions;
+mod report;
 
 use policy_core::yaml::documents;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use asked::Asked;
-pub use menu::Menu;
-pub use said::{Said, typescript};
+pub use catalog::Catalog;
+use options::Options;
+pub use report::{PlaygroundReport, typescript};
 
-/// What the policies that are asked say of a text: a [`Said`]. `asked` is JSON, an [`Asked`].
+/// What the policies that are asked say of a text: a [`PlaygroundReport`]. `asked` is JSON, an [`Options`].
 #[wasm_bindgen]
-pub fn judge(text: &str, asked: &str) -> String {
-    let said = match Asked::read(asked) {
-        Err(said) => *said,
-        Ok(asked) => match documents(text).as_slice() {
-            [document] if case::is_case(document) => case::judge(document, text, &asked),
-            documents => manifests::judge(documents, text, &asked),
+pub fn evaluate(text: &str, options: &str) -> String {
+    let report = match Options::read(options) {
+        Err(report) => *report,
+        Ok(options) => match documents(text).as_slice() {
+            [document] if case::is_case(document) => case::evaluate(document, text, &options),
+            documents => manifests::evaluate(documents, text, &options),
         },
     };
-    json(&said)
+    json(&report)
 }
 
 /// Nothing that is given here can fail to serialize.

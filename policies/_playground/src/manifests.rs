@@ -8,76 +8,78 @@ use policy_core::{
     AdmissionPhase, Arena, ConfiguredPolicy, FieldPath, Finding, Objects, Request, Verdicts, admit,
 };
 use policy_kubernetes::WorkloadKinds;
-use policy_manifests::{ManifestEvaluator, ObjectName, Unreadable, as_admitted, each, evaluate, rendered};
+use policy_manifests::{
+    ManifestError, ManifestEvaluator, ObjectName, as_admitted, each, evaluate as evaluate_object, rendered,
+};
 
-use crate::asked::Asked;
-use crate::picture::Gathered;
-use crate::said::{ObjectHeading, Said};
-use crate::text::Text;
+use crate::diagram::MapBuilder;
+use crate::options::Options;
+use crate::positions::EditorText;
+use crate::report::{ObjectHeading, PlaygroundReport};
 
 /// Judges the objects of these documents of a text.
-pub(crate) fn judge(documents: &[Document<'_>], text: &str, asked: &Asked) -> Said {
+pub(crate) fn evaluate(documents: &[Document<'_>], text: &str, options: &Options) -> PlaygroundReport {
     let arena = Arena::new();
-    let text = Text::new(text);
-    let mut said = Said::default();
-    let mut gathered = Gathered::new(&arena);
+    let text = EditorText::new(text);
+    let mut report = PlaygroundReport::default();
+    let mut gathered = MapBuilder::new(&arena);
     let mut values = Vec::new();
     for document in documents {
-        each(document, &asked.namespace, &arena, |object| match object {
+        each(document, &options.namespace, &arena, |object| match object {
             Ok((request, _)) => {
                 gathered.add(&request);
-                match asked.judges_sets() {
+                match options.for_manifest_sets() {
                     true => values
-                        .extend(as_admitted(&request, WorkloadKinds::BUILT_IN, |pod| asked.patched(pod))),
+                        .extend(as_admitted(&request, WorkloadKinds::BUILT_IN, |pod| options.patched(pod))),
                     false => values.extend(request.object.value().ok().flatten()),
                 }
             }
-            Err(unreadable) => said.fail(unreadable.reason, text.place(unreadable.position)),
+            Err(unreadable) => report.fail(unreadable.reason, text.place(unreadable.position)),
         });
     }
-    let cluster = Objects::new(values, &asked.namespace);
+    let cluster = Objects::new(values, &options.namespace);
     for document in documents {
-        InText { document, text: &text, asked, cluster: &cluster }.judge(&mut said);
+        DocumentContext { document, text: &text, options, cluster: &cluster }.evaluate(&mut report);
     }
-    said.picture = gathered.picture();
-    said
+    report.picture = gathered.picture();
+    report
 }
 
 /// A document of the text, and what it is judged with.
-struct InText<'s, 'd> {
+struct DocumentContext<'s, 'd> {
     document: &'s Document<'d>,
-    text: &'s Text<'s>,
-    asked: &'s Asked,
+    text: &'s EditorText<'s>,
+    options: &'s Options,
     cluster: &'s Objects<'s>,
 }
 
-impl InText<'_, '_> {
-    fn judge(&self, said: &mut Said) {
-        let InText { document, asked, .. } = self;
+impl DocumentContext<'_, '_> {
+    fn evaluate(&self, report: &mut PlaygroundReport) {
+        let DocumentContext { document, options, .. } = self;
         let arena = Arena::new();
         let places = OnceCell::new();
         let place = |path: &FieldPath| self.text.place(places.get_or_init(|| document.places()).of(path));
         // What each object becomes, and then the pods that it makes, in the order in which `rendered` asks.
         let mut patched = VecDeque::new();
-        each(document, &asked.namespace, &arena, |object| {
+        each(document, &options.namespace, &arena, |object| {
             // What cannot be read is said already.
             let Ok((request, prefix)) = object else { return };
             let start = if prefix.0.is_empty() { self.text.place(document.start()) } else { place(prefix) };
-            let evaluated = match evaluate(&request, &asked.namespace, self.cluster, self) {
+            let evaluated = match evaluate_object(&request, &options.namespace, self.cluster, self) {
                 Ok(evaluated) => evaluated,
                 Err(reason) => {
                     // It is not asked, and `rendered` will ask for it.
                     patched.push_back(None);
-                    return said.fail(reason, start);
+                    return report.fail(reason, start);
                 }
             };
             if let Some(undecided) = &evaluated.unreadable {
-                let Unreadable { position, reason, .. } = Unreadable::of(document, undecided, prefix);
-                said.fail(reason, self.text.place(position));
+                let ManifestError { position, reason, .. } = ManifestError::of(document, undecided, prefix);
+                report.fail(reason, self.text.place(position));
             }
             let name = ObjectName::of(&request);
             for note in &evaluated.notes {
-                said.note(format!("{name}: {note}"));
+                report.note(format!("{name}: {note}"));
             }
             patched.push_back(evaluated.own.patched);
             patched.extend(evaluated.pods.iter().map(|(_, verdicts)| verdicts.patched));
@@ -88,12 +90,12 @@ impl InText<'_, '_> {
                 is_evaluated: evaluated.is_evaluated,
             };
             let pods = evaluated.pods.as_ref();
-            said.add(about, &evaluated.own, pods, |finding| place(&finding.field.below(prefix)));
+            report.add(about, &evaluated.own, pods, |finding| place(&finding.field.below(prefix)));
         });
         if patched.iter().any(Option::is_some) {
             let next = |_: &Request<'_>, _: &Request<'_>, _: &FieldPath| patched.pop_front().flatten();
-            said.change(document, || {
-                let changed = rendered(document, &asked.namespace, WorkloadKinds::BUILT_IN, &arena, next);
+            report.change(document, || {
+                let changed = rendered(document, &options.namespace, WorkloadKinds::BUILT_IN, &arena, next);
                 changed
                     .map_err(|unreadable| format!("line {}: {}", unreadable.position.line, unreadable.reason))
             });
@@ -101,11 +103,11 @@ impl InText<'_, '_> {
     }
 }
 
-impl ManifestEvaluator for InText<'_, '_> {
+impl ManifestEvaluator for DocumentContext<'_, '_> {
     type Exceptions = ();
 
     fn policies(&self) -> &[ConfiguredPolicy] {
-        &self.asked.policies
+        &self.options.policies
     }
 
     fn kinds(&self) -> WorkloadKinds<'_> {
@@ -113,12 +115,12 @@ impl ManifestEvaluator for InText<'_, '_> {
     }
 
     fn evaluate<'a>(&self, request: &Request<'a>) -> (Verdicts<'a>, ()) {
-        (admit(&self.asked.policies, request, self.cluster, AdmissionPhase::Mutating), ())
+        (admit(&self.options.policies, request, self.cluster, AdmissionPhase::Mutating), ())
     }
 
     fn is_reported(&self, own: &Verdicts<'_>, (): &(), finding: &Finding) -> bool {
         let mut rows = own.rows.iter().map(|row| &row.verdict);
-        let is_same = |said: &Finding| said.field == finding.field && said.message == finding.message;
+        let is_same = |report: &Finding| report.field == finding.field && report.message == finding.message;
         rows.any(|verdict| verdict.denials.iter().chain(&verdict.warnings).any(is_same))
     }
 }

@@ -2,62 +2,62 @@
 
 use serde_json::Value;
 
-use crate::judge;
+use crate::evaluate;
 
 const ASKED: &str =
     r#"{"namespace":"default","policies":{"pod-security-standards":{},"exporter-sidecar":{}}}"#;
 const BAD: &str =
     "---\napiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {hostPID: true, containers: [{name: c}]}\n";
 
-fn said(text: &str, asked: &str) -> Value {
-    serde_json::from_str(&judge(text, asked)).expect("it is JSON")
+fn report(text: &str, options: &str) -> Value {
+    serde_json::from_str(&evaluate(text, options)).expect("it is JSON")
 }
 
 #[test]
 fn what_is_denied_is_shown_however_much_is_not() {
     let quiet = |i: usize| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{i}}}\n");
     let text: String = (0..600).map(quiet).chain([BAD.to_owned()]).collect();
-    let said = said(&text, ASKED);
-    let objects = said["objects"].as_array().expect("they are a list");
+    let report = report(&text, ASKED);
+    let objects = report["objects"].as_array().expect("they are a list");
     assert_eq!(objects.last().expect("there are some")["outcome"], "deny");
     assert_eq!(
-        (said["summary"]["objects"].as_u64(), said["summary"]["objectsLeftOut"].as_u64()),
+        (report["summary"]["objects"].as_u64(), report["summary"]["objectsLeftOut"].as_u64()),
         (Some(601), Some(100))
     );
     assert_eq!(
-        (said["summary"]["judged"].as_u64(), said["summary"]["findingsLeftOut"].as_u64()),
+        (report["summary"]["evaluated"].as_u64(), report["summary"]["findingsLeftOut"].as_u64()),
         (Some(1), Some(0))
     );
 }
 
 #[test]
 fn what_is_left_out_is_counted() {
-    let said = said(&BAD.repeat(1000), ASKED);
-    let shown = said["objects"].as_array().expect("they are a list").iter();
+    let report = report(&BAD.repeat(1000), ASKED);
+    let shown = report["objects"].as_array().expect("they are a list").iter();
     let shown = shown.flat_map(|object| object["results"].as_array().expect("results"));
     let shown: usize = shown.map(|row| row["denials"].as_array().expect("denials").len()).sum();
-    let of = |key: &str| said["summary"][key].as_u64().expect("a number") as usize;
+    let of = |key: &str| report["summary"][key].as_u64().expect("a number") as usize;
     assert_eq!(shown + of("findingsLeftOut"), of("denials") + of("warnings"));
     assert_eq!(of("objects"), 1000);
-    assert!(of("objectsLeftOut") == 800 && shown <= 500, "{said}");
+    assert!(of("objectsLeftOut") == 800 && shown <= 500, "{report}");
 }
 
 #[test]
 fn only_so_many_changes_are_shown() {
     let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: c, annotations: {pratique.dev/inject-exporter: redis}}\nspec:\n  containers:\n  - {name: redis, image: \"redis:8\"}\n";
-    let said = said(&pod.repeat(100), ASKED);
-    let changed = said["changed"].as_array().expect("they are a list").len();
-    assert_eq!(changed + said["summary"]["changesLeftOut"].as_u64().expect("a number") as usize, 100);
-    assert!(changed < 100 && said["summary"]["changed"] == 100);
+    let report = report(&pod.repeat(100), ASKED);
+    let changed = report["changed"].as_array().expect("they are a list").len();
+    assert_eq!(changed + report["summary"]["changesLeftOut"].as_u64().expect("a number") as usize, 100);
+    assert!(changed < 100 && report["summary"]["changed"] == 100);
 }
 
 #[test]
-fn a_case_stands_where_it_is_written() {
+fn a_case_has_its_source_location() {
     let error = |text: &str| {
-        let said = said(text, ASKED);
+        let report = report(text, ASKED);
         (
-            said["errors"][0]["line"].as_u64(),
-            said["errors"][0]["message"].as_str().unwrap_or_default().to_owned(),
+            report["errors"][0]["line"].as_u64(),
+            report["errors"][0]["message"].as_str().unwrap_or_default().to_owned(),
         )
     };
     let object = "object: {apiVersion: v1, kind: Pod, metadata: {name: x}}\n";
@@ -76,14 +76,14 @@ fn a_case_stands_where_it_is_written() {
     let privileged =
         r#"{"namespace":"default","policies":{"pod-security-standards":{"level":"privileged"}}}"#;
     assert_eq!(
-        (said(&text, privileged)["outcome"].as_str(), said(&text, ASKED)["outcome"].as_str()),
+        (report(&text, privileged)["outcome"].as_str(), report(&text, ASKED)["outcome"].as_str()),
         (Some("allow"), Some("deny"))
     );
 }
 
 #[test]
-fn what_is_asked_is_read_or_refused() {
-    let of = |asked: &str| said(BAD, asked);
+fn a_query_is_parsed_or_rejected() {
+    let of = |options: &str| report(BAD, options);
     assert_eq!(of("{").get("outcome"), Some(&Value::Null));
     assert!(of("{").to_string().contains("what is asked cannot be read"));
     assert!(

@@ -25,16 +25,16 @@ pub struct Expression<'a> {
     /// What each aggregation does with labels, and in which of the alternatives.
     aggregations: Vec<(Aggregation<'a>, RangeInclusive<usize>)>,
     /// What is being read is for.
-    says: Says,
+    says: ResultPart,
     /// Whether labels come from elsewhere too: from the other side of a vector match, or from a function that writes them.
-    takes_labels: bool,
+    matches_labels: bool,
     /// How many alternatives were begun: what stands on either side of an `or`.
     alternatives: usize,
 }
 
 /// What a part of an expression says of its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Says {
+enum ResultPart {
     /// Which labels it has.
     #[default]
     Labels,
@@ -87,7 +87,7 @@ impl Expression<'_> {
         };
         // Of what an `or` parts one is enough.
         let mut alternatives = 0..=self.alternatives;
-        self.takes_labels
+        self.matches_labels
             || alternatives.any(|alternative| {
                 self.aggregations.iter().all(|(own, of)| !of.contains(&alternative) || keeps(own))
             })
@@ -102,8 +102,11 @@ const WRITES_LABELS: [&str; 4] = ["group_left", "group_right", "label_join", "la
 /// Words that are followed by labels.
 const WITH_LABELS: [&str; 6] = ["by", "group_left", "group_right", "ignoring", "on", "without"];
 /// Functions of whose argument no label is left; of the second there is a result where the argument has none.
-const WITHOUT_LABELS: [(&str, Says); 3] =
-    [("scalar", Says::Value), ("absent", Says::Nothing), ("absent_over_time", Says::Nothing)];
+const WITHOUT_LABELS: [(&str, ResultPart); 3] = [
+    ("scalar", ResultPart::Value),
+    ("absent", ResultPart::Nothing),
+    ("absent_over_time", ResultPart::Nothing),
+];
 const WORDS: [&str; 9] = ["and", "atan2", "bool", "end", "inf", "nan", "offset", "or", "unless"];
 
 /// Reads an expression. What is no PromQL gives what was understood of it: promtool says what is wrong with it.
@@ -126,19 +129,19 @@ impl<'a> Expression<'a> {
         let outside = self.says;
         while let Some(word) = words.next() {
             let lower = word.to_ascii_lowercase();
-            self.takes_labels |= WRITES_LABELS.contains(&lower.as_str());
+            self.matches_labels |= WRITES_LABELS.contains(&lower.as_str());
             let is_call = words.peek() == Some("(");
             match lower.as_str() {
                 ")" => break,
                 "(" if depth < DEEPEST => self.read(words, depth + 1),
                 // What it has cannot be told any more.
-                "(" => self.takes_labels = true,
+                "(" => self.matches_labels = true,
                 "or" => {
                     self.alternatives += 1;
                     self.says = outside;
                 }
-                "and" => self.says = self.says.max(Says::Value),
-                "unless" => self.says = Says::Nothing,
+                "and" => self.says = self.says.max(ResultPart::Value),
+                "unless" => self.says = ResultPart::Nothing,
                 aggregation
                     if AGGREGATIONS.contains(&aggregation)
                         && (is_call || matches!(words.peek(), Some("by" | "without"))) =>
@@ -174,7 +177,7 @@ impl<'a> Expression<'a> {
             self.read(words, depth + 1);
             clause = clause.or_else(|| words.clause());
         }
-        if self.says == Says::Labels {
+        if self.says == ResultPart::Labels {
             let clause = clause.unwrap_or(Aggregation::Only(Vec::new()));
             self.aggregations.push((clause, first..=self.alternatives));
         }
@@ -195,7 +198,7 @@ impl<'a> Expression<'a> {
         let is_name = |matcher: &&Matcher<'_>| matcher.label == "__name__" && matcher.op == MatchOp::Equal;
         let name = matchers.iter().find(is_name).map_or(name, |matcher| matcher.value);
         let series = Series { name, alternative: self.alternatives, matchers };
-        if self.says < Says::Nothing && !self.series.contains(&series) {
+        if self.says < ResultPart::Nothing && !self.series.contains(&series) {
             self.series.push(series);
         }
     }

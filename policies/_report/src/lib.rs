@@ -5,11 +5,11 @@
 
 mod typescript;
 
-use policy_core::patch::{self, Operation};
+use policy_core::patch::{self, PatchOperation};
 use policy_core::path::printable;
-use policy_core::verdicts::Row;
+use policy_core::verdicts::PolicyVerdict;
 use policy_core::{FieldPath, Finding, Outcome, Request, Verdicts};
-use policy_manifests::{ObjectName, Written};
+use policy_manifests::{ObjectName, Snippet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -50,7 +50,7 @@ pub struct ReportedFinding {
     pub end: Option<usize>,
     /// The line as it is written, if that is what was evaluated.
     #[serde(skip)]
-    pub written: Option<Written>,
+    pub written: Option<Snippet>,
     /// The line that a kustomization has made of it, if something else is written.
     #[serde(skip)]
     pub built: Option<String>,
@@ -98,7 +98,7 @@ pub struct ExceptedFinding {
 /// What of an object a result is about, if it is not the object itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub enum ResultSubject {
     /// The pods that it makes.
     Pods,
 }
@@ -119,7 +119,7 @@ pub struct PolicyResult {
     pub object: ObjectName,
     /// `pods` if it is about the pods that the object makes: `patch` is then what becomes of such a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub of: Option<Part>,
+    pub of: Option<ResultSubject>,
     /// What is denied.
     pub denials: Vec<ReportedFinding>,
     /// What is warned of.
@@ -131,7 +131,7 @@ pub struct PolicyResult {
     #[serde(rename = "leftOut", skip_serializing_if = "is_zero")]
     pub left_out: usize,
     /// What would be changed, as a JSON Patch.
-    pub patch: Vec<Operation>,
+    pub patch: Vec<PatchOperation>,
     /// What the audit log gets, where that is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<String>,
@@ -139,8 +139,13 @@ pub struct PolicyResult {
 
 impl PolicyResult {
     /// The verdict of a policy on the object of a request, or on such a pod; the findings and their places are to be added.
-    pub fn new(row: &Row, verdicts: &Verdicts<'_>, asked: &Request<'_>, reported: Reported) -> Self {
-        let Reported { object, of } = reported;
+    pub fn new(
+        row: &PolicyVerdict,
+        verdicts: &Verdicts<'_>,
+        requested: &Request<'_>,
+        reported: ResultTarget,
+    ) -> Self {
+        let ResultTarget { object, of } = reported;
         PolicyResult {
             policy: row.metadata.name,
             remediation: row.metadata.remediation,
@@ -152,7 +157,7 @@ impl PolicyResult {
             warnings: Vec::new(),
             excepted: Vec::new(),
             left_out: row.verdict.left_out,
-            patch: patch_of(verdicts, &row.verdict.edits, asked),
+            patch: patch_of(verdicts, &row.verdict.edits, requested),
             audit: None,
         }
     }
@@ -195,15 +200,15 @@ impl PolicyResult {
 
 /// What a result is about.
 #[derive(Clone, Debug)]
-pub struct Reported {
+pub struct ResultTarget {
     /// The object.
     pub object: ObjectName,
     /// The part of it, if it is not all of it.
-    pub of: Option<Part>,
+    pub of: Option<ResultSubject>,
 }
 
 /// What one policy changes, as far as it can be told apart from what the others do.
-fn patch_of(verdicts: &Verdicts<'_>, edits: &[patch::Edit], request: &Request<'_>) -> Vec<Operation> {
+fn patch_of(verdicts: &Verdicts<'_>, edits: &[patch::Edit], request: &Request<'_>) -> Vec<PatchOperation> {
     let object = request.object.value().ok().flatten();
     let (false, Some(object)) = (edits.is_empty() || verdicts.patched.is_none(), object) else {
         return Vec::new();
@@ -212,7 +217,7 @@ fn patch_of(verdicts: &Verdicts<'_>, edits: &[patch::Edit], request: &Request<'_
         Ok(patched) => patch::between(*object, patched),
         Err(_) => verdicts.patch(),
     };
-    patch.into_iter().map(Operation::owned).collect()
+    patch.into_iter().map(PatchOperation::owned).collect()
 }
 
 fn is_zero(count: &usize) -> bool {

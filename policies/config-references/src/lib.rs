@@ -1,6 +1,6 @@
 //! Holds pods to Secrets and ConfigMaps that are there, with the keys that they read.
 
-mod kept;
+mod available_keys;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use policy_kubernetes::{Pod, PodTemplate, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use kept::Kept;
+use available_keys::AvailableKeys;
 
 /// Holds what pods read of Secrets and ConfigMaps to what the set of manifests has of them.
 ///
@@ -39,7 +39,7 @@ use kept::Kept;
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ConfigReferences {
     /// Secrets and ConfigMaps that the set does not hold, for charts or controllers make them.
-    pub given: Vec<Given>,
+    pub given: Vec<ExternalObject>,
     /// Custom kinds that make pods, beside the built-in ones.
     pub pod_templates: Vec<PodTemplate>,
 }
@@ -47,9 +47,9 @@ pub struct ConfigReferences {
 /// One that is not in the set; its keys are not known.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Given {
+pub struct ExternalObject {
     /// Which of the two it is.
-    pub kind: Kind,
+    pub kind: ReferencedKind,
     /// Where it is.
     pub namespace: String,
     /// What it is called.
@@ -58,18 +58,18 @@ pub struct Given {
 
 /// What pods read their configuration from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum Kind {
+pub enum ReferencedKind {
     /// A ConfigMap.
     ConfigMap,
     /// A Secret.
     Secret,
 }
 
-impl Kind {
+impl ReferencedKind {
     fn as_str(self) -> &'static str {
         match self {
-            Kind::ConfigMap => "ConfigMap",
-            Kind::Secret => "Secret",
+            ReferencedKind::ConfigMap => "ConfigMap",
+            ReferencedKind::Secret => "Secret",
         }
     }
 }
@@ -114,11 +114,13 @@ impl Evaluate for ConfigReferences {
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
         let Some(pod) = Pod::of(request, WorkloadKinds::with(&self.pod_templates))? else { return Ok(()) };
-        let reader = Reader { settings: self, namespace: request.namespace, cluster };
+        let reader = ReferenceChecker { settings: self, namespace: request.namespace, cluster };
         for container in &pod.containers {
             for variable in container.field.at("env").items()? {
                 let from = variable.at("valueFrom");
-                for (kind, key) in [(Kind::Secret, "secretKeyRef"), (Kind::ConfigMap, "configMapKeyRef")] {
+                for (kind, key) in
+                    [(ReferencedKind::Secret, "secretKeyRef"), (ReferencedKind::ConfigMap, "configMapKeyRef")]
+                {
                     let reference = from.at(key);
                     if reference.is_set()? {
                         reader.read(kind, reference, "name", &[reference.at("key")], verdict)?;
@@ -126,7 +128,9 @@ impl Evaluate for ConfigReferences {
                 }
             }
             for from in container.field.at("envFrom").items()? {
-                for (kind, key) in [(Kind::Secret, "secretRef"), (Kind::ConfigMap, "configMapRef")] {
+                for (kind, key) in
+                    [(ReferencedKind::Secret, "secretRef"), (ReferencedKind::ConfigMap, "configMapRef")]
+                {
                     if from.at(key).is_set()? {
                         reader.read(kind, from.at(key), "name", &[], verdict)?;
                     }
@@ -144,13 +148,13 @@ impl Evaluate for ConfigReferences {
 }
 
 /// The pods of a namespace, and what they may read there.
-struct Reader<'a> {
+struct ReferenceChecker<'a> {
     settings: &'a ConfigReferences,
     namespace: &'a str,
     cluster: &'a dyn Cluster,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ReferenceChecker<'a> {
     /// A volume, or a part of one, of which Secrets are named by another field than ConfigMaps.
     fn volume(
         &self,
@@ -158,9 +162,10 @@ impl<'a> Reader<'a> {
         secret_name: &'a str,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
-        for (kind, key, name) in
-            [(Kind::Secret, "secret", secret_name), (Kind::ConfigMap, "configMap", "name")]
-        {
+        for (kind, key, name) in [
+            (ReferencedKind::Secret, "secret", secret_name),
+            (ReferencedKind::ConfigMap, "configMap", "name"),
+        ] {
             let source = volume.at(key);
             if source.is_set()? {
                 let keys: Vec<_> = source.at("items").items()?.map(|item| item.at("key")).collect();
@@ -173,7 +178,7 @@ impl<'a> Reader<'a> {
     /// Denies a reference to what is not there.
     fn read(
         &self,
-        kind: Kind,
+        kind: ReferencedKind,
         reference: Field<'a>,
         name: &'a str,
         keys: &[Field<'a>],
@@ -181,15 +186,16 @@ impl<'a> Reader<'a> {
     ) -> Result<(), Undecided> {
         let field = reference.at(name);
         let name = field.text()?;
-        let is_given =
-            |given: &Given| given.kind == kind && given.namespace == self.namespace && given.name == name;
+        let is_given = |given: &ExternalObject| {
+            given.kind == kind && given.namespace == self.namespace && given.name == name
+        };
         // Every namespace has the cluster's root certificate.
-        let is_everywhere = kind == Kind::ConfigMap && name == "kube-root-ca.crt";
+        let is_everywhere = kind == ReferencedKind::ConfigMap && name == "kube-root-ca.crt";
         if reference.at("optional").is_true()? || is_everywhere || self.settings.given.iter().any(is_given) {
             return Ok(());
         }
-        let kept = kept::of(kind, self.namespace, self.cluster, reference.arena())?;
-        let named: Vec<&Kept<'_>> = kept.iter().filter(|kept| kept.name == name).collect();
+        let kept = available_keys::of(kind, self.namespace, self.cluster, reference.arena())?;
+        let named: Vec<&AvailableKeys<'_>> = kept.iter().filter(|kept| kept.name == name).collect();
         if named.is_empty() {
             let (kind, there) = (kind.as_str(), sorted(kept.iter().map(|kept| kept.name)));
             let namespace = excerpt(self.namespace);

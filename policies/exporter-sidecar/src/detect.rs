@@ -7,15 +7,15 @@ use policy_kubernetes::exporters::{SELF_EXPORTING, SelfExporting};
 use policy_kubernetes::pod::{Container, Pod};
 
 use crate::ExporterSidecar;
-use crate::exporter::Effective;
-use crate::skip::{Reason, Skip, Stop};
+use crate::exporter::EffectiveExporter;
+use crate::skip_reason::{NoExporter, SkipReason, SkippedExporter};
 
 /// The exporter of that name, as the pod's annotation has it.
 pub(crate) fn by_name<'s, 'a>(
     policy: &'s ExporterSidecar,
     annotation: Field<'a>,
     name: &str,
-) -> Result<Effective<'s>, Stop<'a>> {
+) -> Result<EffectiveExporter<'s>, NoExporter<'a>> {
     let mut names = String::new();
     for known in policy.exporters() {
         if known.name == name {
@@ -28,22 +28,22 @@ pub(crate) fn by_name<'s, 'a>(
         return Err(has_its_own(server, annotation).into());
     }
     let message = format!("names no exporter: `{}`; there are {names}auto, and \"false\"", excerpt(name));
-    Err(Skip::new(Reason::UnknownExporter, annotation, message).into())
+    Err(SkippedExporter::new(SkipReason::UnknownExporter, annotation, message).into())
 }
 
-fn has_its_own<'a>(server: &SelfExporting, field: Field<'a>) -> Skip<'a> {
+fn has_its_own<'a>(server: &SelfExporting, field: Field<'a>) -> SkippedExporter<'a> {
     let SelfExporting { name, how, .. } = server;
     let message = format!("adds no exporter: {name} has metrics of its own; {how}");
-    Skip::new(Reason::MetricsBuiltIn, field, message)
+    SkippedExporter::new(SkipReason::MetricsBuiltIn, field, message)
 }
 
 /// The one exporter that the images of the pod's running containers are known to need.
 pub(crate) fn by_image<'s, 'a>(
     policy: &'s ExporterSidecar,
     pod: &Pod<'a>,
-) -> Result<Effective<'s>, Stop<'a>> {
+) -> Result<EffectiveExporter<'s>, NoExporter<'a>> {
     let exporters = policy.exporters();
-    let mut found: Vec<Effective<'s>> = Vec::new();
+    let mut found: Vec<EffectiveExporter<'s>> = Vec::new();
     let (mut built_in, mut unreadable) = (None, None);
     for container in &pod.containers {
         if !container.keeps_running()? {
@@ -54,7 +54,8 @@ pub(crate) fn by_image<'s, 'a>(
             Ok(image) => image,
             Err(matter) => {
                 let message = format!("adds no exporter: the image `{}` {matter}", excerpt(field.text()?));
-                unreadable = unreadable.or(Some(Skip::new(Reason::ImageUnreadable, field, message)));
+                unreadable =
+                    unreadable.or(Some(SkippedExporter::new(SkipReason::ImageUnreadable, field, message)));
                 continue;
             }
         };
@@ -76,7 +77,7 @@ pub(crate) fn by_image<'s, 'a>(
         ([], Some(skip)) => skip.into(),
         ([], None) => {
             let why = "no container runs an image that one is known for; name the exporter in the annotation";
-            Skip::new(Reason::NotRecognised, spec, format!("adds no exporter: {why}")).into()
+            SkippedExporter::new(SkipReason::NotRecognised, spec, format!("adds no exporter: {why}")).into()
         }
         (several, _) => {
             let mut message = "adds no exporter: the images are those of".to_owned();
@@ -85,7 +86,7 @@ pub(crate) fn by_image<'s, 'a>(
                 message.push_str(exporter.name);
             }
             message.push_str("; name one in the annotation");
-            Skip::new(Reason::Ambiguous, spec, message).into()
+            SkippedExporter::new(SkipReason::Ambiguous, spec, message).into()
         }
     })
 }

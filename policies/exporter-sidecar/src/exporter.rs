@@ -1,18 +1,18 @@
 //! An exporter as settings change it.
 
-use policy_kubernetes::exporters::{Amount, Exporter};
+use policy_kubernetes::exporters::{Exporter, ResourceAmount};
 
 use crate::settings::{AmountSettings, ExporterSettings};
 
 /// An exporter as it is used: what settings say of it, and what is built in where they say nothing.
 #[derive(Clone, Copy)]
-pub(crate) struct Effective<'s> {
+pub(crate) struct EffectiveExporter<'s> {
     pub(crate) name: &'s str,
     pub(crate) built_in: &'static Exporter,
     pub(crate) settings: Option<&'s ExporterSettings>,
 }
 
-impl<'s> Effective<'s> {
+impl<'s> EffectiveExporter<'s> {
     fn setting<T>(self, pick: impl Fn(&'s ExporterSettings) -> Option<T>) -> Option<T> {
         self.settings.and_then(pick)
     }
@@ -51,7 +51,7 @@ impl<'s> Effective<'s> {
 
     /// Requests and limits: of processors, of memory.
     pub(crate) fn resources(self) -> [(&'s str, &'s str); 2] {
-        let of = |setting: Option<&'s AmountSettings>, built_in: &Amount| match setting {
+        let of = |setting: Option<&'s AmountSettings>, built_in: &ResourceAmount| match setting {
             Some(amount) => (amount.request.as_str(), amount.limit.as_str()),
             None => (built_in.request, built_in.limit),
         };

@@ -4,10 +4,10 @@ mod detect;
 mod exporter;
 #[cfg(not(target_os = "wasi"))]
 mod exporter_prerequisites;
+mod exporter_request;
 mod settings;
 mod sidecar;
-mod skip;
-mod wanted;
+mod skip_reason;
 
 #[cfg(not(target_os = "wasi"))]
 use policy_core::ManifestSet;
@@ -15,17 +15,17 @@ use policy_core::{
     Arena, Category, Cluster, Context, Evaluate, Policy, PolicyMetadata, Request, Severity, Undecided, Value,
     Verdict, WatchedKind,
 };
-use policy_kubernetes::exporters::{self, EXPORTERS, Form};
+use policy_kubernetes::exporters::{self, EXPORTERS, SidecarForm};
 use policy_kubernetes::monitor::Prometheus;
 use policy_kubernetes::pod::EXPORTER_STATUS;
 use policy_kubernetes::{Pod, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use exporter::Effective;
+use exporter::EffectiveExporter;
 pub use settings::{AmountSettings, ExporterSettings, OnMissing, Variable};
-pub use skip::Reason;
-use skip::{Skip, Stop};
+pub use skip_reason::SkipReason;
+use skip_reason::{NoExporter, SkippedExporter};
 
 /// The pod's annotation, and the namespace's label: which exporter, or whether to look for one.
 pub const INJECT_EXPORTER: &str = "pratique.dev/inject-exporter";
@@ -107,7 +107,7 @@ pub const EXPORTER_SECRET: &str = "pratique.dev/exporter-secret";
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ExporterSidecar {
     /// The form of the container: `native` (Kubernetes 1.29 and later) or `classic`.
-    pub form: Form,
+    pub form: SidecarForm,
     /// What becomes of a pod that is to have an exporter and cannot for a mistake in it: it is admitted without, or
     /// denied.
     pub on_missing: OnMissing,
@@ -167,14 +167,14 @@ impl Evaluate for ExporterSidecar {
         let Some(pod) = Pod::of(request, WorkloadKinds::BUILT_IN)? else { return Ok(()) };
         let skip = match self.inject(request, cluster, &pod, verdict) {
             Ok(()) => return Ok(()),
-            Err(Stop::Undecided(undecided)) => return Err(undecided),
-            Err(Stop::Skip(skip)) => skip,
+            Err(NoExporter::Undecided(undecided)) => return Err(undecided),
+            Err(NoExporter::Skip(skip)) => skip,
         };
         verdict.audit(skip.reason.as_str());
-        let pod_asked = !matches!(pod.annotations().key(INJECT_EXPORTER).str()?, None | Some("false"));
-        if self.on_missing == OnMissing::Deny && skip.reason.is_a_mistake(pod_asked) {
+        let pod_requests_it = !matches!(pod.annotations().key(INJECT_EXPORTER).str()?, None | Some("false"));
+        if self.on_missing == OnMissing::Deny && skip.reason.is_a_mistake(pod_requests_it) {
             verdict.deny(skip.field, skip.message);
-        } else if pod_asked {
+        } else if pod_requests_it {
             verdict.warn(skip.field, format!("{} ({})", skip.message, skip.reason.as_str()));
         }
         Ok(())
@@ -189,16 +189,16 @@ impl ExporterSidecar {
         cluster: &dyn Cluster,
         pod: &Pod<'a>,
         verdict: &mut Verdict,
-    ) -> Result<(), Stop<'a>> {
-        wanted::by_anybody(request, cluster, pod)?;
-        wanted::suitable(pod)?;
+    ) -> Result<(), NoExporter<'a>> {
+        exporter_request::by_anybody(request, cluster, pod)?;
+        exporter_request::suitable(pod)?;
         let annotation = pod.annotations().key(INJECT_EXPORTER);
         let exporter = match annotation.str()? {
             None | Some("auto") => detect::by_image(self, pod)?,
             Some(name) => detect::by_name(self, annotation, name)?,
         };
         let form = exporter.built_in.form.unwrap_or(self.form);
-        wanted::suitable_for(form, pod)?;
+        exporter_request::suitable_for(form, pod)?;
         let present = sidecar::present(exporter, pod, verdict)?;
         if !verdict.denials.is_empty() {
             return Ok(());
@@ -211,7 +211,7 @@ impl ExporterSidecar {
                 return Ok(());
             }
             let message = format!("adds no exporter: this container is one of {} already", exporter.name);
-            return Err(Skip::new(Reason::AlreadyPresent, name, message).into());
+            return Err(SkippedExporter::new(SkipReason::AlreadyPresent, name, message).into());
         }
         let port_name = sidecar::port_name(exporter.port(), pod)?;
         let secret = sidecar::secret(exporter, pod)?;
@@ -225,17 +225,21 @@ impl ExporterSidecar {
     }
 
     /// All exporters that there are.
-    fn exporters(&self) -> Vec<Effective<'_>> {
+    fn exporters(&self) -> Vec<EffectiveExporter<'_>> {
         let mut exporters = Vec::with_capacity(EXPORTERS.len() + self.exporters.len());
         for built_in in EXPORTERS {
             let name = built_in.name;
             let settings = self.exporters.iter().find(|settings| settings.name == name);
-            exporters.push(Effective { name, built_in, settings });
+            exporters.push(EffectiveExporter { name, built_in, settings });
         }
         for settings in &self.exporters {
             let name = settings.name.as_str();
             if !exporters.iter().any(|exporter| exporter.name == name) {
-                exporters.push(Effective { name, built_in: &exporters::COMMON, settings: Some(settings) });
+                exporters.push(EffectiveExporter {
+                    name,
+                    built_in: &exporters::COMMON,
+                    settings: Some(settings),
+                });
             }
         }
         exporters
@@ -243,7 +247,7 @@ impl ExporterSidecar {
 }
 
 /// What [`EXPORTER_STATUS`] says.
-fn status_of(exporter: Effective<'_>, arena: &Arena) -> String {
+fn status_of(exporter: EffectiveExporter<'_>, arena: &Arena) -> String {
     let text = |text: &str| Value::String(arena.text(text));
     let status = [
         ("policy", text(ExporterSidecar::METADATA.name)),

@@ -5,13 +5,13 @@ use policy_core::{Arena, Field, Undecided, Value, Verdict};
 use policy_kubernetes::ImageReference;
 use policy_kubernetes::pod::{Container, Pod};
 
-use crate::exporter::Effective;
+use crate::exporter::EffectiveExporter;
 use crate::settings::secret_key;
-use crate::skip::{Reason, Skip, Stop};
-use crate::{EXPORTER_SECRET, Form};
+use crate::skip_reason::{NoExporter, SkipReason, SkippedExporter};
+use crate::{EXPORTER_SECRET, SidecarForm};
 
 /// The name of the container.
-pub(crate) fn name(exporter: Effective<'_>) -> String {
+pub(crate) fn name(exporter: EffectiveExporter<'_>) -> String {
     format!("{}-exporter", exporter.name)
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn name(exporter: Effective<'_>) -> String {
 ///
 /// What has the name and is something else is denied: whoever looks at the pod would take it for the exporter.
 pub(crate) fn present<'a>(
-    exporter: Effective<'_>,
+    exporter: EffectiveExporter<'_>,
     pod: &Pod<'a>,
     verdict: &mut Verdict,
 ) -> Result<Option<Container<'a>>, Undecided> {
@@ -45,7 +45,7 @@ pub(crate) fn present<'a>(
 }
 
 /// Whether an image is that of the exporter, from whatever registry and of whatever version.
-fn is_exporter(exporter: Effective<'_>, name: &str, image: &ImageReference<'_>) -> bool {
+fn is_exporter(exporter: EffectiveExporter<'_>, name: &str, image: &ImageReference<'_>) -> bool {
     let same = |other: &str| image.name().replace('_', "-") == other.replace('_', "-");
     same(name) || ImageReference::parse(exporter.image()).is_ok_and(|configured| same(configured.name()))
 }
@@ -53,7 +53,7 @@ fn is_exporter(exporter: Effective<'_>, name: &str, image: &ImageReference<'_>) 
 /// A name for the port that no container of the pod has given away.
 ///
 /// It is the same whatever other policies name `metrics`: who scrapes by name finds it in every pod.
-pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, Stop<'a>> {
+pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, NoExporter<'a>> {
     let (mut names, mut taken) = (Vec::new(), None);
     for container in &pod.containers {
         for own in container.ports()? {
@@ -75,7 +75,7 @@ pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, Stop<'a>
             (pod.spec.at("containers"), why)
         }
     };
-    Err(Skip::new(Reason::PortTaken, field, format!("adds no exporter: {why}")).into())
+    Err(SkippedExporter::new(SkipReason::PortTaken, field, format!("adds no exporter: {why}")).into())
 }
 
 /// A Secret's name and its key.
@@ -83,9 +83,9 @@ pub(crate) type SecretKey<'s> = (&'s str, &'s str);
 
 /// What the pod names, or else the settings; `None` where there is none and none is needed.
 pub(crate) fn secret<'s, 'a: 's>(
-    exporter: Effective<'s>,
+    exporter: EffectiveExporter<'s>,
     pod: &Pod<'a>,
-) -> Result<Option<SecretKey<'s>>, Stop<'a>> {
+) -> Result<Option<SecretKey<'s>>, NoExporter<'a>> {
     let annotation = pod.annotations().key(EXPORTER_SECRET);
     let Some(named) = annotation.str()?.or(exporter.secret()) else {
         if !exporter.needs_secret() {
@@ -93,21 +93,21 @@ pub(crate) fn secret<'s, 'a: 's>(
         }
         let message =
             format!("must be set to SECRET/KEY: the exporter of {} needs a password or a URI", exporter.name);
-        return Err(Skip::new(Reason::SecretMissing, annotation, message).into());
+        return Err(SkippedExporter::new(SkipReason::SecretMissing, annotation, message).into());
     };
     match secret_key(named) {
         Some(secret) => Ok(Some(secret)),
         None => {
             let message = format!("must be SECRET/KEY, is `{}`", excerpt(named));
-            Err(Skip::new(Reason::SecretMalformed, annotation, message).into())
+            Err(SkippedExporter::new(SkipReason::SecretMalformed, annotation, message).into())
         }
     }
 }
 
 /// The container, in that arena.
 pub(crate) fn container<'a>(
-    exporter: Effective<'_>,
-    form: Form,
+    exporter: EffectiveExporter<'_>,
+    form: SidecarForm,
     port_name: &str,
     secret: Option<SecretKey<'_>>,
     has_pod_resources: bool,
@@ -142,13 +142,17 @@ pub(crate) fn container<'a>(
     let liveness = [probe, ("periodSeconds", Value::Int(30)), ("timeoutSeconds", Value::Int(5))];
     members.push(("livenessProbe", arena.object(&liveness)));
     members.push(("securityContext", confined(user, arena)));
-    if form == Form::Native {
+    if form == SidecarForm::Native {
         members.push(texts("restartPolicy", "Always"));
     }
     arena.object(&members)
 }
 
-fn env<'a>(exporter: Effective<'_>, secret: Option<SecretKey<'_>>, arena: &'a Arena) -> Vec<Value<'a>> {
+fn env<'a>(
+    exporter: EffectiveExporter<'_>,
+    secret: Option<SecretKey<'_>>,
+    arena: &'a Arena,
+) -> Vec<Value<'a>> {
     let texts = |key: &'static str, value: &str| (key, Value::String(arena.text(value)));
     let mut env = Vec::new();
     for (name, value) in exporter.env(secret.is_some()) {
@@ -178,9 +182,9 @@ fn confined<'a>(user: Value<'a>, arena: &'a Arena) -> Value<'a> {
 }
 
 /// Where a native sidecar is put, or a classic one: behind those that are there.
-pub(crate) fn list<'a>(form: Form, pod: &Pod<'a>) -> Field<'a> {
+pub(crate) fn list<'a>(form: SidecarForm, pod: &Pod<'a>) -> Field<'a> {
     pod.spec.at(match form {
-        Form::Native => "initContainers",
-        Form::Classic => "containers",
+        SidecarForm::Native => "initContainers",
+        SidecarForm::Classic => "containers",
     })
 }

@@ -90,8 +90,10 @@ fn what_is_built_in_would_pass_as_settings() {
 fn the_page_names_every_reason_and_every_exporter() {
     let schema = schemars::schema_for!(ExporterSidecar).to_value();
     let page = schema["description"].as_str().unwrap().to_owned() + &ExporterSidecar::appendix();
-    for word in
-        Reason::ALL.iter().map(|reason| reason.as_str()).chain(EXPORTERS.iter().map(|exporter| exporter.name))
+    for word in SkipReason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .chain(EXPORTERS.iter().map(|exporter| exporter.name))
     {
         assert!(page.contains(&format!("| `{word}` |")), "{word}");
     }
@@ -99,7 +101,7 @@ fn the_page_names_every_reason_and_every_exporter() {
 
 /// A webhook without a cluster: no case, for a guest always has one.
 #[test]
-fn without_a_cluster_the_namespace_is_not_asked() {
+fn without_a_cluster_the_namespace_is_not_read() {
     let arena = Arena::new();
     let request = r#"{"uid":"u","operation":"CREATE","namespace":"data","kind":{"version":"v1","kind":"Pod"},
         "object":{"spec":{"containers":[{"name":"db","image":"mysql:8.4"}]}}}"#;
@@ -107,6 +109,6 @@ fn without_a_cluster_the_namespace_is_not_asked() {
     let request = Request::read(Field::root(request, &arena)).unwrap();
     let mut verdict = Verdict::default();
     ExporterSidecar::default().evaluate(&request, &NoCluster, &mut verdict).unwrap();
-    assert_eq!(verdict.audit.as_deref(), Some(Reason::NamespaceUnknown.as_str()));
+    assert_eq!(verdict.audit.as_deref(), Some(SkipReason::NamespaceUnknown.as_str()));
     assert!(verdict.edits.is_empty() && verdict.warnings.is_empty() && verdict.denials.is_empty());
 }

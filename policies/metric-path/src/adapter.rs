@@ -6,16 +6,16 @@ use std::borrow::Cow;
 
 use policy_core::path::excerpt;
 use policy_core::{Arena, Field, Undecided, Value, kinds, yaml};
-use policy_kubernetes::inventory::Listed;
+use policy_kubernetes::inventory::ListedObject;
 use policy_promql::{Expression, Series, regex};
 
-use crate::Set;
-use crate::adapter_query::{self, Filled, MATCHED};
+use crate::MetricContext;
+use crate::adapter_query::{self, FilledTemplate, MATCHED};
 
 /// A rule.
 pub(crate) struct AdapterRule<'a> {
     /// The ConfigMap that contains it.
-    pub(crate) config: Listed<'a>,
+    pub(crate) config: ListedObject<'a>,
     /// Its index in the list.
     index: usize,
     /// The series that it selects; `None` if it selects them by a regular expression.
@@ -37,7 +37,7 @@ pub(crate) enum Metric<'a> {
 }
 
 /// What a rule asks Prometheus.
-pub(crate) enum Query<'a> {
+pub(crate) enum AdapterQuery<'a> {
     /// An expression.
     Expression(Expression<'a>),
     /// The template does more than insert fields.
@@ -50,7 +50,7 @@ pub(crate) enum Query<'a> {
 const SOME_SERIES: &str = "series";
 
 /// The rules for custom metrics (`rules`) or external ones (`externalRules`), of every ConfigMap that has such.
-pub(crate) fn rules<'a>(set: &Set<'a>, list: &'a str) -> Result<Vec<AdapterRule<'a>>, Undecided> {
+pub(crate) fn rules<'a>(set: &MetricContext<'a>, list: &'a str) -> Result<Vec<AdapterRule<'a>>, Undecided> {
     let arena = set.inventory.arena;
     let mut rules = Vec::new();
     for config in set.inventory.objects("", "ConfigMap", None)? {
@@ -82,7 +82,7 @@ fn has_rules(value: Value<'_>, list: &str) -> bool {
 }
 
 impl<'a> AdapterRule<'a> {
-    fn read(config: Listed<'a>, index: usize, field: Field<'a>) -> Result<Self, Undecided> {
+    fn read(config: ListedObject<'a>, index: usize, field: Field<'a>) -> Result<Self, Undecided> {
         let query = policy_promql::read(field.at("seriesQuery").text()?);
         let series = query.series.into_iter().next().filter(|series| !series.name.is_empty());
         let metric = metric(field, series.as_ref())?;
@@ -98,11 +98,11 @@ impl<'a> AdapterRule<'a> {
     ///
     /// # Errors
     /// The rule is not as the adapter has it.
-    pub(crate) fn query(&self, label: &str, arena: &'a Arena) -> Result<Query<'a>, Undecided> {
+    pub(crate) fn query(&self, label: &str, arena: &'a Arena) -> Result<AdapterQuery<'a>, Undecided> {
         let template = self.field.at("metricsQuery").text()?;
         if template.trim().is_empty() {
             let message = format!("must be asked of Prometheus: {} has no metricsQuery", self.display());
-            return Ok(Query::Broken(message));
+            return Ok(AdapterQuery::Broken(message));
         }
         let series = self.series.as_ref().map_or(SOME_SERIES, |series| series.name);
         let matchers = format!("{MATCHED}=''");
@@ -114,10 +114,10 @@ impl<'a> AdapterRule<'a> {
             (".GroupBySlice", None),
         ];
         let text = match adapter_query::fill(template, &fields) {
-            Filled::Text(text) => text,
-            Filled::Open => return Ok(Query::Unknown),
-            Filled::Unknown(field) => {
-                return Ok(Query::Broken(format!(
+            FilledTemplate::Text(text) => text,
+            FilledTemplate::Open => return Ok(AdapterQuery::Unknown),
+            FilledTemplate::Unknown(field) => {
+                return Ok(AdapterQuery::Broken(format!(
                     "must be asked of Prometheus: there is no `{}` for the metricsQuery of {}",
                     excerpt(field),
                     self.display()
@@ -126,13 +126,13 @@ impl<'a> AdapterRule<'a> {
         };
         let expression = policy_promql::read(arena.text(&text));
         if !label.is_empty() && !expression.keeps(label) {
-            return Ok(Query::Broken(format!(
+            return Ok(AdapterQuery::Broken(format!(
                 "must be told apart by the label `{}`: the metricsQuery of {} aggregates it away",
                 excerpt(label),
                 self.display()
             )));
         }
-        Ok(Query::Expression(expression))
+        Ok(AdapterQuery::Expression(expression))
     }
 
     /// `rule 3 of ConfigMap monitoring/prometheus-adapter`, counted from 1.
@@ -154,7 +154,7 @@ impl<'a> AdapterRule<'a> {
         // The resources that autoscalers describe are of the core group.
         let fields = [(".Resource", Some(resource)), (".Group", Some(""))];
         Ok(match adapter_query::fill(self.field.at("resources.template").text()?, &fields) {
-            Filled::Text(label) if !label.is_empty() => Some(Cow::Owned(label)),
+            FilledTemplate::Text(label) if !label.is_empty() => Some(Cow::Owned(label)),
             _ => None,
         })
     }

@@ -7,7 +7,7 @@ pub(crate) const MATCHED: &str = "__matched__";
 
 /// What becomes of a template.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Filled<'t> {
+pub(crate) enum FilledTemplate<'t> {
     Text(String),
     /// What it writes depends on more than is known here.
     Open,
@@ -16,22 +16,22 @@ pub(crate) enum Filled<'t> {
 }
 
 /// A template with the values of its fields; those without a value depend on the object.
-pub(crate) fn fill<'t>(template: &'t str, fields: &[(&str, Option<&str>)]) -> Filled<'t> {
+pub(crate) fn fill<'t>(template: &'t str, fields: &[(&str, Option<&str>)]) -> FilledTemplate<'t> {
     let mut text = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("<<") {
-        let Some((action, left)) = after.split_once(">>") else { return Filled::Open };
+        let Some((action, left)) = after.split_once(">>") else { return FilledTemplate::Open };
         text.push_str(before);
         let field = action.trim_matches(['-', ' ']);
         match fields.iter().find(|(name, _)| *name == field) {
             Some((_, Some(value))) => text.push_str(value),
-            None if is_field(field) => return Filled::Unknown(field),
-            _ => return Filled::Open,
+            None if is_field(field) => return FilledTemplate::Unknown(field),
+            _ => return FilledTemplate::Open,
         }
         rest = left;
     }
     text.push_str(rest);
-    Filled::Text(text)
+    FilledTemplate::Text(text)
 }
 
 /// Whether an action is a field and nothing else.
@@ -42,22 +42,22 @@ fn is_field(action: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Filled, fill};
+    use super::{FilledTemplate, fill};
 
     #[test]
     fn fields_are_filled() {
         let fields =
             [(".Series", Some("a")), (".GroupBy", Some("pod")), (".LabelMatchers", Some("")), (".X", None)];
         let text = |template| match fill(template, &fields) {
-            Filled::Text(text) => text,
+            FilledTemplate::Text(text) => text,
             other => panic!("{other:?}"),
         };
         assert_eq!(text("sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)"), "sum(a{}) by (pod)");
         assert_eq!(text("<< .Series >>{a='b',<<- .LabelMatchers ->>}"), "a{a='b',}");
         assert_eq!(text(""), "");
         for open in ["<<index .LabelValuesByName \"pod\">>", "<<.Series", "<<range .X>>a<<end>>", "<<.X>>"] {
-            assert_eq!(fill(open, &fields), Filled::Open, "{open}");
+            assert_eq!(fill(open, &fields), FilledTemplate::Open, "{open}");
         }
-        assert_eq!(fill("<<.Serie>>{}", &fields), Filled::Unknown(".Serie"));
+        assert_eq!(fill("<<.Serie>>{}", &fields), FilledTemplate::Unknown(".Serie"));
     }
 }

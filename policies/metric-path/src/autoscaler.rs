@@ -5,7 +5,7 @@ use policy_core::{Field, Request, Undecided, Verdict};
 use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::inventory::{PodGroup, RunningContainer};
 
-use crate::Set;
+use crate::MetricContext;
 use crate::finding::LinkFinding;
 use crate::follow::follow;
 use crate::metric::{CustomMetric, Subject};
@@ -15,7 +15,7 @@ use crate::settings::ControlId;
 pub(crate) const CPU_UTILIZATION_V1: &str = "spec.targetCPUUtilizationPercentage";
 
 pub(crate) fn evaluate<'a>(
-    set: &Set<'a>,
+    set: &MetricContext<'a>,
     request: &Request<'a>,
     verdict: &mut Verdict,
 ) -> Result<(), Undecided> {
@@ -58,7 +58,7 @@ pub(crate) enum ScaleTarget<'s, 'a> {
 
 /// Finds what the autoscaler of the request scales.
 pub(crate) fn scale_target<'s, 'a>(
-    set: &'s Set<'a>,
+    set: &'s MetricContext<'a>,
     request: &Request<'a>,
 ) -> Result<ScaleTarget<'s, 'a>, Undecided> {
     let reference = request.object.at("spec.scaleTargetRef");
@@ -144,7 +144,8 @@ pub(crate) fn resource_metric<'a>(
         return Ok(None);
     }
     let field = root.at("name");
-    let measured = if container.is_none() { Measured::Pod } else { Measured::Containers(measured) };
+    let measured =
+        if container.is_none() { MeasuredResource::Pod } else { MeasuredResource::Containers(measured) };
     missing_request(target, &measured, field, field.text()?)
 }
 
@@ -155,13 +156,13 @@ pub(crate) fn utilization_v1<'a>(
 ) -> Result<Option<LinkFinding<'a>>, Undecided> {
     let utilization = request.object.at(CPU_UTILIZATION_V1);
     match utilization.is_set()? {
-        true => missing_request(target, &Measured::Pod, utilization, "cpu"),
+        true => missing_request(target, &MeasuredResource::Pod, utilization, "cpu"),
         false => Ok(None),
     }
 }
 
 /// Whose usage is divided by its request.
-enum Measured<'s, 'a> {
+enum MeasuredResource<'s, 'a> {
     /// The pod: the sum of all its containers.
     Pod,
     /// These containers.
@@ -171,7 +172,7 @@ enum Measured<'s, 'a> {
 /// A container without a request for the resource.
 fn missing_request<'a>(
     target: &PodGroup<'a>,
-    measured: &Measured<'_, 'a>,
+    measured: &MeasuredResource<'_, 'a>,
     field: Field<'a>,
     resource: &'a str,
 ) -> Result<Option<LinkFinding<'a>>, Undecided> {
@@ -182,9 +183,9 @@ fn missing_request<'a>(
     };
     let containers = match measured {
         // The request of the pod as a whole counts for its containers.
-        Measured::Pod if is_requested(target.resources)? => return Ok(None),
-        Measured::Pod => target.containers.iter().collect(),
-        Measured::Containers(containers) => containers.clone(),
+        MeasuredResource::Pod if is_requested(target.resources)? => return Ok(None),
+        MeasuredResource::Pod => target.containers.iter().collect(),
+        MeasuredResource::Containers(containers) => containers.clone(),
     };
     for container in containers {
         if !is_requested(container.field.at("resources"))? {

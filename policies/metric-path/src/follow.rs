@@ -2,11 +2,11 @@
 
 use policy_core::Undecided;
 
-use crate::Set;
-use crate::adapter::{self, AdapterRule, Metric, Query};
+use crate::MetricContext;
+use crate::adapter::{self, AdapterQuery, AdapterRule, Metric};
 use crate::adapter_query::MATCHED;
 use crate::metric::{CustomMetric, Link, MetricTrace, Subject};
-use crate::recording_rules::{ObjectLabels, Resolver};
+use crate::recording_rules::{ObjectLabels, SeriesResolver};
 use crate::series_source;
 use crate::settings::ControlId;
 
@@ -14,7 +14,10 @@ use crate::settings::ControlId;
 ///
 /// # Errors
 /// An object is not as Kubernetes has it.
-pub(crate) fn follow<'a>(set: &Set<'a>, metric: &CustomMetric<'_, 'a>) -> Result<MetricTrace<'a>, Undecided> {
+pub(crate) fn follow<'a>(
+    set: &MetricContext<'a>,
+    metric: &CustomMetric<'_, 'a>,
+) -> Result<MetricTrace<'a>, Undecided> {
     let mut path = MetricTrace::default();
     let list = if matches!(metric.subject, Subject::External) { "externalRules" } else { "rules" };
     let rules = adapter::rules(set, list)?;
@@ -39,7 +42,7 @@ pub(crate) fn follow<'a>(set: &Set<'a>, metric: &CustomMetric<'_, 'a>) -> Result
     };
     let grouped_by = labels.last().map_or("", |(label, _)| label);
     let query = rule.query(grouped_by, set.inventory.arena)?;
-    if let Query::Broken(message) = query {
+    if let AdapterQuery::Broken(message) = query {
         return Ok(path.broken(ControlId::AdapterRule, metric, message));
     }
     let Some(series) = &rule.series else {
@@ -49,10 +52,10 @@ pub(crate) fn follow<'a>(set: &Set<'a>, metric: &CustomMetric<'_, 'a>) -> Result
         )));
     };
     let all = match query {
-        Query::Expression(expression) => expression.series,
+        AdapterQuery::Expression(expression) => expression.series,
         _ => vec![series.clone()],
     };
-    let mut resolver = Resolver::new(set, rule);
+    let mut resolver = SeriesResolver::new(set, rule);
     for one in all {
         let one = if one.name == series.name { one.and(series) } else { one };
         // A series that the query does not select for the object in question may be of any object.

@@ -24,8 +24,8 @@ use policy_kubernetes::inventory::{
 use policy_kubernetes::{PodTemplate, WorkloadKinds, scopes};
 
 pub use metric::Link;
-pub use settings::{ControlId, GivenPods, GivenPort, MetricPath};
-pub use targets::{Target, targets};
+pub use settings::{ControlId, ExternalPods, ExternalPort, MetricPath};
+pub use targets::{ScrapeTarget, targets};
 pub use trace::{Trace, traces};
 
 /// What is read beside workloads.
@@ -78,8 +78,8 @@ impl Evaluate for MetricPath {
         if !request.object.is_set()? {
             return Err(request.object.undecided("there is no object in the request"));
         }
-        let set = Set::of_request(self, request, cluster);
-        match request.kind.name {
+        let set = MetricContext::of_request(self, request, cluster);
+        match request.kind.kind {
             "HorizontalPodAutoscaler" => autoscaler::evaluate(&set, request, verdict),
             _ => monitor::evaluate(&set, request, verdict),
         }
@@ -87,17 +87,17 @@ impl Evaluate for MetricPath {
 }
 
 /// A manifest set, with the settings that say what it does not contain.
-pub(crate) struct Set<'a> {
+pub(crate) struct MetricContext<'a> {
     pub(crate) settings: &'a MetricPath,
     pub(crate) inventory: Inventory<'a>,
 }
 
-impl<'a> Set<'a> {
+impl<'a> MetricContext<'a> {
     fn of_request(settings: &'a MetricPath, request: &Request<'a>, cluster: &'a dyn Cluster) -> Self {
         // If the object itself names no namespace, neither do the objects beside it.
         let own = request.object.at("metadata.namespace").text().unwrap_or_default();
         let default_namespace = if own.is_empty() { request.namespace } else { "default" };
-        Set::new(settings, cluster, request.object.arena(), default_namespace)
+        MetricContext::new(settings, cluster, request.object.arena(), default_namespace)
     }
 
     fn new(
@@ -108,11 +108,11 @@ impl<'a> Set<'a> {
     ) -> Self {
         let given = settings.pods.iter().map(|given| given.group(arena)).collect();
         let kinds = WorkloadKinds::with(&settings.pod_templates);
-        Set { settings, inventory: Inventory::new(cluster, arena, kinds, default_namespace, given) }
+        MetricContext { settings, inventory: Inventory::new(cluster, arena, kinds, default_namespace, given) }
     }
 }
 
-impl GivenPods {
+impl ExternalPods {
     fn group<'a>(&'a self, arena: &'a policy_core::Arena) -> PodGroup<'a> {
         let field = policy_core::Field::missing(arena);
         let ports = self.ports.iter().map(|port| (port.name.as_str(), port.number)).collect();

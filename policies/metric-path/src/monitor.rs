@@ -1,19 +1,19 @@
 //! A monitor: whether it leads to a target, and to each only once.
 
 use policy_core::{Field, Request, Undecided, Verdict};
-use policy_kubernetes::inventory::Listed;
+use policy_kubernetes::inventory::ListedObject;
 use policy_kubernetes::monitor::{self, Scrape};
 
-use crate::Set;
+use crate::MetricContext;
 use crate::finding::LinkFinding;
 
 pub(crate) fn evaluate<'a>(
-    set: &Set<'a>,
+    set: &MetricContext<'a>,
     request: &Request<'a>,
     verdict: &mut Verdict,
 ) -> Result<(), Undecided> {
-    let own = Listed {
-        kind: request.kind.name,
+    let own = ListedObject {
+        kind: request.kind.kind,
         namespace: request.namespace,
         name: request.object.at("metadata.name").text()?,
         field: request.object,

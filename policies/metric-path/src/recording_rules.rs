@@ -3,11 +3,11 @@
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 use policy_kubernetes::exporters::{is_cluster_series, is_process_series, series_of_image};
-use policy_kubernetes::inventory::{Listed, MONITORING, PodGroup};
+use policy_kubernetes::inventory::{ListedObject, MONITORING, PodGroup};
 use policy_kubernetes::monitor::{Scrape, unselected};
 use policy_promql::{Expression, Series};
 
-use crate::Set;
+use crate::MetricContext;
 use crate::adapter::AdapterRule;
 use crate::metric::{CustomMetric, Link, Subject};
 
@@ -21,8 +21,8 @@ pub(crate) type ObjectLabels<'a> = Vec<(String, Option<&'a str>)>;
 pub(crate) type Alternative = Vec<usize>;
 
 /// Follows the series of one rule of the adapter.
-pub(crate) struct Resolver<'s, 'a> {
-    set: &'s Set<'a>,
+pub(crate) struct SeriesResolver<'s, 'a> {
+    set: &'s MetricContext<'a>,
     rule: &'s AdapterRule<'a>,
     /// The series that are scraped.
     pub(crate) raw: Vec<RawSeries<'a>>,
@@ -43,14 +43,14 @@ pub(crate) struct RawSeries<'a> {
 
 /// A recording rule.
 struct RecordingRule<'a> {
-    object: Listed<'a>,
+    object: ListedObject<'a>,
     field: Field<'a>,
     expression: Expression<'a>,
 }
 
-impl<'s, 'a> Resolver<'s, 'a> {
-    pub(crate) fn new(set: &'s Set<'a>, rule: &'s AdapterRule<'a>) -> Self {
-        Resolver { set, rule, raw: Vec::new(), links: Vec::new(), is_loop: false, visited: Vec::new() }
+impl<'s, 'a> SeriesResolver<'s, 'a> {
+    pub(crate) fn new(set: &'s MetricContext<'a>, rule: &'s AdapterRule<'a>) -> Self {
+        SeriesResolver { set, rule, raw: Vec::new(), links: Vec::new(), is_loop: false, visited: Vec::new() }
     }
 
     /// Follows a series of the adapter's query; gives what is broken, if anything is.
@@ -80,16 +80,16 @@ impl<'s, 'a> Resolver<'s, 'a> {
             return Ok(None);
         }
         let records = match self.records_of(series)? {
-            Records::Selected(records) => records,
-            Records::Unselected(message) => return Ok(Some(message)),
-            Records::None if series.name.contains(':') => {
+            RecordingRules::Selected(records) => records,
+            RecordingRules::Unselected(message) => return Ok(Some(message)),
+            RecordingRules::None if series.name.contains(':') => {
                 return Ok(Some(format!(
                     "must have its series recorded: {} takes {}, and no PrometheusRule records it",
                     self.rule.display(),
                     series.display()
                 )));
             }
-            Records::None => {
+            RecordingRules::None => {
                 let (series, is_of_object) = (series.clone(), !labels.is_empty());
                 self.raw.push(RawSeries { series, is_of_object, alternative: alternative.clone() });
                 return Ok(None);
@@ -175,7 +175,7 @@ impl<'s, 'a> Resolver<'s, 'a> {
     }
 
     /// The rules that record a series.
-    fn records_of(&self, series: &Series<'a>) -> Result<Records<'a>, Undecided> {
+    fn records_of(&self, series: &Series<'a>) -> Result<RecordingRules<'a>, Undecided> {
         let (mut records, mut unseen) = (Vec::new(), Vec::new());
         for object in self.set.inventory.objects(MONITORING, "PrometheusRule", None)? {
             let in_rule = |undecided: Undecided| undecided.in_object("PrometheusRule", object.name);
@@ -187,24 +187,24 @@ impl<'s, 'a> Resolver<'s, 'a> {
             }
         }
         Ok(match (records.is_empty(), unseen.is_empty()) {
-            (false, _) => Records::Selected(records),
-            (true, true) => Records::None,
+            (false, _) => RecordingRules::Selected(records),
+            (true, true) => RecordingRules::None,
             (true, false) => {
-                Records::Unselected(format!("must have its series recorded: {}", unseen.join(", ")))
+                RecordingRules::Unselected(format!("must have its series recorded: {}", unseen.join(", ")))
             }
         })
     }
 }
 
 /// The recording rules of a series.
-enum Records<'a> {
+enum RecordingRules<'a> {
     Selected(Vec<RecordingRule<'a>>),
     /// Only in PrometheusRules that Prometheus does not select: a message.
     Unselected(String),
     None,
 }
 
-fn read_records<'a>(object: Listed<'a>, name: &str) -> Result<Vec<RecordingRule<'a>>, Undecided> {
+fn read_records<'a>(object: ListedObject<'a>, name: &str) -> Result<Vec<RecordingRule<'a>>, Undecided> {
     let mut records = Vec::new();
     for group in object.field.at("spec.groups").items()? {
         for field in group.at("rules").items()? {

@@ -2,10 +2,10 @@
 
 use policy_core::Undecided;
 use policy_core::path::excerpt;
-use policy_kubernetes::inventory::{Inventory, Listed};
+use policy_kubernetes::inventory::{Inventory, ListedObject};
 use policy_kubernetes::monitor::{self, Scrape, ScrapeTargets};
 
-use crate::Set;
+use crate::MetricContext;
 use crate::finding::LinkFinding;
 use crate::metric::{CustomMetric, Link, MetricTrace};
 use crate::recording_rules::{Alternative, RawSeries};
@@ -18,13 +18,13 @@ const MOST_REASONS: usize = 3;
 /// A series, and where it is scraped.
 struct ScrapedSeries<'s, 'a> {
     raw: &'s RawSeries<'a>,
-    monitor: Listed<'a>,
+    monitor: ListedObject<'a>,
     scrape: Scrape<'s, 'a>,
 }
 
 /// Finds a port that is scraped and exports the series: of the pods that are scaled, or of any exporter.
 pub(crate) fn find<'a>(
-    set: &Set<'a>,
+    set: &MetricContext<'a>,
     metric: &CustomMetric<'_, 'a>,
     raw: &[RawSeries<'a>],
     path: &mut MetricTrace<'a>,
@@ -85,7 +85,7 @@ pub(crate) fn find<'a>(
 fn targets<'s, 'a>(
     inventory: &'s Inventory<'a>,
     settings: &MetricPath,
-    monitor: &Listed<'a>,
+    monitor: &ListedObject<'a>,
 ) -> Result<ScrapeTargets<'s, 'a>, Undecided> {
     monitor::targets(inventory, &settings.prometheus, monitor)
         .map_err(|undecided| undecided.in_object(monitor.kind, monitor.name))
@@ -93,7 +93,7 @@ fn targets<'s, 'a>(
 
 /// Broken monitors in the namespaces of the series: a likely reason. `known` reasons were found already.
 fn broken_monitors<'a>(
-    set: &Set<'a>,
+    set: &MetricContext<'a>,
     metric: &CustomMetric<'_, 'a>,
     missing: &[&RawSeries<'a>],
     known: usize,

@@ -51,7 +51,7 @@ pub struct MetricPath {
     /// Who scrapes, and what it selects.
     pub prometheus: Prometheus,
     /// Pods that the set does not hold, for charts or controllers make them.
-    pub pods: Vec<GivenPods>,
+    pub pods: Vec<ExternalPods>,
     /// Judge all but these controls.
     pub exempt_controls: Vec<ControlId>,
     /// Custom kinds that make pods, beside the built-in ones.
@@ -61,7 +61,7 @@ pub struct MetricPath {
 /// Pods that are not in the set.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct GivenPods {
+pub struct ExternalPods {
     /// What makes them.
     pub name: String,
     /// Where they are.
@@ -70,13 +70,13 @@ pub struct GivenPods {
     pub labels: BTreeMap<String, String>,
     /// Their ports.
     #[serde(default)]
-    pub ports: Vec<GivenPort>,
+    pub ports: Vec<ExternalPort>,
 }
 
 /// A port of such pods.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct GivenPort {
+pub struct ExternalPort {
     /// What it is called.
     pub name: String,
     /// Its number.

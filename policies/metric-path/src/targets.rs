@@ -4,12 +4,12 @@ use policy_core::path::Segment;
 use policy_core::{Arena, Cluster, Undecided};
 use policy_kubernetes::monitor;
 
-use crate::Set;
+use crate::MetricContext;
 use crate::settings::MetricPath;
 
 /// A port of a workload's pods that is scraped: one target for each of its pods.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
+pub struct ScrapeTarget {
     /// The job, as prometheus-operator names it: `serviceMonitor/shop/api/0`.
     pub job: String,
     /// The kind of the workload.
@@ -30,8 +30,8 @@ pub fn targets<'a>(
     settings: &'a MetricPath,
     cluster: &'a dyn Cluster,
     arena: &'a Arena,
-) -> Result<Vec<Target>, Undecided> {
-    let set = Set::new(settings, cluster, arena, "default");
+) -> Result<Vec<ScrapeTarget>, Undecided> {
+    let set = MetricContext::new(settings, cluster, arena, "default");
     let mut targets = Vec::new();
     for listed in set.inventory.monitors()? {
         let kind = if listed.kind == "PodMonitor" { "podMonitor" } else { "serviceMonitor" };
@@ -43,7 +43,7 @@ pub fn targets<'a>(
                 Segment::Index(number) => Some(*number),
                 Segment::Key(_) => None,
             });
-            targets.push(Target {
+            targets.push(ScrapeTarget {
                 job: format!("{kind}/{}/{}/{}", listed.namespace, listed.name, number.unwrap_or_default()),
                 kind: scrape.pods.kind.to_owned(),
                 namespace: scrape.pods.namespace.to_owned(),

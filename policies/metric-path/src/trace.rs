@@ -3,7 +3,7 @@
 use policy_core::path::excerpt;
 use policy_core::{Cluster, Field, Request, Undecided};
 
-use crate::Set;
+use crate::MetricContext;
 use crate::autoscaler::{self, ScaleTarget};
 use crate::finding::LinkFinding;
 use crate::follow::follow;
@@ -42,7 +42,7 @@ pub fn traces<'a>(
     cluster: &'a dyn Cluster,
     mut is_wanted: impl FnMut(&str) -> bool,
 ) -> Result<Vec<Trace>, Undecided> {
-    let set = Set::of_request(settings, request, cluster);
+    let set = MetricContext::of_request(settings, request, cluster);
     let own = format!("HorizontalPodAutoscaler {}/{}", request.namespace, request.display_name()?);
     let target = autoscaler::scale_target(&set, request)?;
     let mut traces = Vec::new();

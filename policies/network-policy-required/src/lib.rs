@@ -1,9 +1,9 @@
 //! Requires that NetworkPolicies isolate every pod, and that none of them is wide open or goes while a pod depends on it.
 
-mod change;
-mod lack;
-mod open;
+mod missing;
+mod overly_permissive;
 mod pods;
+mod removal;
 mod settings;
 
 use policy_core::{
@@ -14,7 +14,7 @@ use policy_kubernetes::{PodTemplate, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use settings::{ControlId, Direction, DnsServer, Grace, HostNetwork};
+pub use settings::{ControlId, DirectionSetting, DnsServer, Grace, HostNetwork};
 
 /// Holds workloads to the NetworkPolicies of their namespace, and NetworkPolicies to being of use.
 ///
@@ -56,16 +56,16 @@ pub use settings::{ControlId, Direction, DnsServer, Grace, HostNetwork};
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct NetworkPolicyRequired {
     /// The directions in which every pod must be isolated.
-    pub isolated: Vec<Direction>,
+    pub isolated: Vec<DirectionSetting>,
     /// The directions in which every namespace with workloads must have a default deny: a NetworkPolicy that selects all pods
     /// and allows nothing.
-    pub default_deny: Vec<Direction>,
+    pub default_deny: Vec<DirectionSetting>,
     /// Whether a pod that is isolated for egress must be let through to DNS.
     pub dns: bool,
     /// Which pods answer DNS.
     pub dns_server: DnsServer,
     /// The directions in which no NetworkPolicy may be wide open.
-    pub narrow: Vec<Direction>,
+    pub narrow: Vec<DirectionSetting>,
     /// Ports that a rule may open to everybody, if it opens no other.
     pub open_ports: Vec<u16>,
     /// What to do with pods on the network of their node.
@@ -80,7 +80,7 @@ pub struct NetworkPolicyRequired {
 
 impl Default for NetworkPolicyRequired {
     fn default() -> Self {
-        let both = || vec![Direction::Ingress, Direction::Egress];
+        let both = || vec![DirectionSetting::Ingress, DirectionSetting::Egress];
         NetworkPolicyRequired {
             isolated: both(),
             default_deny: both(),
@@ -134,13 +134,13 @@ impl Evaluate for NetworkPolicyRequired {
         cluster: &dyn Cluster,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
-        match request.kind.name {
-            "NetworkPolicy" if change::is_none(request)? => Ok(()),
+        match request.kind.kind {
+            "NetworkPolicy" if removal::is_none(request)? => Ok(()),
             "NetworkPolicy" => {
-                let policy = open::judge(self, request, verdict)?;
-                change::judge(self, request, policy, cluster, verdict)
+                let policy = overly_permissive::evaluate(self, request, verdict)?;
+                removal::evaluate(self, request, policy, cluster, verdict)
             }
-            _ => pods::judge(self, request, cluster, verdict),
+            _ => pods::evaluate(self, request, cluster, verdict),
         }
     }
 }

@@ -8,24 +8,24 @@ use policy_kubernetes::workloads::labels_of_pods;
 use policy_kubernetes::{Labels, WorkloadKinds};
 
 use crate::NetworkPolicyRequired;
-use crate::lack::{Lack, Namespace};
+use crate::missing::{MissingPolicy, NamespacePolicies};
 use crate::settings::{ControlId, Grace};
 
 /// Says what the pods of a request lack.
-pub(crate) fn judge(
+pub(crate) fn evaluate(
     settings: &NetworkPolicyRequired,
     request: &Request<'_>,
     cluster: &dyn Cluster,
     verdict: &mut Verdict,
 ) -> Result<(), Undecided> {
     let kinds = WorkloadKinds::with(&settings.pod_templates);
-    let is_pod = request.kind.name == "Pod";
+    let is_pod = request.kind.kind == "Pod";
     let changes_pod = is_pod && request.operation == Operation::Update && request.old_object.is_set()?;
     if !changes_pod && !pod::is_significant(request, kinds)? {
         return Ok(());
     }
     let Some(pod) = Pod::of(request, kinds)? else { return Ok(()) };
-    let labels = labels_of_pods(request.kind.name, request.display_name()?, pod.metadata.at("labels"))?;
+    let labels = labels_of_pods(request.kind.kind, request.display_name()?, pod.metadata.at("labels"))?;
     let before =
         if changes_pod { Labels::of(request.old_object.at("metadata.labels"))? } else { labels.clone() };
     if changes_pod && before.iter().eq(labels.iter()) {
@@ -42,12 +42,12 @@ pub(crate) fn judge(
         return Ok(());
     }
     let arena = request.object.arena();
-    let namespace = Namespace::read(settings, request.namespace, None, cluster, arena)?;
-    let known = if changes_pod { namespace.lacks(&before)? } else { BTreeSet::new() };
-    for lack in namespace.lacks(&labels)?.difference(&known) {
+    let namespace = NamespacePolicies::read(settings, request.namespace, None, cluster, arena)?;
+    let known = if changes_pod { namespace.missing(&before)? } else { BTreeSet::new() };
+    for lack in namespace.missing(&labels)?.difference(&known) {
         let field = match lack {
-            Lack::DefaultDeny(_) => request.object.at("metadata.namespace"),
-            Lack::Isolation(_) | Lack::Dns(_) => pod.metadata.at("labels"),
+            MissingPolicy::DefaultDeny(_) => request.object.at("metadata.namespace"),
+            MissingPolicy::Isolation(_) | MissingPolicy::Dns(_) => pod.metadata.at("labels"),
         };
         let message = lack.message(settings, request.namespace);
         match settings.grace {

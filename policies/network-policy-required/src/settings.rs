@@ -13,7 +13,7 @@ use crate::NetworkPolicyRequired;
 /// A direction, seen from the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Direction {
+pub enum DirectionSetting {
     /// To the pod.
     Ingress,
     /// From the pod.
@@ -123,17 +123,17 @@ policy_core::controls! {
 impl NetworkPolicyRequired {
     /// Whether a control is in force.
     pub(crate) fn wants(&self, control: ControlId) -> bool {
-        let asked = match control {
-            ControlId::IsolatedIngress => self.isolated.contains(&Direction::Ingress),
-            ControlId::IsolatedEgress => self.isolated.contains(&Direction::Egress),
-            ControlId::DefaultDenyIngress => self.default_deny.contains(&Direction::Ingress),
-            ControlId::DefaultDenyEgress => self.default_deny.contains(&Direction::Egress),
+        let requested = match control {
+            ControlId::IsolatedIngress => self.isolated.contains(&DirectionSetting::Ingress),
+            ControlId::IsolatedEgress => self.isolated.contains(&DirectionSetting::Egress),
+            ControlId::DefaultDenyIngress => self.default_deny.contains(&DirectionSetting::Ingress),
+            ControlId::DefaultDenyEgress => self.default_deny.contains(&DirectionSetting::Egress),
             ControlId::Dns => self.dns,
-            ControlId::NarrowIngress => self.narrow.contains(&Direction::Ingress),
-            ControlId::NarrowEgress => self.narrow.contains(&Direction::Egress),
+            ControlId::NarrowIngress => self.narrow.contains(&DirectionSetting::Ingress),
+            ControlId::NarrowEgress => self.narrow.contains(&DirectionSetting::Egress),
             ControlId::HostNetwork => self.host_network == HostNetwork::Deny,
         };
-        asked && !self.exempt_controls.contains(&control)
+        requested && !self.exempt_controls.contains(&control)
     }
 }
 

@@ -9,8 +9,8 @@ use crate::controls::{
     app_armor, capabilities, host_namespaces, host_ports, host_probes, privilege_escalation, privileged,
     proc_mount, run_as, se_linux, seccomp, sysctls, volumes, windows_host_process,
 };
-use crate::offences::Offences;
 use crate::version::Version;
+use crate::violations::ControlViolations;
 
 /// The levels of the standards; each holds what the one before it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
@@ -35,11 +35,11 @@ pub struct Control {
     /// The baseline control that it replaces.
     pub overrides: Option<ControlId>,
     /// What is judged from which version on, oldest first; a version that changed a control adds a line.
-    pub(crate) versions: &'static [(Version, Judge)],
+    pub(crate) versions: &'static [(Version, ControlCheck)],
 }
 
 /// Judges a pod, and says what offends.
-pub(crate) type Judge = fn(&Pod<'_>, &mut Offences<'_>) -> Result<(), Undecided>;
+pub(crate) type ControlCheck = fn(&Pod<'_>, &mut ControlViolations<'_>) -> Result<(), Undecided>;
 
 impl Control {
     /// The first version that has the control.
@@ -48,14 +48,16 @@ impl Control {
     }
 
     /// Judges a pod as that version does.
-    pub(crate) fn judge(
+    pub(crate) fn evaluate(
         &self,
         version: Version,
         pod: &Pod<'_>,
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
         match self.versions.iter().rev().find(|(since, _)| *since <= version) {
-            Some((_, judge)) => judge(pod, &mut Offences { control: self.id.as_str(), verdict }),
+            Some((_, evaluate)) => {
+                evaluate(pod, &mut ControlViolations { control: self.id.as_str(), verdict })
+            }
             None => Ok(()),
         }
     }
@@ -231,14 +233,14 @@ pub const CONTROLS: &[Control] = &[
 
 const V0: Version = Version::FIRST;
 
-const fn baseline(id: ControlId, versions: &'static [(Version, Judge)]) -> Control {
+const fn baseline(id: ControlId, versions: &'static [(Version, ControlCheck)]) -> Control {
     Control { id, level: Level::Baseline, overrides: None, versions }
 }
 
 const fn restricted(
     id: ControlId,
     overrides: Option<ControlId>,
-    versions: &'static [(Version, Judge)],
+    versions: &'static [(Version, ControlCheck)],
 ) -> Control {
     Control { id, level: Level::Restricted, overrides, versions }
 }

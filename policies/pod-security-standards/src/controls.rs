@@ -18,10 +18,10 @@ pub(crate) mod windows_host_process;
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 /// Offends wherever `true` stands.
-fn must_not_be_true(field: Field<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+fn must_not_be_true(field: Field<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if field.is_true()? {
         offences.add(field, "must not be true");
     }

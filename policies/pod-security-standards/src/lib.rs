@@ -2,8 +2,8 @@
 
 mod control;
 mod controls;
-mod offences;
 mod version;
+mod violations;
 
 use policy_core::{
     Category, Cluster, Context, Evaluate, Policy, PolicyMetadata, Request, Severity, Undecided, Verdict,
@@ -109,7 +109,7 @@ impl Evaluate for PodSecurityStandards {
         }
         let Some(pod) = Pod::of(request, kinds)? else { return Ok(()) };
         for control in CONTROLS.iter().filter(|control| self.wants(control)) {
-            control.judge(self.version, &pod, verdict)?;
+            control.evaluate(self.version, &pod, verdict)?;
         }
         Ok(())
     }

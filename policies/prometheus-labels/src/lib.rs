@@ -116,7 +116,7 @@ impl Evaluate for PrometheusLabels {
         {
             return Ok(());
         }
-        if request.kind.name == "Service" {
+        if request.kind.kind == "Service" {
             return self.service(request, verdict);
         }
         let Some(pod) = Pod::of(request, WorkloadKinds::BUILT_IN)? else { return Ok(()) };
@@ -207,12 +207,12 @@ fn selectors_that_change(
         }
         for object in cluster.list(group, kind, Some(request.namespace), request.object.arena())? {
             let name = object.at("metadata.name").text().unwrap_or_default();
-            let takes = |labels: &Labels<'_>| match kind {
+            let matches = |labels: &Labels<'_>| match kind {
                 "Service" => Service::new(object, request.namespace)?.selects(labels),
                 _ => labels.are_selected_by(object.at("spec.podSelector")),
             };
             let of_object = |undecided: Undecided| undecided.in_object(kind, name);
-            let (before, after) = (takes(&without).map_err(of_object)?, takes(&with).map_err(of_object)?);
+            let (before, after) = (matches(&without).map_err(of_object)?, matches(&with).map_err(of_object)?);
             if before != after {
                 changed.push((kind, excerpt(name).into_owned(), after));
             }

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use conformance::plane::{Api, Plane};
+use conformance::control_plane::{Api, ControlPlane};
 use conformance::serving::{Serving, until};
 use serde_json::{Value, json};
 
-use crate::Given;
+use crate::TrialFixture;
 use crate::trials::{create, namespace, network_policy, pod};
 
 const FAULT: &str = "gone";
 const AGE: &str = "pratique_cluster_age_seconds{kind=\"NetworkPolicy\"}";
 
 /// Why a pod is refused; nothing, if it is admitted.
-async fn judged(webhook: &Serving) -> anyhow::Result<Option<String>> {
+async fn evaluated(webhook: &Serving) -> anyhow::Result<Option<String>> {
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "1", "operation": "CREATE", "namespace": FAULT, "kind": {"group": "", "version": "v1", "kind": "Pod"},
         "resource": {"group": "", "version": "v1", "resource": "pods"}, "userInfo": {"username": "test"},
@@ -32,8 +32,8 @@ async fn deny(api: &Api) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn and_back(given: Given) -> anyhow::Result<()> {
-    let mut plane = Plane::without_controllers(&given.assets).await?;
+pub(super) async fn and_back(given: TrialFixture) -> anyhow::Result<()> {
+    let mut plane = ControlPlane::without_controllers(&given.assets).await?;
     namespace(&plane.api, FAULT, json!({})).await?;
     deny(&plane.api).await?;
     let kubeconfig = plane.api.kubeconfig.display().to_string();
@@ -49,16 +49,16 @@ pub(super) async fn and_back(given: Given) -> anyhow::Result<()> {
             "--drain=0",
         ],
     )?;
-    until("the cluster is known", || async { Ok(judged(&webhook).await?.is_none()) }).await?;
+    until("the cluster is known", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
     plane.stop_server();
     // For a while what is known is good enough.
-    ensure!(judged(&webhook).await?.is_none(), "it is judged by what is known");
-    until("what is known is too old", || async { Ok(judged(&webhook).await?.is_some()) }).await?;
-    let message = judged(&webhook).await?.unwrap_or_default();
+    ensure!(evaluated(&webhook).await?.is_none(), "it is judged by what is known");
+    until("what is known is too old", || async { Ok(evaluated(&webhook).await?.is_some()) }).await?;
+    let message = evaluated(&webhook).await?.unwrap_or_default();
     ensure!(message.contains("could not decide"), "{message}");
     ensure!(webhook.metric(AGE)? >= 6.0, "the age is {}", webhook.metric(AGE)?);
     plane.start_server().await?;
-    until("it is known again", || async { Ok(judged(&webhook).await?.is_none()) }).await?;
+    until("it is known again", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
     ensure!(webhook.metric(AGE)? < 6.0, "the age is {}", webhook.metric(AGE)?);
     // And what happens from now on.
     plane
@@ -66,13 +66,13 @@ pub(super) async fn and_back(given: Given) -> anyhow::Result<()> {
         .delete(&format!("/apis/networking.k8s.io/v1/namespaces/{FAULT}/networkpolicies/deny"))
         .await?
         .well()?;
-    until("the deletion is known", || async { Ok(judged(&webhook).await?.is_some()) }).await?;
-    let message = judged(&webhook).await?.unwrap_or_default();
+    until("the deletion is known", || async { Ok(evaluated(&webhook).await?.is_some()) }).await?;
+    let message = evaluated(&webhook).await?.unwrap_or_default();
     ensure!(!message.contains("could not decide"), "{message}");
     deny(&plane.api).await?;
-    until("the new one is known", || async { Ok(judged(&webhook).await?.is_none()) }).await?;
+    until("the new one is known", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
     tokio::time::sleep(Duration::from_secs(7)).await;
     // Nothing happens, and that is known as well.
-    ensure!(judged(&webhook).await?.is_none(), "what is known stays new in a quiet cluster");
+    ensure!(evaluated(&webhook).await?.is_none(), "what is known stays new in a quiet cluster");
     Ok(())
 }

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use conformance::serving::{Serving, until};
 
-use super::{Asked, Load, all_are, good, is_asked, serve};
-use crate::Given;
+use super::{Load, PodRequest, all_are, good, runs, serve};
+use crate::TrialFixture;
 use crate::trials::create;
 
 /// How long each phase lasts.
 const PHASE: Duration = Duration::from_secs(2);
 
 /// What is validated is refused while nobody can: nothing bad gets in before, meanwhile or after.
-pub(super) async fn validation(given: Given) -> anyhow::Result<()> {
+pub(super) async fn validation(given: TrialFixture) -> anyhow::Result<()> {
     let api = &given.stage.api;
     let webhook = serve(api, "killed", "Validating").await?;
-    is_asked(api, "killed").await?;
+    runs(api, "killed").await?;
     let load = Load::start(api, "killed", 3);
     tokio::time::sleep(PHASE).await;
     let before = Instant::now();
@@ -26,24 +26,32 @@ pub(super) async fn validation(given: Given) -> anyhow::Result<()> {
     let restarted = Instant::now();
     let config = folder.join("policies.yaml").display().to_string();
     let _webhook = Serving::start_in(folder, &address.to_string(), &["--config", &config, "--drain", "0"])?;
-    is_asked(api, "killed").await?;
+    runs(api, "killed").await?;
     let back = Instant::now();
     tokio::time::sleep(PHASE).await;
-    let asked = load.stop().await?;
-    all_are((&asked, |asked| asked.is_bad), 30, "nothing bad gets in", |asked| asked.status != 201)?;
-    all_are((&asked, |asked| asked.to < before), 10, "before", Asked::is_well)?;
-    all_are((&asked, |asked| asked.from > dead && asked.to < restarted), 10, "dead", |asked| {
-        asked.status == 500 && asked.message.contains("failed calling webhook \"validate.pratique.dev\"")
+    let requests = load.stop().await?;
+    all_are((&requests, |requests| requests.is_bad), 30, "nothing bad gets in", |requests| {
+        requests.status != 201
     })?;
-    all_are((&asked, |asked| asked.from > back), 10, "back", Asked::is_well)
+    all_are((&requests, |requests| requests.to < before), 10, "before", PodRequest::is_well)?;
+    all_are(
+        (&requests, |requests| requests.from > dead && requests.to < restarted),
+        10,
+        "dead",
+        |requests| {
+            requests.status == 500
+                && requests.message.contains("failed calling webhook \"validate.pratique.dev\"")
+        },
+    )?;
+    all_are((&requests, |requests| requests.from > back), 10, "back", PodRequest::is_well)
 }
 
 /// What is only changed goes on unchanged while nobody can, and is judged all the same.
-pub(super) async fn mutation(given: Given) -> anyhow::Result<()> {
+pub(super) async fn mutation(given: TrialFixture) -> anyhow::Result<()> {
     let api = &given.stage.api;
     let mutating = serve(api, "ignored", "Mutating").await?;
     let _validating = serve(api, "ignored", "Validating").await?;
-    is_asked(api, "ignored").await?;
+    runs(api, "ignored").await?;
     until("it is changed", || async {
         let made = create(api, "ignored", "pods?dryRun=All", &good()).await?.well()?;
         Ok(made["metadata"]["labels"]["pratique.dev/scrape"] == "true")
@@ -57,10 +65,12 @@ pub(super) async fn mutation(given: Given) -> anyhow::Result<()> {
     let made = create(api, "ignored", "pods", &good()).await?.well()?;
     ensure!(made["metadata"]["labels"]["pratique.dev/scrape"].is_null(), "{}", made["metadata"]);
     tokio::time::sleep(PHASE).await;
-    let asked = load.stop().await?;
+    let requests = load.stop().await?;
     std::fs::remove_dir_all(folder)?;
-    all_are((&asked, |_| true), 60, "judged at all times", Asked::is_well)?;
-    let changed = |asked: &Asked| asked.is_labelled;
-    all_are((&asked, |asked| !asked.is_bad && asked.to < before), 10, "before", changed)?;
-    all_are((&asked, |asked| !asked.is_bad && asked.from > dead), 10, "dead", |asked| !changed(asked))
+    all_are((&requests, |_| true), 60, "judged at all times", PodRequest::is_well)?;
+    let changed = |requests: &PodRequest| requests.is_labelled;
+    all_are((&requests, |requests| !requests.is_bad && requests.to < before), 10, "before", changed)?;
+    all_are((&requests, |requests| !requests.is_bad && requests.from > dead), 10, "dead", |requests| {
+        !changed(requests)
+    })
 }

@@ -3,8 +3,8 @@
 use anyhow::ensure;
 use serde_json::json;
 
-use super::{bad, good, is_asked, serve};
-use crate::Given;
+use super::{bad, good, runs, serve};
+use crate::TrialFixture;
 use crate::trials::create;
 
 /// With a variable of the environment of that many bytes: annotations may have no more than 256 KiB together.
@@ -13,10 +13,10 @@ fn padded(mut pod: serde_json::Value, bytes: usize) -> serde_json::Value {
     pod
 }
 
-pub(super) async fn judged(given: Given) -> anyhow::Result<()> {
+pub(super) async fn evaluated(given: TrialFixture) -> anyhow::Result<()> {
     let (api, fault) = (&given.stage.api, "large");
     let _webhook = serve(api, fault, "Validating").await?;
-    is_asked(api, fault).await?;
+    runs(api, fault).await?;
     // The API server reads 3 MiB, and asks before it looks at what the store takes.
     let most = 3 * 1024 * 1024 - 4096;
     let message = create(api, fault, "pods?dryRun=All", &padded(bad(), most)).await?.refused()?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
-use conformance::plane::Api;
+use conformance::control_plane::Api;
 use conformance::registration::ASKED;
 use conformance::serving::until;
 use policy_catalog::POLICIES;
@@ -16,16 +16,16 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use webhook_server::server::Server;
-use webhook_server::server::managed_certificate::{Lives, Managed};
+use webhook_server::server::managed_certificate::{Lifetimes, ManagedCertificate};
 use webhook_server::server::tls::trusting;
 use webhook_server::server::webhook::Webhook;
 
-use super::{Asked, Load, POLICIES as WHICH, all_are, folder, is_asked, register};
-use crate::Given;
+use super::{Load, POLICIES as WHICH, PodRequest, all_are, folder, register, runs};
+use crate::TrialFixture;
 use crate::trials::namespace;
 
 /// Months as seconds: a certificate is due after six, a CA after sixteen.
-const LIVES: Lives = Lives {
+const LIVES: Lifetimes = Lifetimes {
     ca: Duration::from_secs(24),
     leaf: Duration::from_secs(9),
     skew: Duration::ZERO,
@@ -38,9 +38,9 @@ async fn replica(api: &Api, fault: &str, listener: TcpListener) -> anyhow::Resul
     let configured = |entry: &PolicyDefinition| -> anyhow::Result<ConfiguredPolicy> {
         Ok(ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)("")? })
     };
-    let asked = POLICIES.iter().filter(|entry| WHICH.contains(entry.metadata.name));
-    let webhook = Webhook::new(asked.map(configured).collect::<anyhow::Result<Vec<_>>>()?);
-    let managed = Managed::new(api.client()?, fault, "webhook", fault, LIVES);
+    let requests = POLICIES.iter().filter(|entry| WHICH.contains(entry.metadata.name));
+    let webhook = Webhook::new(requests.map(configured).collect::<anyhow::Result<Vec<_>>>()?);
+    let managed = ManagedCertificate::new(api.client()?, fault, "webhook", fault, LIVES);
     let managed = managed.also_for(&["localhost".to_owned(), "127.0.0.1".to_owned()]);
     let identity = managed.start().await?;
     let chain = identity.chain.clone();
@@ -103,7 +103,7 @@ async fn renewed_since(
 }
 
 /// Three certificates and a CA later, not one request through the API server and not one handshake has failed.
-pub(super) async fn renewed(given: Given) -> anyhow::Result<()> {
+pub(super) async fn renewed(given: TrialFixture) -> anyhow::Result<()> {
     let (api, fault) = (&given.stage.api, "renewed");
     namespace(api, fault, serde_json::json!({ASKED: fault})).await?;
     let [first, second] = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)));
@@ -114,7 +114,7 @@ pub(super) async fn renewed(given: Given) -> anyhow::Result<()> {
     std::fs::remove_dir_all(folder)?;
     // Both at once, as replicas start.
     let (one, two) = tokio::try_join!(replica(api, fault, first), replica(api, fault, second))?;
-    is_asked(api, fault).await?;
+    runs(api, fault).await?;
     let load = Load::start(api, fault, 2);
     let first = bundle(api, fault).await?;
     let mut leaves = BTreeSet::new();
@@ -130,8 +130,8 @@ pub(super) async fn renewed(given: Given) -> anyhow::Result<()> {
     let before = bundle(api, fault).await?;
     api.delete(&format!("/api/v1/namespaces/{fault}/secrets/webhook-tls")).await?.well()?;
     renewed_since(api, fault, &before, [&one, &two], &mut BTreeSet::new(), 2).await?;
-    let asked = load.stop().await?;
-    all_are((&asked, |_| true), 100, "at all times", Asked::is_well)?;
+    let requests = load.stop().await?;
+    all_are((&requests, |_| true), 100, "at all times", PodRequest::is_well)?;
     one.stop().await?;
     two.stop().await
 }

@@ -11,8 +11,8 @@ use conformance::serving::{Serving, until};
 use tokio::net::{TcpListener, TcpStream};
 use webhook_server::server::client::Client;
 
-use super::{Asked, Load, all_are, folder, is_asked, register};
-use crate::Given;
+use super::{Load, PodRequest, all_are, folder, register, runs};
+use crate::TrialFixture;
 
 /// The addresses that new connections go to, in turn, as kube-proxy sends them.
 type Endpoints = Arc<RwLock<Vec<SocketAddr>>>;
@@ -51,7 +51,7 @@ async fn replica(folder: &Path, number: usize) -> anyhow::Result<Serving> {
     Ok(replica)
 }
 
-pub(super) async fn replicas(given: Given) -> anyhow::Result<()> {
+pub(super) async fn replicas(given: TrialFixture) -> anyhow::Result<()> {
     let (api, fault) = (&given.stage.api, "replaced");
     let (folder, config) = folder(fault)?;
     let (certificate, _) = conformance::serving::certificate(&folder)?;
@@ -68,20 +68,20 @@ pub(super) async fn replicas(given: Given) -> anyhow::Result<()> {
     let trusted = running.first().context("there are three")?.trusted.clone();
     let trust = ["--ca-bundle", &certificate.display().to_string()];
     register(api, (fault, "Validating"), &config, &format!("https://{service}"), &trust).await?;
-    is_asked(api, fault).await?;
+    runs(api, fault).await?;
     let load = Load::start(api, fault, 3);
     // The API server keeps its connections. Others do not: a new one for every question.
     let done = Arc::new(AtomicBool::new(false));
     let is_done = done.clone();
     let connected = tokio::spawn(async move {
-        let mut asked = 0;
+        let mut requests = 0;
         while !is_done.load(Ordering::SeqCst) {
             let mut client = Client::connect(service, trusted.clone()).await?;
             let (status, _) = client.get("/healthz").await?;
             ensure!(status == 200, "{status}");
-            asked += 1;
+            requests += 1;
         }
-        anyhow::Ok(asked)
+        anyhow::Ok(requests)
     });
     for number in 3..6 {
         running.push(replica(&folder, number).await?);
@@ -95,11 +95,11 @@ pub(super) async fn replicas(given: Given) -> anyhow::Result<()> {
         tokio::task::spawn_blocking(move || old.end()).await??;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let asked = load.stop().await?;
+    let requests = load.stop().await?;
     done.store(true, Ordering::SeqCst);
     let connected = connected.await??;
     ensure!(connected > 100, "only {connected} connections");
-    all_are((&asked, |_| true), 200, "at all times", Asked::is_well)?;
+    all_are((&requests, |_| true), 200, "at all times", PodRequest::is_well)?;
     drop(running);
     Ok(std::fs::remove_dir_all(folder)?)
 }

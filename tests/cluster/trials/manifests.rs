@@ -1,11 +1,11 @@
 //! Every object of the environments, held against the schemas of the API server itself.
 
 use anyhow::ensure;
-use conformance::plane::Api;
-use conformance::plane::kinds::{define, path};
+use conformance::control_plane::Api;
+use conformance::control_plane::kinds::{define, path};
 use conformance::root;
 use serde_json::json;
-use webhook_server::sources::Place;
+use webhook_server::sources::Input;
 
 /// Applies every object, with strict field validation and nothing kept; the CustomResourceDefinitions and Namespaces that they need
 /// are kept.
@@ -14,7 +14,7 @@ pub(super) async fn applied(api: Api) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     let mut applied = 0;
     for environment in ["production", "staging"] {
-        let place = Place::Kustomization(root().join("manifests/clusters").join(environment));
+        let place = Input::Kustomization(root().join("manifests/clusters").join(environment));
         let objects = conformance::yaml(&place.read()?.text)?;
         let used = objects.iter().filter_map(|object| object["metadata"]["namespace"].as_str());
         let named = objects

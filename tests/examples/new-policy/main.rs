@@ -63,9 +63,9 @@ fn title(name: &str) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    let said = |error: std::io::Error| format!("{}: {error}", path.display());
-    std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(said)?;
-    std::fs::write(path, text).map_err(said)
+    let output = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(output)?;
+    std::fs::write(path, text).map_err(output)
 }
 
 /// Puts a line in its alphabetical place among those that follow `head`.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::set::{Set, items, keys, name, namespace_of, secrets, text};
+use crate::set::{EnvironmentSet, items, keys, name, namespace_of, secrets, text};
 
 /// Where a Secret or ConfigMap is read: who, which kind, namespace, name, and the key if one is named.
 pub(super) type Reading<'s> = (String, &'static str, &'s str, &'s str, Option<&'s str>);
 
-pub(super) fn readings(set: &Set) -> Vec<Reading<'_>> {
+pub(super) fn readings(set: &EnvironmentSet) -> Vec<Reading<'_>> {
     let mut readings = Vec::new();
     for template in set.templates() {
         let (who, namespace) = (template.name(), template.namespace());
@@ -86,7 +86,7 @@ pub(super) fn readings(set: &Set) -> Vec<Reading<'_>> {
     readings
 }
 
-pub(super) fn keys_exist(set: &Set) -> Vec<String> {
+pub(super) fn keys_exist(set: &EnvironmentSet) -> Vec<String> {
     let mut there: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
     for ((namespace, name), keys) in secrets(set) {
         there.insert(("Secret", namespace, name), keys);
@@ -112,7 +112,7 @@ pub(super) fn keys_exist(set: &Set) -> Vec<String> {
     problems
 }
 
-pub(super) fn keys_are_used(set: &Set) -> Vec<String> {
+pub(super) fn keys_are_used(set: &EnvironmentSet) -> Vec<String> {
     let read: BTreeSet<_> = readings(set).into_iter().map(|(_, _, ns, name, key)| (ns, name, key)).collect();
     let mut problems = Vec::new();
     for sealed in set.of("SealedSecret") {

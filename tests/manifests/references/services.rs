@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::traffic::lets_in;
-use crate::set::{Set, Template, items, matches, name, namespace_of, text};
+use super::traffic::admits;
+use crate::set::{EnvironmentSet, EvaluatedTemplate, items, matches, name, namespace_of, text};
 
 /// A label that a pod is given while it runs (data/mysql/scripts/label.sh): no template has it.
 const GIVEN_WHILE_RUNNING: &str = "mysql-role";
 
 /// The pods that a Service selects.
-fn behind<'s>(set: &'s Set, service: &'s Value) -> Vec<Template<'s>> {
+fn behind<'s>(set: &'s EnvironmentSet, service: &'s Value) -> Vec<EvaluatedTemplate<'s>> {
     let mut selector = service["spec"]["selector"].clone();
     if let Some(map) = selector.as_object_mut() {
         map.remove(GIVEN_WHILE_RUNNING);
@@ -20,7 +20,7 @@ fn behind<'s>(set: &'s Set, service: &'s Value) -> Vec<Template<'s>> {
     there.filter(|template| template.has(&selector)).collect()
 }
 
-pub(super) fn services(set: &Set) -> Vec<String> {
+pub(super) fn services(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     for service in set.of("Service") {
         let pods = behind(set, service);
@@ -51,17 +51,17 @@ fn made_by_controllers() -> [(&'static str, Value, &'static str); 1] {
 }
 
 /// What an endpoint of a monitor has Prometheus scrape.
-struct Endpoint<'s> {
+struct MonitorEndpoint<'s> {
     monitor: &'s Value,
     /// The name of the port.
     port: &'s str,
     /// The pods, each with the port's number.
-    pods: Vec<(Template<'s>, u64)>,
+    pods: Vec<(EvaluatedTemplate<'s>, u64)>,
 }
 
-fn endpoints(set: &Set) -> Vec<Endpoint<'_>> {
+fn endpoints(set: &EnvironmentSet) -> Vec<MonitorEndpoint<'_>> {
     let mut endpoints = Vec::new();
-    let number = |pod: Template<'_>, port: &Value| {
+    let number = |pod: EvaluatedTemplate<'_>, port: &Value| {
         let found = pod.ports().into_iter().find(|(name, number)| port == name || port == number);
         found.map(|(_, number)| number)
     };
@@ -78,14 +78,14 @@ fn endpoints(set: &Set) -> Vec<Endpoint<'_>> {
                     let pods = behind(set, service).into_iter();
                     pods.filter_map(move |pod| number(pod, &port["targetPort"]).map(|number| (pod, number)))
                 });
-            endpoints.push(Endpoint { monitor, port: text(endpoint, "/port"), pods: pods.collect() });
+            endpoints.push(MonitorEndpoint { monitor, port: text(endpoint, "/port"), pods: pods.collect() });
         }
     }
     for monitor in set.of("PodMonitor") {
         for endpoint in items(&monitor["spec"]["podMetricsEndpoints"]) {
             let pods = set.selected(namespace_of(monitor), &monitor["spec"]["selector"]);
             let pods = pods.filter_map(|pod| number(pod, &endpoint["port"]).map(|number| (pod, number)));
-            endpoints.push(Endpoint { monitor, port: text(endpoint, "/port"), pods: pods.collect() });
+            endpoints.push(MonitorEndpoint { monitor, port: text(endpoint, "/port"), pods: pods.collect() });
         }
     }
     endpoints
@@ -95,7 +95,7 @@ fn endpoints(set: &Set) -> Vec<Endpoint<'_>> {
 const NAMESPACE_OF_PEER: &str = "/namespaceSelector/matchLabels/kubernetes.io~1metadata.name";
 
 /// Both ends of every scrape: Prometheus may call, and is let in.
-pub(super) fn scrapes(set: &Set) -> Vec<String> {
+pub(super) fn scrapes(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let prometheus = set.get("NetworkPolicy", "monitoring", "prometheus").unwrap_or(&Value::Null);
     let scraped: Vec<_> = endpoints(set).into_iter().flat_map(|endpoint| endpoint.pods).collect();
@@ -108,14 +108,14 @@ pub(super) fn scrapes(set: &Set) -> Vec<String> {
         if !calls {
             problems.push(format!("{}: Prometheus may not call its port {port}", pod.name()));
         }
-        if !lets_in(set, &pod, "monitoring", &port.into()) {
+        if !admits(set, &pod, "monitoring", &port.into()) {
             problems.push(format!("{}: it does not let Prometheus in on {port}", pod.name()));
         }
     }
     problems
 }
 
-pub(super) fn monitors(set: &Set) -> Vec<String> {
+pub(super) fn monitors(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
         for object in set.of(kind).filter(|o| o["metadata"]["labels"]["release"] != "kube-prometheus-stack") {
@@ -123,7 +123,7 @@ pub(super) fn monitors(set: &Set) -> Vec<String> {
         }
     }
     let mut scraped: BTreeMap<(String, u64), usize> = BTreeMap::new();
-    for Endpoint { monitor, port, pods } in endpoints(set) {
+    for MonitorEndpoint { monitor, port, pods } in endpoints(set) {
         let made = made_by_controllers().iter().any(|(namespace, labels, theirs)| {
             *namespace == namespace_of(monitor)
                 && matches(&monitor["spec"]["selector"], labels)
@@ -143,7 +143,7 @@ pub(super) fn monitors(set: &Set) -> Vec<String> {
     problems
 }
 
-pub(super) fn autoscalers(set: &Set) -> Vec<String> {
+pub(super) fn autoscalers(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let mut scaled = BTreeSet::new();
     for scaler in set.of("HorizontalPodAutoscaler") {
@@ -166,7 +166,7 @@ pub(super) fn autoscalers(set: &Set) -> Vec<String> {
         if !workload["spec"]["replicas"].is_null() {
             problems.push(format!("{}: must not have spec.replicas, which {who} sets", name(workload)));
         }
-        let template = Template { workload, pod: &workload["spec"]["template"] };
+        let template = EvaluatedTemplate { workload, pod: &workload["spec"]["template"] };
         for metric in items(&spec["metrics"]) {
             let resource = &metric["containerResource"];
             if resource.is_object() {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::set::{Set, Template, items, matches, name, namespace_of, text};
+use crate::set::{EnvironmentSet, EvaluatedTemplate, items, matches, name, namespace_of, text};
 
 /// Namespaces that a cluster has of its own, or that Argo CD itself lives in.
 const GIVEN_NAMESPACES: [&str; 2] = ["argocd", "kube-system"];
 
 /// Whether a grant in the target's namespace lets objects of that kind and namespace refer to it.
-fn granted(set: &Set, from: (&str, &str), to: (&str, &str, &str)) -> bool {
+fn granted(set: &EnvironmentSet, from: (&str, &str), to: (&str, &str, &str)) -> bool {
     set.of("ReferenceGrant").filter(|grant| namespace_of(grant) == to.1).any(|grant| {
         items(&grant["spec"]["from"]).any(|f| f["kind"] == from.0 && f["namespace"] == from.1)
             && items(&grant["spec"]["to"])
@@ -18,7 +18,7 @@ fn granted(set: &Set, from: (&str, &str), to: (&str, &str, &str)) -> bool {
     })
 }
 
-pub(super) fn routes(set: &Set) -> Vec<String> {
+pub(super) fn routes(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     for gateway in set.of("Gateway") {
         if set.get("GatewayClass", "", text(gateway, "/spec/gatewayClassName")).is_none() {
@@ -50,12 +50,12 @@ pub(super) fn routes(set: &Set) -> Vec<String> {
             };
             let allowed = &listener["allowedRoutes"]["namespaces"];
             let labels = serde_json::json!({"kubernetes.io/metadata.name": here});
-            let lets_in = match text(allowed, "/from") {
+            let admits = match text(allowed, "/from") {
                 "All" => true,
                 "Selector" => matches(&allowed["selector"], &labels),
                 _ => here == there,
             };
-            if !lets_in {
+            if !admits {
                 problems.push(format!("{who}: the listener {section} does not let routes of {here} in"));
             }
             for host in items(&route["spec"]["hostnames"]) {
@@ -76,7 +76,14 @@ pub(super) fn routes(set: &Set) -> Vec<String> {
 }
 
 /// Complains if there is no such Service, or if it has no such port.
-fn port_of(set: &Set, who: &str, namespace: &str, wanted: &str, port: &Value, problems: &mut Vec<String>) {
+fn port_of(
+    set: &EnvironmentSet,
+    who: &str,
+    namespace: &str,
+    wanted: &str,
+    port: &Value,
+    problems: &mut Vec<String>,
+) {
     match set.get("Service", namespace, wanted) {
         None => problems.push(format!("{who}: there is no Service {namespace}/{wanted}")),
         Some(service) if !items(&service["spec"]["ports"]).any(|p| p["port"] == *port) => {
@@ -87,11 +94,11 @@ fn port_of(set: &Set, who: &str, namespace: &str, wanted: &str, port: &Value, pr
 }
 
 /// The namespaces whose pods a chart makes, which this set does not see.
-fn charts(set: &Set) -> BTreeSet<&str> {
+fn charts(set: &EnvironmentSet) -> BTreeSet<&str> {
     set.of("Application").map(|application| text(application, "/spec/destination/namespace")).collect()
 }
 
-pub(super) fn network_policies(set: &Set) -> Vec<String> {
+pub(super) fn network_policies(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let charts = charts(set);
     let namespaces: BTreeSet<&str> = set.of("Namespace").map(|ns| text(ns, "/metadata/name")).collect();
@@ -137,7 +144,7 @@ pub(super) fn network_policies(set: &Set) -> Vec<String> {
                     }
                     if direction == "egress" {
                         for port in items(&rule["ports"]).map(|port| &port["port"]) {
-                            for pod in pods.iter().filter(|pod| !lets_in(set, pod, here, port)) {
+                            for pod in pods.iter().filter(|pod| !admits(set, pod, here, port)) {
                                 problems.push(format!(
                                     "{who}: {} lets nobody in on {port} from {here}",
                                     pod.name()
@@ -154,7 +161,7 @@ pub(super) fn network_policies(set: &Set) -> Vec<String> {
 
 /// Whether some policy of a pod lets pods of a namespace in on a port. By namespace and port only: who exactly may talk
 /// to whom is not decided here.
-pub(super) fn lets_in(set: &Set, pod: &Template<'_>, from: &str, port: &Value) -> bool {
+pub(super) fn admits(set: &EnvironmentSet, pod: &EvaluatedTemplate<'_>, from: &str, port: &Value) -> bool {
     let same = |other: &Value| {
         other == port || pod.ports().iter().any(|(name, number)| other == name && port == number)
     };
@@ -170,7 +177,7 @@ pub(super) fn lets_in(set: &Set, pod: &Template<'_>, from: &str, port: &Value) -
     })
 }
 
-pub(super) fn namespaces(set: &Set) -> Vec<String> {
+pub(super) fn namespaces(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let used: BTreeSet<&str> = set.objects.iter().map(namespace_of).collect();
     for namespace in used.into_iter().filter(|ns| !ns.is_empty() && !GIVEN_NAMESPACES.contains(ns)) {
@@ -209,7 +216,7 @@ pub(super) fn namespaces(set: &Set) -> Vec<String> {
     problems
 }
 
-pub(super) fn called(set: &Set) -> Vec<String> {
+pub(super) fn called(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let services = set.of("APIService").map(|service| (name(service), &service["spec"]["service"]));
     let webhooks = set.of("ValidatingWebhookConfiguration").chain(set.of("MutatingWebhookConfiguration"));
@@ -245,7 +252,7 @@ pub(super) fn called(set: &Set) -> Vec<String> {
 }
 
 /// The bases name addresses that are nobody's (RFC 5737); an environment puts its own in their place.
-pub(super) fn addresses(set: &Set) -> Vec<String> {
+pub(super) fn addresses(set: &EnvironmentSet) -> Vec<String> {
     let left = set.objects.iter().filter(|object| object.to_string().contains("192.0.2."));
     left.map(|object| format!("{}: an address in 192.0.2.0/24 is left", name(object))).collect()
 }

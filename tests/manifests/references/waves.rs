@@ -7,7 +7,7 @@ use conformance::root;
 use serde_json::Value;
 
 use super::keys::readings;
-use crate::set::{self, Set, name, namespace_of, text};
+use crate::set::{self, EnvironmentSet, name, namespace_of, text};
 
 /// Which folder of an environment, and so which Application, deploys each object.
 fn deployers(environment: &'static str) -> &'static BTreeMap<String, String> {
@@ -33,7 +33,7 @@ fn deployed(environment: &str) -> BTreeMap<String, String> {
 }
 
 /// What must be there when an object is made, or for its Application to become healthy.
-fn needs(set: &Set) -> Vec<(String, String)> {
+fn needs(set: &EnvironmentSet) -> Vec<(String, String)> {
     let mut needs = Vec::new();
     for object in &set.objects {
         let who = name(object);
@@ -76,7 +76,7 @@ const CHARTS: [(&str, &[&str]); 6] = [
     ("envoy-gateway", &["gateway"]),
 ];
 
-pub(super) fn waves(set: &Set) -> Vec<String> {
+pub(super) fn waves(set: &EnvironmentSet) -> Vec<String> {
     let wave = |application: &Value| {
         let wave = text(application, "/metadata/annotations/argocd.argoproj.io~1sync-wave");
         (text(application, "/metadata/name").to_owned(), wave.parse::<i64>().unwrap_or_default())

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use conformance::root;
 use serde_json::Value;
 
-use crate::set::{Set, items, name, namespace_of, text};
+use crate::set::{EnvironmentSet, items, name, namespace_of, text};
 
-pub(super) fn pods(set: &Set) -> Vec<String> {
+pub(super) fn pods(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     for server in set.of("PolicyServer").filter(|server| !has_exact_tag(text(server, "/spec/image"))) {
         problems.push(format!("{}: {}: must have an exact tag", name(server), server["spec"]["image"]));
@@ -67,7 +67,7 @@ fn has_exact_tag(image: &str) -> bool {
     })
 }
 
-pub(super) fn budgets(set: &Set) -> Vec<String> {
+pub(super) fn budgets(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     for budget in set.of("PodDisruptionBudget") {
         let pods: Vec<_> = set.selected(namespace_of(budget), &budget["spec"]["selector"]).collect();
@@ -96,7 +96,7 @@ pub(super) fn budgets(set: &Set) -> Vec<String> {
     problems
 }
 
-pub(super) fn accounts(set: &Set) -> Vec<String> {
+pub(super) fn accounts(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let account = |namespace: &str, wanted: &str| set.get("ServiceAccount", namespace, wanted).is_some();
     for template in set.templates() {
@@ -123,7 +123,7 @@ pub(super) fn accounts(set: &Set) -> Vec<String> {
     problems
 }
 
-pub(super) fn applications(set: &Set) -> Vec<String> {
+pub(super) fn applications(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let applications: Vec<&Value> = set.of("Application").collect();
     let root_application =

@@ -6,7 +6,7 @@ use std::time::Duration;
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 
-use super::{Pod, Ran, Test};
+use super::{ScriptPod, ScriptRun, Test};
 
 pub(super) const TESTS: [(&str, Test); 5] = [
     ("label_says_what_is_seen", label_roles),
@@ -20,7 +20,7 @@ const PRIMARY: &str = "0,0";
 const REPLICA: &str = "1,1|Yes|Yes|2";
 
 /// What mysql says of the member, round by round: `MODES|IO|SQL|LAG`, or `down`.
-fn seen(pod: &Pod, rounds: &[&str]) -> Result<(), Failed> {
+fn seen(pod: &ScriptPod, rounds: &[&str]) -> Result<(), Failed> {
     std::fs::write(pod.path("answers/rounds"), rounds.join("\n") + "\n")?;
     pod.answer(
         "mysql",
@@ -42,7 +42,7 @@ esac"#,
 }
 
 /// The values that the label was given, in order; `null` removes it.
-fn labels(ran: &Ran) -> Vec<String> {
+fn labels(ran: &ScriptRun) -> Vec<String> {
     let calls = ran.calls.lines().filter(|line| line.starts_with("curl "));
     calls
         .map(|line| {
@@ -68,8 +68,8 @@ fn labels(ran: &Ran) -> Vec<String> {
         .collect()
 }
 
-fn watch(test: &str, rounds: &[&str]) -> Result<(Vec<String>, Ran), Failed> {
-    let mut pod = Pod::new(test, "mysql-1")?;
+fn watch(test: &str, rounds: &[&str]) -> Result<(Vec<String>, ScriptRun), Failed> {
+    let mut pod = ScriptPod::new(test, "mysql-1")?;
     pod.set("ROUNDS", &rounds.len().to_string());
     seen(&pod, rounds)?;
     let ran = pod.run("mysql/scripts/label.sh")?;
@@ -119,7 +119,7 @@ fn label_unknown() -> Result<(), Failed> {
 }
 
 fn label_retry() -> Result<(), Failed> {
-    let mut pod = Pod::new("label-retry", "mysql-1")?;
+    let mut pod = ScriptPod::new("label-retry", "mysql-1")?;
     pod.set("ROUNDS", "4");
     seen(&pod, &[REPLICA, REPLICA, REPLICA, REPLICA])?;
     pod.answer(
@@ -128,12 +128,12 @@ fn label_retry() -> Result<(), Failed> {
     )?;
     let ran = pod.run("mysql/scripts/label.sh")?;
     assert_eq!(labels(ran.ends(0)), ["\"replica\""; 3], "twice refused, then written, then left alone");
-    assert!(ran.said().contains("could not write the label"), "{}", ran.said());
+    assert!(ran.output().contains("could not write the label"), "{}", ran.output());
     Ok(())
 }
 
 fn label_end() -> Result<(), Failed> {
-    let mut pod = Pod::new("label-end", "mysql-1")?;
+    let mut pod = ScriptPod::new("label-end", "mysql-1")?;
     pod.set("INTERVAL", "60");
     seen(&pod, &[REPLICA])?;
     let mut child = pod.command("mysql/scripts/label.sh").stderr(Stdio::piped()).spawn()?;
@@ -148,8 +148,10 @@ fn label_end() -> Result<(), Failed> {
     assert!(labelled(), "it labels the pod");
     let killed = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
     assert!(killed.success() && child.wait()?.success(), "it ends well, and not after its 60 seconds");
-    let ran =
-        Ran { output: Command::new("true").output()?, calls: std::fs::read_to_string(pod.path("calls"))? };
+    let ran = ScriptRun {
+        output: Command::new("true").output()?,
+        calls: std::fs::read_to_string(pod.path("calls"))?,
+    };
     assert_eq!(labels(&ran), ["\"replica\"", "null"]);
     Ok(())
 }

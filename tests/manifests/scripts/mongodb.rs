@@ -6,14 +6,14 @@ use conformance::root;
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
-use super::{Pod, Test};
+use super::{ScriptPod, Test};
 use crate::tool;
 
 pub(super) const TESTS: [(&str, Test); 2] =
     [("keyfile_is_for_its_user_alone", keyfile), ("sidecar_goes_on_whatever_happens", sidecar)];
 
 fn keyfile() -> Result<(), Failed> {
-    let mut pod = Pod::new("keyfile", "mongodb-0")?;
+    let mut pod = ScriptPod::new("keyfile", "mongodb-0")?;
     let (source, target) = (pod.path("conf/keyfile"), pod.path("run/keyfile"));
     pod.set("SOURCE", &source.display().to_string());
     pod.set("TARGET", &target.display().to_string());
@@ -26,20 +26,20 @@ fn keyfile() -> Result<(), Failed> {
     for wrong in ["short".to_owned(), "x".repeat(1025)] {
         std::fs::write(&source, wrong)?;
         let ran = pod.run("mongodb/scripts/keyfile.sh")?;
-        assert!(ran.ends(1).said().contains("must be 6 to 1024"), "{}", ran.said());
+        assert!(ran.ends(1).output().contains("must be 6 to 1024"), "{}", ran.output());
     }
     Ok(())
 }
 
 fn sidecar() -> Result<(), Failed> {
-    let mut pod = Pod::new("sidecar", "mongodb-0")?;
+    let mut pod = ScriptPod::new("sidecar", "mongodb-0")?;
     pod.set("ROUNDS", "3");
     pod.set("SCRIPTS", "/scripts");
     pod.answer("mongosh", "exit 1")?;
     let ran = pod.run("mongodb/scripts/sidecar.sh")?;
     let call = "mongosh --norc --quiet --host 127.0.0.1 --port 27017 --file /scripts/replica-set.js\n";
     assert_eq!(ran.ends(0).calls, call.repeat(3));
-    assert_eq!(ran.said().matches("trying again in 0 s").count(), 3, "{}", ran.said());
+    assert_eq!(ran.output().matches("trying again in 0 s").count(), 3, "{}", ran.output());
     Ok(())
 }
 
@@ -280,7 +280,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
 }
 
 fn play(scenario: &Scenario) -> Result<(), Failed> {
-    let pod = Pod::new(scenario.name, scenario.hostname)?;
+    let pod = ScriptPod::new(scenario.name, scenario.hostname)?;
     let file = pod.path("scenario.json");
     std::fs::write(&file, scenario.state.to_string())?;
     let mut command = tool("node", "")?;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use libtest_mimic::Failed;
 
-use super::{Pod, Test};
+use super::{ScriptPod, Test};
 
 pub(super) const TESTS: [(&str, Test); 8] = [
     ("configure_writes_the_role_of_the_ordinal", configure),
@@ -21,7 +21,7 @@ fn configure() -> Result<(), Failed> {
     for (hostname, role, other, id) in
         [("mysql-0", "20-primary", "20-replica", "100"), ("mysql-12", "20-replica", "20-primary", "112")]
     {
-        let pod = Pod::new("configure", hostname)?;
+        let pod = ScriptPod::new("configure", hostname)?;
         std::fs::write(pod.path("conf").join(format!("{other}.cnf")), "of another role")?;
         pod.run("mysql/scripts/configure.sh")?.ends(0);
         let read = |name: &str| std::fs::read_to_string(pod.path("conf").join(format!("{name}.cnf")));
@@ -34,18 +34,18 @@ fn configure() -> Result<(), Failed> {
         );
     }
     for hostname in ["mysql", "mysql-", "mysql-x", "mysql-0x1"] {
-        let pod = Pod::new("configure-wrong", hostname)?;
+        let pod = ScriptPod::new("configure-wrong", hostname)?;
         let ran = pod.run("mysql/scripts/configure.sh")?;
-        assert!(ran.ends(64).said().contains("must end in the pod's ordinal"), "{}", ran.said());
+        assert!(ran.ends(64).output().contains("must end in the pod's ordinal"), "{}", ran.output());
     }
     Ok(())
 }
 
 fn clone_nothing() -> Result<(), Failed> {
-    let first = Pod::new("clone-first", "mysql-0")?;
+    let first = ScriptPod::new("clone-first", "mysql-0")?;
     first.answer("socat", "exit 1")?;
     let ran = first.run("mysql/scripts/clone.sh")?;
-    assert!(ran.ends(0).said().contains("starts empty"), "{}", ran.said());
+    assert!(ran.ends(0).output().contains("starts empty"), "{}", ran.output());
     assert_eq!(
         ran.calls, "socat -u OPEN:/dev/null TCP:mysql-1.mysql:3306,connect-timeout=5\n",
         "asked, no more"
@@ -53,12 +53,12 @@ fn clone_nothing() -> Result<(), Failed> {
     // Somebody is there: this is no first start.
     first.answer("socat", "exit 0")?;
     let ran = first.run("mysql/scripts/clone.sh")?;
-    assert!(ran.ends(1).said().contains("this member has lost its data"), "{}", ran.said());
-    let restarted = Pod::new("clone-restarted", "mysql-2")?;
+    assert!(ran.ends(1).output().contains("this member has lost its data"), "{}", ran.output());
+    let restarted = ScriptPod::new("clone-restarted", "mysql-2")?;
     std::fs::create_dir(restarted.path("data/mysql"))?;
     std::fs::write(restarted.path("data/ibdata1"), "the data")?;
     let ran = restarted.run("mysql/scripts/clone.sh")?;
-    assert_eq!((ran.ends(0).calls.as_str(), ran.said().contains("there is data")), ("", true));
+    assert_eq!((ran.ends(0).calls.as_str(), ran.output().contains("there is data")), ("", true));
     assert_eq!(std::fs::read_to_string(restarted.path("data/ibdata1"))?, "the data");
     Ok(())
 }
@@ -73,7 +73,7 @@ done
 "#;
 
 fn clone() -> Result<(), Failed> {
-    let pod = Pod::new("clone", "mysql-2")?;
+    let pod = ScriptPod::new("clone", "mysql-2")?;
     std::fs::create_dir(pod.path("data/leftover"))?;
     pod.answer("xbstream", WHOLE)?;
     // Nothing is in place before it is prepared.
@@ -107,7 +107,7 @@ fn clone() -> Result<(), Failed> {
 
 fn clone_half() -> Result<(), Failed> {
     // Breaks off twice: once within a file, once after one.
-    let pod = Pod::new("clone-half", "mysql-1")?;
+    let pod = ScriptPod::new("clone-half", "mysql-1")?;
     pod.answer(
         "xbstream",
         &format!(
@@ -122,19 +122,19 @@ esac
     )?;
     let ran = pod.run("mysql/scripts/clone.sh")?;
     let streams = ran.ends(0).programs().iter().filter(|program| **program == "socat").count();
-    assert_eq!(streams, 3, "{}\n{}", ran.calls, ran.said());
-    assert!(ran.said().contains("ended before xtrabackup_binlog_info"), "{}", ran.said());
+    assert_eq!(streams, 3, "{}\n{}", ran.calls, ran.output());
+    assert!(ran.output().contains("ended before xtrabackup_binlog_info"), "{}", ran.output());
     assert_eq!(ran.programs().last(), Some(&"xtrabackup"), "prepared once, at the end");
 
-    let mut hopeless = Pod::new("clone-hopeless", "mysql-1")?;
+    let mut hopeless = ScriptPod::new("clone-hopeless", "mysql-1")?;
     hopeless.set("ATTEMPTS", "3");
     hopeless.answer("socat", "exit 1")?;
     let ran = hopeless.run("mysql/scripts/clone.sh")?;
-    assert!(ran.ends(1).said().contains("no complete backup from mysql-0.mysql:3307"), "{}", ran.said());
+    assert!(ran.ends(1).output().contains("no complete backup from mysql-0.mysql:3307"), "{}", ran.output());
     assert!(!ran.programs().contains(&"xtrabackup") && !hopeless.path("data/mysql").exists());
 
     // What cannot be prepared is no data folder either: the next start tries again.
-    let broken = Pod::new("clone-broken", "mysql-1")?;
+    let broken = ScriptPod::new("clone-broken", "mysql-1")?;
     broken.answer("xbstream", WHOLE)?;
     broken.answer("xtrabackup", "exit 1")?;
     broken.run("mysql/scripts/clone.sh")?.ends(1);
@@ -143,7 +143,7 @@ esac
 }
 
 fn create_users() -> Result<(), Failed> {
-    let mut pod = Pod::new("users", "mysql-0")?;
+    let mut pod = ScriptPod::new("users", "mysql-0")?;
     pod.set("MYSQL_ROOT_PASSWORD", "root-secret");
     pod.set("EXPORTER_PASSWORD", "exporter-secret");
     pod.set("SHOP_PASSWORD", r"it's a \ secret");
@@ -172,7 +172,7 @@ fn create_users() -> Result<(), Failed> {
 }
 
 fn replicate() -> Result<(), Failed> {
-    let pod = Pod::new("replicate", "mysql-2")?;
+    let pod = ScriptPod::new("replicate", "mysql-2")?;
     let gtids = "aaaaaaaa-0000-0000-0000-000000000000:1-7,\nbbbbbbbb-0000-0000-0000-000000000000:1-3";
     std::fs::write(pod.path("data/xtrabackup_binlog_info"), format!("mysql-bin.000002\t197\t{gtids}\n"))?;
     // mysqld answers at the third try.
@@ -213,18 +213,18 @@ esac"#,
 }
 
 fn replicate_restart() -> Result<(), Failed> {
-    let primary = Pod::new("replicate-primary", "mysql-0")?;
+    let primary = ScriptPod::new("replicate-primary", "mysql-0")?;
     let ran = primary.run("mysql/scripts/replicate.sh")?;
     assert_eq!(ran.ends(0).programs(), ["mysql", "socat"], "asked whether it is there, and no more");
 
-    let restarted = Pod::new("replicate-restarted", "mysql-1")?;
+    let restarted = ScriptPod::new("replicate-restarted", "mysql-1")?;
     restarted.answer("mysql", r#"case "$*" in *"SHOW REPLICA STATUS"*) echo running ;; esac"#)?;
     let ran = restarted.run("mysql/scripts/replicate.sh")?;
     assert_eq!(ran.ends(0).programs(), ["mysql", "mysql", "socat"]);
     assert!(!ran.calls.contains("CHANGE REPLICATION SOURCE"), "{}", ran.calls);
 
     // Ended between setting up and starting: what is left is done, and no more.
-    let half = Pod::new("replicate-half", "mysql-1")?;
+    let half = ScriptPod::new("replicate-half", "mysql-1")?;
     std::fs::write(half.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\ta:1\n")?;
     half.answer("mysql", r#"case "$*" in *"SHOW REPLICA STATUS"*) echo stopped ;; esac"#)?;
     let ran = half.run("mysql/scripts/replicate.sh")?;
@@ -236,18 +236,18 @@ fn replicate_restart() -> Result<(), Failed> {
     assert!(!ran.calls.contains("RESET BINARY") && !half.path("data/xtrabackup_binlog_info").exists());
 
     // Data that is no clone: nobody knows where to go on from, and no backup of it is served.
-    let foreign = Pod::new("replicate-foreign", "mysql-1")?;
+    let foreign = ScriptPod::new("replicate-foreign", "mysql-1")?;
     let ran = foreign.run("mysql/scripts/replicate.sh")?;
-    assert!(ran.ends(1).said().contains("delete this pod's PersistentVolumeClaim"), "{}", ran.said());
+    assert!(ran.ends(1).output().contains("delete this pod's PersistentVolumeClaim"), "{}", ran.output());
     assert!(!ran.programs().contains(&"socat"));
 
-    let without = Pod::new("replicate-without", "mysql-1")?;
+    let without = ScriptPod::new("replicate-without", "mysql-1")?;
     std::fs::write(without.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\n")?;
     let ran = without.run("mysql/scripts/replicate.sh")?;
-    assert!(ran.ends(1).said().contains("no GTID set"), "{}", ran.said());
+    assert!(ran.ends(1).output().contains("no GTID set"), "{}", ran.output());
 
     // The server refuses: the pod says so and starts again, the clone's end is kept.
-    let refused = Pod::new("replicate-refused", "mysql-1")?;
+    let refused = ScriptPod::new("replicate-refused", "mysql-1")?;
     std::fs::write(refused.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\ta:1\n")?;
     refused.answer("mysql", r#"case "$*" in *--execute=*) ;; *) exit 1 ;; esac"#)?;
     let ran = refused.run("mysql/scripts/replicate.sh")?;
@@ -257,7 +257,7 @@ fn replicate_restart() -> Result<(), Failed> {
 }
 
 fn backup() -> Result<(), Failed> {
-    let pod = Pod::new("backup", "mysql-1")?;
+    let pod = ScriptPod::new("backup", "mysql-1")?;
     pod.answer("xtrabackup", "echo the-stream")?;
     let ran = pod.run("mysql/scripts/backup.sh")?;
     let client = format!("xtrabackup --defaults-extra-file={}", pod.path("run/client.cnf").display());

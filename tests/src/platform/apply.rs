@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use webhook_server::sources::Place;
+use webhook_server::sources::Input;
 
-use crate::plane::Api;
-use crate::plane::kinds::path;
+use crate::control_plane::Api;
+use crate::control_plane::kinds::path;
 use crate::root;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -93,7 +93,7 @@ impl Environment {
 /// # Errors
 /// It cannot be built.
 pub fn built(folder: &std::path::Path) -> anyhow::Result<Vec<Value>> {
-    crate::yaml(&Place::Kustomization(folder.to_owned()).read()?.text)
+    crate::yaml(&Input::Kustomization(folder.to_owned()).read()?.text)
 }
 
 /// Applies an object; what the API server answers.
@@ -195,11 +195,11 @@ pub async fn versions(
         let stored = api.get(&path).await?.well().with_context(|| path.clone())?;
         // Status moves without anybody's applying: what was asked for is what counts.
         let metadata = &stored["metadata"];
-        let mut asked = stored.clone();
-        asked["status"] = Value::Null;
-        asked["metadata"] = json!({"labels": metadata["labels"], "annotations": metadata["annotations"],
+        let mut requested = stored.clone();
+        requested["status"] = Value::Null;
+        requested["metadata"] = json!({"labels": metadata["labels"], "annotations": metadata["annotations"],
             "generation": metadata["generation"]});
-        versions.insert(path, asked);
+        versions.insert(path, requested);
     }
     Ok(versions)
 }

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use serde_json::{Value, json};
 
 use super::control::authority;
-use crate::plane::Api;
+use crate::control_plane::Api;
 
 const CERTIFICATES: &str = "/apis/cert-manager.io/v1/certificates";
 /// By which an object says whose authority it wants.

@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::apply::{applied, until_applied, until_ready};
-use crate::plane::Api;
-use crate::plane::kinds::{self, path};
+use crate::control_plane::Api;
+use crate::control_plane::kinds::{self, path};
 use crate::process::run;
 use crate::{root, tools};
 

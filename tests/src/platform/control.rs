@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use serde_json::json;
 
 use super::network::{API_SERVER, PODS, SERVICES};
-use crate::plane::{self, Api, Running};
+use crate::control_plane::{self, Api, ChildProcess};
 use crate::serving::until;
 use crate::tools;
 
@@ -21,20 +21,20 @@ const SCHEDULER: &str = "scheduler";
 pub const NODES: usize = 4;
 
 /// The processes of the control plane.
-pub struct Control {
+pub struct ControlPlaneProcesses {
     pub api: Api,
     folder: PathBuf,
-    processes: Mutex<Vec<(&'static str, Running)>>,
+    processes: Mutex<Vec<(&'static str, ChildProcess)>>,
 }
 
-impl Control {
+impl ControlPlaneProcesses {
     /// Starts all but the nodes, and waits until pods can be made.
     ///
     /// # Errors
     /// A part does not start; what it said.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
-        let assets = plane::assets().map_err(anyhow::Error::msg)?;
-        let files = Files::write(folder)?;
+        let assets = control_plane::assets().map_err(anyhow::Error::msg)?;
+        let files = ControlPlaneFiles::write(folder)?;
         let at = |name: &str| folder.join(name).display().to_string();
         let etcd = vec![
             "--unsafe-no-fsync".to_owned(),
@@ -46,10 +46,11 @@ impl Control {
             "--initial-cluster=default=http://127.0.0.1:2380".to_owned(),
         ];
         let mut processes =
-            vec![("etcd", Running::start(&assets.join("etcd"), &etcd, &folder.join("etcd.log"))?)];
+            vec![("etcd", ChildProcess::start(&assets.join("etcd"), &etcd, &folder.join("etcd.log"))?)];
         let server = server_arguments(folder);
         let log = folder.join("apiserver.log");
-        processes.push(("kube-apiserver", Running::start(&assets.join("kube-apiserver"), &server, &log)?));
+        processes
+            .push(("kube-apiserver", ChildProcess::start(&assets.join("kube-apiserver"), &server, &log)?));
         let api = Api::at(&format!("{API_SERVER}:6443"), files.authority.as_bytes(), ADMIN, folder)?;
         let since = Instant::now();
         while !matches!(api.get("/readyz").await, Ok(answer) if answer.status == 200) {
@@ -79,16 +80,17 @@ impl Control {
             "--horizontal-pod-autoscaler-sync-period=3s".to_owned(),
         ]);
         let log = folder.join("controllers.log");
-        let manager = Running::start(&assets.join("kube-controller-manager"), &manager, &log)?;
+        let manager = ChildProcess::start(&assets.join("kube-controller-manager"), &manager, &log)?;
         processes.push(("kube-controller-manager", manager));
         let log = folder.join("scheduler.log");
-        let scheduler = Running::start(&assets.join("kube-scheduler"), &common(SCHEDULER, 10259)?, &log)?;
+        let scheduler =
+            ChildProcess::start(&assets.join("kube-scheduler"), &common(SCHEDULER, 10259)?, &log)?;
         processes.push(("kube-scheduler", scheduler));
         until("there is the default service account", || async {
             Ok(api.get("/api/v1/namespaces/default/serviceaccounts/default").await?.status == 200)
         })
         .await?;
-        Ok(Control { api, folder: folder.to_owned(), processes: Mutex::new(processes) })
+        Ok(ControlPlaneProcesses { api, folder: folder.to_owned(), processes: Mutex::new(processes) })
     }
 
     /// Starts kwok, and makes the nodes.
@@ -106,7 +108,7 @@ impl Control {
             "--node-lease-duration-seconds=40".to_owned(),
             "--server-address=127.0.0.1:10247".to_owned(),
         ];
-        let running = Running::start(&find("kwok")?, &arguments, &folder.join("kwok.log"))?;
+        let running = ChildProcess::start(&find("kwok")?, &arguments, &folder.join("kwok.log"))?;
         self.processes.lock().map_err(|_| anyhow::anyhow!("poisoned"))?.push(("kwok", running));
         for number in 0..NODES {
             let name = format!("node-{number}");
@@ -164,8 +166,8 @@ impl Control {
 
 /// The last lines of a log.
 pub fn tail(log: &Path) -> String {
-    let said = std::fs::read_to_string(log).unwrap_or_default();
-    let mut lines: Vec<&str> = said.lines().rev().take(15).collect();
+    let output = std::fs::read_to_string(log).unwrap_or_default();
+    let mut lines: Vec<&str> = output.lines().rev().take(15).collect();
     lines.reverse();
     lines.join("\n")
 }
@@ -198,11 +200,11 @@ fn server_arguments(folder: &Path) -> Vec<String> {
 }
 
 /// What the processes read.
-struct Files {
+struct ControlPlaneFiles {
     authority: String,
 }
 
-impl Files {
+impl ControlPlaneFiles {
     fn write(folder: &Path) -> anyhow::Result<Self> {
         let write = |name: &str, text: String| {
             std::fs::write(folder.join(name), text).with_context(|| name.to_owned())
@@ -235,7 +237,7 @@ impl Files {
             "{ADMIN},admin,1,\"system:masters\"\n{MANAGER},system:kube-controller-manager,2\n{SCHEDULER},system:kube-scheduler,3\n"
         );
         write("tokens", tokens)?;
-        Ok(Files { authority: authority.pem() })
+        Ok(ControlPlaneFiles { authority: authority.pem() })
     }
 }
 

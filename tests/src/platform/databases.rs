@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::kubelet::Kubelet;
 use super::objects::text;
 use super::program::loopback;
-use crate::plane::{Api, Running};
+use crate::control_plane::{Api, ChildProcess};
 use crate::process::run;
 use crate::serving::until;
 use crate::{root, tools};
@@ -21,7 +21,7 @@ use crate::{root, tools};
 pub struct Databases {
     folder: PathBuf,
     /// By pod, each with the address that it has.
-    running: BTreeMap<String, (String, Running)>,
+    running: BTreeMap<String, (String, ChildProcess)>,
     /// Those that a test keeps from running.
     stopped: BTreeSet<String>,
 }
@@ -92,7 +92,7 @@ impl Databases {
             "--innodb-flush-log-at-trx-commit=0".to_owned(),
         ];
         let log = self.folder.join(format!("{name}.log"));
-        let running = Running::start(&find("mariadbd")?, &arguments, &log)?;
+        let running = ChildProcess::start(&find("mariadbd")?, &arguments, &log)?;
         self.running.insert(name.to_owned(), (ip.to_owned(), running));
         self.stopped.remove(name);
         Ok(())

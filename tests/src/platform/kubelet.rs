@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::exposed::{self, Exposed};
+use super::listeners::{self, ContainerListeners};
 use super::objects::{containers, text};
 use super::program::{Program, rewrite, rewritten};
 use super::prometheus::Reloader;
 use super::proxy::{self, Proxy};
 use super::root;
 use super::volumes::{expanded, variables, written};
-use crate::plane::{Api, Running};
+use crate::control_plane::{Api, ChildProcess};
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -34,14 +34,14 @@ pub struct Kubelet {
     api: Api,
     folder: PathBuf,
     proxy: Proxy,
-    state: Mutex<State>,
+    state: Mutex<KubeletState>,
 }
 
 #[derive(Default)]
-struct State {
+struct KubeletState {
     pods: Vec<Value>,
     services: Vec<Value>,
-    containers: BTreeMap<Key, Container>,
+    containers: BTreeMap<Key, ContainerProcess>,
     /// How often the program of a container has ended by itself.
     ended: BTreeMap<Name, usize>,
     /// Why a container waits.
@@ -51,15 +51,15 @@ struct State {
 }
 
 /// What runs for a container.
-enum Container {
-    Program(Group),
-    Played(#[expect(dead_code, reason = "it listens until it is dropped")] Exposed),
+enum ContainerProcess {
+    Program(ProcessGroup),
+    Played(#[expect(dead_code, reason = "it listens until it is dropped")] ContainerListeners),
 }
 
 /// A process and those that it has started: they end with it.
-struct Group(Running);
+struct ProcessGroup(ChildProcess);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let group = format!("-{}", self.0.pid());
         drop(Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status());
@@ -78,7 +78,7 @@ impl Kubelet {
         Ok(Kubelet { api, folder, proxy: Proxy::default(), state: Mutex::default() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, KubeletState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,11 +137,11 @@ impl Kubelet {
         let keys: BTreeSet<Key> =
             running.iter().flat_map(|pod| containers(pod).map(|container| key(pod, container))).collect();
         let mut state = self.state();
-        let State { containers, ended, stopped, .. } = &mut *state;
+        let KubeletState { containers, ended, stopped, .. } = &mut *state;
         containers.retain(|key, container| {
             let is_alive = match container {
-                Container::Program(group) => group.0.is_alive(),
-                Container::Played(_) => true,
+                ContainerProcess::Program(group) => group.0.is_alive(),
+                ContainerProcess::Played(_) => true,
             };
             let is_wanted = keys.contains(key) && !is_stopped(stopped, &key.0);
             if is_wanted && !is_alive {
@@ -176,7 +176,7 @@ impl Kubelet {
         let variables = variables(&self.api, pod, container).await?;
         let image = text(container, "/image");
         let started = match Program::of(image, ip)? {
-            None => Container::Played(exposed::play(pod, container).await?),
+            None => ContainerProcess::Played(listeners::play(pod, container).await?),
             Some(program) => {
                 let own = folder.join(&name.2);
                 std::fs::create_dir_all(own.join("root"))?;
@@ -207,7 +207,7 @@ impl Kubelet {
                     .open(folder.join(format!("{}.log", name.2)))?;
                 command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
                 command.process_group(0);
-                Container::Program(Group(Running::of(command)?))
+                ContainerProcess::Program(ProcessGroup(ChildProcess::of(command)?))
             }
         };
         self.state().containers.insert(key(pod, container), started);
@@ -244,9 +244,9 @@ impl Kubelet {
     /// The number of a container's process.
     pub fn pids(&self) -> Vec<(Name, u32)> {
         let state = self.state();
-        let pid = |(key, container): (&Key, &Container)| match container {
-            Container::Program(group) => Some((key.0.clone(), group.0.pid())),
-            Container::Played(_) => None,
+        let pid = |(key, container): (&Key, &ContainerProcess)| match container {
+            ContainerProcess::Program(group) => Some((key.0.clone(), group.0.pid())),
+            ContainerProcess::Played(_) => None,
         };
         state.containers.iter().filter_map(pid).collect()
     }
@@ -302,9 +302,9 @@ impl Kubelet {
             }
             if since.elapsed() > PATIENCE {
                 let waiting = self.waiting();
-                let said =
+                let output =
                     closed.first().map(|(pod, _)| self.log(namespace, pod, container)).unwrap_or_default();
-                bail!("{namespace}/{container} does not run: {closed:?} {waiting:?} {said}");
+                bail!("{namespace}/{container} does not run: {closed:?} {waiting:?} {output}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -21,9 +21,9 @@ type Measured = (String, String, String);
 
 /// Thousandths of a core and mebibytes that containers use; a little where nothing is said.
 #[derive(Clone, Default)]
-pub struct Used(Arc<Mutex<BTreeMap<Measured, (u64, u64)>>>);
+pub struct ResourceUsage(Arc<Mutex<BTreeMap<Measured, (u64, u64)>>>);
 
-impl Used {
+impl ResourceUsage {
     /// Says what containers use from now on.
     pub fn set(&self, namespace: &str, workload: &str, container: &str, used: (u64, u64)) {
         let key = (namespace.to_owned(), format!("{workload}-"), container.to_owned());
@@ -43,7 +43,12 @@ impl Used {
 ///
 /// # Errors
 /// The address is in use.
-pub fn serve(address: &str, kubelet: Arc<Kubelet>, used: Used, folder: &Path) -> anyhow::Result<Server> {
+pub fn serve(
+    address: &str,
+    kubelet: Arc<Kubelet>,
+    used: ResourceUsage,
+    folder: &Path,
+) -> anyhow::Result<Server> {
     const BASE: &str = "/apis/metrics.k8s.io/v1beta1";
     let resources = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "metrics.k8s.io/v1beta1",
         "resources": [{"name": "pods", "singularName": "", "namespaced": true, "kind": "PodMetrics", "verbs": ["get", "list"]}]});
@@ -73,7 +78,7 @@ fn json_of(value: &Value) -> impl IntoResponse + use<> {
     ([("content-type", "application/json")], value.to_string())
 }
 
-fn measured(pod: &Value, namespace: &str, used: &Used) -> Value {
+fn measured(pod: &Value, namespace: &str, used: &ResourceUsage) -> Value {
     let name = text(pod, "/metadata/name");
     let usage = |container: &Value| {
         let (cpu, memory) = used.of(namespace, name, text(container, "/name"));

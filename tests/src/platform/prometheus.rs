@@ -64,11 +64,11 @@ async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<(u16, Vec<
 }
 
 /// Prometheus, to be asked.
-pub struct Asked<'k>(pub &'k Kubelet);
+pub struct PrometheusClient<'k>(pub &'k Kubelet);
 
 /// A target as Prometheus has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
+pub struct ActiveTarget {
     /// `serviceMonitor/shop/api/0`.
     pub pool: String,
     /// `10.244.0.7:9090`.
@@ -77,7 +77,7 @@ pub struct Target {
     pub health: String,
 }
 
-impl Asked<'_> {
+impl PrometheusClient<'_> {
     async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let pod = self
             .0
@@ -107,18 +107,18 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// Prometheus does not answer.
-    pub async fn targets(&self) -> anyhow::Result<Vec<Target>> {
+    pub async fn targets(&self) -> anyhow::Result<Vec<ActiveTarget>> {
         let data = self.get("/api/v1/targets?state=active").await?;
         let one = |item: &Value| {
             let url = text(item, "/scrapeUrl");
             let address = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-            Target {
+            ActiveTarget {
                 pool: text(item, "/scrapePool").to_owned(),
                 address: address.to_owned(),
                 health: text(item, "/health").to_owned(),
             }
         };
-        let mut targets: Vec<Target> =
+        let mut targets: Vec<ActiveTarget> =
             data["activeTargets"].as_array().into_iter().flatten().map(one).collect();
         targets.sort();
         Ok(targets)

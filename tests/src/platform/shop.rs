@@ -21,10 +21,10 @@ const IDLE: f64 = 0.02;
 pub struct Shop {
     /// How long an answer takes, in milliseconds.
     pub slow: AtomicU64,
-    counted: Mutex<Counted>,
+    counted: Mutex<RequestCounts>,
 }
 
-struct Counted {
+struct RequestCounts {
     requests: u64,
     seconds: f64,
     buckets: [u64; BOUNDS.len()],
@@ -34,7 +34,7 @@ struct Counted {
 
 impl Default for Shop {
     fn default() -> Self {
-        let counted = Counted {
+        let counted = RequestCounts {
             requests: 0,
             seconds: 0.0,
             buckets: [0; BOUNDS.len()],
@@ -64,7 +64,7 @@ impl Shop {
         self.counted().cpu += core_seconds;
     }
 
-    fn counted(&self) -> std::sync::MutexGuard<'_, Counted> {
+    fn counted(&self) -> std::sync::MutexGuard<'_, RequestCounts> {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         counted.cpu += IDLE * (now - counted.cpu_until).as_secs_f64();

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::plane::Api;
+use crate::control_plane::Api;
 
 /// What Secrets or ConfigMaps hold, by key.
 type Data = BTreeMap<String, Vec<u8>>;
@@ -96,10 +96,10 @@ async fn token(api: &Api, pod: &Value, audience: Option<&str>) -> anyhow::Result
     let namespace = pod["metadata"]["namespace"].as_str().context("a namespace")?;
     let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or("default");
     let audiences: Vec<&str> = audience.into_iter().collect();
-    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+    let requested = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
         "spec": {"expirationSeconds": 7200, "audiences": audiences}});
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-    let given = api.post(&path, &asked).await?.well()?;
+    let given = api.post(&path, &requested).await?.well()?;
     Ok(given["status"]["token"].as_str().context("a token")?.to_owned())
 }
 

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Selection, checked};
+use super::{Selection, validate};
 
 /// Arguments of `playground`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlaygroundArgs {
     /// The address to listen on, of loopback; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8088", value_parser = checked::loopback)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8088", value_parser = validate::loopback)]
     pub listen: SocketAddr,
 }
 

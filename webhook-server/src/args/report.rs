@@ -9,7 +9,7 @@ use clap::ValueEnum;
 pub struct ReportArgs {
     /// The form of the report
     #[arg(long, short, value_enum, default_value_t)]
-    pub output: ReportForm,
+    pub output: ReportFormat,
     /// From what on the command fails
     #[arg(long, value_enum, default_value_t)]
     pub fail_on: FailOn,
@@ -23,7 +23,7 @@ pub struct ReportArgs {
 
 /// The form of a report of `check`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ReportForm {
+pub enum ReportFormat {
     /// For people
     #[default]
     Human,

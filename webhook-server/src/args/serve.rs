@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{Selection, checked};
+use super::{Selection, validate};
 
 /// Arguments of `serve`.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,7 +59,7 @@ pub struct TlsArgs {
     /// Make the certificate of this Service and renew it: kept in the Secret NAME-tls beside it, and trusted by the webhook
     /// configurations (--registered-as). Needs a cluster, and the RBAC that `pratique policies
     /// --webhook-configuration --self-managed` prints
-    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "tls_cert", value_parser = checked::namespaced)]
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "tls_cert", value_parser = validate::namespaced)]
     pub tls_service: Option<(String, String)>,
     /// Another name or address that the certificate is for; may be given again
     #[arg(long = "tls-name", value_name = "NAME", requires = "tls_service")]

@@ -12,14 +12,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::args::{CheckArgs, End};
+use crate::args::{CheckArgs, ExitStatus};
 use crate::config::Config;
-use crate::report::{Printer, Report, Take};
-use crate::sources::source_location::At;
-use crate::sources::{self, Kustomizations, Place, Source};
+use crate::report::{Printer, Report, ReportSink};
+use crate::sources::source_location::DocumentOrigin;
+use crate::sources::{self, Input, Kustomizations, Source};
 use decoded::{DecodedDocument, DocumentValue};
-use order::Order;
-use progress::Progress;
+use order::ReportOrder;
+use progress::CheckProgress;
 
 /// How many documents a thread takes at a time.
 const BATCH: usize = 32;
@@ -28,7 +28,7 @@ const BATCH: usize = 32;
 ///
 /// # Errors
 /// It cannot start: bad arguments, bad settings, a path that does not exist.
-pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
+pub fn run(args: &CheckArgs) -> anyhow::Result<ExitStatus> {
     let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
     for name in &config.unasked {
         anstream::eprintln!(
@@ -39,7 +39,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<End> {
     let mut printer = Printer::new(&args.report)?;
     let reads = reads(&config);
     let namespace = args.manifests.namespace.as_str();
-    let read = |place: &Place, printer: &mut Printer| {
+    let read = |place: &Input, printer: &mut Printer| {
         let unreadable =
             |error| printer.take(Report { errors: vec![format!("{error:#}")], ..Report::default() });
         place.read().map_err(unreadable).ok()
@@ -105,7 +105,7 @@ where
         each_decoded(document, value.clone(), namespace, arena, |object| {
             let Ok((request, _)) = object else { return };
             let is_read =
-                |read: &WatchedKind| read.group == request.kind.group && read.kind == request.kind.name;
+                |read: &WatchedKind| read.group == request.kind.group && read.kind == request.kind.kind;
             // No policy names them: whoever reads workloads reads these as well.
             if config.kinds().adds(&request) || reads.iter().any(is_read) {
                 let patched = |pod: &Request<'a>| {
@@ -119,7 +119,13 @@ where
 }
 
 /// Evaluates every object of a source, each document decoded when its turn comes.
-pub fn check(source: &Source, config: &Config, cluster: &Objects<'_>, namespace: &str, taker: &mut dyn Take) {
+pub fn check(
+    source: &Source,
+    config: &Config,
+    cluster: &Objects<'_>,
+    namespace: &str,
+    taker: &mut dyn ReportSink,
+) {
     let documents: Vec<DecodedDocument<'_>> =
         documents(&source.text).into_iter().map(DecodedDocument::new).collect();
     check_documents(source, &documents, config, cluster, namespace, taker);
@@ -132,12 +138,12 @@ fn check_documents(
     config: &Config,
     cluster: &Objects<'_>,
     namespace: &str,
-    taker: &mut dyn Take,
+    taker: &mut dyn ReportSink,
 ) {
     let batches: Vec<&[DecodedDocument<'_>]> = documents.chunks(BATCH).collect();
     let next = AtomicUsize::new(0);
-    let progress = Progress::new(source.text.len() as u64);
-    let (order, lines) = (Order::new(taker), OnceLock::new());
+    let progress = CheckProgress::new(source.text.len() as u64);
+    let (order, lines) = (ReportOrder::new(taker), OnceLock::new());
     let work = || {
         let mut arena = Arena::new();
         loop {
@@ -146,12 +152,12 @@ fn check_documents(
             let mut part = Report::default();
             for (i, decoded) in batch.iter().enumerate() {
                 let document = &decoded.document;
-                let at = At::new(source, document, index * BATCH + i + 1, namespace, &lines);
-                let judge = AssertUnwindSafe(|| {
-                    let evaluation = Evaluation { config, cluster, namespace };
+                let at = DocumentOrigin::new(source, document, index * BATCH + i + 1, namespace, &lines);
+                let evaluate = AssertUnwindSafe(|| {
+                    let evaluation = DocumentEvaluator { config, cluster, namespace };
                     evaluation.document(&at, decoded, &arena, &mut part);
                 });
-                if catch_unwind(judge).is_err() {
+                if catch_unwind(evaluate).is_err() {
                     let reason = "a bug in pratique: it could not be judged";
                     part.errors.push(format!("{}:{}: {reason}", source.name, document.start()));
                 }
@@ -172,16 +178,16 @@ fn check_documents(
 }
 
 /// What documents are evaluated with.
-struct Evaluation<'e> {
+struct DocumentEvaluator<'e> {
     config: &'e Config,
     cluster: &'e Objects<'e>,
     namespace: &'e str,
 }
 
-impl Evaluation<'_> {
+impl DocumentEvaluator<'_> {
     fn document<'a>(
         &'a self,
-        at: &At<'_>,
+        at: &DocumentOrigin<'_>,
         decoded: &DecodedDocument<'a>,
         arena: &'a Arena,
         report: &mut Report,

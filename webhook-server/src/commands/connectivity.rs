@@ -1,11 +1,11 @@
 //! `pratique connectivity`: the map of a manifest set, why a flow is on it, and what differs between two maps.
 
 mod diff;
+mod expected;
 mod explain;
-mod forms;
-mod intended;
+mod formats;
+mod load;
 mod page;
-mod read;
 
 use std::io::Write;
 
@@ -13,14 +13,14 @@ use policy_connectivity::{Map, drawn, svg};
 use policy_core::Arena;
 use policy_core::path::printable;
 
-use crate::args::{ConnectivityArgs, End, MapForm};
-use read::{Known, Written};
+use crate::args::{ConnectivityArgs, ExitStatus, MapFormat};
+use load::{LoadedTopology, ManifestText};
 
 /// Runs the command.
 ///
 /// # Errors
 /// It cannot start: bad arguments, a path that does not exist or cannot be read.
-pub fn run(args: &ConnectivityArgs) -> anyhow::Result<End> {
+pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitStatus> {
     let mut out = std::io::BufWriter::new(anstream::AutoStream::auto(std::io::stdout()));
     let end = match &args.diff {
         Some(paths) => diff::run(args, paths, &mut out)?,
@@ -30,12 +30,12 @@ pub fn run(args: &ConnectivityArgs) -> anyhow::Result<End> {
     Ok(end)
 }
 
-fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<End> {
-    let written = Written::under(&args.paths)?;
+fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<ExitStatus> {
+    let written = ManifestText::under(&args.paths)?;
     let arena = Arena::new();
     let known = written.known(&args.namespace, &arena);
     if let Some(file) = &args.intended {
-        return intended::run(file, known, out);
+        return expected::run(file, known, out);
     }
     let end = known.complain();
     let map = Map::of(&known.topology);
@@ -46,19 +46,19 @@ fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<End> {
         ..0,
         known.errors.iter().map(|error| format!("could not be read, and is not on the map: {error}")),
     );
-    if let Some(asked) = &args.explain {
-        let answer = explain::run(&written, &known, &map, asked, out)?;
-        return Ok(if end == End::Well { answer } else { end });
+    if let Some(requested) = &args.explain {
+        let answer = explain::run(&written, &known, &map, requested, out)?;
+        return Ok(if end == ExitStatus::Success { answer } else { end });
     }
     let flows = map.flows(args.within_workloads);
     match args.output {
-        MapForm::Text => forms::text(&flows, out),
-        MapForm::Csv => forms::csv(&flows, out),
-        MapForm::Json => forms::json(&map, &flows, &notes, out),
-        MapForm::Dot => forms::dot(&map, &drawn(&map, flows), out),
-        MapForm::Mermaid => forms::mermaid(&map, &drawn(&map, flows), out),
-        MapForm::Svg => write!(out, "{}", svg(&map, &drawn(&map, flows))).map_err(Into::into),
-        MapForm::Html => page::write(&map, &drawn(&map, flows), &notes, out),
+        MapFormat::Text => formats::text(&flows, out),
+        MapFormat::Csv => formats::csv(&flows, out),
+        MapFormat::Json => formats::json(&map, &flows, &notes, out),
+        MapFormat::Dot => formats::dot(&map, &drawn(&map, flows), out),
+        MapFormat::Mermaid => formats::mermaid(&map, &drawn(&map, flows), out),
+        MapFormat::Svg => write!(out, "{}", svg(&map, &drawn(&map, flows))).map_err(Into::into),
+        MapFormat::Html => page::write(&map, &drawn(&map, flows), &notes, out),
     }?;
     Ok(end)
 }
@@ -70,7 +70,7 @@ fn say(notes: &[String]) {
     }
 }
 
-impl<'a> Known<'a> {
+impl<'a> LoadedTopology<'a> {
     /// What a map does not say in its flows.
     fn notes(&self, map: &Map<'_, 'a>) -> Vec<String> {
         let mut notes = self.notes.clone();
@@ -79,10 +79,10 @@ impl<'a> Known<'a> {
     }
 
     /// Says what could not be read.
-    fn complain(&self) -> End {
+    fn complain(&self) -> ExitStatus {
         for error in &self.errors {
             anstream::eprintln!("{}", printable(error));
         }
-        if self.errors.is_empty() { End::Well } else { End::Unreadable }
+        if self.errors.is_empty() { ExitStatus::Success } else { ExitStatus::Unreadable }
     }
 }

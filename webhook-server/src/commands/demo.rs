@@ -16,12 +16,12 @@ use policy_kubernetes::workloads::pods_of;
 use policy_manifests::ObjectName;
 use serde_json::{Value, json};
 
-use crate::args::{DemoArgs, End};
+use crate::args::{DemoArgs, ExitStatus};
 use crate::config::Config;
 use crate::report::style;
 use crate::server::Server;
 use crate::server::client::{Client, apply_patch};
-use crate::server::cluster::Watched;
+use crate::server::cluster::WatchedCluster;
 use crate::server::tls::{self, Identity};
 use crate::server::webhook::Webhook;
 use crate::sources::{self, Kustomizations};
@@ -32,7 +32,7 @@ const USER: &str = "pratique-demo";
 const CONTROLLER: &str = "system:kube-controller-manager";
 
 /// An object on its way.
-struct Traveller {
+struct DemoObject {
     file: String,
     /// How the table calls it: an object, or the pods that one makes.
     title: String,
@@ -43,13 +43,13 @@ struct Traveller {
     namespace: String,
 }
 
-impl Traveller {
+impl DemoObject {
     fn new(file: &str, title: String, user: &'static str, request: &Request<'_>) -> anyhow::Result<Self> {
-        Ok(Traveller {
+        Ok(DemoObject {
             file: file.to_owned(),
             title,
             name: ObjectName::of(request),
-            resource: request.resource.name.to_owned(),
+            resource: request.resource.resource.to_owned(),
             user,
             object: serde_json::to_value(request.object.value().ok().flatten())?,
             namespace: request.namespace.to_owned(),
@@ -69,7 +69,7 @@ impl Traveller {
 }
 
 /// What became of it.
-struct Arrival {
+struct DemoResult {
     /// What was added to it: paths, and names of containers.
     added: Vec<String>,
     allowed: bool,
@@ -81,7 +81,7 @@ struct Arrival {
 ///
 /// # Errors
 /// It cannot start, or an object cannot be read.
-pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
+pub fn run(args: &DemoArgs) -> anyhow::Result<ExitStatus> {
     if args.platform {
         return platform::run(&args.picture);
     }
@@ -90,9 +90,9 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
     let travellers = read(args, config.kinds())?;
     // All that is sent is there already: a set is applied as a whole.
     let reads = config.reads();
-    let stored = travellers.iter().filter(|traveller| traveller.user == USER).map(Traveller::stored);
+    let stored = travellers.iter().filter(|traveller| traveller.user == USER).map(DemoObject::stored);
     let named = stored.filter(|object| object.pointer("/metadata/name").is_some_and(Value::is_string));
-    let cluster = Arc::new(Watched::holding(reads, named)?);
+    let cluster = Arc::new(WatchedCluster::holding(reads, named)?);
     let identity = Identity::for_loopback(Ipv4Addr::LOCALHOST.into())?;
     let trusted = tls::trusting(&identity.chain)?;
     let tls = identity.server()?;
@@ -111,11 +111,11 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<End> {
         anyhow::Ok(arrivals)
     })?;
     print(&travellers, &arrivals)?;
-    Ok(if arrivals.iter().all(|arrival| arrival.allowed) { End::Well } else { End::Denied })
+    Ok(if arrivals.iter().all(|arrival| arrival.allowed) { ExitStatus::Success } else { ExitStatus::Denied })
 }
 
 /// Reads the path; kustomizations are built if a tool for it is here, and their files taken as they are if not.
-fn read(args: &DemoArgs, kinds: WorkloadKinds<'_>) -> anyhow::Result<Vec<Traveller>> {
+fn read(args: &DemoArgs, kinds: WorkloadKinds<'_>) -> anyhow::Result<Vec<DemoObject>> {
     let kustomizations = if sources::can_build() { Kustomizations::Build } else { Kustomizations::TakeFiles };
     if kustomizations == Kustomizations::TakeFiles {
         anstream::eprintln!("pratique: neither kustomize nor kubectl is here; taking the files as they are");
@@ -136,10 +136,10 @@ fn read(args: &DemoArgs, kinds: WorkloadKinds<'_>) -> anyhow::Result<Vec<Travell
                 let failed = |undecided| anyhow::anyhow!("{}:{}: {undecided}", source.name, document.start());
                 if let Some(pods) = pods_of(&request, kinds).map_err(failed)? {
                     let title = format!("pods of {name}");
-                    travellers.push(Traveller::new(&source.name, name, USER, &request)?);
-                    travellers.push(Traveller::new(&source.name, title, CONTROLLER, &pods.request)?);
+                    travellers.push(DemoObject::new(&source.name, name, USER, &request)?);
+                    travellers.push(DemoObject::new(&source.name, title, CONTROLLER, &pods.request)?);
                 } else {
-                    travellers.push(Traveller::new(&source.name, name, USER, &request)?);
+                    travellers.push(DemoObject::new(&source.name, name, USER, &request)?);
                 }
             }
         }
@@ -148,7 +148,7 @@ fn read(args: &DemoArgs, kinds: WorkloadKinds<'_>) -> anyhow::Result<Vec<Travell
 }
 
 /// Sends an object to `/mutate`, and what comes of it to `/validate`.
-async fn send(client: &mut Client, number: usize, traveller: &Traveller) -> anyhow::Result<Arrival> {
+async fn send(client: &mut Client, number: usize, traveller: &DemoObject) -> anyhow::Result<DemoResult> {
     let since = Instant::now();
     let mut object = traveller.object.clone();
     let mutate = ask(client, "/mutate?timeout=10s", &review(number, traveller, &object)).await?;
@@ -172,7 +172,7 @@ async fn send(client: &mut Client, number: usize, traveller: &Traveller) -> anyh
         }
     }
     let allowed = |answer: &Value| answer.get("allowed").and_then(Value::as_bool) == Some(true);
-    Ok(Arrival {
+    Ok(DemoResult {
         added: added.unwrap_or_default(),
         allowed: allowed(&mutate) && allowed(&validate),
         reasons,
@@ -217,7 +217,7 @@ async fn ask(client: &mut Client, path: &str, review: &Value) -> anyhow::Result<
 }
 
 /// The review that an API server would send when the object is created.
-fn review(number: usize, traveller: &Traveller, object: &Value) -> Value {
+fn review(number: usize, traveller: &DemoObject, object: &Value) -> Value {
     let name = &traveller.name;
     let (group, version) = name.api_version.split_once('/').unwrap_or(("", &name.api_version));
     let kind = json!({"group": group, "version": version, "kind": name.kind});
@@ -236,7 +236,7 @@ fn review(number: usize, traveller: &Traveller, object: &Value) -> Value {
     })
 }
 
-fn print(travellers: &[Traveller], arrivals: &[Arrival]) -> std::io::Result<()> {
+fn print(travellers: &[DemoObject], arrivals: &[DemoResult]) -> std::io::Result<()> {
     let mut out = anstream::stdout();
     let width = travellers.iter().map(|traveller| traveller.title.chars().count()).max().unwrap_or(6);
     writeln!(out, "{:width$}  mutate     validate   latency  file", "object")?;

@@ -8,7 +8,7 @@ use policy_catalog::cases;
 use policy_core::{Arena, Case, ControlMetadata, PolicyDefinition};
 use serde_json::Value;
 
-use crate::args::End;
+use crate::args::ExitStatus;
 use crate::config;
 use crate::report::{BOLD, GREEN, RED, YELLOW};
 
@@ -19,7 +19,7 @@ const MOST_FIELDS: usize = 12;
 ///
 /// # Errors
 /// There is no such policy or control, or standard output is closed.
-pub fn run(what: &str) -> anyhow::Result<End> {
+pub fn run(what: &str) -> anyhow::Result<ExitStatus> {
     let (name, control) = match what.split_once('/') {
         Some((name, control)) => (name, Some(control)),
         None => (what, None),
@@ -68,7 +68,7 @@ pub fn run(what: &str) -> anyhow::Result<End> {
     writeln!(out, "\n{BOLD}How to fix a denial{BOLD:#}\n{remediation}")?;
     writeln!(out, "\n{BOLD}What it holds to{BOLD:#}\n{}", metadata.source)?;
     print_examples(&examples, &mut out)?;
-    Ok(End::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// One example each of a denial, a change and an admission.

@@ -9,7 +9,7 @@ use policy_core::path::printable;
 use policy_core::yaml::documents;
 use policy_core::{Arena, Cluster, Objects, Policy as _, WatchedKind, policy};
 
-use crate::args::{End, ExplainMetricArgs};
+use crate::args::{ExitStatus, ExplainMetricArgs};
 use crate::commands::check;
 use crate::config::Config;
 use crate::report::{BOLD, GREEN, RED, wrapped};
@@ -23,7 +23,7 @@ const AUTOSCALER: WatchedKind =
 ///
 /// # Errors
 /// It cannot start, a file or object cannot be read, or no autoscaler asks for the metric.
-pub fn run(args: &ExplainMetricArgs) -> anyhow::Result<End> {
+pub fn run(args: &ExplainMetricArgs) -> anyhow::Result<ExitStatus> {
     let given = &args.manifests;
     let config = Config::load_for(&given.selection, &given.paths)?;
     let name = MetricPath::METADATA.name;
@@ -31,7 +31,7 @@ pub fn run(args: &ExplainMetricArgs) -> anyhow::Result<End> {
     let settings = listed.map(|listed| listed.settings.as_str()).unwrap_or_default();
     let settings = policy::configure::<MetricPath>(settings)?;
     let places = sources::places(&given.paths, Kustomizations::Build)?;
-    let sources = places.iter().map(sources::Place::read).collect::<anyhow::Result<Vec<Source>>>()?;
+    let sources = places.iter().map(sources::Input::read).collect::<anyhow::Result<Vec<Source>>>()?;
     for source in &sources {
         for document in documents(&source.text) {
             let arena = Arena::new();
@@ -50,7 +50,7 @@ pub fn run(args: &ExplainMetricArgs) -> anyhow::Result<End> {
         draw(trace, &mut out)?;
     }
     let is_broken = found.iter().any(|trace| trace.links.iter().any(|link| link.broken.is_some()));
-    Ok(if is_broken { End::Denied } else { End::Well })
+    Ok(if is_broken { ExitStatus::Denied } else { ExitStatus::Success })
 }
 
 /// The ways of the metric, of every autoscaler that asks for it.

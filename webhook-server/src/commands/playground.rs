@@ -10,7 +10,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::args::{End, PlaygroundArgs};
+use crate::args::{ExitStatus, PlaygroundArgs};
 
 mod site {
     include!(concat!(env!("OUT_DIR"), "/site.rs"));
@@ -33,7 +33,7 @@ pub fn page() -> Option<&'static str> {
 ///
 /// # Errors
 /// The binary was built without the page, or the address is taken.
-pub fn run(args: &PlaygroundArgs) -> anyhow::Result<End> {
+pub fn run(args: &PlaygroundArgs) -> anyhow::Result<ExitStatus> {
     if page().is_none() {
         bail!(
             "this binary was built without the page, which needs npm; in the repository: just playground, or \
@@ -55,7 +55,7 @@ pub fn run(args: &PlaygroundArgs) -> anyhow::Result<End> {
         .route("/{name}", get(|Path(name): Path<String>| async move { file(&name) }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { axum_server::from_tcp(listener)?.serve(router.into_make_service()).await })?;
-    Ok(End::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// A file of the page.

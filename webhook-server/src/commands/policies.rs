@@ -1,6 +1,6 @@
 //! `pratique policies`: what there is to choose from, and what asks it in a cluster.
 
-mod register;
+mod registration;
 
 use std::io::Write as _;
 
@@ -8,11 +8,11 @@ use policy_catalog::{POLICIES, render};
 use policy_core::{ControlMetadata, PolicyDefinition};
 use serde_json::json;
 
-use crate::args::{End, Output, PoliciesArgs};
+use crate::args::{ExitStatus, Output, PoliciesArgs};
 use crate::config;
 use crate::report::{BOLD, wrapped};
 
-pub use register::{exempt, kubewarden, webhook_configuration};
+pub use registration::{exempt, kubewarden, webhook_configuration};
 
 /// How wide the columns between a name and what the policy does are, with the spaces around them.
 const COLUMNS: usize = "  SEVERITY  CHANGES  ".len();
@@ -21,19 +21,19 @@ const COLUMNS: usize = "  SEVERITY  CHANGES  ".len();
 ///
 /// # Errors
 /// There is no such policy, a configuration that cannot be used, or standard output is closed.
-pub fn run(args: &PoliciesArgs) -> anyhow::Result<End> {
+pub fn run(args: &PoliciesArgs) -> anyhow::Result<ExitStatus> {
     let mut out = anstream::stdout();
     if args.schema {
         writeln!(out, "{}", serde_json::to_string_pretty(&config::schema())?)?;
-        return Ok(End::Well);
+        return Ok(ExitStatus::Success);
     }
     if args.webhook_configuration {
         write!(out, "{}", webhook_configuration(&args.registration)?)?;
-        return Ok(End::Well);
+        return Ok(ExitStatus::Success);
     }
     if let Some(registry) = &args.kubewarden {
         write!(out, "{}", kubewarden(&args.registration, registry)?)?;
-        return Ok(End::Well);
+        return Ok(ExitStatus::Success);
     }
     let entries: Vec<&PolicyDefinition> = match &args.name {
         Some(name) => vec![config::find(name)?],
@@ -53,7 +53,7 @@ pub fn run(args: &PoliciesArgs) -> anyhow::Result<End> {
             table(&entries, &mut out)?;
         }
     }
-    Ok(End::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// The policies, a row each: names as wide as the longest, and what they do in the columns that are left.

@@ -5,12 +5,12 @@ use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use policy_core::path::printable;
-use policy_core::yaml::{Document, Places, documents};
+use policy_core::yaml::{Document, FieldPositions, documents};
 use policy_core::{AdmissionPhase, Arena, FieldPath, Finding, Objects, Request, Value, admit};
 use policy_manifests::ObjectName;
 use similar::TextDiff;
 
-use crate::args::{End, RenderArgs};
+use crate::args::{ExitStatus, RenderArgs};
 use crate::commands::check::{cluster, reads};
 use crate::config::Config;
 use crate::report::{GREEN, RED, YELLOW};
@@ -20,10 +20,10 @@ use crate::sources::{self, Kustomizations, Source};
 ///
 /// # Errors
 /// It cannot start: bad arguments, bad settings, a path that does not exist or cannot be read.
-pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
+pub fn run(args: &RenderArgs) -> anyhow::Result<ExitStatus> {
     let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
     let places = sources::places(&args.manifests.paths, Kustomizations::Build)?;
-    let sources = places.iter().map(sources::Place::read).collect::<anyhow::Result<Vec<Source>>>()?;
+    let sources = places.iter().map(sources::Input::read).collect::<anyhow::Result<Vec<Source>>>()?;
     let arena = Arena::new();
     let reads = reads(&config);
     let renderer = Renderer {
@@ -31,19 +31,19 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
         cluster: &cluster(&sources, &reads, &config, &args.manifests.namespace, &arena),
         namespace: &args.manifests.namespace,
     };
-    let mut said = Said::default();
-    let rendered: Vec<String> = sources.iter().map(|source| renderer.source(source, &mut said)).collect();
-    for note in &said.notes {
+    let mut notes = RenderNotes::default();
+    let rendered: Vec<String> = sources.iter().map(|source| renderer.source(source, &mut notes)).collect();
+    for note in &notes.notes {
         anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
     }
-    for error in said.unreadable.iter().chain(&said.denied) {
+    for error in notes.unreadable.iter().chain(&notes.denied) {
         anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
     }
-    if !said.unreadable.is_empty() {
-        return Ok(End::Unreadable);
+    if !notes.unreadable.is_empty() {
+        return Ok(ExitStatus::Unreadable);
     }
-    if !said.denied.is_empty() {
-        return Ok(End::Denied);
+    if !notes.denied.is_empty() {
+        return Ok(ExitStatus::Denied);
     }
     let mut out = std::io::BufWriter::new(anstream::stdout());
     for (i, (source, text)) in sources.iter().zip(&rendered).enumerate() {
@@ -66,12 +66,12 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<End> {
         }
     }
     out.flush()?;
-    Ok(End::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// What is said beside the result: `file:line:column: what`.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct RenderNotes {
     /// What policies warn of.
     pub notes: Vec<String>,
     /// What policies that change objects deny.
@@ -92,7 +92,7 @@ pub struct Renderer<'r> {
 
 impl Renderer<'_> {
     /// The text of a source with what admission adds. Where it is not all well, `said` says so, and the text is of no use.
-    pub fn source(&self, source: &Source, said: &mut Said) -> String {
+    pub fn source(&self, source: &Source, notes: &mut RenderNotes) -> String {
         let mut rendered = String::with_capacity(source.text.len());
         let mut at = 0;
         for document in documents(&source.text) {
@@ -105,17 +105,19 @@ impl Renderer<'_> {
             rendered.push_str(source.text.get(at..start).unwrap_or_default());
             at = start + document.text.len();
             let arena = Arena::new();
-            let written = At { source, document: &document, places: OnceCell::new() };
+            let written = RenderedDocument { source, document: &document, places: OnceCell::new() };
             let text = policy_manifests::rendered(
                 &document,
                 self.namespace,
                 self.config.kinds(),
                 &arena,
-                |asked, object, prefix| self.changed(asked, &written, &ObjectName::of(object), prefix, said),
+                |requested, object, prefix| {
+                    self.changed(requested, &written, &ObjectName::of(object), prefix, notes)
+                },
             );
             match text {
                 Ok(text) => rendered.push_str(&text),
-                Err(unreadable) => said.unreadable.push(format!("{}:{unreadable}", source.name)),
+                Err(unreadable) => notes.unreadable.push(format!("{}:{unreadable}", source.name)),
             }
         }
         rendered.push_str(source.text.get(at..).unwrap_or_default());
@@ -126,14 +128,14 @@ impl Renderer<'_> {
     fn changed<'a>(
         &self,
         request: &Request<'a>,
-        at: &At<'_>,
+        at: &RenderedDocument<'_>,
         name: &ObjectName,
         prefix: &FieldPath,
-        said: &mut Said,
+        notes: &mut RenderNotes,
     ) -> Option<Value<'a>> {
         let verdicts = admit(&self.config.policies, request, self.cluster, AdmissionPhase::Mutating);
         if let Some(fault) = &verdicts.fault {
-            said.unreadable.push(format!("{}: {name}: {fault}", at.place(prefix)));
+            notes.unreadable.push(format!("{}: {name}: {fault}", at.place(prefix)));
         }
         for row in verdicts.rows.iter().filter(|row| row.metadata.mutates) {
             let line = |finding: &Finding| {
@@ -141,21 +143,21 @@ impl Renderer<'_> {
                 let finding = Finding { field: field.clone(), ..finding.clone() };
                 format!("{}: {name}: {}: {}", at.place(&field), row.metadata.name, finding.sentence())
             };
-            said.denied.extend(row.verdict.denials.iter().map(line));
-            said.notes.extend(row.verdict.warnings.iter().map(line));
+            notes.denied.extend(row.verdict.denials.iter().map(line));
+            notes.notes.extend(row.verdict.warnings.iter().map(line));
         }
         verdicts.patched
     }
 }
 
 /// A document and where it comes from; where its fields stand is looked for when it is asked.
-struct At<'s> {
+struct RenderedDocument<'s> {
     source: &'s Source,
     document: &'s Document<'s>,
-    places: OnceCell<Places>,
+    places: OnceCell<FieldPositions>,
 }
 
-impl At<'_> {
+impl RenderedDocument<'_> {
     fn place(&self, path: &FieldPath) -> String {
         let position = self.places.get_or_init(|| self.document.places()).of(path);
         format!("{}:{position}", self.source.name)

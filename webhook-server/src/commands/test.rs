@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use policy_core::{Arena, Case, Outcome, case};
 
-use crate::args::{End, TestArgs};
-use crate::sources::{self, Kustomizations, Place};
+use crate::args::{ExitStatus, TestArgs};
+use crate::sources::{self, Input, Kustomizations};
 use crate::{config, report};
 
 /// Runs the command.
 ///
 /// # Errors
 /// It cannot start: a path that does not exist or holds no case.
-pub fn run(args: &TestArgs) -> anyhow::Result<End> {
+pub fn run(args: &TestArgs) -> anyhow::Result<ExitStatus> {
     let (mut passed, mut failed) = (0, 0);
     for path in find(&args.paths)? {
         match run_case(&path, args) {
@@ -26,7 +26,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<End> {
         }
     }
     anstream::println!("{passed} passed, {failed} failed");
-    Ok(if failed > 0 { End::Denied } else { End::Well })
+    Ok(if failed > 0 { ExitStatus::Denied } else { ExitStatus::Success })
 }
 
 /// The case files under these paths: files that are named, and in directories those in a folder `cases`, or all where
@@ -41,7 +41,7 @@ pub fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         let files: Vec<PathBuf> = places
             .into_iter()
             .filter_map(|place| match place {
-                Place::File(file) => Some(file),
+                Input::File(file) => Some(file),
                 _ => None,
             })
             .collect();

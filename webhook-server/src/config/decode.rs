@@ -1,12 +1,12 @@
 //! Decodes an item of the configuration, with the place of what is wrong with it.
 
 use policy_core::path::Segment;
-use policy_core::yaml::Places;
+use policy_core::yaml::FieldPositions;
 use policy_core::{Field, FieldPath, Value};
 use serde::Deserialize;
 
 /// An item as it is written; where it is none, the field that is at fault, and its place.
-pub(super) fn decode<'a, T: Deserialize<'a>>(item: Field<'a>, places: &Places) -> anyhow::Result<T> {
+pub(super) fn decode<'a, T: Deserialize<'a>>(item: Field<'a>, places: &FieldPositions) -> anyhow::Result<T> {
     use serde_path_to_error::Segment as Step;
     let value = item.value()?.copied().unwrap_or(Value::Null);
     serde_path_to_error::deserialize(value).map_err(|error| {

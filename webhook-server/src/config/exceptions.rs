@@ -77,7 +77,7 @@ pub struct Exception {
 
 /// A denial that an exception took back.
 #[derive(Debug)]
-pub struct Excepted<'e> {
+pub struct ExceptedDenial<'e> {
     /// The policy that denied.
     pub policy: &'static str,
     /// What it found.
@@ -158,9 +158,9 @@ impl Exception {
         // What cannot be read is not excepted.
         let Ok((place, found)) = place(&finding.field, object) else { return false };
         let in_place = match place {
-            Place::Container(name) => self.container.as_deref() == Some(name),
-            Place::Volume(name) => self.volumes.iter().any(|volume| volume == name),
-            Place::Pod => self.container.is_none() && self.volumes.is_empty(),
+            PodPart::Container(name) => self.container.as_deref() == Some(name),
+            PodPart::Volume(name) => self.volumes.iter().any(|volume| volume == name),
+            PodPart::Pod => self.container.is_none() && self.volumes.is_empty(),
         };
         in_place && (self.values.is_empty() || self.values.iter().any(|value| is_value(found, value)))
     }
@@ -200,7 +200,7 @@ impl Exceptions {
         request: &Request<'_>,
         kinds: WorkloadKinds<'_>,
         verdicts: &mut Verdicts<'_>,
-    ) -> Vec<Excepted<'_>> {
+    ) -> Vec<ExceptedDenial<'_>> {
         self.apply_on(today(), request, kinds, verdicts)
     }
 
@@ -210,7 +210,7 @@ impl Exceptions {
         request: &Request<'_>,
         kinds: WorkloadKinds<'_>,
         verdicts: &mut Verdicts<'_>,
-    ) -> Vec<Excepted<'_>> {
+    ) -> Vec<ExceptedDenial<'_>> {
         let here = |exception: &&Exception| exception.namespace == request.namespace;
         if verdicts.rows.is_empty() || !self.0.iter().any(|exception| here(&exception)) {
             return Vec::new();
@@ -230,14 +230,14 @@ impl Exceptions {
                     || candidates.iter().filter(|e| e.covers(policy, &finding, request.object)).copied();
                 if let Some(exception) = covering().find(|exception| today <= exception.expires) {
                     exception.used.store(true, Ordering::Relaxed);
-                    excepted.push(Excepted { policy, finding, exception });
+                    excepted.push(ExceptedDenial { policy, finding, exception });
                     continue;
                 }
                 if let Some(exception) = covering().next() {
                     exception.used.store(true, Ordering::Relaxed);
                     let Exception { owner, expires, .. } = exception;
-                    let said = format!("; its exception expired on {expires}: ask {owner}");
-                    finding.message.push_str(&said);
+                    let message = format!("; its exception expired on {expires}: ask {owner}");
+                    finding.message.push_str(&message);
                 }
                 row.verdict.denials.insert(finding);
             }
@@ -254,17 +254,17 @@ impl Exceptions {
 }
 
 /// Where in a pod a finding is.
-enum Place<'a> {
+enum PodPart<'a> {
     Container(&'a str),
     Volume(&'a str),
     Pod,
 }
 
 /// Where a finding is, and the field that it names.
-fn place<'a>(path: &FieldPath, object: Field<'a>) -> Result<(Place<'a>, Field<'a>), Undecided> {
+fn place<'a>(path: &FieldPath, object: Field<'a>) -> Result<(PodPart<'a>, Field<'a>), Undecided> {
     let arena = object.arena();
     let mut field = object;
-    let mut place = Place::Pod;
+    let mut place = PodPart::Pod;
     let mut list = "";
     for segment in &path.0 {
         match segment {
@@ -277,9 +277,9 @@ fn place<'a>(path: &FieldPath, object: Field<'a>) -> Result<(Place<'a>, Field<'a
                 field = item.ok_or_else(|| object.undecided("the finding is in no item of the list"))?;
                 match list {
                     "containers" | "initContainers" | "ephemeralContainers" => {
-                        place = Place::Container(field.at("name").text()?);
+                        place = PodPart::Container(field.at("name").text()?);
                     }
-                    "volumes" => place = Place::Volume(field.at("name").text()?),
+                    "volumes" => place = PodPart::Volume(field.at("name").text()?),
                     _ => {}
                 }
             }

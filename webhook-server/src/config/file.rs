@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use policy_core::yaml::Places;
+use policy_core::yaml::FieldPositions;
 use policy_core::{Arena, Field, yaml};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::decode::decode;
 use super::exceptions::{Exception, ExceptionEntry};
-use super::selection::{Selected, Wanted};
+use super::selection::{FileSelection, SelectedPolicy};
 use super::shared_settings::SharedSettings;
-use super::{Listed, Mode, find};
+use super::{ListedPolicy, Mode, find};
 use crate::sources;
 
 /// The file. `schema.rs` says the same to editors.
@@ -34,7 +34,7 @@ struct ConfigFile {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object with a name")]
-struct WrittenPolicy {
+struct PolicySection {
     name: String,
     #[serde(default)]
     mode: Mode,
@@ -44,11 +44,11 @@ struct WrittenPolicy {
     settings: serde_json::Value,
 }
 
-impl Wanted {
+impl FileSelection {
     pub(super) fn from_file(path: &Path) -> anyhow::Result<Self> {
         let named = || path.display().to_string();
         let text = sources::read_file(path).with_context(named)?;
-        Wanted::parse(&text, path).with_context(named)
+        FileSelection::parse(&text, path).with_context(named)
     }
 
     pub(super) fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
@@ -66,7 +66,7 @@ impl Wanted {
         let at = |field: Field<'_>| places.of(&field.path());
         ConfigFile::deserialize(value).map_err(|error| anyhow::anyhow!("{}: {error}", at(root)))?;
         let shared = SharedSettings::read(root, &places)?;
-        let mut policies: Vec<Selected> = Vec::new();
+        let mut policies: Vec<SelectedPolicy> = Vec::new();
         for item in root.at("policies").items()? {
             let selected = selected(item, &shared, &places)?;
             let name = selected.name();
@@ -78,7 +78,7 @@ impl Wanted {
         if policies.is_empty() {
             bail!("{}: no policy is listed, so that everything would be admitted", at(root.at("policies")));
         }
-        policies.sort_by_key(Selected::name);
+        policies.sort_by_key(SelectedPolicy::name);
         let mut exceptions: Vec<Exception> = Vec::new();
         for item in root.at("exceptions").items()? {
             let written: ExceptionEntry = decode(item, &places)?;
@@ -88,19 +88,23 @@ impl Wanted {
             }
             exceptions.push(exception);
         }
-        Ok(Wanted { policies, exceptions, shared, chosen: true })
+        Ok(FileSelection { policies, exceptions, shared, chosen: true })
     }
 }
 
 /// One policy, configured.
-fn selected(item: Field<'_>, shared: &SharedSettings, places: &Places) -> anyhow::Result<Selected> {
+fn selected(
+    item: Field<'_>,
+    shared: &SharedSettings,
+    places: &FieldPositions,
+) -> anyhow::Result<SelectedPolicy> {
     let at = |field: Field<'_>| places.of(&field.path());
-    let policy: WrittenPolicy = decode(item, places)?;
+    let policy: PolicySection = decode(item, places)?;
     let entry = find(&policy.name).with_context(|| at(item.at("name")).to_string())?;
     let settings = shared.add_to(entry, policy.settings.to_string())?;
     let configured = (entry.configure)(&settings).with_context(|| at(item.at("settings")).to_string())?;
     let namespace_selector = policy.namespace_selector.map(|selector| selector.to_string());
-    let listed = Listed { entry, mode: policy.mode, settings, namespace_selector };
+    let listed = ListedPolicy { entry, mode: policy.mode, settings, namespace_selector };
     let named = || format!("{}: namespaceSelector", at(item.at("namespaceSelector")));
-    Selected::new(listed, configured).with_context(named)
+    SelectedPolicy::new(listed, configured).with_context(named)
 }

@@ -8,12 +8,12 @@ use policy_kubernetes::namespace::{NAMESPACE_NAME, namespace_labels, namespace_l
 
 /// A policy that is evaluated in the namespaces that a selector matches. Objects in no namespace are always evaluated, as by a
 /// webhook (admissionregistration.k8s.io/v1, `namespaceSelector`).
-pub(super) struct Limited {
+pub(super) struct NamespaceLimitedPolicy {
     policy: Box<dyn Evaluate>,
     selector: Selector<'static>,
 }
 
-impl Limited {
+impl NamespaceLimitedPolicy {
     /// `selector` is a LabelSelector as JSON.
     ///
     /// # Errors
@@ -22,7 +22,7 @@ impl Limited {
         let arena = Arena::new();
         let value = Value::from_json(selector.as_bytes(), &arena)?;
         let selector = Selector::read(Field::root(value, &arena))?.into_owned();
-        Ok(Limited { policy, selector })
+        Ok(NamespaceLimitedPolicy { policy, selector })
     }
 
     /// What it needs to know of the cluster.
@@ -48,7 +48,7 @@ impl Limited {
     }
 }
 
-impl Evaluate for Limited {
+impl Evaluate for NamespaceLimitedPolicy {
     fn extends_scope_to(&self, request: &Request<'_>) -> bool {
         self.policy.extends_scope_to(request)
     }

@@ -5,14 +5,14 @@ use policy_catalog::POLICIES;
 use policy_core::{ConfiguredPolicy, Evaluate, PolicyDefinition, WatchedKind};
 
 use super::exceptions::{Exception, Exceptions};
-use super::namespaces::Limited;
+use super::namespaces::NamespaceLimitedPolicy;
 use super::shared_settings::SharedSettings;
-use super::{Config, Listed, Mode, Unenforced, find};
+use super::{Config, ListedPolicy, Mode, UnenforcedPolicy, find};
 use crate::args::Selection;
 
 /// What a file says, before the command line adds to it.
-pub(super) struct Wanted {
-    pub(super) policies: Vec<Selected>,
+pub(super) struct FileSelection {
+    pub(super) policies: Vec<SelectedPolicy>,
     pub(super) exceptions: Vec<Exception>,
     /// The settings that several policies share.
     pub(super) shared: SharedSettings,
@@ -21,30 +21,31 @@ pub(super) struct Wanted {
 }
 
 /// A policy that was asked for, configured.
-pub(super) struct Selected {
-    pub(super) listed: Listed,
+pub(super) struct SelectedPolicy {
+    pub(super) listed: ListedPolicy,
     policy: Box<dyn Evaluate>,
     /// What its namespace selector needs to know.
     reads: Option<WatchedKind>,
 }
 
-impl Selected {
+impl SelectedPolicy {
     /// # Errors
     /// The namespace selector is not one that an API server would take.
-    pub(super) fn new(listed: Listed, policy: Box<dyn Evaluate>) -> anyhow::Result<Self> {
+    pub(super) fn new(listed: ListedPolicy, policy: Box<dyn Evaluate>) -> anyhow::Result<Self> {
         let Some(selector) = &listed.namespace_selector else {
-            return Ok(Selected { listed, policy, reads: None });
+            return Ok(SelectedPolicy { listed, policy, reads: None });
         };
-        let limited = Limited::new(policy, selector)?;
+        let limited = NamespaceLimitedPolicy::new(policy, selector)?;
         let reads = limited.reads();
-        Ok(Selected { listed, policy: Box::new(limited), reads })
+        Ok(SelectedPolicy { listed, policy: Box::new(limited), reads })
     }
 
     /// With default settings.
     fn default_of(entry: &'static PolicyDefinition) -> anyhow::Result<Self> {
         let policy = (entry.configure)("")?;
-        let listed = Listed { entry, mode: Mode::Enforce, settings: String::new(), namespace_selector: None };
-        Selected::new(listed, policy)
+        let listed =
+            ListedPolicy { entry, mode: Mode::Enforce, settings: String::new(), namespace_selector: None };
+        SelectedPolicy::new(listed, policy)
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -52,15 +53,20 @@ impl Selected {
     }
 }
 
-impl Wanted {
+impl FileSelection {
     pub(super) fn all() -> anyhow::Result<Self> {
-        let policies = POLICIES.iter().map(Selected::default_of).collect::<anyhow::Result<_>>()?;
-        Ok(Wanted { policies, exceptions: Vec::new(), shared: SharedSettings::default(), chosen: false })
+        let policies = POLICIES.iter().map(SelectedPolicy::default_of).collect::<anyhow::Result<_>>()?;
+        Ok(FileSelection {
+            policies,
+            exceptions: Vec::new(),
+            shared: SharedSettings::default(),
+            chosen: false,
+        })
     }
 
     /// What the command line leaves of it, with the settings that it gives.
     pub(super) fn select(self, selection: &Selection) -> anyhow::Result<Config> {
-        let Wanted { mut policies, mut exceptions, shared, chosen } = self;
+        let FileSelection { mut policies, mut exceptions, shared, chosen } = self;
         let mut unasked = Vec::new();
         for name in &selection.policies {
             let entry = find(name)?;
@@ -87,7 +93,7 @@ impl Wanted {
             (entry.configure)(settings)?;
             let settings = shared.add_to(entry, settings.to_owned())?;
             let policy = (entry.configure)(&settings)?;
-            *current = Selected::new(Listed { settings, ..current.listed.clone() }, policy)?;
+            *current = SelectedPolicy::new(ListedPolicy { settings, ..current.listed.clone() }, policy)?;
         }
         if policies.is_empty() {
             bail!("no policy is listed, so that everything would be admitted");
@@ -105,13 +111,13 @@ impl Wanted {
 }
 
 impl Config {
-    fn add(&mut self, selected: Selected) {
-        let Selected { listed, policy, reads } = selected;
+    fn add(&mut self, selected: SelectedPolicy) {
+        let SelectedPolicy { listed, policy, reads } = selected;
         let configured = ConfiguredPolicy { metadata: listed.entry.metadata, policy };
         self.namespaces = self.namespaces.or(reads);
         match listed.mode {
             Mode::Enforce => self.policies.push(configured),
-            mode => self.unenforced.push(Unenforced { mode, configured }),
+            mode => self.unenforced.push(UnenforcedPolicy { mode, configured }),
         }
         self.listed.push(listed);
     }

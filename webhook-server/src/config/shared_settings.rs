@@ -1,7 +1,7 @@
 //! Settings that are written once for several policies.
 
 use anyhow::Context as _;
-use policy_core::yaml::Places;
+use policy_core::yaml::FieldPositions;
 use policy_core::{Field, PolicyDefinition};
 use policy_kubernetes::PodTemplate;
 use policy_kubernetes::reachability::Prometheus;
@@ -18,7 +18,7 @@ pub(super) struct SharedSettings {
 }
 
 impl SharedSettings {
-    pub(super) fn read(root: Field<'_>, places: &Places) -> anyhow::Result<Self> {
+    pub(super) fn read(root: Field<'_>, places: &FieldPositions) -> anyhow::Result<Self> {
         let mut shared = SharedSettings::default();
         for item in root.at("podTemplates").items()? {
             let row: PodTemplate = decode(item, places)?;

@@ -13,7 +13,7 @@ fn parse(text: &str) -> anyhow::Result<Config> {
 
 /// What a configuration makes of a pod on the host's network, in the namespace `shop`: whether it is admitted, what is warned
 /// of, what the audit log is told, and whether it is changed.
-fn judged(
+fn evaluated(
     config: &str,
     half: AdmissionPhase,
     cluster: Option<Vec<Json>>,
@@ -26,12 +26,12 @@ fn judged(
     let value = |object: Json| Value::copy(object, &arena).unwrap();
     let request = Request::create(Field::root(value(pod), &arena), "shop").unwrap();
     let objects = Objects::new(cluster.iter().flatten().cloned().map(value).collect(), "shop");
-    let mut judged = match cluster {
+    let mut evaluated = match cluster {
         Some(_) => config.all().evaluate(&request, &objects, half),
         None => config.all().evaluate(&request, &NoCluster, half),
     };
-    judged.keep(half);
-    let verdicts = &judged.verdicts;
+    evaluated.keep(half);
+    let verdicts = &evaluated.verdicts;
     let audit = verdicts.audit().0.into_iter().map(|(policy, what)| format!("{policy}: {what}")).collect();
     (verdicts.allowed(), verdicts.warnings(), audit, verdicts.patched.is_some())
 }
@@ -44,14 +44,14 @@ const DENIAL: &str = "pod-security-standards: spec.hostNetwork: must not be true
 
 #[test]
 fn a_denial_is_a_warning_or_a_note_where_the_policy_is_not_enforced() {
-    assert!(!judged(&baseline("  mode: enforce"), AdmissionPhase::Validating, None).0);
+    assert!(!evaluated(&baseline("  mode: enforce"), AdmissionPhase::Validating, None).0);
     assert_eq!(
-        judged(&baseline("  mode: warn"), AdmissionPhase::Validating, None),
+        evaluated(&baseline("  mode: warn"), AdmissionPhase::Validating, None),
         (true, vec![DENIAL.to_owned()], vec![], false)
     );
     let note = "pod-security-standards: would deny: spec.hostNetwork: must not be true (hostNamespaces)";
     assert_eq!(
-        judged(&baseline("  mode: audit"), AdmissionPhase::Validating, None),
+        evaluated(&baseline("  mode: audit"), AdmissionPhase::Validating, None),
         (true, vec![], vec![note.to_owned()], false)
     );
 }
@@ -100,20 +100,23 @@ fn kinds_that_make_pods_can_be_added() {
 #[test]
 fn what_is_not_enforced_changes_nothing() {
     let labels = |mode: &str| format!("policies:\n- name: prometheus-labels\n  mode: {mode}\n");
-    assert!(judged(&labels("enforce"), AdmissionPhase::Mutating, None).3, "or the test would show nothing");
-    let (allowed, warnings, _, changed) = judged(&labels("warn"), AdmissionPhase::Mutating, None);
+    assert!(
+        evaluated(&labels("enforce"), AdmissionPhase::Mutating, None).3,
+        "or the test would show nothing"
+    );
+    let (allowed, warnings, _, changed) = evaluated(&labels("warn"), AdmissionPhase::Mutating, None);
     assert!(allowed && !changed);
     assert_eq!(warnings, ["prometheus-labels: would change the object, were the policy enforced"]);
-    let (_, warnings, _, changed) = judged(&labels("audit"), AdmissionPhase::Mutating, None);
+    let (_, warnings, _, changed) = evaluated(&labels("audit"), AdmissionPhase::Mutating, None);
     assert!(!changed && warnings.is_empty());
-    assert!(judged(&labels("warn"), AdmissionPhase::Validating, None).1.is_empty(), "it is said once");
+    assert!(evaluated(&labels("warn"), AdmissionPhase::Validating, None).1.is_empty(), "it is said once");
 }
 
 /// The host's network would be denied of the object as it was, and of what a patch makes of it: neither is a fault.
 #[test]
 fn what_is_not_enforced_holds_no_patch_up() {
     let config = baseline("  mode: audit\n- name: prometheus-labels\n");
-    assert!(judged(&config, AdmissionPhase::Mutating, None).3);
+    assert!(evaluated(&config, AdmissionPhase::Mutating, None).3);
 }
 
 /// What is excepted is not warned of either; what has been excepted for too long is.
@@ -125,8 +128,8 @@ fn exceptions_hold_in_every_mode() {
              workload: Pod/web\n  reason: r\n  owner: o\n  expires: {expires}\n"
         )
     };
-    assert!(judged(&baseline(&exception("2999-01-01")), AdmissionPhase::Validating, None).1.is_empty());
-    let warnings = judged(&baseline(&exception("2020-01-01")), AdmissionPhase::Validating, None).1;
+    assert!(evaluated(&baseline(&exception("2999-01-01")), AdmissionPhase::Validating, None).1.is_empty());
+    let warnings = evaluated(&baseline(&exception("2020-01-01")), AdmissionPhase::Validating, None).1;
     assert!(
         warnings[0].ends_with("its exception expired on 2020-01-01: ask o (hostNamespaces)"),
         "{warnings:?}"
@@ -134,21 +137,21 @@ fn exceptions_hold_in_every_mode() {
 }
 
 #[test]
-fn a_policy_is_asked_where_its_selector_takes_the_namespace() {
+fn a_policy_runs_where_its_selector_matches_the_namespace() {
     let by_name = |operator: &str| {
         baseline(&format!(
             "  namespaceSelector: {{matchExpressions: [{{key: kubernetes.io/metadata.name, operator: {operator}, values: [shop]}}]}}"
         ))
     };
-    assert!(!judged(&by_name("In"), AdmissionPhase::Validating, None).0);
-    assert!(judged(&by_name("NotIn"), AdmissionPhase::Validating, None).0, "its name needs no cluster");
+    assert!(!evaluated(&by_name("In"), AdmissionPhase::Validating, None).0);
+    assert!(evaluated(&by_name("NotIn"), AdmissionPhase::Validating, None).0, "its name needs no cluster");
     let opted_in = baseline("  namespaceSelector: {matchLabels: {pratique.dev/judged: 'true'}}");
     let namespace = |labels: Json| {
         vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})]
     };
-    assert!(judged(&opted_in, AdmissionPhase::Validating, Some(namespace(json!({})))).0);
+    assert!(evaluated(&opted_in, AdmissionPhase::Validating, Some(namespace(json!({})))).0);
     assert!(
-        !judged(
+        !evaluated(
             &opted_in,
             AdmissionPhase::Validating,
             Some(namespace(json!({"pratique.dev/judged": "true"})))
@@ -158,12 +161,12 @@ fn a_policy_is_asked_where_its_selector_takes_the_namespace() {
     // A label that says another name is not believed.
     let lying =
         Some(namespace(json!({"kubernetes.io/metadata.name": "other", "pratique.dev/judged": "true"})));
-    assert!(!judged(&by_name("In"), AdmissionPhase::Validating, lying).0);
+    assert!(!evaluated(&by_name("In"), AdmissionPhase::Validating, lying).0);
     assert!(
-        !judged(&opted_in, AdmissionPhase::Validating, Some(vec![])).0,
+        !evaluated(&opted_in, AdmissionPhase::Validating, Some(vec![])).0,
         "what is not known may be judged"
     );
-    assert!(!judged(&opted_in, AdmissionPhase::Validating, None).0);
+    assert!(!evaluated(&opted_in, AdmissionPhase::Validating, None).0);
     let reads = |config: &str| parse(config).unwrap().reads();
     assert!(reads(&opted_in).contains(&WatchedKind::NAMESPACE));
     assert!(!reads(&by_name("In")).contains(&WatchedKind::NAMESPACE));
@@ -171,7 +174,7 @@ fn a_policy_is_asked_where_its_selector_takes_the_namespace() {
 
 #[test]
 fn what_is_wrong_is_said_with_its_line() {
-    for (more, said) in [
+    for (more, message) in [
         (
             "  mode: Enforce\n",
             "policies.yaml: 4:3: mode: unknown variant `Enforce`, expected one of `enforce`, `warn`, `audit`",
@@ -189,7 +192,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("  namespaceSelector: [a]\n", "policies.yaml: 4:3: namespaceSelector: must be an object, is a list"),
     ] {
         let error = format!("{:#}", parse(&baseline(more)).err().unwrap());
-        assert!(error.starts_with(said), "{error}\n{said}");
+        assert!(error.starts_with(message), "{error}\n{message}");
     }
 }
 

@@ -7,13 +7,13 @@ use std::io::{self, Write as _};
 
 use policy_report::ReportedFinding;
 
-use super::form::{Form, Out};
-use super::{ObjectReport, Summary, Totals, level, place_of};
+use super::writer::{Out, ReportWriter};
+use super::{ObjectReport, RunSummary, Totals, level, place_of};
 
 /// `::error file=…,line=…,col=…,title=…::message`, a line each.
 pub(super) struct Github;
 
-impl Form for Github {
+impl ReportWriter for Github {
     fn begin(&mut self, _: &mut Out) -> io::Result<()> {
         Ok(())
     }
@@ -46,7 +46,7 @@ impl Form for Github {
             };
             writeln!(out, "::error {place}title=pratique::{}", data(error))?;
         }
-        let Summary { objects, denied, warned, .. } = totals.summary;
+        let RunSummary { objects, denied, warned, .. } = totals.summary;
         let text = format!("objects: {objects}, denied: {denied}, warned: {warned}");
         writeln!(out, "::notice title=pratique::{}", data(&text))
     }

@@ -7,8 +7,8 @@ use policy_core::Outcome;
 use policy_core::path::{excerpt, printable};
 use policy_report::PolicyResult;
 
-use super::form::{Form, Out};
-use super::{ObjectReport, Summary, Totals};
+use super::writer::{Out, ReportWriter};
+use super::{ObjectReport, RunSummary, Totals};
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -38,7 +38,7 @@ pub(super) struct Human {
     file: String,
 }
 
-impl Form for Human {
+impl ReportWriter for Human {
     fn begin(&mut self, _: &mut Out) -> io::Result<()> {
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Form for Human {
     }
 
     fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
-        let Summary { objects, denied, warned, patched } = totals.summary;
+        let RunSummary { objects, denied, warned, patched } = totals.summary;
         let color = if denied > 0 { RED } else { GREEN };
         let findings = |count: usize, what: &str| match count {
             0 => String::new(),
@@ -66,11 +66,11 @@ impl Form for Human {
         let excepted = findings(totals.excepted, "excepted");
         let accepted = findings(totals.accepted, "in the baseline");
         let plural = if objects == 1 { "" } else { "s" };
-        let judged = format!("{} judged", totals.evaluated);
+        let evaluated = format!("{} judged", totals.evaluated);
         let blank = if self.file.is_empty() { "" } else { "\n" };
         writeln!(
             out,
-            "{blank}{color}{objects} object{plural}, {judged}: {denied} denied, {warned} warned, {patched} patched{excepted}{accepted}{color:#}"
+            "{blank}{color}{objects} object{plural}, {evaluated}: {denied} denied, {warned} warned, {patched} patched{excepted}{accepted}{color:#}"
         )
     }
 }

@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-use super::form::{Form, Out};
-use super::{ObjectReport, Summary, Totals};
+use super::writer::{Out, ReportWriter};
+use super::{ObjectReport, RunSummary, Totals};
 
 /// `{"verdicts":[…],"summary":{…}}`, and `errors` and `failures` where there are any.
 #[derive(Default)]
@@ -15,15 +15,15 @@ pub(super) struct Json {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct After<'a> {
-    summary: &'a Summary,
+struct JsonFooter<'a> {
+    summary: &'a RunSummary,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     errors: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     failures: &'a [String],
 }
 
-impl Form for Json {
+impl ReportWriter for Json {
     fn begin(&mut self, out: &mut Out) -> io::Result<()> {
         write!(out, "{{\"verdicts\":[")
     }
@@ -39,7 +39,8 @@ impl Form for Json {
     }
 
     fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()> {
-        let after = After { summary: &totals.summary, errors: &totals.errors, failures: &totals.failures };
+        let after =
+            JsonFooter { summary: &totals.summary, errors: &totals.errors, failures: &totals.failures };
         let after = serde_json::to_string(&after)?;
         writeln!(out, "],{}", after.strip_prefix('{').unwrap_or(&after))
     }

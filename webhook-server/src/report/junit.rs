@@ -9,13 +9,13 @@ use policy_core::path::printable;
 use policy_report::{PolicyResult, ReportedFinding};
 use quick_xml::escape::escape;
 
-use super::form::{Form, Out};
+use super::writer::{Out, ReportWriter};
 use super::{ObjectReport, Totals};
 
 /// XML.
 pub(super) struct Junit;
 
-impl Form for Junit {
+impl ReportWriter for Junit {
     fn begin(&mut self, out: &mut Out) -> io::Result<()> {
         writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"pratique\">")
     }

@@ -7,18 +7,18 @@ use policy_core::Outcome;
 use policy_core::path::printable;
 
 use super::baseline::Baseline;
-use super::form::{Form, Out};
 use super::github::Github;
 use super::human::Human;
 use super::json::Json;
 use super::junit::Junit;
 use super::sarif::Sarif;
-use super::{RED, Report, Take, Totals, YELLOW};
-use crate::args::{End, FailOn, ReportArgs, ReportForm};
+use super::writer::{Out, ReportWriter};
+use super::{RED, Report, ReportSink, Totals, YELLOW};
+use crate::args::{ExitStatus, FailOn, ReportArgs, ReportFormat};
 
 /// A report on its way to standard output. Notes and errors go to standard error, at the end.
 pub struct Printer {
-    form: Box<dyn Form>,
+    form: Box<dyn ReportWriter>,
     out: Out,
     fail_on: FailOn,
     accepted: Option<Baseline>,
@@ -55,7 +55,7 @@ impl Printer {
     ///
     /// # Errors
     /// Standard output is closed, or a baseline cannot be written.
-    pub fn end(mut self) -> anyhow::Result<End> {
+    pub fn end(mut self) -> anyhow::Result<ExitStatus> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }
@@ -76,11 +76,11 @@ impl Printer {
         let Totals { summary, warnings, errors, failures, .. } = &self.totals;
         let fails = summary.denied > 0 || (self.fail_on == FailOn::Warn && *warnings > 0);
         let end = match () {
-            () if !errors.is_empty() => End::Unreadable,
-            () if !failures.is_empty() => End::Denied,
+            () if !errors.is_empty() => ExitStatus::Unreadable,
+            () if !failures.is_empty() => ExitStatus::Denied,
             // What was just accepted is no failure.
-            () if fails && self.collected.is_none() => End::Denied,
-            () => End::Well,
+            () if fails && self.collected.is_none() => ExitStatus::Denied,
+            () => ExitStatus::Success,
         };
         if let Some((baseline, file)) = &self.collected {
             baseline.write(file)?;
@@ -89,7 +89,7 @@ impl Printer {
     }
 }
 
-impl Take for Printer {
+impl ReportSink for Printer {
     fn take(&mut self, part: Report) {
         self.notes.extend(part.notes);
         self.totals.errors.extend(part.errors);
@@ -120,15 +120,15 @@ impl Take for Printer {
 }
 
 /// The form that is asked for, and where it goes: colours only where people look.
-fn open(form: ReportForm) -> (Box<dyn Form>, Out) {
+fn open(form: ReportFormat) -> (Box<dyn ReportWriter>, Out) {
     let plain = || -> Out { Box::new(std::io::BufWriter::new(std::io::stdout())) };
     match form {
-        ReportForm::Human => {
+        ReportFormat::Human => {
             (Box::new(Human::default()), Box::new(std::io::BufWriter::new(anstream::stdout())))
         }
-        ReportForm::Json => (Box::new(Json::default()), plain()),
-        ReportForm::Sarif => (Box::new(Sarif::default()), plain()),
-        ReportForm::Junit => (Box::new(Junit), plain()),
-        ReportForm::Github => (Box::new(Github), plain()),
+        ReportFormat::Json => (Box::new(Json::default()), plain()),
+        ReportFormat::Sarif => (Box::new(Sarif::default()), plain()),
+        ReportFormat::Junit => (Box::new(Junit), plain()),
+        ReportFormat::Github => (Box::new(Github), plain()),
     }
 }

@@ -4,11 +4,11 @@ use std::io::{self, Write as _};
 
 use policy_catalog::{POLICIES, render};
 use policy_core::{Outcome, PolicyDefinition};
-use policy_manifests::Written;
+use policy_manifests::Snippet;
 use policy_report::{PolicyResult, ReportedFinding};
 use serde_json::{Value, json};
 
-use super::form::{Form, Out};
+use super::writer::{Out, ReportWriter};
 use super::{ObjectReport, Totals, level, place_of};
 
 /// The name of what tells findings apart, whatever lines they stand in.
@@ -20,7 +20,7 @@ pub(super) struct Sarif {
     has_results: bool,
 }
 
-impl Form for Sarif {
+impl ReportWriter for Sarif {
     fn begin(&mut self, out: &mut Out) -> io::Result<()> {
         let driver = json!({
             "name": "pratique",
@@ -107,7 +107,7 @@ fn sarif_result(result: &PolicyResult, outcome: Outcome, finding: &ReportedFindi
         None => result.policy.to_owned(),
     };
     let region = match &finding.written {
-        Some(Written { line, column, length, .. }) => json!({
+        Some(Snippet { line, column, length, .. }) => json!({
             "startLine": finding.line, "startColumn": column, "endColumn": column + length, "snippet": {"text": line},
         }),
         None => json!({"startLine": finding.line, "startColumn": finding.column}),

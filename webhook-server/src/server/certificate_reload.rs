@@ -8,7 +8,7 @@ use axum_server::tls_rustls::RustlsConfig;
 
 use super::file_watcher::{WatchedFiles, aside};
 use super::tls::Identity;
-use super::tls::clients::Clients;
+use super::tls::clients::TrustedClients;
 use super::webhook::Webhook;
 use crate::clock;
 
@@ -16,7 +16,7 @@ use crate::clock;
 #[derive(Clone)]
 pub struct ServedCertificate {
     config: RustlsConfig,
-    clients: Option<Clients>,
+    clients: Option<TrustedClients>,
     webhook: Webhook,
     /// What is shown: it is shown anew where other clients are to be believed.
     shown: Arc<Mutex<Identity>>,
@@ -26,7 +26,7 @@ impl ServedCertificate {
     /// A server that shows that certificate.
     pub(crate) fn new(
         config: RustlsConfig,
-        clients: Option<Clients>,
+        clients: Option<TrustedClients>,
         webhook: Webhook,
         shown: Identity,
     ) -> Self {

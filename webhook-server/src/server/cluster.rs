@@ -20,14 +20,14 @@ use policy_core::{Arena, Cluster, Field, Undecided, Value, WatchedKind};
 use tokio::sync::oneshot;
 
 use crate::args::{ClusterArgs, WhenStale};
-use store::{Contents, Store};
+use store::{Store, StoreContents};
 
 /// How long a connection to the API server may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// A cluster of which everything that policies look at is in memory.
 #[derive(Debug)]
-pub struct Watched {
+pub struct WatchedCluster {
     stores: Vec<Arc<Store>>,
     max_age: Duration,
     when_stale: WhenStale,
@@ -37,7 +37,7 @@ pub struct Watched {
 
 /// What is known of one kind, for metrics.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known {
+pub struct KindStatus {
     /// `NetworkPolicy`.
     pub kind: &'static str,
     /// How many objects.
@@ -50,7 +50,7 @@ pub struct Known {
     pub failures: u64,
 }
 
-impl Watched {
+impl WatchedCluster {
     /// A cluster of which nothing is known yet.
     pub fn new(
         reads: impl IntoIterator<Item = WatchedKind>,
@@ -67,12 +67,12 @@ impl Watched {
             }
         }
         let stores = kinds.into_iter().map(|(read, fields)| Arc::new(Store::new(read, fields)));
-        Watched { stores: stores.collect(), max_age, when_stale, watching: OnceLock::new() }
+        WatchedCluster { stores: stores.collect(), max_age, when_stale, watching: OnceLock::new() }
     }
 
     /// A cluster of which nothing is known yet of what these policies look at.
     pub(crate) fn for_policies(config: &crate::config::Config, args: &ClusterArgs) -> Self {
-        Watched::new(config.reads(), Duration::from_secs(args.stale_after), args.when_stale)
+        WatchedCluster::new(config.reads(), Duration::from_secs(args.stale_after), args.when_stale)
     }
 
     /// A cluster that is just these objects, as an API server would have told them.
@@ -83,8 +83,9 @@ impl Watched {
         reads: impl IntoIterator<Item = WatchedKind>,
         objects: impl IntoIterator<Item = serde_json::Value>,
     ) -> anyhow::Result<Self> {
-        let watched = Watched::new(reads, Duration::MAX, WhenStale::Deny);
-        let mut contents: Vec<Contents> = watched.stores.iter().map(|_| Contents::default()).collect();
+        let watched = WatchedCluster::new(reads, Duration::MAX, WhenStale::Deny);
+        let mut contents: Vec<StoreContents> =
+            watched.stores.iter().map(|_| StoreContents::default()).collect();
         for object in objects {
             let text = |key: &str| object.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
             let (group, _) = text("apiVersion").split_once('/').unwrap_or_default();
@@ -130,7 +131,7 @@ impl Watched {
     }
 
     /// What is known, by kind.
-    pub fn known(&self) -> Vec<Known> {
+    pub fn known(&self) -> Vec<KindStatus> {
         self.stores.iter().map(|store| store.known()).collect()
     }
 
@@ -155,7 +156,7 @@ impl Watched {
     }
 }
 
-impl Cluster for Watched {
+impl Cluster for WatchedCluster {
     fn has(&self, group: &str, kind: &str) -> bool {
         self.stores.iter().any(|store| store.is_of(group, kind))
     }

@@ -24,9 +24,9 @@ use super::certificate_reload::ServedCertificate;
 use super::tls::Identity;
 use crate::certificate::Validity;
 use crate::clock::now;
-pub use issue::Lives;
+pub use issue::Lifetimes;
 use issue::{LeafNames, is_due, seconds};
-use secret::{Authority, Held};
+use secret::{CertificateAuthority, StoredCertificates};
 
 /// How often another replica may have been faster before it is an error.
 const TRIES: usize = 5;
@@ -39,25 +39,25 @@ const STARTS: usize = 30;
 
 /// Whose certificate it is, and who must trust it.
 #[derive(Clone)]
-pub struct Managed {
+pub struct ManagedCertificate {
     client: Client,
     namespace: String,
     /// The Service.
     name: String,
     /// Of the webhook configurations.
     configuration: String,
-    lives: Lives,
+    lives: Lifetimes,
     /// Beside those of the Service, for a webhook that is called by URL.
     more_names: Vec<String>,
     /// The CAs that the webhook configurations trust, and since when this process knows.
     trusted: Arc<Mutex<Vec<(CertificateDer<'static>, i64)>>>,
 }
 
-impl Managed {
+impl ManagedCertificate {
     /// The certificate of the Service `name`, in the Secret `name-tls` beside it.
-    pub fn new(client: Client, namespace: &str, name: &str, configuration: &str, lives: Lives) -> Self {
+    pub fn new(client: Client, namespace: &str, name: &str, configuration: &str, lives: Lifetimes) -> Self {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        Managed {
+        ManagedCertificate {
             client,
             namespace,
             name,
@@ -83,7 +83,7 @@ impl Managed {
     /// What to begin with. An API server that does not answer yet, or another replica that is faster, is waited for.
     ///
     /// # Errors
-    /// As [`Managed::round`], the last time.
+    /// As [`ManagedCertificate::round`], the last time.
     pub async fn start(&self) -> anyhow::Result<Identity> {
         let mut tried = 1;
         loop {
@@ -108,7 +108,7 @@ impl Managed {
     }
 
     /// What is held when all of it has been looked at.
-    async fn held(&self, now: i64) -> anyhow::Result<Held> {
+    async fn held(&self, now: i64) -> anyhow::Result<StoredCertificates> {
         let held = async {
             for _ in 0..TRIES {
                 let Some(held) = self.hold(now).await? else { continue };
@@ -124,7 +124,7 @@ impl Managed {
     }
 
     /// Notes what is trusted from now on, if it was not before.
-    fn note(&self, held: &Held, now: i64) {
+    fn note(&self, held: &StoredCertificates, now: i64) {
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         trusted.retain(|(der, _)| held.cas.iter().any(|ca| ca.der == *der));
         for ca in &held.cas {
@@ -135,7 +135,7 @@ impl Managed {
     }
 
     /// Whether the CA that signs has been trusted for long enough that every API server knows.
-    fn is_known(&self, held: &Held, now: i64) -> bool {
+    fn is_known(&self, held: &StoredCertificates, now: i64) -> bool {
         let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         let signs = held.cas.first();
         trusted.iter().any(|(der, since)| {
@@ -173,11 +173,11 @@ impl Managed {
     }
 
     /// What the Secret holds once nothing in it is due; `None` where another replica was faster.
-    async fn hold(&self, now: i64) -> anyhow::Result<Option<Held>> {
+    async fn hold(&self, now: i64) -> anyhow::Result<Option<StoredCertificates>> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let named = || format!("Secret {}/{}", self.namespace, self.secret());
         let found = api.get_opt(&self.secret()).await.with_context(named)?;
-        let held = found.as_ref().and_then(Held::read);
+        let held = found.as_ref().and_then(StoredCertificates::read);
         if found.is_some() && held.is_none() {
             tracing::warn!("{} holds no certificate that can be used: it is made anew", named());
         }
@@ -205,14 +205,14 @@ impl Managed {
         }
     }
 
-    fn is_well(&self, held: &Held, now: i64) -> bool {
+    fn is_well(&self, held: &StoredCertificates, now: i64) -> bool {
         let Some(ca) = held.cas.first() else { return false };
         let expired = held.cas.iter().any(|ca| now > ca.validity.not_after);
         !expired && !is_due(ca.validity, now) && !self.leaf_is_due(held, now)
     }
 
     /// Whether a certificate is to be made now. Not by a CA that is too new to be known everywhere, if the old certificate does.
-    fn leaf_is_due(&self, held: &Held, now: i64) -> bool {
+    fn leaf_is_due(&self, held: &StoredCertificates, now: i64) -> bool {
         let Some((validity, names)) = held.leaf() else { return true };
         if now > validity.not_after || self.names().iter().any(|name| !names.contains(name)) {
             return true;
@@ -221,7 +221,7 @@ impl Managed {
     }
 
     /// A CA and a certificate, out of nothing. Those that are trusted still are: what they signed may yet be shown.
-    fn make(&self, trusted: Vec<Authority>, now: i64) -> anyhow::Result<Held> {
+    fn make(&self, trusted: Vec<CertificateAuthority>, now: i64) -> anyhow::Result<StoredCertificates> {
         let (ca, ca_key) = self.lives.authority(&self.name, now)?;
         let (cert, key) = self.lives.leaf(
             &ca,
@@ -231,11 +231,11 @@ impl Managed {
         )?;
         let old = trusted.into_iter().filter(|ca| now <= ca.validity.not_after).take(MOST_OLD);
         let cas = std::iter::once(ca).chain(old).collect();
-        Ok(Held { cas, ca_key: ca_key.serialize_pem(), cert, key })
+        Ok(StoredCertificates { cas, ca_key: ca_key.serialize_pem(), cert, key })
     }
 
     /// The same with what is due made anew.
-    fn renew(&self, mut held: Held, now: i64) -> anyhow::Result<Held> {
+    fn renew(&self, mut held: StoredCertificates, now: i64) -> anyhow::Result<StoredCertificates> {
         held.cas.retain(|ca| now <= ca.validity.not_after);
         if held.cas.first().is_none_or(|ca| is_due(ca.validity, now)) {
             let (ca, key) = self.lives.authority(&self.name, now)?;

@@ -21,17 +21,17 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::certificate::Validity;
 use crate::clock;
 use crate::evaluator::PolicyOutcome;
-use crate::server::cluster::Watched;
-use crate::server::cluster::metrics::Shown;
+use crate::server::cluster::WatchedCluster;
+use crate::server::cluster::metrics::WatchedClusterHandle;
 
 /// The content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The lines of the log that were dropped.
 #[derive(Clone, Debug, Default)]
-struct Lines(Arc<OnceLock<ErrorCounter>>);
+struct DroppedLogLines(Arc<OnceLock<ErrorCounter>>);
 
-impl Collector for Lines {
+impl Collector for DroppedLogLines {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let dropped = self.0.get().map_or(0, ErrorCounter::dropped_lines);
         let counter = ConstCounter::new(u64::try_from(dropped).unwrap_or(u64::MAX));
@@ -42,27 +42,27 @@ impl Collector for Lines {
 
 /// The counters, and the registry that prints them.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<MetricFamilies>);
 
-struct Inner {
+struct MetricFamilies {
     registry: Registry,
-    watched: Shown,
+    watched: WatchedClusterHandle,
     config_ok: Gauge,
     config_since: Gauge,
-    verdicts: Family<Verdict, Counter>,
-    undecided: Family<Undecided, Counter>,
-    reviews: Family<Review, Counter>,
-    refusals: Family<Refusal, Counter>,
-    excepted: Family<Control, Counter>,
+    verdicts: Family<PolicyEvaluationLabels, Counter>,
+    undecided: Family<EvaluationErrorLabels, Counter>,
+    reviews: Family<AdmissionRequestLabels, Counter>,
+    refusals: Family<RejectionLabels, Counter>,
+    excepted: Family<ControlLabels, Counter>,
     faulty_patches: Counter,
     duration: Histogram,
     certificate: Gauge,
     certificate_failures: Counter,
-    lines: Lines,
+    lines: DroppedLogLines,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Review {
+struct AdmissionRequestLabels {
     webhook: &'static str,
     operation: &'static str,
     outcome: &'static str,
@@ -70,7 +70,7 @@ struct Review {
 
 /// The kinds are those that the policy judges.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Verdict {
+struct PolicyEvaluationLabels {
     policy: &'static str,
     mode: &'static str,
     operation: &'static str,
@@ -79,19 +79,19 @@ struct Verdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Undecided {
+struct EvaluationErrorLabels {
     policy: &'static str,
     mode: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Refusal {
+struct RejectionLabels {
     code: u16,
 }
 
 /// The controls are those that the configuration names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Control {
+struct ControlLabels {
     policy: &'static str,
     control: String,
 }
@@ -100,9 +100,9 @@ struct Control {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("pratique");
-        let watched = Shown::default();
+        let watched = WatchedClusterHandle::default();
         registry.register_collector(Box::new(watched.clone()));
-        let lines = Lines::default();
+        let lines = DroppedLogLines::default();
         registry.register_collector(Box::new(lines.clone()));
         let mut metric = Registrar(registry);
         // 50 µs to 1.6 s.
@@ -114,7 +114,7 @@ impl Default for Metrics {
         let faulty_patches = "Patches that were not sent, because the policies would deny what they make";
         let certificate = "When the certificate that is served ends, in seconds since 1970";
         let failures = "Certificates that could not be read, made or used when they were to be replaced";
-        Metrics(Arc::new(Inner {
+        Metrics(Arc::new(MetricFamilies {
             watched,
             config_ok: metric.add("config_last_reload_successful", config_ok),
             config_since: metric.add("config_last_reload_success_timestamp_seconds", config_since),
@@ -158,7 +158,7 @@ impl Metrics {
     }
 
     /// What is known of this cluster is counted as it is when somebody asks.
-    pub(crate) fn watch(&self, watched: Option<Arc<Watched>>) {
+    pub(crate) fn watch(&self, watched: Option<Arc<WatchedCluster>>) {
         *self.0.watched.0.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 
@@ -171,18 +171,19 @@ impl Metrics {
     }
 
     /// Counts what one policy said of a review.
-    pub(crate) fn said(&self, said: &PolicyOutcome, request: &Request<'_>) {
-        let kinds = said.metadata.scope.resources.iter().map(|resource| resource.kind);
-        let labels = Verdict {
-            policy: said.metadata.name,
-            mode: said.mode.as_str(),
+    pub(crate) fn outcomes(&self, outcomes: &PolicyOutcome, request: &Request<'_>) {
+        let kinds = outcomes.metadata.scope.resources.iter().map(|resource| resource.kind);
+        let labels = PolicyEvaluationLabels {
+            policy: outcomes.metadata.name,
+            mode: outcomes.mode.as_str(),
             operation: request.operation.as_str(),
-            kind: kinds.into_iter().find(|kind| *kind == request.kind.name).unwrap_or("other"),
-            outcome: said.outcome.as_str(),
+            kind: kinds.into_iter().find(|kind| *kind == request.kind.kind).unwrap_or("other"),
+            outcome: outcomes.outcome.as_str(),
         };
         self.0.verdicts.get_or_create(&labels).inc();
-        if said.undecided {
-            let labels = Undecided { policy: said.metadata.name, mode: said.mode.as_str() };
+        if outcomes.undecided {
+            let labels =
+                EvaluationErrorLabels { policy: outcomes.metadata.name, mode: outcomes.mode.as_str() };
             self.0.undecided.get_or_create(&labels).inc();
         }
     }
@@ -195,20 +196,23 @@ impl Metrics {
         outcome: Outcome,
         took: Duration,
     ) {
-        let labels =
-            Review { webhook: half.as_str(), operation: operation.as_str(), outcome: outcome.as_str() };
+        let labels = AdmissionRequestLabels {
+            webhook: half.as_str(),
+            operation: operation.as_str(),
+            outcome: outcome.as_str(),
+        };
         self.0.reviews.get_or_create(&labels).inc();
         self.0.duration.observe(took.as_secs_f64());
     }
 
     /// Counts a call that was answered with an HTTP error.
     pub(crate) fn refusal(&self, code: StatusCode) {
-        self.0.refusals.get_or_create(&Refusal { code: code.as_u16() }).inc();
+        self.0.refusals.get_or_create(&RejectionLabels { code: code.as_u16() }).inc();
     }
 
     /// Counts a denial that an exception took back.
     pub(crate) fn excepted(&self, policy: &'static str, control: &str) {
-        self.0.excepted.get_or_create(&Control { policy, control: control.to_owned() }).inc();
+        self.0.excepted.get_or_create(&ControlLabels { policy, control: control.to_owned() }).inc();
     }
 
     /// Counts a patch that the policies would have denied.

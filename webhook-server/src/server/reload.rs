@@ -10,7 +10,7 @@ use policy_core::WatchedKind;
 
 use crate::args::{ClusterArgs, ServeArgs};
 use crate::config::Config;
-use crate::server::cluster::Watched;
+use crate::server::cluster::WatchedCluster;
 use crate::server::file_watcher::{WatchedFiles, aside};
 use crate::server::webhook::Webhook;
 
@@ -86,8 +86,8 @@ async fn take(
     Ok(wanted)
 }
 
-async fn watch(config: &Config, args: &ClusterArgs) -> anyhow::Result<Arc<Watched>> {
-    let watched = Arc::new(Watched::for_policies(config, args));
+async fn watch(config: &Config, args: &ClusterArgs) -> anyhow::Result<Arc<WatchedCluster>> {
+    let watched = Arc::new(WatchedCluster::for_policies(config, args));
     let (starting, kubeconfig) = (watched.clone(), args.kubeconfig.clone());
     aside(move || starting.start(kubeconfig.as_deref())).await?;
     let known = async {

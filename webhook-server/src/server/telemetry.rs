@@ -33,13 +33,13 @@ const EXPORT: Duration = Duration::from_secs(5);
 const LINES: usize = 4096;
 
 /// What writes the log.
-pub struct Log {
+pub struct LogWriter {
     /// It writes what is left when it goes.
     _writer: WorkerGuard,
     dropped: ErrorCounter,
 }
 
-impl Log {
+impl LogWriter {
     /// How many lines were dropped, for nobody read them.
     pub(crate) fn dropped(&self) -> ErrorCounter {
         self.dropped.clone()
@@ -48,7 +48,7 @@ impl Log {
 
 /// Starts to write events to standard error, from a thread of its own: where nobody reads it, lines are dropped and no review
 /// waits. What a panic says is not written, for it may quote an object; where it was is.
-pub fn log(format: LogFormat) -> Log {
+pub fn log(format: LogFormat) -> LogWriter {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES);
     let (writer, guard) = builder.finish(std::io::stderr());
     let dropped = writer.error_counter();
@@ -68,41 +68,41 @@ pub fn log(format: LogFormat) -> Log {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!("a bug in pratique, at {place}");
     }));
-    Log { _writer: guard, dropped }
+    LogWriter { _writer: guard, dropped }
 }
 
 /// What is asked, as far as a log may know it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) half: AdmissionPhase,
     pub(crate) request: &'a policy_core::Request<'a>,
 }
 
-impl Asked<'_> {
+impl RequestContext<'_> {
     fn name(&self) -> &str {
         self.request.display_name().unwrap_or_default()
     }
 
     /// A line for each policy that denies, or would: who, what, and which fields; never what is in them.
-    pub(crate) fn log(&self, said: &[PolicyOutcome]) {
-        for said in said.iter().filter(|said| said.outcome == Outcome::Deny) {
+    pub(crate) fn log(&self, outcomes: &[PolicyOutcome]) {
+        for outcomes in outcomes.iter().filter(|outcomes| outcomes.outcome == Outcome::Deny) {
             let request = self.request;
             let user = request.user_info.at("username").str().ok().flatten().unwrap_or_default();
-            let word = if said.mode == Mode::Enforce { "denied" } else { "would be denied" };
+            let word = if outcomes.mode == Mode::Enforce { "denied" } else { "would be denied" };
             tracing::info!(
                 uid = %excerpt(request.uid),
                 operation = request.operation.as_str(),
-                kind = %excerpt(request.kind.name),
+                kind = %excerpt(request.kind.kind),
                 subresource = %excerpt(request.sub_resource),
                 namespace = %excerpt(request.namespace),
                 name = %excerpt(self.name()),
                 dry_run = request.dry_run,
                 webhook = self.half.as_str(),
-                policy = said.metadata.name,
-                mode = said.mode.as_str(),
-                undecided = said.undecided,
+                policy = outcomes.metadata.name,
+                mode = outcomes.mode.as_str(),
+                undecided = outcomes.undecided,
                 user = %excerpt(user),
-                fields = said.fields.join(", "),
+                fields = outcomes.fields.join(", "),
                 "{word}"
             );
         }
@@ -111,11 +111,11 @@ impl Asked<'_> {
 
 /// Where traces go; nowhere, unless somebody asks for them.
 #[derive(Default)]
-pub struct Traces {
+pub struct TraceExporter {
     to: Option<(SdkTracerProvider, SdkTracer)>,
 }
 
-impl Traces {
+impl TraceExporter {
     /// To an OTLP collector at a URL such as `http://collector:4318`, over HTTP with JSON. What else is to be said, such as how
     /// many are sampled, the environment says as OpenTelemetry has it (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`).
     ///
@@ -124,7 +124,7 @@ impl Traces {
     pub fn to(endpoint: &str) -> anyhow::Result<Self> {
         ensure!(endpoint.starts_with("http://"), "--otlp-endpoint {endpoint}: must be http://HOST:PORT");
         let endpoint = endpoint.trim_end_matches('/').trim_end_matches("/v1/traces");
-        let client = OnRuntime {
+        let client = RuntimeClient {
             runtime: tokio::runtime::Handle::try_current()?,
             client: HyperClient::with_default_connector(EXPORT, None),
         };
@@ -143,12 +143,12 @@ impl Traces {
         let provider =
             SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
         let tracer = provider.tracer("pratique");
-        Ok(Traces { to: Some((provider, tracer)) })
+        Ok(TraceExporter { to: Some((provider, tracer)) })
     }
 
     /// Begins the span of a review; its parent is the caller's (W3C Trace Context).
-    pub(crate) fn start(&self, half: AdmissionPhase, headers: &HeaderMap) -> Trace {
-        Trace(self.to.as_ref().map(|(_, tracer)| {
+    pub(crate) fn start(&self, half: AdmissionPhase, headers: &HeaderMap) -> RequestSpan {
+        RequestSpan(self.to.as_ref().map(|(_, tracer)| {
             let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
             let span = tracer.span_builder(half.as_str()).with_kind(SpanKind::Server);
             Arc::new(Mutex::new(span.start_with_context(tracer, &parent)))
@@ -167,20 +167,20 @@ impl Traces {
 
 /// The span of one review, until all of these are dropped.
 #[derive(Clone)]
-pub(crate) struct Trace(Option<Arc<Mutex<Span>>>);
+pub(crate) struct RequestSpan(Option<Arc<Mutex<Span>>>);
 
-impl Trace {
+impl RequestSpan {
     /// What was asked, and what came of it.
-    pub(crate) fn say(&self, asked: Asked<'_>, outcome: Outcome) {
+    pub(crate) fn say(&self, context: RequestContext<'_>, outcome: Outcome) {
         let Some(span) = &self.0 else { return };
-        let request = asked.request;
+        let request = context.request;
         span.lock().unwrap_or_else(PoisonError::into_inner).set_attributes([
             KeyValue::new("admission.uid", excerpt(request.uid).into_owned()),
             KeyValue::new("admission.operation", request.operation.as_str()),
-            KeyValue::new("admission.kind", excerpt(request.kind.name).into_owned()),
+            KeyValue::new("admission.kind", excerpt(request.kind.kind).into_owned()),
             KeyValue::new("admission.outcome", outcome.as_str()),
             KeyValue::new("k8s.namespace.name", excerpt(request.namespace).into_owned()),
-            KeyValue::new("k8s.object.name", excerpt(asked.name()).into_owned()),
+            KeyValue::new("k8s.object.name", excerpt(context.name()).into_owned()),
         ]);
     }
 
@@ -195,12 +195,12 @@ impl Trace {
 
 /// A client whose work is done by a runtime, whoever waits for it: spans are sent from a thread that has none.
 #[derive(Debug)]
-struct OnRuntime {
+struct RuntimeClient {
     runtime: tokio::runtime::Handle,
     client: HyperClient,
 }
 
-impl HttpClient for OnRuntime {
+impl HttpClient for RuntimeClient {
     // What `async_trait` makes of it.
     fn send_bytes<'s, 'f>(
         &'s self,

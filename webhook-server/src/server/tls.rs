@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::certificate::Validity;
-use clients::Clients;
+use clients::TrustedClients;
 
 /// A certificate chain and its key.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Identity {
     ///
     /// # Errors
     /// As [`Identity::server`].
-    pub fn server_for(self, clients: Option<&Clients>) -> anyhow::Result<Arc<ServerConfig>> {
+    pub fn server_for(self, clients: Option<&TrustedClients>) -> anyhow::Result<Arc<ServerConfig>> {
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?;
         let config = match clients {

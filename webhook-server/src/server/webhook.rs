@@ -18,13 +18,13 @@ use policy_core::{AdmissionPhase, Cluster, NoCluster};
 use crate::certificate::Validity;
 use crate::clock::now;
 use crate::config::Config;
-use crate::server::cluster::Watched;
+use crate::server::cluster::WatchedCluster;
 use crate::server::metrics::Metrics;
-use crate::server::telemetry::Traces;
-use concurrency_limit::Turns;
-use handler::Asking;
-use http::Refusal;
-use memory_limit::Room;
+use crate::server::telemetry::TraceExporter;
+use concurrency_limit::ConcurrencyLimit;
+use handler::AdmissionCall;
+use http::HttpError;
+use memory_limit::MemoryLimit;
 
 /// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
@@ -33,27 +33,27 @@ const LARGE: usize = 128 * 1024;
 
 /// The webhook, without the network around it.
 #[derive(Clone)]
-pub struct Webhook(Arc<Inner>);
+pub struct Webhook(Arc<WebhookState>);
 
-struct Inner {
+struct WebhookState {
     /// What is asked now; replaced as a whole.
-    rules: RwLock<Arc<Rules>>,
+    rules: RwLock<Arc<ActiveConfig>>,
     metrics: Metrics,
-    traces: OnceLock<Traces>,
+    traces: OnceLock<TraceExporter>,
     ready: AtomicBool,
     /// How long the certificate that is served may be used, where there is one.
     certificate: RwLock<Option<Validity>>,
     /// Of large reviews: they take the memory and the time.
-    turns: Turns,
-    room: Room,
+    turns: ConcurrencyLimit,
+    room: MemoryLimit,
 }
 
 /// Which policies, and what they know: together, for policies that are new may look at what was not watched before.
-struct Rules {
+struct ActiveConfig {
     config: Config,
     cluster: Arc<dyn Cluster + Send + Sync>,
     /// The same cluster, where it is watched: until it is known, nobody is welcome.
-    watched: Option<Arc<Watched>>,
+    watched: Option<Arc<WatchedCluster>>,
 }
 
 impl Webhook {
@@ -64,47 +64,47 @@ impl Webhook {
 
     /// A webhook that asks these policies about objects in that cluster.
     pub fn with_cluster(config: impl Into<Config>, cluster: Arc<dyn Cluster + Send + Sync>) -> Self {
-        Webhook::make(Rules { config: config.into(), cluster, watched: None })
+        Webhook::make(ActiveConfig { config: config.into(), cluster, watched: None })
     }
 
     /// The same in a cluster that is watched: the webhook is ready once that is known.
-    pub fn watching(config: impl Into<Config>, watched: Arc<Watched>) -> Self {
-        Webhook::make(Rules::watching(config.into(), watched))
+    pub fn watching(config: impl Into<Config>, watched: Arc<WatchedCluster>) -> Self {
+        Webhook::make(ActiveConfig::watching(config.into(), watched))
     }
 
-    fn make(rules: Rules) -> Self {
+    fn make(rules: ActiveConfig) -> Self {
         let metrics = Metrics::default();
         metrics.watch(rules.watched.clone());
-        Webhook(Arc::new(Inner {
+        Webhook(Arc::new(WebhookState {
             rules: RwLock::new(Arc::new(rules)),
             metrics,
             traces: OnceLock::new(),
             ready: AtomicBool::new(true),
             certificate: RwLock::new(None),
-            turns: Turns::new(),
-            room: Room::new(),
+            turns: ConcurrencyLimit::new(),
+            room: MemoryLimit::new(),
         }))
     }
 
     /// Asks other policies from now on; what is being judged is judged to its end as it began. `watched` is the cluster that
     /// they know, if it is another.
-    pub(crate) fn replace(&self, config: Config, watched: Option<Arc<Watched>>) {
+    pub(crate) fn replace(&self, config: Config, watched: Option<Arc<WatchedCluster>>) {
         let before = self.rules();
         let rules = match watched {
-            Some(watched) => Rules::watching(config, watched),
-            None => Rules { config, cluster: before.cluster.clone(), watched: before.watched.clone() },
+            Some(watched) => ActiveConfig::watching(config, watched),
+            None => ActiveConfig { config, cluster: before.cluster.clone(), watched: before.watched.clone() },
         };
         self.0.metrics.watch(rules.watched.clone());
         *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// Says where traces go; the first time counts.
-    pub(crate) fn trace(&self, traces: Traces) {
+    pub(crate) fn trace(&self, traces: TraceExporter) {
         drop(self.0.traces.set(traces));
     }
 
     /// Where they go, if they go anywhere.
-    pub(crate) fn traces(&self) -> Option<&Traces> {
+    pub(crate) fn traces(&self) -> Option<&TraceExporter> {
         self.0.traces.get()
     }
 
@@ -114,43 +114,46 @@ impl Webhook {
         *self.0.certificate.write().unwrap_or_else(PoisonError::into_inner) = Some(validity);
     }
 
-    fn rules(&self) -> Arc<Rules> {
+    fn rules(&self) -> Arc<ActiveConfig> {
         self.0.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
     pub fn router(&self) -> Router {
-        type Asked = State<Webhook>;
+        type RequestContext = State<Webhook>;
         type Name = Path<String>;
-        let validate = |State(w): Asked, request: Request| w.all(AdmissionPhase::Validating, request);
-        let mutate = |State(w): Asked, request: Request| w.all(AdmissionPhase::Mutating, request);
-        let validate_one =
-            |State(w): Asked, name: Name, request: Request| w.one(AdmissionPhase::Validating, name, request);
-        let mutate_one =
-            |State(w): Asked, name: Name, request: Request| w.one(AdmissionPhase::Mutating, name, request);
+        let validate =
+            |State(w): RequestContext, request: Request| w.all(AdmissionPhase::Validating, request);
+        let mutate = |State(w): RequestContext, request: Request| w.all(AdmissionPhase::Mutating, request);
+        let validate_one = |State(w): RequestContext, name: Name, request: Request| {
+            w.one(AdmissionPhase::Validating, name, request)
+        };
+        let mutate_one = |State(w): RequestContext, name: Name, request: Request| {
+            w.one(AdmissionPhase::Mutating, name, request)
+        };
         Router::new()
             .route("/validate", post(validate))
             .route("/mutate", post(mutate))
             .route("/validate/{policy}", post(validate_one))
             .route("/mutate/{policy}", post(mutate_one))
             .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(|State(w): Asked| async move { w.readyz() }))
-            .fallback(|State(w): Asked| async move { w.nothing_there() })
-            .method_not_allowed_fallback(|State(w): Asked| async move { w.no_such_method() })
+            .route("/readyz", get(|State(w): RequestContext| async move { w.readyz() }))
+            .fallback(|State(w): RequestContext| async move { w.nothing_there() })
+            .method_not_allowed_fallback(|State(w): RequestContext| async move { w.no_such_method() })
             .with_state(self.clone())
     }
 
     /// What is asked for is not there: whoever registered it should see that, and where to look.
-    fn nothing_there(&self) -> Refusal {
+    fn nothing_there(&self) -> HttpError {
         self.0.metrics.refusal(StatusCode::NOT_FOUND);
         let reason = "nothing is served here: /validate, /mutate, /validate/NAME, /mutate/NAME, /healthz and /readyz are";
-        Refusal::new(StatusCode::NOT_FOUND, reason)
+        HttpError::new(StatusCode::NOT_FOUND, reason)
     }
 
-    fn no_such_method(&self) -> Refusal {
+    fn no_such_method(&self) -> HttpError {
         self.0.metrics.refusal(StatusCode::METHOD_NOT_ALLOWED);
         let reason = "reviews are posted, /healthz and /readyz are got";
-        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason)
+        HttpError::new(StatusCode::METHOD_NOT_ALLOWED, reason)
     }
 
     /// What it counts.
@@ -179,7 +182,7 @@ impl Webhook {
         (StatusCode::SERVICE_UNAVAILABLE, problem + "\n")
     }
 
-    async fn all(self, half: AdmissionPhase, request: Request) -> Result<Response, Refusal> {
+    async fn all(self, half: AdmissionPhase, request: Request) -> Result<Response, HttpError> {
         self.review(half, None, request).await
     }
 
@@ -188,7 +191,7 @@ impl Webhook {
         half: AdmissionPhase,
         Path(name): Path<String>,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, HttpError> {
         self.review(half, Some(name), request).await
     }
 
@@ -198,18 +201,18 @@ impl Webhook {
         half: AdmissionPhase,
         name: Option<String>,
         request: Request,
-    ) -> Result<Response, Refusal> {
-        let asked = Asking { webhook: self.clone(), rules: self.rules(), half, name };
-        let answered = match asked.check(&request) {
-            Ok(()) => asked.respond(request).await,
+    ) -> Result<Response, HttpError> {
+        let context = AdmissionCall { webhook: self.clone(), rules: self.rules(), half, name };
+        let answered = match context.check(&request) {
+            Ok(()) => context.respond(request).await,
             Err(refusal) => Err(refusal),
         };
         answered.inspect_err(|refusal| self.0.metrics.refusal(refusal.status))
     }
 }
 
-impl Rules {
-    fn watching(config: Config, watched: Arc<Watched>) -> Self {
-        Rules { config, cluster: watched.clone(), watched: Some(watched) }
+impl ActiveConfig {
+    fn watching(config: Config, watched: Arc<WatchedCluster>) -> Self {
+        ActiveConfig { config, cluster: watched.clone(), watched: Some(watched) }
     }
 }

@@ -12,24 +12,24 @@ use std::path::{Path, PathBuf};
 
 use policy_core::yaml::{Position, documents};
 use policy_core::{Arena, Field, FieldPath, Request, Undecided};
-use policy_manifests::{Written, each};
+use policy_manifests::{Snippet, each};
 use serde_json::Value;
 
 use super::build;
 use overlay::Overlay;
-use source_files::{File, Found};
+use source_files::{ObjectInDocument, SourceFile};
 
 const ORIGIN: &str = "config.kubernetes.io/origin";
 
 /// The group and version, the kind, the namespace and the name of an object, as they stand in it.
-type Key = [String; 4];
+type ObjectKey = [String; 4];
 
 /// The files in which the objects of a kustomization were written.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     /// The number of the file that each is in; `None` where it is not known.
-    objects: BTreeMap<Key, Option<usize>>,
-    files: Vec<File>,
+    objects: BTreeMap<ObjectKey, Option<usize>>,
+    files: Vec<SourceFile>,
     /// From where files are named; none where all of them are named in full.
     here: Option<PathBuf>,
 }
@@ -39,7 +39,7 @@ pub struct Origin<'o> {
     /// The file, as reports name it.
     pub file: String,
     /// The object in it; none where it was generated, or cannot be told from others.
-    found: Option<Found<'o>>,
+    found: Option<ObjectInDocument<'o>>,
 }
 
 impl Origins {
@@ -49,13 +49,13 @@ impl Origins {
         let built = || -> anyhow::Result<Self> {
             let overlay = Overlay::new(dir)?;
             let here = if dir.is_absolute() { None } else { Some(std::env::current_dir()?.canonicalize()?) };
-            Ok(Origins { here, ..Origins::said(&build(overlay.folder())?, overlay.folder()) })
+            Ok(Origins { here, ..Origins::parse(&build(overlay.folder())?, overlay.folder()) })
         };
         built().unwrap_or_default()
     }
 
     /// What annotations say, of paths as they are seen from a folder.
-    fn said(built: &str, from: &Path) -> Self {
+    fn parse(built: &str, from: &Path) -> Self {
         let (mut origins, mut numbers) = (Origins::default(), BTreeMap::new());
         let mut arena = Arena::new();
         for document in documents(built) {
@@ -65,7 +65,7 @@ impl Origins {
                 let path = file(&request, &arena).and_then(|file| from.join(file).canonicalize().ok());
                 let number = path.map(|path| {
                     *numbers.entry(path).or_insert_with_key(|path| {
-                        origins.files.push(File::new(path.clone()));
+                        origins.files.push(SourceFile::new(path.clone()));
                         origins.files.len() - 1
                     })
                 });
@@ -99,14 +99,14 @@ impl Origin<'_> {
     }
 
     /// Where a field stands, and what is written there, if the object that was built has the same.
-    pub fn place(&self, path: &FieldPath, built: &Value) -> (Position, Option<Written>) {
-        let Some(Found { document, object }) = self.found else {
+    pub fn place(&self, path: &FieldPath, built: &Value) -> (Position, Option<Snippet>) {
+        let Some(ObjectInDocument { document, object }) = self.found else {
             return (Position { line: 1, column: 1 }, None);
         };
         let (path, is_same) = path_mapping::way(path, built, &object.value);
         let position = document.places().of(&path.below(&object.prefix));
         let line = position.line.checked_sub(document.line).and_then(|at| document.text.lines().nth(at));
-        (position, line.filter(|_| is_same).and_then(|line| Written::at(line, position.column)))
+        (position, line.filter(|_| is_same).and_then(|line| Snippet::at(line, position.column)))
     }
 }
 
@@ -117,7 +117,7 @@ pub fn value(request: &Request<'_>) -> Value {
 }
 
 /// What an object is called in what is built, or written.
-fn key(request: &Request<'_>) -> Result<Key, Undecided> {
+fn key(request: &Request<'_>) -> Result<ObjectKey, Undecided> {
     let at = |key| request.object.at(key).text().map(str::to_owned);
     Ok([at("apiVersion")?, at("kind")?, at("metadata.namespace")?, at("metadata.name")?])
 }
@@ -125,9 +125,9 @@ fn key(request: &Request<'_>) -> Result<Key, Undecided> {
 /// The file that the annotation of an object names: the one that holds it, or the kustomization that generates it. What comes from
 /// another repository is in no file here.
 fn file<'a>(request: &Request<'a>, arena: &'a Arena) -> Option<&'a str> {
-    let said = request.object.at("metadata.annotations").key(ORIGIN).text().ok()?;
-    let said = documents(said).first()?.decode(arena).ok()??;
-    let at = |key| Field::root(said, arena).at(key).str().ok().flatten();
+    let message = request.object.at("metadata.annotations").key(ORIGIN).text().ok()?;
+    let message = documents(message).first()?.decode(arena).ok()??;
+    let at = |key| Field::root(message, arena).at(key).str().ok().flatten();
     match at("repo") {
         Some(_) => None,
         None => at("path").or(at("configuredIn")),

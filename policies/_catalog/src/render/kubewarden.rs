@@ -9,7 +9,7 @@ use super::rules::{RegisteredPolicy, watched_kind};
 
 /// How an environment asks a policy.
 #[derive(Clone, Debug, Default)]
-pub struct Deployed {
+pub struct PolicyDeployment {
     /// The policy's settings.
     pub settings: Value,
     /// Whether what it denies is refused, or only reported.
@@ -26,7 +26,7 @@ pub struct Deployed {
 /// exceptions. Those cannot name a workload there: what is excepted for one is exempt in its namespace.
 ///
 /// `module` is the place of the Wasm module.
-pub fn kubewarden(policy: &RegisteredPolicy, module: &str, deployed: &Deployed) -> String {
+pub fn kubewarden(policy: &RegisteredPolicy, module: &str, deployed: &PolicyDeployment) -> String {
     let metadata = policy.metadata();
     // A policy without controls has none that could be exempt.
     let excepted = deployed.excepted.iter().filter(|_| !metadata.controls.is_empty());
@@ -68,7 +68,7 @@ pub fn kubewarden(policy: &RegisteredPolicy, module: &str, deployed: &Deployed) 
     text
 }
 
-fn spec(policy: &RegisteredPolicy, module: &str, deployed: &Deployed, settings: &Value) -> String {
+fn spec(policy: &RegisteredPolicy, module: &str, deployed: &PolicyDeployment, settings: &Value) -> String {
     let metadata = policy.metadata();
     let mut text = format!(
         "spec:\n  policyServer: default\n  module: {module}\n  mode: {}\n  mutating: {}\n  \

@@ -32,14 +32,16 @@ impl RegisteredPolicy {
     }
 
     /// The rules of its scope.
-    fn rules(&self) -> Vec<Rule> {
+    fn rules(&self) -> Vec<WebhookRule> {
         let mut rules = scope_rules(&self.metadata().scope);
         if scopes::includes_workloads(&self.metadata().scope) {
-            rules.extend(self.pod_templates.iter().filter(|row| row.built_in().is_none()).map(|row| Rule {
-                group: row.group.clone(),
-                version: row.version.clone(),
-                resources: vec![row.resource()],
-                operations: CHANGES.to_vec(),
+            rules.extend(self.pod_templates.iter().filter(|row| row.built_in().is_none()).map(|row| {
+                WebhookRule {
+                    group: row.group.clone(),
+                    version: row.version.clone(),
+                    resources: vec![row.resource()],
+                    operations: CHANGES.to_vec(),
+                }
             }));
         }
         rules
@@ -52,14 +54,14 @@ impl RegisteredPolicy {
 }
 
 /// A rule of a webhook (admissionregistration.k8s.io/v1 RuleWithOperations).
-struct Rule {
+struct WebhookRule {
     group: String,
     version: String,
     resources: Vec<String>,
     operations: Vec<Operation>,
 }
 
-impl Rule {
+impl WebhookRule {
     fn yaml(&self, indent: &str) -> String {
         let operations: Vec<&str> = self.operations.iter().copied().map(Operation::as_str).collect();
         format!(
@@ -73,8 +75,8 @@ impl Rule {
     }
 }
 
-fn scope_rules(scope: &Scope) -> Vec<Rule> {
-    let rule = |resource: &Resource| Rule {
+fn scope_rules(scope: &Scope) -> Vec<WebhookRule> {
+    let rule = |resource: &Resource| WebhookRule {
         group: resource.group.to_owned(),
         version: resource.version.to_owned(),
         resources: resource.rule_names(),
@@ -98,7 +100,8 @@ pub fn webhook_rules(policies: &[RegisteredPolicy], others: &[RegisteredPolicy],
             rules.entry((group, version, operations)).or_default().push(resource);
         }
     }
-    let rule = |((group, version, operations), resources)| Rule { group, version, resources, operations };
+    let rule =
+        |((group, version, operations), resources)| WebhookRule { group, version, resources, operations };
     rules.into_iter().map(|entry| rule(entry).yaml(indent)).collect()
 }
 

@@ -11,16 +11,16 @@ use super::rules::{RegisteredPolicy, webhook_rules};
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// Where it is.
-    pub endpoint: Endpoint,
+    pub endpoint: WebhookEndpoint,
     /// By what its certificate is trusted.
-    pub trust: Trust,
+    pub trust: CertificateTrust,
     /// The namespaces that it is not asked about.
     pub exempt: BTreeSet<String>,
 }
 
 /// Where the webhook is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum WebhookEndpoint {
     /// Behind a Service, at its port 443.
     Service {
         /// The Service's namespace.
@@ -34,7 +34,7 @@ pub enum Endpoint {
 
 /// By what the webhook's certificate is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub enum CertificateTrust {
     /// By what cert-manager puts there: `NAMESPACE/NAME` of a Certificate.
     CertManager(String),
     /// By what the webhook puts there itself (`serve --tls-service`).
@@ -125,10 +125,10 @@ pub fn webhook_configuration(
         return None;
     }
     let annotation = match &registration.trust {
-        Trust::CertManager(certificate) => format!(
+        CertificateTrust::CertManager(certificate) => format!(
             "  annotations:\n    # cert-manager fills in the CA.\n    cert-manager.io/inject-ca-from: {certificate}\n"
         ),
-        Trust::SelfManaged | Trust::Bundle(_) => String::new(),
+        CertificateTrust::SelfManaged | CertificateTrust::Bundle(_) => String::new(),
     };
     Some(format!(
         "{comment}apiVersion: admissionregistration.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {NAME}\n{annotation}\
@@ -147,14 +147,14 @@ fn webhook(
     let mut text = format!("- name: {name}.pratique.dev\n  admissionReviewVersions: [v1]\n  clientConfig:\n");
     let half = half.as_str();
     text.push_str(&match &registration.endpoint {
-        Endpoint::Service { namespace, name } => format!(
+        WebhookEndpoint::Service { namespace, name } => format!(
             "    service:\n      name: {}\n      namespace: {}\n      path: /{half}\n      port: 443\n",
             scalar(name),
             scalar(namespace)
         ),
-        Endpoint::Url(url) => format!("    url: {}/{half}\n", url.trim_end_matches('/')),
+        WebhookEndpoint::Url(url) => format!("    url: {}/{half}\n", url.trim_end_matches('/')),
     });
-    if let Trust::Bundle(bundle) = &registration.trust {
+    if let CertificateTrust::Bundle(bundle) = &registration.trust {
         text.push_str(&format!("    caBundle: {bundle}\n"));
     }
     let exempt: Vec<String> = registration.exempt.iter().map(|name| scalar(name)).collect();
@@ -179,7 +179,12 @@ fn scalar(name: &str) -> String {
 /// certificate, that as well. As YAML.
 ///
 /// `namespace` and `name` are those of its Service.
-pub fn service_account(reads: &[WatchedKind], namespace: &str, name: &str, trust: &Trust) -> String {
+pub fn service_account(
+    reads: &[WatchedKind],
+    namespace: &str,
+    name: &str,
+    trust: &CertificateTrust,
+) -> String {
     let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for read in reads {
         kinds.entry(read.group).or_default().insert(read.plural());
@@ -200,7 +205,7 @@ pub fn service_account(reads: &[WatchedKind], namespace: &str, name: &str, trust
         "# What the policies look at beside the object they judge, and nothing else: no Secret, no write, no other kind.\n\
          apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: {name}\n  namespace: {namespace}\n"
     );
-    if *trust == Trust::SelfManaged {
+    if *trust == CertificateTrust::SelfManaged {
         text = text.replace("nothing else: no Secret, no write, no other kind.", "its own certificate.");
         rules.push_str(&format!(
             "- apiGroups: [admissionregistration.k8s.io]\n  resources: [mutatingwebhookconfigurations, \
@@ -208,7 +213,7 @@ pub fn service_account(reads: &[WatchedKind], namespace: &str, name: &str, trust
         ));
     }
     text.push_str(&role("Cluster", &cluster_role, "", &rules, &Account { namespace, name }));
-    if *trust == Trust::SelfManaged {
+    if *trust == CertificateTrust::SelfManaged {
         let place = format!("  namespace: {namespace}\n");
         // That a Secret is made cannot be limited to one name.
         let of_secret = format!(

@@ -33,7 +33,7 @@ impl<'a> Topology<'a> {
     /// # Errors
     /// It is not as Kubernetes has it, or another object of its name is there that says otherwise.
     pub fn add(&mut self, request: &Request<'_>, origin: usize) -> Result<(), Undecided> {
-        let (group, kind) = (request.kind.group, request.kind.name);
+        let (group, kind) = (request.kind.group, request.kind.kind);
         match (group, kind) {
             ("", "Namespace") => {
                 let (object, _) = self.keep(request)?;
@@ -79,7 +79,7 @@ impl<'a> Topology<'a> {
 
     /// Adds an object that may be a workload, or a policy of another kind.
     fn add_other(&mut self, request: &Request<'_>) -> Result<(), Undecided> {
-        let (group, kind) = (request.kind.group, request.kind.name);
+        let (group, kind) = (request.kind.group, request.kind.kind);
         let is_other_policy = OTHER_POLICIES.contains(&(group, kind));
         if kind.eq_ignore_ascii_case("NetworkPolicy") && !is_other_policy {
             let version = request.object.at("apiVersion");
@@ -104,18 +104,18 @@ impl<'a> Topology<'a> {
     /// Another object of its name says otherwise: which of them counts is not known here.
     fn once(&mut self, request: &Request<'_>, says: Field<'a>) -> Result<&'a str, Undecided> {
         let name = self.text(request.object.at("metadata.name").text()?);
-        let key = (self.text(request.kind.name), self.text(request.namespace), name);
+        let key = (self.text(request.kind.kind), self.text(request.namespace), name);
         let says = says.value()?.copied().unwrap_or(Value::Null);
-        match self.said.get(&key) {
+        match self.message.get(&key) {
             Some(known) if *known != says && !name.is_empty() => {
                 let reason = format!(
                     "must not be that of another {} which says otherwise: a map is of one cluster, so give one environment",
-                    request.kind.name
+                    request.kind.kind
                 );
                 Err(request.object.at("metadata.name").undecided(reason))
             }
             _ => {
-                self.said.insert(key, says);
+                self.message.insert(key, says);
                 Ok(name)
             }
         }
@@ -130,9 +130,9 @@ impl<'a> Topology<'a> {
         let own = WorkloadName {
             namespace: request.namespace,
             name: request.display_name()?,
-            kind: request.kind.name,
+            kind: request.kind.kind,
         };
-        if request.kind.name != "Pod" && owner_of(request.object)?.is_some() {
+        if request.kind.kind != "Pod" && owner_of(request.object)?.is_some() {
             let (own, by) = (self.name(own), self.name(read.name));
             self.owners.insert(own, by);
         }

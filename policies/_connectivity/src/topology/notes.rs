@@ -17,18 +17,18 @@ impl Topology<'_> {
             notes.push("there is no pod and no workload in what is given".to_owned());
         }
         let asks = |key: &&str| *key != NAMESPACE_NAME;
-        let asked: BTreeSet<&str> =
+        let ends: BTreeSet<&str> =
             self.peers().filter_map(|peer| peer.0).flat_map(Selector::keys).filter(asks).collect();
         let given = |namespace: &&&str| !self.namespaces.contains_key(**namespace);
         let namespaces = self.namespaces();
         let unknown: Vec<&str> = namespaces.keys().filter(given).copied().collect();
-        if !asked.is_empty() && !unknown.is_empty() {
-            let (asked, unknown) = (Vec::from_iter(asked).join(", "), unknown.join(", "));
+        if !ends.is_empty() && !unknown.is_empty() {
+            let (ends, unknown) = (Vec::from_iter(ends).join(", "), unknown.join(", "));
             notes.push(format!(
-                "the labels of these Namespaces are not given, and NetworkPolicies ask for {asked}: {unknown}"
+                "the labels of these Namespaces are not given, and NetworkPolicies ask for {ends}: {unknown}"
             ));
         }
-        for key in self.asked_keys().into_iter().filter(|key| self.is_missing(key)) {
+        for key in self.requested_keys().into_iter().filter(|key| self.is_missing(key)) {
             notes
                 .push(format!("controllers add the label {key} to pods: what asks for it is not on the map"));
         }

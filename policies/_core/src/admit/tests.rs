@@ -148,7 +148,7 @@ fn a_patch_that_would_be_made_again_is_refused() {
 }
 
 #[test]
-fn what_is_validated_is_judged_as_it_is() {
+fn validation_evaluates_the_object_unchanged() {
     let labelled = CREATE.replace(r#""name":"web""#, r#""name":"web","labels":{"toy":"bad"}"#);
     let policies = [r#"{"label":"good"}"#, r#"{"deny_label":"bad"}"#];
     assert!(run_half(&policies, &labelled, AdmissionPhase::Mutating).0, "the patch mends it");
@@ -206,7 +206,7 @@ fn there_is_nothing_to_patch_without_an_object() {
 }
 
 #[test]
-fn what_is_being_deleted_is_not_denied_but_its_subresources_are_judged() {
+fn deleted_objects_are_admitted_but_their_subresources_evaluated() {
     let update = |sub: &str, old: &str| {
         let request = format!(
             r#"{{"uid":"u","kind":{{"version":"v1","kind":"Pod"}},"operation":"UPDATE","subResource":"{sub}",

@@ -17,9 +17,9 @@ const MAX_VALUES: usize = 2_000_000;
 const SHORT: usize = 32;
 
 /// Builds the value from events, without recursion.
-pub(super) struct Builder<'a> {
+pub(super) struct ValueBuilder<'a> {
     arena: &'a Arena,
-    open: Vec<Open<'a>>,
+    open: Vec<OpenCollection<'a>>,
     items: Vec<Value<'a>>,
     members: Vec<Member<'a>>,
     /// The value of each anchor, and how large it is.
@@ -29,8 +29,8 @@ pub(super) struct Builder<'a> {
 }
 
 /// A list or mapping that is not yet complete.
-struct Open<'a> {
-    kind: Kind<'a>,
+struct OpenCollection<'a> {
+    kind: CollectionKind<'a>,
     start: usize,
     anchor: usize,
     values_before: usize,
@@ -45,22 +45,22 @@ struct Size {
     depth: usize,
 }
 
-enum Kind<'a> {
+enum CollectionKind<'a> {
     List,
-    Mapping { key: Option<Key<'a>>, merges: Vec<&'a [Member<'a>]> },
+    Mapping { key: Option<PendingKey<'a>>, merges: Vec<&'a [Member<'a>]> },
 }
 
 /// A key that waits for its value.
-enum Key<'a> {
+enum PendingKey<'a> {
     Name(&'a str),
     Merge,
 }
 
 const MERGE: &str = "<<";
 
-impl<'a> Builder<'a> {
+impl<'a> ValueBuilder<'a> {
     pub(super) fn new(arena: &'a Arena) -> Self {
-        Builder {
+        ValueBuilder {
             arena,
             open: Vec::new(),
             items: Vec::new(),
@@ -87,10 +87,15 @@ impl<'a> Builder<'a> {
                 self.keep(anchor, value, Size { values: 1, depth: 0 });
                 self.place(value, Size { values: 1, depth: 0 })
             }
-            Event::SequenceStart(anchor, tag) => self.open(Kind::List, anchor, tag.as_deref(), "seq"),
-            Event::MappingStart(anchor, tag) => {
-                self.open(Kind::Mapping { key: None, merges: Vec::new() }, anchor, tag.as_deref(), "map")
+            Event::SequenceStart(anchor, tag) => {
+                self.open(CollectionKind::List, anchor, tag.as_deref(), "seq")
             }
+            Event::MappingStart(anchor, tag) => self.open(
+                CollectionKind::Mapping { key: None, merges: Vec::new() },
+                anchor,
+                tag.as_deref(),
+                "map",
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => {
                 let Some(&(value, size)) = self.anchors.get(&anchor) else {
@@ -104,7 +109,10 @@ impl<'a> Builder<'a> {
     }
 
     fn key_expected(&self) -> bool {
-        matches!(self.open.last(), Some(Open { kind: Kind::Mapping { key: None, .. }, .. }))
+        matches!(
+            self.open.last(),
+            Some(OpenCollection { kind: CollectionKind::Mapping { key: None, .. }, .. })
+        )
     }
 
     fn key(&mut self, text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<(), String> {
@@ -113,7 +121,9 @@ impl<'a> Builder<'a> {
         if tag.is_some() || (plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")) {
             return Err("a key must be a string without a tag".to_owned());
         }
-        if let Some(Open { kind: Kind::Mapping { key, .. }, start, .. }) = self.open.last_mut() {
+        if let Some(OpenCollection { kind: CollectionKind::Mapping { key, .. }, start, .. }) =
+            self.open.last_mut()
+        {
             // Most mappings are short, and the second of two keys is where the reader must look; of the long ones all
             // that is said is that there are two.
             let own = self.members.get(*start..).unwrap_or_default();
@@ -121,12 +131,18 @@ impl<'a> Builder<'a> {
                 return Err(format!("key `{}` stands twice in one mapping", excerpt(text)));
             }
             // In quotes it is a key like any other.
-            *key = Some(if plain && text == MERGE { Key::Merge } else { Key::Name(text) });
+            *key = Some(if plain && text == MERGE { PendingKey::Merge } else { PendingKey::Name(text) });
         }
         Ok(())
     }
 
-    fn open(&mut self, kind: Kind<'a>, anchor: usize, tag: Option<&Tag>, name: &str) -> Result<(), String> {
+    fn open(
+        &mut self,
+        kind: CollectionKind<'a>,
+        anchor: usize,
+        tag: Option<&Tag>,
+        name: &str,
+    ) -> Result<(), String> {
         if tag.is_some_and(|tag| !tag.is_yaml_core_schema() || tag.suffix != name) {
             return Err("a tag that JSON has no value for".to_owned());
         }
@@ -137,24 +153,24 @@ impl<'a> Builder<'a> {
             return Err(format!("values lie more than {MAX_DEPTH} deep"));
         }
         let start = match kind {
-            Kind::List => self.items.len(),
-            Kind::Mapping { .. } => self.members.len(),
+            CollectionKind::List => self.items.len(),
+            CollectionKind::Mapping { .. } => self.members.len(),
         };
-        self.open.push(Open { kind, start, anchor, values_before: self.values, depth: 0 });
+        self.open.push(OpenCollection { kind, start, anchor, values_before: self.values, depth: 0 });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), String> {
-        let Some(Open { kind, start, anchor, values_before, depth }) = self.open.pop() else {
+        let Some(OpenCollection { kind, start, anchor, values_before, depth }) = self.open.pop() else {
             return Err("an end without a start".to_owned());
         };
         let value = match kind {
-            Kind::List => {
+            CollectionKind::List => {
                 let list = self.arena.list(self.items.get(start..).unwrap_or_default());
                 self.items.truncate(start);
                 list
             }
-            Kind::Mapping { merges, .. } => {
+            CollectionKind::Mapping { merges, .. } => {
                 let own = self.members.get(start..).unwrap_or_default();
                 if let Some(key) = (own.len() > SHORT).then(|| repeated_key(own)).flatten() {
                     return Err(format!("key `{}` stands twice in the mapping that ends here", excerpt(key)));
@@ -204,19 +220,21 @@ impl<'a> Builder<'a> {
         }
         match self.open.last_mut() {
             None => self.root = Some(value),
-            Some(Open { kind: Kind::List, .. }) => self.items.push(value),
-            Some(Open { kind: Kind::Mapping { key, merges }, start, .. }) => match key.take() {
-                None => return Err("a key must be a string".to_owned()),
-                Some(Key::Name(key)) => self.members.push((key, value)),
-                Some(Key::Merge) if !merges.is_empty() => {
-                    return Err("`<<` stands twice in one mapping".to_owned());
+            Some(OpenCollection { kind: CollectionKind::List, .. }) => self.items.push(value),
+            Some(OpenCollection { kind: CollectionKind::Mapping { key, merges }, start, .. }) => {
+                match key.take() {
+                    None => return Err("a key must be a string".to_owned()),
+                    Some(PendingKey::Name(key)) => self.members.push((key, value)),
+                    Some(PendingKey::Merge) if !merges.is_empty() => {
+                        return Err("`<<` stands twice in one mapping".to_owned());
+                    }
+                    Some(PendingKey::Merge) => {
+                        *merges = merged(value)?;
+                        self.values += merges.iter().map(|members| members.len()).sum::<usize>();
+                        unambiguous(self.members.get(*start..).unwrap_or_default(), merges)?;
+                    }
                 }
-                Some(Key::Merge) => {
-                    *merges = merged(value)?;
-                    self.values += merges.iter().map(|members| members.len()).sum::<usize>();
-                    unambiguous(self.members.get(*start..).unwrap_or_default(), merges)?;
-                }
-            },
+            }
         }
         Ok(())
     }

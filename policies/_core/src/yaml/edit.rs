@@ -10,8 +10,8 @@ use std::ops::Range;
 use serde_json::Value as Json;
 
 use super::Document;
-use super::tree::{Children, Members, Node, parse};
-use crate::patch::Operation;
+use super::tree::{Children, MappingMembers, YamlNode, parse};
+use crate::patch::PatchOperation;
 use write::{block, flow, quoted};
 
 /// The text of a document with these operations made.
@@ -20,7 +20,7 @@ use write::{block, flow, quoted};
 ///
 /// # Errors
 /// An operation that leads nowhere in the text, such as into the target of an alias; in words.
-pub(super) fn edited(text: &str, operations: &[Operation]) -> Result<String, String> {
+pub(super) fn edited(text: &str, operations: &[PatchOperation]) -> Result<String, String> {
     let mut text = text.to_owned();
     let mut rest = operations;
     while !rest.is_empty() {
@@ -69,7 +69,7 @@ fn with(text: &str, mut places: Vec<(Range<usize>, String)>) -> String {
 }
 
 /// Where an operation changes the text, and what stands there then.
-fn place(root: &Node, text: &str, operation: &Operation) -> Result<(Range<usize>, String), String> {
+fn place(root: &YamlNode, text: &str, operation: &PatchOperation) -> Result<(Range<usize>, String), String> {
     let (parent, last) = operation.path.rsplit_once('/').ok_or("there is no way to it")?;
     let last = last.replace("~1", "/").replace("~0", "~");
     let (node, indent) = root.at_pointer(parent)?;
@@ -90,9 +90,9 @@ fn place(root: &Node, text: &str, operation: &Operation) -> Result<(Range<usize>
     })
 }
 
-impl Node {
+impl YamlNode {
     /// The node at a pointer, and the column of the key that it is the value of.
-    fn at_pointer(&self, pointer: &str) -> Result<(&Node, usize), String> {
+    fn at_pointer(&self, pointer: &str) -> Result<(&YamlNode, usize), String> {
         let mut found = (self, 0);
         for segment in pointer.split('/').skip(1) {
             let key = segment.replace("~1", "/").replace("~0", "~");
@@ -128,7 +128,7 @@ impl Node {
     fn with_member(
         &self,
         text: &str,
-        members: &Members,
+        members: &MappingMembers,
         key: &str,
         value: &Json,
         indent: usize,
@@ -147,7 +147,13 @@ impl Node {
     }
 
     /// Where an item is added to a list, which is the value of a key in column `indent`, and how it is written.
-    fn with_item(&self, text: &str, items: &[Node], value: &Json, indent: usize) -> (Range<usize>, String) {
+    fn with_item(
+        &self,
+        text: &str,
+        items: &[YamlNode],
+        value: &Json,
+        indent: usize,
+    ) -> (Range<usize>, String) {
         let list = Json::Array(vec![value.clone()]);
         let Some(last) = items.last() else {
             return (self.at.clone(), self.written_as(&list, indent));
@@ -206,9 +212,9 @@ mod tests {
     use serde_json::json;
 
     fn edit_with(text: &str, operations: &[(&'static str, &str, Json)]) -> String {
-        let operations: Vec<Operation> = operations
+        let operations: Vec<PatchOperation> = operations
             .iter()
-            .map(|(op, path, value)| Operation { op, path: (*path).to_owned(), value: value.clone() })
+            .map(|(op, path, value)| PatchOperation { op, path: (*path).to_owned(), value: value.clone() })
             .collect();
         edited(text, &operations).unwrap()
     }
@@ -295,10 +301,10 @@ mod tests {
 
     #[test]
     fn what_is_not_written_there_is_said() {
-        let operation = Operation { op: "add", path: "/b/c".to_owned(), value: json!(1) };
+        let operation = PatchOperation { op: "add", path: "/b/c".to_owned(), value: json!(1) };
         let error = edited("a: &x { k: v }\nb: *x\n", &[operation]).unwrap_err();
         assert_eq!(error, "/b/c: it is written as an alias or a scalar");
-        let operation = Operation { op: "add", path: "/b/c/d".to_owned(), value: json!(1) };
+        let operation = PatchOperation { op: "add", path: "/b/c/d".to_owned(), value: json!(1) };
         let error = edited("x: &x { c: { } }\nb: { <<: *x }\n", &[operation]).unwrap_err();
         assert!(error.contains("may come from an alias"), "{error}");
     }

@@ -12,7 +12,7 @@ use crate::path::Segment;
 const LONG: usize = 16;
 
 /// A value of the document: the bytes that it takes up, and what is in it.
-pub(super) struct Node {
+pub(super) struct YamlNode {
     pub(super) at: Range<usize>,
     /// Where it starts.
     position: Position,
@@ -25,13 +25,13 @@ pub(super) struct Node {
 
 pub(super) enum Children {
     Scalar,
-    List(Vec<Node>),
-    Mapping(Members),
+    List(Vec<YamlNode>),
+    Mapping(MappingMembers),
 }
 
 /// The members of a mapping, in their order.
 #[derive(Default)]
-pub(super) struct Members {
+pub(super) struct MappingMembers {
     pub(super) list: Vec<NodeMember>,
     /// The indices of the members by key, if there are many.
     sorted: Vec<usize>,
@@ -42,7 +42,7 @@ pub(super) struct NodeMember {
     pub(super) key: String,
     /// Where the key starts.
     position: Position,
-    pub(super) value: Node,
+    pub(super) value: YamlNode,
 }
 
 impl NodeMember {
@@ -52,7 +52,7 @@ impl NodeMember {
     }
 }
 
-impl Members {
+impl MappingMembers {
     /// The member of that key.
     pub(super) fn get(&self, key: &str) -> Option<&NodeMember> {
         if self.sorted.is_empty() {
@@ -72,7 +72,7 @@ impl Members {
     }
 }
 
-impl Node {
+impl YamlNode {
     /// Where the key or the item at the end of the path starts, or the nearest parent that is in the text.
     pub(super) fn find(&self, path: &[Segment]) -> Position {
         let (mut node, mut at) = (self, self.position);
@@ -94,11 +94,16 @@ impl Node {
 }
 
 /// The tree of a document; `None` if there is nothing in it.
-pub(super) fn parse(document: &Document<'_>) -> Result<Option<Node>, YamlError> {
+pub(super) fn parse(document: &Document<'_>) -> Result<Option<YamlNode>, YamlError> {
     let readable = without_surrogates(document.text);
     let text = document.text;
-    let mut builder =
-        Builder { bytes: Bytes::new(text), text, first_line: document.line, open: Vec::new(), root: None };
+    let mut builder = TreeBuilder {
+        bytes: Bytes::new(text),
+        text,
+        first_line: document.line,
+        open: Vec::new(),
+        root: None,
+    };
     Document { text: &readable, line: document.line }.events(|event, span| {
         builder.take(&event, span);
         Ok(())
@@ -120,32 +125,33 @@ fn without_surrogates(text: &str) -> Cow<'_, str> {
     readable
 }
 
-struct Builder<'t> {
+struct TreeBuilder<'t> {
     bytes: Bytes,
     text: &'t str,
     /// The line of the stream on which the text starts.
     first_line: usize,
     /// The collections that are not complete, with the key that waits for its value.
-    open: Vec<(Node, Option<Key>)>,
-    root: Option<Node>,
+    open: Vec<(YamlNode, Option<TreeKey>)>,
+    root: Option<YamlNode>,
 }
 
-struct Key {
+struct TreeKey {
     name: String,
     position: Position,
     end: usize,
 }
 
-impl Builder<'_> {
+impl TreeBuilder<'_> {
     fn take(&mut self, event: &Event<'_>, span: &Span) {
         let start = self.bytes.at(&span.start);
         match event {
             Event::Scalar(value, style, ..) => {
                 let end = self.bytes.at(&span.end);
-                if let Some((Node { children: Children::Mapping(_), .. }, key @ None)) = self.open.last_mut()
+                if let Some((YamlNode { children: Children::Mapping(_), .. }, key @ None)) =
+                    self.open.last_mut()
                 {
                     let position = position(&span.start, self.first_line);
-                    *key = Some(Key { name: value.clone().into_owned(), position, end });
+                    *key = Some(TreeKey { name: value.clone().into_owned(), position, end });
                     return;
                 }
                 let rest = self.text.get(start..).unwrap_or_default();
@@ -170,7 +176,7 @@ impl Builder<'_> {
                 self.place(start..end, span, Children::Scalar, false);
             }
             Event::SequenceStart(..) => self.open(span, Children::List(Vec::new())),
-            Event::MappingStart(..) => self.open(span, Children::Mapping(Members::default())),
+            Event::MappingStart(..) => self.open(span, Children::Mapping(MappingMembers::default())),
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some((mut node, _)) = self.open.pop() else { return };
                 if let Children::Mapping(members) = &mut node.children {
@@ -202,22 +208,22 @@ impl Builder<'_> {
         let is_flow = token.ends_with(['{', '[']);
         let start = if is_flow { start + token.len() - 1 } else { start };
         let position = position(&span.start, self.first_line);
-        self.open.push((Node { at: start..start, position, in_flow: false, is_flow, children }, None));
+        self.open.push((YamlNode { at: start..start, position, in_flow: false, is_flow, children }, None));
     }
 
     fn place(&mut self, at: Range<usize>, span: &Span, children: Children, is_flow: bool) {
         let position = position(&span.start, self.first_line);
-        self.put(Node { at, position, in_flow: false, is_flow, children });
+        self.put(YamlNode { at, position, in_flow: false, is_flow, children });
     }
 
-    fn put(&mut self, mut node: Node) {
+    fn put(&mut self, mut node: YamlNode) {
         node.in_flow = self.open.iter().any(|(node, _)| node.is_flow);
         let text = self.text;
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some((Node { children: Children::List(items), .. }, _)) => items.push(node),
-            Some((Node { children: Children::Mapping(members), .. }, key)) => {
-                let Some(Key { name, position, end }) = key.take() else { return };
+            Some((YamlNode { children: Children::List(items), .. }, _)) => items.push(node),
+            Some((YamlNode { children: Children::Mapping(members), .. }, key)) => {
+                let Some(TreeKey { name, position, end }) = key.take() else { return };
                 if node.at.is_empty() {
                     // No text at all: it is behind the colon, if there is one.
                     let rest = text.get(end..).unwrap_or_default();

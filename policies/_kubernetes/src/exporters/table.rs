@@ -1,6 +1,6 @@
 //! The table of built-in exporters.
 
-use super::{COMMON, Credentials, Exporter, Form};
+use super::{COMMON, Credentials, Exporter, SidecarForm};
 
 /// The built-in exporters, by name; the comment of each row names the source of its values.
 pub const EXPORTERS: &[Exporter] = &[
@@ -54,7 +54,7 @@ pub const EXPORTERS: &[Exporter] = &[
         }),
         username: "exporter",
         // A native sidecar would have to be seen running before the broker is started that it needs.
-        form: Some(Form::Classic),
+        form: Some(SidecarForm::Classic),
         images: &["kafka", "cp-kafka", "kafka-native", "cp-server"],
         programs: &["kafka-server-start.sh", "kafka-server-start"],
         ..COMMON

@@ -3,7 +3,7 @@
 use policy_core::path::excerpt;
 use policy_core::{Field, Request, Undecided, Value};
 
-use super::{Listed, display};
+use super::{ListedObject, display};
 use crate::pod::{Container, Pod};
 use crate::ports::{NamedPort, Protocol};
 use crate::selector::Labels;
@@ -40,13 +40,13 @@ pub struct RunningContainer<'a> {
 }
 
 impl<'a> PodGroup<'a> {
-    pub(super) fn read(object: Listed<'a>, template: Field<'a>) -> Result<Self, Undecided> {
+    pub(super) fn read(object: ListedObject<'a>, template: Field<'a>) -> Result<Self, Undecided> {
         let pod = Pod::at(template)?;
         let mut containers = Vec::new();
         for container in pod.running_containers()? {
             containers.push(RunningContainer::read(&container)?);
         }
-        let Listed { kind, namespace, name, .. } = object;
+        let ListedObject { kind, namespace, name, .. } = object;
         let labels = labels_of_pods(kind, name, pod.metadata.at("labels"))?;
         Ok(PodGroup { kind, namespace, name, labels, containers, resources: pod.spec.at("resources") })
     }
@@ -57,7 +57,7 @@ impl<'a> PodGroup<'a> {
     /// The pod is not as Kubernetes has it.
     pub fn of_request(request: &Request<'a>) -> Result<Self, Undecided> {
         let (namespace, name) = (request.namespace, request.display_name()?);
-        let object = Listed { kind: "Pod", namespace, name, field: request.object };
+        let object = ListedObject { kind: "Pod", namespace, name, field: request.object };
         let mut pods = PodGroup::read(object, request.object)?;
         if let Some(owner) = owner_of(request.object)? {
             pods.labels = labels_of_pods(owner.kind, owner.name, request.object.at("metadata.labels"))?;

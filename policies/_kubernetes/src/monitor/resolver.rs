@@ -4,13 +4,13 @@ use policy_core::path::{excerpt, listed};
 use policy_core::{Field, Undecided, Value};
 
 use super::{BrokenLink, MonitorLink, Prometheus, Scrape, ScrapeTargets, unselected};
-use crate::inventory::{Inventory, Listed, PodGroup};
+use crate::inventory::{Inventory, ListedObject, PodGroup};
 use crate::reachability::{Reachability, reachable};
 use crate::selector::Labels;
 use crate::service::{Service, ServicePort};
 
 /// The namespaces that a monitor selects from (`spec.namespaceSelector`); `None` for all.
-fn namespaces<'a>(monitor: &Listed<'a>) -> Result<Option<Vec<&'a str>>, Undecided> {
+fn namespaces<'a>(monitor: &ListedObject<'a>) -> Result<Option<Vec<&'a str>>, Undecided> {
     let selector = monitor.field.at("spec.namespaceSelector");
     if selector.at("any").is_true()? {
         return Ok(None);
@@ -27,13 +27,13 @@ fn namespaces_display(namespaces: Option<&[&str]>) -> String {
 }
 
 /// Resolves monitors of one Prometheus.
-pub(super) struct Resolver<'s, 'p, 'a> {
+pub(super) struct MonitorResolver<'s, 'p, 'a> {
     pub(super) inventory: &'s Inventory<'a>,
     pub(super) prometheus: &'p Prometheus,
 }
 
-impl<'s, 'a> Resolver<'s, '_, 'a> {
-    pub(super) fn resolve(&self, monitor: &Listed<'a>) -> Result<ScrapeTargets<'s, 'a>, Undecided> {
+impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
+    pub(super) fn resolve(&self, monitor: &ListedObject<'a>) -> Result<ScrapeTargets<'s, 'a>, Undecided> {
         let mut targets = ScrapeTargets::default();
         if let Some(broken) = unselected(self.prometheus, monitor.field)? {
             targets.broken.push(broken);
@@ -48,7 +48,7 @@ impl<'s, 'a> Resolver<'s, '_, 'a> {
 
     fn service_monitor(
         &self,
-        monitor: &Listed<'a>,
+        monitor: &ListedObject<'a>,
         targets: &mut ScrapeTargets<'s, 'a>,
     ) -> Result<(), Undecided> {
         let within = namespaces(monitor)?;
@@ -160,7 +160,7 @@ impl<'s, 'a> Resolver<'s, '_, 'a> {
 
     fn pod_monitor(
         &self,
-        monitor: &Listed<'a>,
+        monitor: &ListedObject<'a>,
         targets: &mut ScrapeTargets<'s, 'a>,
     ) -> Result<(), Undecided> {
         let within = namespaces(monitor)?;

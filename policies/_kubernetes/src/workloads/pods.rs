@@ -35,7 +35,7 @@ pub fn pods_of<'a>(
     request: &Request<'a>,
     kinds: WorkloadKinds<'_>,
 ) -> Result<Option<WorkloadPods<'a>>, Undecided> {
-    let Some(row) = kinds.get(request.kind.group, request.kind.name) else { return Ok(None) };
+    let Some(row) = kinds.get(request.kind.group, request.kind.kind) else { return Ok(None) };
     if row.controller == Controller::None {
         return Ok(None);
     }
@@ -46,7 +46,7 @@ pub fn pods_of<'a>(
     let name = request.display_name()?;
     let owner = arena.object(&[
         ("apiVersion", text(&api_version)),
-        ("kind", Value::String(request.kind.name)),
+        ("kind", Value::String(request.kind.kind)),
         ("name", Value::String(name)),
         ("controller", Value::Bool(true)),
     ]);

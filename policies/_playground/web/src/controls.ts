@@ -33,7 +33,7 @@ export function control(name: string, schema: Schema, root: Schema): Control {
   }
 }
 
-/** Without what is said twice: a reference, or a type that may also be null. */
+/** Without what is report twice: a reference, or a type that may also be null. */
 function resolved(schema: Schema, root: Schema): Schema {
   const one = schema.anyOf?.find((schema) => schema.type !== "null") ?? schema;
   const name = one.$ref?.split("/").at(-1);

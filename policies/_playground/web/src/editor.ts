@@ -17,7 +17,7 @@ import {
 import { classHighlighter } from "@lezer/highlight";
 
 import { highlightedYaml } from "./highlighted";
-import type { Located, Placed, ReportedFinding, Said } from "./shapes";
+import type { LocatedMessage, Placed, ReportedFinding, PlaygroundReport } from "./shapes";
 
 /** How much is taken at once, in UTF-16 code units: beyond it the page would hold more than a browser's tab should. */
 const MOST = 16 * 1024 * 1024;
@@ -83,10 +83,10 @@ export class Editor {
     this.view.setState(EditorState.create({ doc: text, extensions: this.extensions }));
   }
 
-  /** Draws what is said of the text as it is. */
-  mark(said: Said): void {
-    const diagnostics: Diagnostic[] = said.errors.filter((error) => error.line > 0).map((error) => this.diagnostic(error, "error"));
-    for (const object of said.objects) {
+  /** Draws what is report of the text as it is. */
+  mark(report: PlaygroundReport): void {
+    const diagnostics: Diagnostic[] = report.errors.filter((error) => error.line > 0).map((error) => this.diagnostic(error, "error"));
+    for (const object of report.objects) {
       for (const { denials, warnings, policy } of object.results) {
         diagnostics.push(...denials.map((found) => this.diagnostic(found, "error", policy)));
         diagnostics.push(...warnings.map((found) => this.diagnostic(found, "warning", policy)));
@@ -108,7 +108,7 @@ export class Editor {
     this.view.focus();
   }
 
-  private diagnostic(found: Located | ReportedFinding, severity: "error" | "warning", policy?: string): Diagnostic {
+  private diagnostic(found: LocatedMessage | ReportedFinding, severity: "error" | "warning", policy?: string): Diagnostic {
     const field = "field" in found && found.field ? `${found.field}: ` : "";
     const diagnostic: Diagnostic = { ...this.range(found), severity, message: field + found.message };
     return policy ? { ...diagnostic, source: policy } : diagnostic;

@@ -13,7 +13,7 @@ class Guarded extends Parser {
           return parse.advance();
         } catch (error) {
           if (!(error instanceof RangeError)) throw error;
-          // What is too deep is shown plainly; it is judged all the same.
+          // What is too deep is shown plainly; it is evaluated all the same.
           return new Tree(NodeType.none, [], [], input.length);
         }
       },

@@ -1,16 +1,16 @@
-/** The page: what is typed is asked, what is said is shown, and a link holds all of it. */
+/** The page: what is typed is options, what is report is shown, and a link holds all of it. */
 
 import example from "./example.yaml";
 import { Editor } from "./editor";
 import { byId, el } from "./elements";
-import { Judge } from "./judge";
+import { Evaluator } from "./evaluate";
 import { Forms } from "./settings";
 import { isLink, pack, type State, unpack } from "./share";
-import type { Asked, Case, Policy } from "./shapes";
+import type { Options, Case, Policy } from "./shapes";
 import { Verdict } from "./verdict";
 
 const [policies, module] = await Promise.all([
-  load("menu.json", (response) => response.json() as Promise<Policy[]>),
+  load("catalog.json", (response) => response.json() as Promise<Policy[]>),
   // Not as it streams: that asks for a media type that not every static host sends.
   load("playground.wasm", async (response) => WebAssembly.compile(await response.arrayBuffer())),
 ]);
@@ -22,11 +22,11 @@ const why = byId("why");
 const shared = byId("shared");
 
 const verdict = new Verdict(policies, (place) => editor.go(place));
-const judge = new Judge(module, {
-  said: (said, number) => {
-    verdict.show(said);
-    forms.mark(said);
-    editor.mark(said);
+const evaluator = new Evaluator(module, {
+  report: (report, number) => {
+    verdict.show(report);
+    forms.mark(report);
+    editor.mark(report);
     verdict.answered(number);
   },
   failed: (reason, number) => {
@@ -36,18 +36,18 @@ const judge = new Judge(module, {
   waiting: () => verdict.wait(),
 });
 const forms = new Forms(byId("forms"), policies, () => {
-  asked = forms.asked;
+  options = forms.options;
   ask(editor.text);
   changed();
 });
-let asked = first();
+let options = first();
 const editor = new Editor(
   byId("editor"),
   (text) => {
     ask(text);
     changed();
   },
-  (reason) => (shared.textContent = `Not taken: ${reason}. pratique check judges any size.`),
+  (reason) => (shared.textContent = `Not taken: ${reason}. pratique check evaluates any size.`),
 );
 
 /** Loads a file that is beside the page, or says why that cannot be. */
@@ -77,19 +77,19 @@ function forget(): void {
 }
 
 function ask(text: string): void {
-  verdict.asked(judge.ask(text, asked));
+  verdict.options(evaluator.ask(text, options));
 }
 
 /** Puts a state into the page. */
 function restore({ text, ...given }: State): void {
-  forms.asked = given;
-  asked = forms.asked;
+  forms.options = given;
+  options = forms.options;
   editor.text = text;
   ask(editor.text);
 }
 
-/** What is asked at first: what can decide something by an object alone. */
-function first(): Asked {
+/** What is options at first: what can decide something by an object alone. */
+function first(): Options {
   const chosen = policies.filter(({ needsCluster }) => !needsCluster).map(({ name }) => [name, {}] as const);
   return { namespace: "default", policies: Object.fromEntries(chosen) };
 }
@@ -116,7 +116,7 @@ menu.addEventListener("change", () => {
 byId("share").addEventListener("click", async () => {
   let link: string;
   try {
-    link = await pack({ text: editor.text, ...asked });
+    link = await pack({ text: editor.text, ...options });
   } catch (error) {
     shared.textContent = `There can be no link: ${reason(error)}. The text itself can be sent.`;
     return;
@@ -134,7 +134,7 @@ function reason(error: unknown): string {
 }
 
 /** All policies: the example is a whole set, with its NetworkPolicies. */
-function everything(): Asked {
+function everything(): Options {
   return { namespace: "default", policies: Object.fromEntries(policies.map(({ name }) => [name, {}])) };
 }
 

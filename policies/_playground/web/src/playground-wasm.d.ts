@@ -2,7 +2,7 @@
 declare module "playground-wasm" {
   export function initSync(options: { module: WebAssembly.Module }): unknown;
   /** What the policies say of a text; in and out are JSON of shapes.ts. */
-  export function judge(text: string, asked: string): string;
+  export function evaluate(text: string, options: string): string;
 }
 
 declare module "*.yaml" {

@@ -1,12 +1,12 @@
-/** Which policies are asked, and with which settings: a form for each, made from its JSON Schema. */
+/** Which policies are options, and with which settings: a form for each, made from its JSON Schema. */
 
 import { type Control, group } from "./controls";
 import { el } from "./elements";
-import type { Asked, Policy, Said, Settings } from "./shapes";
+import type { Options, Policy, PlaygroundReport, Settings } from "./shapes";
 
 interface Form {
   policy: Policy;
-  asked: HTMLInputElement;
+  options: HTMLInputElement;
   settings: Control;
   /** What was given, until somebody touches the form: it may say what no control can, and the policy is to say so. */
   given: Settings | undefined;
@@ -17,7 +17,7 @@ interface Form {
 export class Forms {
   private readonly forms: Form[];
   private readonly namespace: HTMLInputElement;
-  /** What is asked for that there is no form for. */
+  /** What is options for that there is no form for. */
   private unknown: Record<string, Settings> = {};
 
   constructor(parent: HTMLElement, policies: Policy[], changed: () => void) {
@@ -42,31 +42,31 @@ export class Forms {
     });
   }
 
-  get asked(): Asked {
-    const asked = this.forms.filter(({ asked }) => asked.checked);
-    const settings = asked.map(
+  get options(): Options {
+    const options = this.forms.filter(({ options }) => options.checked);
+    const settings = options.map(
       ({ policy, settings, given }) => [policy.name, given ?? ((settings.get() ?? {}) as Settings)] as const,
     );
     const policies = { ...this.unknown, ...Object.fromEntries(settings) };
     return { namespace: this.namespace.value || "default", policies };
   }
 
-  set asked({ namespace, policies }: Asked) {
+  set options({ namespace, policies }: Options) {
     this.namespace.value = namespace;
     const known = new Set(this.forms.map(({ policy }) => policy.name));
     this.unknown = Object.fromEntries(Object.entries(policies).filter(([name]) => !known.has(name)));
     for (const one of this.forms) {
       one.given = Object.hasOwn(policies, one.policy.name) ? policies[one.policy.name] : undefined;
-      one.asked.checked = one.given !== undefined;
+      one.options.checked = one.given !== undefined;
       one.settings.set(one.given);
     }
   }
 
   /** Shows which settings a policy does not take. */
-  mark(said: Said): void {
+  mark(report: PlaygroundReport): void {
     for (const { policy, problem, details } of this.forms) {
-      const reason = said.settings[policy.name] ?? "";
-      // Said once, not at every key.
+      const reason = report.settings[policy.name] ?? "";
+      // PlaygroundReport once, not at every key.
       if (problem.textContent === reason) continue;
       problem.textContent = reason;
       problem.hidden = reason === "";
@@ -76,7 +76,7 @@ export class Forms {
 }
 
 function form(policy: Policy): Form {
-  const asked = el("input", { type: "checkbox", id: `ask-${policy.name}` });
+  const options = el("input", { type: "checkbox", id: `ask-${policy.name}` });
   const settings = group("", "", policy.schema, policy.schema);
   const problem = el("p", { class: "problem", role: "alert" });
   problem.hidden = true;
@@ -85,9 +85,9 @@ function form(policy: Policy): Form {
     { class: "policy" },
     el("summary", {}, policy.name),
     el("p", {}, policy.summary),
-    el("div", { class: "setting" }, el("label", { for: asked.id }, "Ask this policy"), asked),
+    el("div", { class: "setting" }, el("label", { for: options.id }, "Ask this policy"), options),
     problem,
     settings.element,
   );
-  return { policy, asked, settings, given: undefined, problem, details };
+  return { policy, options, settings, given: undefined, problem, details };
 }

@@ -1,6 +1,6 @@
 /** What goes between the page and the policies. What comes back is generated from the Rust types. */
 
-export type { Changed, Located, ObjectReport, Outcome, Picture, PolicyResult, ReportedFinding, Said } from "./report";
+export type { DocumentChange, LocatedMessage, ObjectEntry, Outcome, MapDiagram, PolicyResult, ReportedFinding, PlaygroundReport } from "./report";
 
 /** A place in the text, and the value there if `start` and `end` are known. */
 export interface Placed {
@@ -9,8 +9,8 @@ export interface Placed {
   end?: number;
 }
 
-/** Which policies are asked: the settings of each. */
-export interface Asked {
+/** Which policies are options: the settings of each. */
+export interface Options {
   namespace: string;
   policies: Record<string, Settings>;
 }

@@ -1,8 +1,8 @@
 /** The whole state in the fragment of a link, which no browser sends to a server. */
 
-import type { Asked } from "./shapes";
+import type { Options } from "./shapes";
 
-export interface State extends Asked {
+export interface State extends Options {
   text: string;
 }
 
@@ -38,7 +38,7 @@ function decoded(fragment: string): string {
   }
 }
 
-/** The state in a fragment; nothing if it has none. Throws what is to be said of one that cannot be read. */
+/** The state in a fragment; nothing if it has none. Throws what is to be report of one that cannot be read. */
 export async function unpack(fragment: string): Promise<State | undefined> {
   if (!isLink(fragment)) return undefined;
   let text: string;

@@ -3,7 +3,7 @@
 import { structuredPatch } from "diff";
 
 import { byId, count, el } from "./elements";
-import type { Changed, Located, ObjectReport, Outcome, Picture, Placed, Policy, PolicyResult, ReportedFinding, Said } from "./shapes";
+import type { DocumentChange, LocatedMessage, ObjectEntry, Outcome, MapDiagram, Placed, Policy, PolicyResult, ReportedFinding, PlaygroundReport } from "./shapes";
 
 const WORDS: Record<Outcome, string> = {
   allow: "Admitted",
@@ -38,51 +38,51 @@ export class Verdict {
     this.drawing = byId("drawing").attachShadow({ mode: "open" });
   }
 
-  show(said: Said): void {
-    const { outcome, summary, errors } = said;
-    const isUnreadable = errors.length > 0 || Object.keys(said.settings).length > 0;
+  show(report: PlaygroundReport): void {
+    const { outcome, summary, errors } = report;
+    const isUnreadable = errors.length > 0 || Object.keys(report.settings).length > 0;
     this.head(
       outcome === "deny" || !isUnreadable ? (outcome ?? "none") : "error",
-      outcome === "deny" ? WORDS.deny : isUnreadable ? "Could not be judged" : outcome ? WORDS[outcome] : "Not judged",
+      outcome === "deny" ? WORDS.deny : isUnreadable ? "Could not be evaluated" : outcome ? WORDS[outcome] : "Not evaluated",
       [
         count(summary.objects, "object"),
-        `${summary.judged} judged`,
+        `${summary.evaluated} evaluated`,
         count(summary.denials, "denial"),
         count(summary.warnings, "warning"),
         `${summary.changed} changed`,
         ...(errors.length > 0 ? [count(errors.length, "error")] : []),
       ].join(", "),
     );
-    if (this.isNew("found", [errors, said.settings, said.objects, summary, said.notes])) {
+    if (this.isNew("found", [errors, report.settings, report.objects, summary, report.notes])) {
       this.found.replaceChildren(
         ...errors.map((error) => this.error(error)),
-        ...Object.entries(said.settings).map(([policy, reason]) => el("p", { class: "problem" }, `Settings of ${policy}: ${reason}`)),
-        ...said.objects.filter((object) => isTelling(object, said)).map((object) => this.object(object, said)),
-        ...this.quiet(said.objects.filter((object) => !isTelling(object, said))),
-        ...leftOut(said),
-        ...said.notes.map((note) => el("p", { class: "note" }, note)),
+        ...Object.entries(report.settings).map(([policy, reason]) => el("p", { class: "problem" }, `Settings of ${policy}: ${reason}`)),
+        ...report.objects.filter((object) => isTelling(object, report)).map((object) => this.object(object, report)),
+        ...this.quiet(report.objects.filter((object) => !isTelling(object, report))),
+        ...leftOut(report),
+        ...report.notes.map((note) => el("p", { class: "note" }, note)),
       );
     }
-    this.change(said.changed, summary.changesLeftOut);
-    this.draw(said.picture);
+    this.change(report.changed, summary.changesLeftOut);
+    this.draw(report.picture);
   }
 
   fail(reason: string): void {
-    this.head("error", "Could not be judged", reason);
+    this.head("error", "Could not be evaluated", reason);
     if (this.isNew("found", null)) this.found.replaceChildren();
     this.change([], 0);
     this.draw(null);
   }
 
-  /** Whether a part of what is said is another than it was: what stays is not drawn again at every key. */
-  private isNew(part: string, said: unknown): boolean {
-    const now = JSON.stringify(said);
+  /** Whether a part of what is report is another than it was: what stays is not drawn again at every key. */
+  private isNew(part: string, report: unknown): boolean {
+    const now = JSON.stringify(report);
     const isNew = this.drawn.get(part) !== now;
     this.drawn.set(part, now);
     return isNew;
   }
 
-  private change(changed: Changed[], leftOut: number): void {
+  private change(changed: DocumentChange[], leftOut: number): void {
     if (!this.isNew("changed", [changed, leftOut])) return;
     this.changes.hidden = changed.length === 0 && leftOut === 0;
     const until = performance.now() + DIFF_TIME;
@@ -94,9 +94,9 @@ export class Verdict {
     byId("diff").replaceChildren(...shown);
   }
 
-  /** Notes which question is asked, and below which one is answered: what is shown is of the text as it is where they are the same. */
-  asked(number: number): void {
-    this.verdict.dataset["asked"] = String(number);
+  /** Notes which question is options, and below which one is answered: what is shown is of the text as it is where they are the same. */
+  options(number: number): void {
+    this.verdict.dataset["options"] = String(number);
   }
 
   answered(number: number): void {
@@ -105,7 +105,7 @@ export class Verdict {
 
   wait(): void {
     this.verdict.setAttribute("aria-busy", "true");
-    this.counts.textContent = "judging…";
+    this.counts.textContent = "evaluating…";
   }
 
   private head(outcome: Outcome | "none" | "error", word: string, counts: string): void {
@@ -115,17 +115,17 @@ export class Verdict {
     this.counts.textContent = counts;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      const said = `${word}: ${counts}`;
-      if (this.announcement.textContent !== said) this.announcement.textContent = said;
+      const report = `${word}: ${counts}`;
+      if (this.announcement.textContent !== report) this.announcement.textContent = report;
     }, QUIET);
   }
 
-  private error(error: Located): HTMLElement {
+  private error(error: LocatedMessage): HTMLElement {
     return el("ul", { class: "errors" }, this.finding(error, "error"));
   }
 
-  private object(object: ObjectReport, said: Said): HTMLElement {
-    const rows = object.results.filter((row) => hasFindings(row) || (said.isCase && row.audit));
+  private object(object: ObjectEntry, report: PlaygroundReport): HTMLElement {
+    const rows = object.results.filter((row) => hasFindings(row) || (report.isCase && row.audit));
     const heading = el(
       "h3",
       {},
@@ -143,15 +143,15 @@ export class Verdict {
     return article;
   }
 
-  /** The objects of which nothing is said: one line for all. */
-  private quiet(objects: ObjectReport[]): HTMLElement[] {
+  /** The objects of which nothing is report: one line for all. */
+  private quiet(objects: ObjectEntry[]): HTMLElement[] {
     if (objects.length === 0) return [];
     const items = objects.map((object) => el("li", {}, this.link(object.name, object, "name")));
     return [
       el(
         "article",
         { class: "object quiet", "data-outcome": "allow" },
-        el("h3", {}, el("span", { class: "badge", "data-outcome": "allow" }, "allow"), " Nothing is said of"),
+        el("h3", {}, el("span", { class: "badge", "data-outcome": "allow" }, "allow"), " Nothing is report of"),
         el("ul", {}, ...items),
       ),
     ];
@@ -171,7 +171,7 @@ export class Verdict {
     return section;
   }
 
-  private finding(found: Located | ReportedFinding, outcome: "deny" | "warn" | "error"): HTMLElement {
+  private finding(found: LocatedMessage | ReportedFinding, outcome: "deny" | "warn" | "error"): HTMLElement {
     const item = el("li", { class: "finding", "data-outcome": outcome });
     if (found.line > 0) item.append(this.link(`${found.line}:${found.column}`, found, "place"), " ");
     if ("field" in found) {
@@ -190,7 +190,7 @@ export class Verdict {
     return button;
   }
 
-  private draw(picture: Picture | null): void {
+  private draw(picture: MapDiagram | null): void {
     this.map.hidden = picture === null;
     if (!this.isNew("picture", picture)) return;
     const svg = picture?.svg ?? "";
@@ -218,12 +218,12 @@ function hasFindings(row: PolicyResult): boolean {
   return row.denials.length > 0 || row.warnings.length > 0;
 }
 
-/** Whether there is more to say of an object than that it is admitted. A case has one, and all of it is said. */
-function isTelling(object: ObjectReport, said: Said): boolean {
-  return said.isCase || object.outcome !== "allow" || object.results.some(hasFindings);
+/** Whether there is more to say of an object than that it is admitted. A case has one, and all of it is report. */
+function isTelling(object: ObjectEntry, report: PlaygroundReport): boolean {
+  return report.isCase || object.outcome !== "allow" || object.results.some(hasFindings);
 }
 
-function leftOut({ summary }: Said): HTMLElement[] {
+function leftOut({ summary }: PlaygroundReport): HTMLElement[] {
   const left = [
     ...(summary.objectsLeftOut > 0 ? [count(summary.objectsLeftOut, "more object")] : []),
     ...(summary.findingsLeftOut > 0 ? [count(summary.findingsLeftOut, "more finding")] : []),
@@ -232,7 +232,7 @@ function leftOut({ summary }: Said): HTMLElement[] {
 }
 
 /** The lines that differ, with some around them, if they are found within so many milliseconds. */
-function differences({ line, before, after }: Changed, time: number): HTMLElement[] {
+function differences({ line, before, after }: DocumentChange, time: number): HTMLElement[] {
   const patch = time > 0 ? structuredPatch("", "", before, after, "", "", { context: 3, timeout: time }) : undefined;
   if (!patch) return [el("p", { class: "note" }, `Line ${line}: too much differs to show it: pratique render --diff does.`)];
   return patch.hunks.map((hunk) => {

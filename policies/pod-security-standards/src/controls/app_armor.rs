@@ -8,11 +8,11 @@ use policy_core::{Field, Undecided};
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 const ANNOTATION_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for security_context in pod.security_contexts() {
         profile(security_context.at("appArmorProfile"), offences)?;
     }
@@ -27,7 +27,7 @@ pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Und
     Ok(())
 }
 
-fn profile(profile: Field<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+fn profile(profile: Field<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     let kind = profile.at("type");
     if profile.is_set()? && !matches!(kind.str()?, Some("RuntimeDefault" | "Localhost")) {
         let message = format!("must be `RuntimeDefault` or `Localhost`, is {}", quote(kind.text()?));

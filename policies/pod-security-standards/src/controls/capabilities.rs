@@ -9,7 +9,7 @@ use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 const BASELINE: &[&str] = &[
     "AUDIT_WRITE",
@@ -28,11 +28,11 @@ const BASELINE: &[&str] = &[
 ];
 const RESTRICTED: &[&str] = &["NET_BIND_SERVICE"];
 
-pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     added(pod, BASELINE, offences)
 }
 
-pub(crate) fn restricted_v1_22(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn restricted_v1_22(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         let drop = container.security_context.at("capabilities.drop");
         let mut drops_all = false;
@@ -46,11 +46,11 @@ pub(crate) fn restricted_v1_22(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Re
     added(pod, RESTRICTED, offences)
 }
 
-pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if pod.is_windows()? { Ok(()) } else { restricted_v1_22(pod, offences) }
 }
 
-fn added(pod: &Pod<'_>, allowed: &[&str], offences: &mut Offences<'_>) -> Result<(), Undecided> {
+fn added(pod: &Pod<'_>, allowed: &[&str], offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         for capability in container.security_context.at("capabilities.add").items()? {
             let name = capability.text()?;

@@ -6,9 +6,9 @@ use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
 use super::must_not_be_true;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for key in ["hostNetwork", "hostPID", "hostIPC"] {
         must_not_be_true(pod.spec.at(key), offences)?;
     }

@@ -5,9 +5,9 @@
 use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         for port in container.ports()? {
             let host_port = port.field.at("hostPort");

@@ -7,12 +7,12 @@ use policy_core::{Field, Undecided};
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 const PROBES: &[&str] = &["livenessProbe", "readinessProbe", "startupProbe"];
 const HOOKS: &[&str] = &["postStart", "preStop"];
 
-pub(crate) fn v1_34(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_34(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         for probe in PROBES {
             hosts(container.field.at(probe), offences)?;
@@ -25,7 +25,7 @@ pub(crate) fn v1_34(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Un
     Ok(())
 }
 
-fn hosts(handler: Field<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+fn hosts(handler: Field<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for host in [handler.at("httpGet.host"), handler.at("tcpSocket.host")] {
         let name = host.text()?;
         if !name.is_empty() {

@@ -6,9 +6,9 @@
 use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
-pub(crate) fn v1_8(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_8(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         let field = container.security_context.at("allowPrivilegeEscalation");
         match field.bool()? {
@@ -20,6 +20,6 @@ pub(crate) fn v1_8(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Und
     Ok(())
 }
 
-pub(crate) fn v1_25(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_25(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if pod.is_windows()? { Ok(()) } else { v1_8(pod, offences) }
 }

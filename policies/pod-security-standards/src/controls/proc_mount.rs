@@ -7,9 +7,9 @@ use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         let field = container.security_context.at("procMount");
         match field.str()? {
@@ -20,6 +20,6 @@ pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Und
     Ok(())
 }
 
-pub(crate) fn v1_35(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_35(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if pod.has_user_namespace()? { Ok(()) } else { v1_0(pod, offences) }
 }

@@ -7,9 +7,9 @@
 use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
-pub(crate) fn non_root_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn non_root_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     let for_pod = pod.security_context().at("runAsNonRoot");
     let pod_says = for_pod.bool()?;
     if pod_says == Some(false) {
@@ -27,11 +27,11 @@ pub(crate) fn non_root_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Resul
     Ok(())
 }
 
-pub(crate) fn non_root_v1_35(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn non_root_v1_35(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if pod.has_user_namespace()? { Ok(()) } else { non_root_v1_0(pod, offences) }
 }
 
-pub(crate) fn user_v1_23(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn user_v1_23(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for security_context in pod.security_contexts() {
         let field = security_context.at("runAsUser");
         if field.int()? == Some(0) {
@@ -41,6 +41,6 @@ pub(crate) fn user_v1_23(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(
     Ok(())
 }
 
-pub(crate) fn user_v1_35(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn user_v1_35(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if pod.has_user_namespace()? { Ok(()) } else { user_v1_23(pod, offences) }
 }

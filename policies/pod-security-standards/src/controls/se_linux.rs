@@ -8,20 +8,20 @@ use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 const V1_0: &[&str] = &["container_t", "container_init_t", "container_kvm_t"];
 const V1_31: &[&str] = &["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     options(pod, V1_0, offences)
 }
 
-pub(crate) fn v1_31(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_31(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     options(pod, V1_31, offences)
 }
 
-fn options(pod: &Pod<'_>, types: &[&str], offences: &mut Offences<'_>) -> Result<(), Undecided> {
+fn options(pod: &Pod<'_>, types: &[&str], offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for security_context in pod.security_contexts() {
         let options = security_context.at("seLinuxOptions");
         let field = options.at("type");

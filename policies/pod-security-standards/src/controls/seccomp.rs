@@ -13,12 +13,12 @@ use policy_core::{Field, Undecided};
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 const POD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const CONTAINER_ANNOTATION_PREFIX: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
-pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     // A map, as elsewhere, and no set: one kind of tree keeps the guest 2 KB smaller.
     let mut names = BTreeMap::new();
     for container in &pod.containers {
@@ -27,11 +27,11 @@ pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Resul
     }
     for (key, annotation) in pod.annotations().members()? {
         let of_container = key.strip_prefix(CONTAINER_ANNOTATION_PREFIX);
-        let judged = key == POD_ANNOTATION || of_container.is_some_and(|name| names.contains_key(name));
+        let evaluated = key == POD_ANNOTATION || of_container.is_some_and(|name| names.contains_key(name));
         let value = annotation.text()?;
         let allowed =
             matches!(value, "runtime/default" | "docker/default") || value.starts_with("localhost/");
-        if judged && !allowed {
+        if evaluated && !allowed {
             offences
                 .add(annotation, format!("must be `runtime/default` or `localhost/…`, is {}", quote(value)));
         }
@@ -39,14 +39,14 @@ pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Resul
     Ok(())
 }
 
-pub(crate) fn baseline_v1_19(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn baseline_v1_19(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for security_context in pod.security_contexts() {
         profile(security_context, offences)?;
     }
     Ok(())
 }
 
-pub(crate) fn restricted_v1_19(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn restricted_v1_19(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     let pod_has_one = profile(pod.security_context(), offences)?;
     for container in &pod.containers {
         if !profile(container.security_context, offences)? && !pod_has_one {
@@ -58,12 +58,12 @@ pub(crate) fn restricted_v1_19(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Re
     Ok(())
 }
 
-pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if pod.is_windows()? { Ok(()) } else { restricted_v1_19(pod, offences) }
 }
 
 /// Judges the profile, and says whether there is one, allowed or not.
-fn profile(security_context: Field<'_>, offences: &mut Offences<'_>) -> Result<bool, Undecided> {
+fn profile(security_context: Field<'_>, offences: &mut ControlViolations<'_>) -> Result<bool, Undecided> {
     let profile = security_context.at("seccompProfile");
     let kind = profile.at("type");
     let name = kind.text()?;

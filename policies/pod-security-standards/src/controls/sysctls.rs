@@ -7,7 +7,7 @@ use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 const V1_0: &[&str] = &[
     "kernel.shm_rmid_forced",
@@ -26,27 +26,31 @@ const SINCE_V1_29: &[&str] = &[
 const SINCE_V1_32: &[&str] = &["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"];
 const SINCE_V1_37: &[&str] = &["net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_notsent_lowat"];
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     sysctls(pod, &[V1_0], offences)
 }
 
-pub(crate) fn v1_27(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_27(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     sysctls(pod, &[V1_0, SINCE_V1_27], offences)
 }
 
-pub(crate) fn v1_29(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_29(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29], offences)
 }
 
-pub(crate) fn v1_32(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_32(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29, SINCE_V1_32], offences)
 }
 
-pub(crate) fn v1_37(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_37(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29, SINCE_V1_32, SINCE_V1_37], offences)
 }
 
-fn sysctls(pod: &Pod<'_>, allowed: &[&[&str]], offences: &mut Offences<'_>) -> Result<(), Undecided> {
+fn sysctls(
+    pod: &Pod<'_>,
+    allowed: &[&[&str]],
+    offences: &mut ControlViolations<'_>,
+) -> Result<(), Undecided> {
     for sysctl in pod.security_context().at("sysctls").items()? {
         let field = sysctl.at("name");
         let name = field.text()?;

@@ -7,7 +7,7 @@ use policy_core::{Field, Undecided};
 use policy_kubernetes::pod::Pod;
 
 use super::quote;
-use crate::offences::Offences;
+use crate::violations::ControlViolations;
 
 const RESTRICTED: &[&str] = &[
     "configMap",
@@ -21,7 +21,7 @@ const RESTRICTED: &[&str] = &[
     "secret",
 ];
 
-pub(crate) fn host_path_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn host_path_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for volume in volumes(pod)? {
         let host_path = volume.at("hostPath");
         if host_path.is_set()? {
@@ -31,7 +31,7 @@ pub(crate) fn host_path_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Resu
     Ok(())
 }
 
-pub(crate) fn restricted_v1_0(pod: &Pod<'_>, offences: &mut Offences<'_>) -> Result<(), Undecided> {
+pub(crate) fn restricted_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for volume in volumes(pod)? {
         for (key, source) in volume.members()? {
             if key != "name" && source.is_set()? && !RESTRICTED.contains(&key) {

@@ -3,41 +3,41 @@
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::report::{Report, Take};
+use crate::report::{Report, ReportSink};
 
 /// How far a thread may be ahead of the slowest: what it has found waits in memory.
 const AHEAD: usize = 64;
 
 /// What was found, on its way to whoever takes it.
-pub(super) struct Order<'t> {
-    state: Mutex<State<'t>>,
+pub(super) struct ReportOrder<'t> {
+    state: Mutex<OrderState<'t>>,
     moved: Condvar,
 }
 
-struct State<'t> {
+struct OrderState<'t> {
     /// The number of the part that is taken next.
     next: usize,
     waiting: BTreeMap<usize, Report>,
-    taker: &'t mut dyn Take,
+    taker: &'t mut dyn ReportSink,
 }
 
-impl<'t> Order<'t> {
-    pub(super) fn new(taker: &'t mut dyn Take) -> Self {
-        let state = State { next: 0, waiting: BTreeMap::new(), taker };
-        Order { state: Mutex::new(state), moved: Condvar::new() }
+impl<'t> ReportOrder<'t> {
+    pub(super) fn new(taker: &'t mut dyn ReportSink) -> Self {
+        let state = OrderState { next: 0, waiting: BTreeMap::new(), taker };
+        ReportOrder { state: Mutex::new(state), moved: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<'t>> {
+    fn state(&self) -> MutexGuard<'_, OrderState<'t>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the part of that number. Every number from 0 on must come, each once.
     pub(super) fn give(&self, number: usize, part: Report) {
-        let too_far = |state: &mut State<'t>| number > state.next + AHEAD;
+        let too_far = |state: &mut OrderState<'t>| number > state.next + AHEAD;
         let state = self.moved.wait_while(self.state(), too_far);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
         state.waiting.insert(number, part);
-        let State { next, waiting, taker } = &mut *state;
+        let OrderState { next, waiting, taker } = &mut *state;
         while let Some(part) = waiting.remove(next) {
             taker.take(part);
             *next += 1;

@@ -9,19 +9,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const LONG: Duration = Duration::from_millis(400);
 
 /// The bar; hidden until it is worth a look.
-pub(super) struct Progress {
+pub(super) struct CheckProgress {
     bar: ProgressBar,
     wanted: bool,
     since: Instant,
 }
 
-impl Progress {
+impl CheckProgress {
     pub(super) fn new(length: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}") {
             bar.set_style(style);
         }
-        Progress { bar, wanted: std::io::stderr().is_terminal(), since: Instant::now() }
+        CheckProgress { bar, wanted: std::io::stderr().is_terminal(), since: Instant::now() }
     }
 
     pub(super) fn add(&self, bytes: u64) {

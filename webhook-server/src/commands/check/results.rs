@@ -1,42 +1,48 @@
 //! The results of a report: the verdicts on an object, and on the pods that it makes, with the places of the findings.
 
-use policy_core::verdicts::Row;
+use policy_core::verdicts::PolicyVerdict;
 use policy_core::yaml::Position;
 use policy_core::{AdmissionPhase, ConfiguredPolicy, FieldPath, Finding, Objects, Request, Verdicts};
 use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::workloads::WorkloadPods;
-use policy_manifests::{ManifestEvaluator, ObjectName, Unreadable, evaluate};
-use policy_report::{ExceptedFinding, Part, PolicyResult, Reported, ReportedFinding, SourceLocation};
+use policy_manifests::{ManifestError, ManifestEvaluator, ObjectName, evaluate};
+use policy_report::{
+    ExceptedFinding, PolicyResult, ReportedFinding, ResultSubject, ResultTarget, SourceLocation,
+};
 
 use crate::config::Config;
-use crate::config::exceptions::Excepted;
+use crate::config::exceptions::ExceptedDenial;
 use crate::evaluator::Evaluation;
 use crate::report::{ObjectReport, Report};
-use crate::sources::source_location::{At, Field, Place, Stands};
+use crate::sources::source_location::{DocumentOrigin, FieldLocation, FilePosition, ObjectLocation};
 
 /// Evaluates an object, and the pods that its controller would make of it, and adds the results to the report.
 pub(super) fn add(
-    at: &At<'_>,
+    at: &DocumentOrigin<'_>,
     config: &Config,
     cluster: &Objects<'_>,
     request: &Request<'_>,
     prefix: &FieldPath,
     report: &mut Report,
 ) {
-    let stands = Stands::new(at, request, prefix);
+    let location = ObjectLocation::new(at, request, prefix);
     let evaluated = match evaluate(request, at.namespace, cluster, &ConfigEvaluator { config, cluster }) {
         Ok(evaluated) => evaluated,
-        Err(reason) => return report.errors.push(format!("{}: {reason}", stands.written_start())),
+        Err(reason) => return report.errors.push(format!("{}: {reason}", location.written_start())),
     };
-    let object = Evaluated { stands: &stands, request, pods: None };
+    let object = EvaluationTarget { location: &location, request, pods: None };
     let mut results = object.results(&evaluated.own, &evaluated.exceptions, report);
     if let Some((pods, verdicts)) = &evaluated.pods {
-        results.extend(Evaluated { pods: Some(pods), ..object }.results(verdicts, &[], report));
+        results.extend(EvaluationTarget { pods: Some(pods), ..object }.results(verdicts, &[], report));
     }
     if let Some(undecided) = &evaluated.unreadable {
-        report.errors.push(format!("{}:{}", at.source.name, Unreadable::of(at.document, undecided, prefix)));
+        report.errors.push(format!(
+            "{}:{}",
+            at.source.name,
+            ManifestError::of(at.document, undecided, prefix)
+        ));
     }
-    let noted = |note: &String| format!("{}: {}: {note}", stands.start(), ObjectName::of(request));
+    let noted = |note: &String| format!("{}: {}: {note}", location.start(), ObjectName::of(request));
     report.notes.extend(evaluated.notes.iter().map(noted));
     report.objects.push(ObjectReport { results, is_evaluated: evaluated.is_evaluated });
 }
@@ -48,7 +54,7 @@ struct ConfigEvaluator<'s> {
 }
 
 impl<'s> ManifestEvaluator for ConfigEvaluator<'s> {
-    type Exceptions = Vec<Excepted<'s>>;
+    type Exceptions = Vec<ExceptedDenial<'s>>;
 
     fn policies(&self) -> &[ConfiguredPolicy] {
         &self.config.policies
@@ -68,49 +74,55 @@ impl<'s> ManifestEvaluator for ConfigEvaluator<'s> {
         let rows = verdicts.rows.iter().map(|row| &row.verdict);
         let found = rows.flat_map(|verdict| verdict.denials.iter().chain(&verdict.warnings));
         let mut all = found.chain(excepted.iter().map(|excepted| &excepted.finding));
-        all.any(|said| said.field == finding.field && is_same(&said.message, &finding.message))
+        all.any(|message| message.field == finding.field && is_same(&message.message, &finding.message))
     }
 }
 
 /// Whether two messages say the same, whatever is said of an exception.
-fn is_same(said: &str, message: &str) -> bool {
-    said.strip_prefix(message).is_some_and(|rest| rest.is_empty() || rest.starts_with("; its exception "))
+fn is_same(reported: &str, message: &str) -> bool {
+    reported.strip_prefix(message).is_some_and(|rest| rest.is_empty() || rest.starts_with("; its exception "))
 }
 
 /// An object in its document, or the pods that it makes.
 #[derive(Clone, Copy)]
-struct Evaluated<'s, 'd> {
-    stands: &'s Stands<'s, 'd>,
+struct EvaluationTarget<'s, 'd> {
+    location: &'s ObjectLocation<'s, 'd>,
     request: &'s Request<'s>,
     pods: Option<&'s WorkloadPods<'s>>,
 }
 
-impl Evaluated<'_, '_> {
+impl EvaluationTarget<'_, '_> {
     /// A result for each policy.
     fn results(
         &self,
         verdicts: &Verdicts<'_>,
-        excepted: &[Excepted<'_>],
+        excepted: &[ExceptedDenial<'_>],
         report: &mut Report,
     ) -> Vec<PolicyResult> {
         if let Some(fault) = &verdicts.fault {
             let name = ObjectName::of(self.request);
-            report.errors.push(format!("{}: {name}: {fault}", self.stands.written_start()));
+            report.errors.push(format!("{}: {name}: {fault}", self.location.written_start()));
         }
         verdicts.rows.iter().map(|row| self.result(row, verdicts, excepted)).collect()
     }
 
-    fn result(&self, row: &Row, verdicts: &Verdicts<'_>, excepted: &[Excepted<'_>]) -> PolicyResult {
+    fn result(
+        &self,
+        row: &PolicyVerdict,
+        verdicts: &Verdicts<'_>,
+        excepted: &[ExceptedDenial<'_>],
+    ) -> PolicyResult {
         let found = |finding: &Finding| self.found(finding);
-        let asked = self.pods.map_or(self.request, |pods| &pods.request);
-        let reported = Reported { object: ObjectName::of(self.request), of: self.pods.map(|_| Part::Pods) };
-        let mut result = PolicyResult::new(row, verdicts, asked, reported);
+        let requested = self.pods.map_or(self.request, |pods| &pods.request);
+        let reported =
+            ResultTarget { object: ObjectName::of(self.request), of: self.pods.map(|_| ResultSubject::Pods) };
+        let mut result = PolicyResult::new(row, verdicts, requested, reported);
         result.denials = row.verdict.denials.iter().map(found).collect();
         result.warnings = row.verdict.warnings.iter().map(found).collect();
         result.excepted = excepted
             .iter()
             .filter(|excepted| excepted.policy == row.metadata.name)
-            .map(|Excepted { finding, exception, .. }| ExceptedFinding {
+            .map(|ExceptedDenial { finding, exception, .. }| ExceptedFinding {
                 finding: found(finding),
                 reason: exception.reason.clone(),
                 owner: exception.owner.clone(),
@@ -119,8 +131,8 @@ impl Evaluated<'_, '_> {
             .collect();
         let first = result.findings().next().map(|(_, finding)| (finding.line, finding.column));
         let has_findings = first.is_some() || !result.excepted.is_empty();
-        let Place { file, position: start, document } =
-            if has_findings { self.stands.written_start() } else { self.stands.start() };
+        let FilePosition { file, position: start, document } =
+            if has_findings { self.location.written_start() } else { self.location.start() };
         let (line, column) = first.unwrap_or((start.line, start.column));
         result.source = SourceLocation { file: file.to_owned(), line, column, document };
         result
@@ -129,7 +141,8 @@ impl Evaluated<'_, '_> {
     /// A finding and where it stands; that of a pod in the template that makes it.
     fn found(&self, finding: &Finding) -> ReportedFinding {
         let field = self.pods.map_or_else(|| finding.field.clone(), |pods| pods.in_workload(finding).field);
-        let Field { position: Position { line, column }, written, built } = self.stands.field(&field);
+        let FieldLocation { position: Position { line, column }, written, built } =
+            self.location.field(&field);
         let reported = ReportedFinding::new(finding, &field);
         ReportedFinding { line, column, written, built, ..reported }
     }

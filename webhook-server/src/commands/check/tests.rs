@@ -15,7 +15,7 @@ fn report(text: &str) -> Report {
 }
 
 #[test]
-fn lists_are_judged_item_by_item() {
+fn lists_are_evaluated_item_by_item() {
     let pod =
         "metadata: {name: web}\n    spec: {containers: [{name: c, securityContext: {privileged: true}}]}";
     let list = |kind: &str, head: &str| format!("apiVersion: v1\nkind: {kind}\nitems:\n  - {head}{pod}\n");

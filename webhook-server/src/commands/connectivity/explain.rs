@@ -4,24 +4,24 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 use policy_connectivity::Map;
-use policy_connectivity::{Asked, DirectionVerdict, End as Edge, Explanation, ProtocolPort, RuleMatch};
+use policy_connectivity::{DirectionVerdict, Explanation, FlowEnd, ProtocolPort, QueryEnd, RuleMatch};
 use policy_core::path::excerpt;
 use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
 use policy_kubernetes::ports::Protocol;
 
-use super::read::{Known, Written};
-use crate::args::End;
+use super::load::{LoadedTopology, ManifestText};
+use crate::args::ExitStatus;
 use crate::report::{GREEN, RED};
 
 /// Explains one connection, or the several that a Service leads to.
 pub(super) fn run<'a>(
-    written: &Written,
-    known: &Known<'a>,
+    written: &ManifestText,
+    known: &LoadedTopology<'a>,
     map: &Map<'_, 'a>,
-    asked: &[String],
+    requested: &[String],
     out: &mut impl Write,
-) -> anyhow::Result<End> {
-    let [from, to, port] = asked else { bail!("--explain: must be given SRC, DST and PORT") };
+) -> anyhow::Result<ExitStatus> {
+    let [from, to, port] = requested else { bail!("--explain: must be given SRC, DST and PORT") };
     let find = |text: &str, which: &str| {
         map.find(text).map_err(|error| anyhow::anyhow!("--explain {which}: {error}"))
     };
@@ -29,14 +29,14 @@ pub(super) fn run<'a>(
     let ProtocolPort { protocol, number } =
         parse(port).with_context(|| format!("--explain PORT `{}`", excerpt(port)))?;
     let explainer = Explainer { written, known };
-    let mut end = End::Well;
-    let mut explain = |callee: &Asked<'a>, port| -> anyhow::Result<()> {
-        if let (Edge::Outside(_), Edge::Outside(_)) = (caller.end, callee.end) {
+    let mut end = ExitStatus::Success;
+    let mut explain = |callee: &QueryEnd<'a>, port| -> anyhow::Result<()> {
+        if let (FlowEnd::Outside(_), FlowEnd::Outside(_)) = (caller.end, callee.end) {
             bail!("--explain: one of the two must be a workload: NetworkPolicies say nothing of others");
         }
         let why = map.why(&caller, callee, port);
         if !why.allowed() {
-            end = End::Denied;
+            end = ExitStatus::Denied;
         }
         explainer.print(&why, out)
     };
@@ -75,8 +75,8 @@ fn parse(port: &str) -> anyhow::Result<ProtocolPort> {
 }
 
 struct Explainer<'e, 'a> {
-    written: &'e Written,
-    known: &'e Known<'a>,
+    written: &'e ManifestText,
+    known: &'e LoadedTopology<'a>,
 }
 
 impl<'a> Explainer<'_, 'a> {

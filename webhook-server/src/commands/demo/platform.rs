@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::args::End;
+use crate::args::ExitStatus;
 
 /// What it is called; cargo puts it beside this program.
 const PROGRAM: &str = "examples/platform";
@@ -15,7 +15,7 @@ const PROGRAM: &str = "examples/platform";
 ///
 /// # Errors
 /// It is not there.
-pub(super) fn run(picture: &Path) -> anyhow::Result<End> {
+pub(super) fn run(picture: &Path) -> anyhow::Result<ExitStatus> {
     let program = find()?;
     let error = Command::new(&program).arg(picture).exec();
     Err(error).with_context(|| program.display().to_string())

@@ -13,7 +13,7 @@ use policy_kubernetes::workloads::{ancestors, is_controller_of, owner_of};
 pub(super) fn workloads(request: &Request<'_>, kinds: WorkloadKinds<'_>) -> Result<Vec<String>, Undecided> {
     // What is deleted is only in the request as it was.
     let object = if request.operation == Operation::Delete { request.old_object } else { request.object };
-    let mut names = vec![format!("{}/{}", request.kind.name, object.at("metadata.name").text()?)];
+    let mut names = vec![format!("{}/{}", request.kind.kind, object.at("metadata.name").text()?)];
     let user = request.user_info.at("username").text()?;
     let Some(owner) = owner_of(object)? else { return Ok(names) };
     if request.operation == Operation::Create && is_controller_of(owner.group, owner.kind, user, kinds) {

@@ -8,25 +8,27 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::{Known, Watched};
+use super::{KindStatus, WatchedCluster};
 
 /// The cluster that is shown, if one is watched.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shown(pub(crate) Arc<RwLock<Option<Arc<Watched>>>>);
+pub(crate) struct WatchedClusterHandle(pub(crate) Arc<RwLock<Option<Arc<WatchedCluster>>>>);
 
-impl Collector for Shown {
+impl Collector for WatchedClusterHandle {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let watched = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         let known = watched.map(|watched| watched.known()).unwrap_or_default();
-        let mut say = |name: &str, help: &str, metric: &dyn Fn(&Known) -> Option<Box<dyn EncodeMetric>>| {
-            let said: Vec<_> = known.iter().filter_map(|known| Some((known.kind, metric(known)?))).collect();
-            let Some((_, first)) = said.first() else { return Ok(()) };
-            let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
-            for (kind, metric) in &said {
-                metric.encode(family.encode_family(&[("kind", *kind)])?)?;
-            }
-            Ok(())
-        };
+        let mut say =
+            |name: &str, help: &str, metric: &dyn Fn(&KindStatus) -> Option<Box<dyn EncodeMetric>>| {
+                let outcomes: Vec<_> =
+                    known.iter().filter_map(|known| Some((known.kind, metric(known)?))).collect();
+                let Some((_, first)) = outcomes.first() else { return Ok(()) };
+                let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+                for (kind, metric) in &outcomes {
+                    metric.encode(family.encode_family(&[("kind", *kind)])?)?;
+                }
+                Ok(())
+            };
         say("cluster_objects", "Objects of the cluster that are known", &|known| {
             Some(Box::new(ConstGauge::new(known.objects as i64)))
         })?;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use policy_core::WatchedKind;
 use serde_json::{Map, Value};
 
-use super::Known;
+use super::KindStatus;
 
 /// The objects of one kind.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Store {
     pub(super) read: WatchedKind,
     /// The fields that any policy looks at.
     fields: BTreeSet<&'static str>,
-    contents: RwLock<Contents>,
+    contents: RwLock<StoreContents>,
     /// When it was made: the clock of `heard`.
     since: Instant,
     /// When the API server last said that this is all there is: milliseconds after `since`, plus one; 0 for
@@ -28,7 +28,7 @@ pub(super) struct Store {
 
 /// By namespace, empty for what lives in none, and by name.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
+pub(super) struct StoreContents {
     objects: BTreeMap<Box<str>, ByName>,
     count: usize,
     bytes: usize,
@@ -38,15 +38,15 @@ pub(super) struct Contents {
 type ByName = BTreeMap<Box<str>, Box<[u8]>>;
 
 /// What is kept of an object.
-pub(super) struct Kept {
+pub(super) struct StoredObject {
     namespace: Box<str>,
     name: Box<str>,
     json: Box<[u8]>,
 }
 
-impl Contents {
+impl StoreContents {
     /// Adds an object, or replaces the one of its name.
-    pub(super) fn put(&mut self, kept: Kept) {
+    pub(super) fn put(&mut self, kept: StoredObject) {
         self.remove(&kept.namespace, &kept.name);
         self.count += 1;
         self.bytes += kept.json.len();
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// What is kept of an object of this kind.
-    pub(super) fn kept(&self, object: &Value) -> anyhow::Result<Kept> {
+    pub(super) fn kept(&self, object: &Value) -> anyhow::Result<StoredObject> {
         let metadata = &object["metadata"];
         let text = |key: &str| metadata[key].as_str().unwrap_or_default();
         let (namespace, name) = (text("namespace"), text("name"));
@@ -93,11 +93,11 @@ impl Store {
             copy(object, path, &mut kept);
         }
         let json = serde_json::to_vec(&kept).context("it is JSON")?.into_boxed_slice();
-        Ok(Kept { namespace: namespace.into(), name: name.into(), json })
+        Ok(StoredObject { namespace: namespace.into(), name: name.into(), json })
     }
 
     /// Takes this for all that there is.
-    pub(super) fn replace(&self, contents: Contents) {
+    pub(super) fn replace(&self, contents: StoreContents) {
         let mut known = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *known, contents);
         drop(known);
@@ -106,11 +106,11 @@ impl Store {
         drop(before);
     }
 
-    pub(super) fn put(&self, kept: Kept) {
+    pub(super) fn put(&self, kept: StoredObject) {
         self.contents.write().unwrap_or_else(PoisonError::into_inner).put(kept);
     }
 
-    pub(super) fn remove(&self, kept: &Kept) {
+    pub(super) fn remove(&self, kept: &StoredObject) {
         let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         contents.remove(&kept.namespace, &kept.name);
     }
@@ -154,9 +154,9 @@ impl Store {
         contents.objects.get(namespace.unwrap_or_default())?.get(name).map(|json| take(json))
     }
 
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn known(&self) -> KindStatus {
         let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
-        Known {
+        KindStatus {
             kind: self.read.kind,
             objects: contents.count,
             bytes: contents.bytes,

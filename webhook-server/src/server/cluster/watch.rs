@@ -14,7 +14,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::store::{Contents, Store};
+use super::store::{Store, StoreContents};
 use super::told;
 
 /// How many objects a page of a list has.
@@ -64,7 +64,7 @@ async fn follow(api: &Api<DynamicObject>, store: &Store, window: Duration) -> an
 
 /// Takes everything anew; returns the version that it is of.
 async fn list(api: &Api<DynamicObject>, store: &Store) -> anyhow::Result<String> {
-    let mut contents = Contents::default();
+    let mut contents = StoreContents::default();
     let mut page = ListParams::default().limit(PAGE);
     loop {
         let list = timeout(SLACK, api.list(&page)).await.context("no answer to a list")??;

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use super::secret::Authority;
+use super::secret::CertificateAuthority;
 
 /// Has both webhook configurations of a name trust these CAs, PEM; `false` where somebody else changed one meanwhile.
 ///
@@ -27,12 +27,12 @@ pub(super) async fn trust(client: &Client, name: &str, bundle: String) -> anyhow
 ///
 /// # Errors
 /// The API server does not answer, or does not let them be read.
-pub(super) async fn trusted(client: &Client, name: &str) -> anyhow::Result<Vec<Authority>> {
+pub(super) async fn trusted(client: &Client, name: &str) -> anyhow::Result<Vec<CertificateAuthority>> {
     let mut found = bundles::<MutatingWebhookConfiguration>(client.clone(), name).await?;
     found.extend(bundles::<ValidatingWebhookConfiguration>(client.clone(), name).await?);
-    let mut all: Vec<Authority> = Vec::new();
+    let mut all: Vec<CertificateAuthority> = Vec::new();
     for ca in found.iter().flat_map(|bundle| CertificateDer::pem_slice_iter(&bundle.0)) {
-        let Some(ca) = ca.ok().and_then(Authority::read) else { continue };
+        let Some(ca) = ca.ok().and_then(CertificateAuthority::read) else { continue };
         if !all.iter().any(|known| known.der == ca.der) {
             all.push(ca);
         }
@@ -40,15 +40,19 @@ pub(super) async fn trusted(client: &Client, name: &str) -> anyhow::Result<Vec<A
     Ok(all)
 }
 
-async fn bundles<K: Configuration>(client: Client, name: &str) -> anyhow::Result<Vec<ByteString>> {
+async fn bundles<K: WebhookConfiguration>(client: Client, name: &str) -> anyhow::Result<Vec<ByteString>> {
     let found = Api::<K>::all(client).get_opt(name).await;
     let found = found.with_context(|| format!("{} {name}", K::kind(&())))?;
-    let clients = found.iter().flat_map(Configuration::clients);
+    let clients = found.iter().flat_map(WebhookConfiguration::clients);
     Ok(clients.filter_map(|(_, client)| client.ca_bundle.clone()).collect())
 }
 
 /// Has every webhook of a configuration trust these CAs. One that is not there yet is told when it is.
-async fn trust_in<K: Configuration>(client: Client, name: &str, bundle: &ByteString) -> anyhow::Result<bool> {
+async fn trust_in<K: WebhookConfiguration>(
+    client: Client,
+    name: &str,
+    bundle: &ByteString,
+) -> anyhow::Result<bool> {
     let api: Api<K> = Api::all(client);
     let named = || format!("{} {}", K::kind(&()), name);
     let Some(configuration) = api.get_opt(name).await.with_context(named)? else {
@@ -72,20 +76,20 @@ async fn trust_in<K: Configuration>(client: Client, name: &str, bundle: &ByteStr
 }
 
 /// One of the two kinds that register webhooks.
-trait Configuration:
+trait WebhookConfiguration:
     kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned
 {
     /// Its webhooks' names, and how they are called.
     fn clients(&self) -> Vec<(&str, &WebhookClientConfig)>;
 }
 
-impl Configuration for MutatingWebhookConfiguration {
+impl WebhookConfiguration for MutatingWebhookConfiguration {
     fn clients(&self) -> Vec<(&str, &WebhookClientConfig)> {
         self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
     }
 }
 
-impl Configuration for ValidatingWebhookConfiguration {
+impl WebhookConfiguration for ValidatingWebhookConfiguration {
     fn clients(&self) -> Vec<(&str, &WebhookClientConfig)> {
         self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
     }

@@ -8,12 +8,12 @@ use rcgen::{
 };
 use x509_parser::time::ASN1Time;
 
-use super::secret::Authority;
+use super::secret::CertificateAuthority;
 use crate::certificate::Validity;
 
 /// How long things last.
 #[derive(Clone, Copy, Debug)]
-pub struct Lives {
+pub struct Lifetimes {
     /// A CA.
     pub ca: Duration,
     /// A certificate.
@@ -26,10 +26,10 @@ pub struct Lives {
     pub round: Duration,
 }
 
-impl Default for Lives {
+impl Default for Lifetimes {
     fn default() -> Self {
         const DAY: u64 = 24 * 60 * 60;
-        Lives {
+        Lifetimes {
             ca: Duration::from_secs(3 * 365 * DAY),
             leaf: Duration::from_secs(90 * DAY),
             skew: Duration::from_secs(5 * 60),
@@ -39,9 +39,9 @@ impl Default for Lives {
     }
 }
 
-impl Lives {
+impl Lifetimes {
     /// A CA for the webhook of that name, and its key.
-    pub(super) fn authority(&self, name: &str, now: i64) -> anyhow::Result<(Authority, KeyPair)> {
+    pub(super) fn authority(&self, name: &str, now: i64) -> anyhow::Result<(CertificateAuthority, KeyPair)> {
         let key = KeyPair::generate()?;
         let mut parameters = CertificateParams::default();
         // Each has its own name, so that a certificate is not held against a CA that did not sign it.
@@ -51,13 +51,13 @@ impl Lives {
         self.date(&mut parameters, now, now + seconds(self.ca))?;
         let der = parameters.self_signed(&key)?.der().clone();
         let validity = Validity::of(&der)?;
-        Ok((Authority { der, validity }, key))
+        Ok((CertificateAuthority { der, validity }, key))
     }
 
     /// A certificate for these names and its key, as PEM.
     pub(super) fn leaf(
         &self,
-        ca: &Authority,
+        ca: &CertificateAuthority,
         ca_key: &KeyPair,
         names: LeafNames<'_>,
         now: i64,

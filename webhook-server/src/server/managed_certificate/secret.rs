@@ -21,9 +21,9 @@ const CERT: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
 /// What the Secret holds.
-pub(super) struct Held {
+pub(super) struct StoredCertificates {
     /// The CAs that are trusted, the one that signs first.
-    pub(super) cas: Vec<Authority>,
+    pub(super) cas: Vec<CertificateAuthority>,
     pub(super) ca_key: String,
     pub(super) cert: String,
     pub(super) key: String,
@@ -31,28 +31,29 @@ pub(super) struct Held {
 
 /// A CA.
 #[derive(Clone)]
-pub(super) struct Authority {
+pub(super) struct CertificateAuthority {
     pub(super) der: CertificateDer<'static>,
     pub(super) validity: Validity,
 }
 
-impl Authority {
+impl CertificateAuthority {
     /// A certificate, if it is one.
     pub(super) fn read(der: CertificateDer<'static>) -> Option<Self> {
         let validity = Validity::of(&der).ok()?;
-        Some(Authority { der, validity })
+        Some(CertificateAuthority { der, validity })
     }
 }
 
-impl Held {
+impl StoredCertificates {
     /// What is in a Secret, if all of it can be used.
     pub(super) fn read(secret: &Secret) -> Option<Self> {
         let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
         let read = || {
             let (cas, ca_key, cert, key) = (text(CA_CERT)?, text(CA_KEY)?, text(CERT)?, text(KEY)?);
             let cas = CertificateDer::pem_slice_iter(cas.as_bytes());
-            let cas: Option<Vec<Authority>> = cas.map(|der| Authority::read(der.ok()?)).collect();
-            Some(Held { cas: cas?, ca_key, cert, key })
+            let cas: Option<Vec<CertificateAuthority>> =
+                cas.map(|der| CertificateAuthority::read(der.ok()?)).collect();
+            Some(StoredCertificates { cas: cas?, ca_key, cert, key })
         };
         let held = read()?;
         held.identity().ok()?.server().ok()?;

@@ -25,7 +25,7 @@ const CONNECTIONS: usize = 800;
 
 /// The callers that are believed.
 #[derive(Clone, Debug)]
-pub struct Clients {
+pub struct TrustedClients {
     /// The certificates of those who may sign theirs.
     ca: PathBuf,
     /// Their common names; any, if there are none.
@@ -43,10 +43,10 @@ pub enum Caller {
     Stranger,
 }
 
-impl Clients {
+impl TrustedClients {
     /// Those with a certificate of that CA, and one of these names, if there are any.
     pub fn new(ca: &Path, names: &[String]) -> Self {
-        Clients { ca: ca.to_owned(), names: names.to_owned() }
+        TrustedClients { ca: ca.to_owned(), names: names.to_owned() }
     }
 
     /// What verifies their certificates. A caller may show none: a kubelet does not when it probes.
@@ -83,18 +83,18 @@ impl Clients {
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     tls: Tls,
-    clients: Option<Clients>,
+    clients: Option<TrustedClients>,
     free: Arc<Semaphore>,
 }
 
 /// A connection that is counted, until this is dropped with it.
 #[derive(Clone)]
-pub(crate) struct Counted(
+pub(crate) struct ConnectionGuard(
     #[expect(dead_code, reason = "it is there to be dropped")] Arc<OwnedSemaphorePermit>,
 );
 
 impl Acceptor {
-    pub(crate) fn new(tls: Tls, clients: Option<Clients>) -> Self {
+    pub(crate) fn new(tls: Tls, clients: Option<TrustedClients>) -> Self {
         Acceptor { tls, clients, free: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 }
@@ -103,7 +103,8 @@ type Tls = RustlsAcceptor<NoDelayAcceptor>;
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
     type Stream = TlsStream<TcpStream>;
-    type Service = AddExtension<AddExtension<<Tls as Accept<TcpStream, S>>::Service, Caller>, Counted>;
+    type Service =
+        AddExtension<AddExtension<<Tls as Accept<TcpStream, S>>::Service, Caller>, ConnectionGuard>;
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
@@ -118,7 +119,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
             let (stream, service) = shaken.await?;
             let caller = clients.map_or(Caller::Anyone, |clients| clients.caller(&stream));
             let service = Extension(caller).layer(service);
-            Ok((stream, Extension(Counted(Arc::new(counted))).layer(service)))
+            Ok((stream, Extension(ConnectionGuard(Arc::new(counted))).layer(service)))
         })
     }
 }

@@ -19,9 +19,9 @@ const WEIGHT: u64 = 8;
 
 /// The turns, and how long each took lately.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Inner>);
+pub(super) struct ConcurrencyLimit(Arc<LimitState>);
 
-struct Inner {
+struct LimitState {
     processors: usize,
     free: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -31,29 +31,29 @@ struct Inner {
 }
 
 /// A turn, until it is dropped.
-pub(super) struct Turn {
-    turns: Turns,
+pub(super) struct ConcurrencyPermit {
+    turns: ConcurrencyLimit,
     since: Instant,
     _permits: [OwnedSemaphorePermit; 2],
 }
 
 /// One that waits, until it is dropped.
-struct Waiting<'t>(&'t AtomicUsize);
+struct QueueSlot<'t>(&'t AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Turns {
+impl ConcurrencyLimit {
     pub(super) fn new() -> Self {
-        Turns::of(std::thread::available_parallelism().map_or(1, usize::from))
+        ConcurrencyLimit::of(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
     fn of(processors: usize) -> Self {
         let (free, bytes) = (Arc::new(Semaphore::new(processors)), Arc::new(Semaphore::new(BYTES)));
-        Turns(Arc::new(Inner {
+        ConcurrencyLimit(Arc::new(LimitState {
             processors,
             free,
             bytes,
@@ -64,10 +64,10 @@ impl Turns {
 
     /// Waits for a turn of a review of so many bytes; `None` at once where those before it will take longer than a third of the time that is left, and later
     /// where its turn comes too late.
-    pub(super) async fn take(&self, bytes: usize, deadline: Instant) -> Option<Turn> {
+    pub(super) async fn take(&self, bytes: usize, deadline: Instant) -> Option<ConcurrencyPermit> {
         let bytes = u32::try_from(bytes.min(BYTES)).ok()?;
         let before = self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        let waiting = Waiting(&self.0.waiting);
+        let waiting = QueueSlot(&self.0.waiting);
         let rounds = u32::try_from(before / self.0.processors).unwrap_or(u32::MAX);
         let fits = |rounds| {
             self.took().saturating_mul(rounds) <= deadline.saturating_duration_since(Instant::now()) / WAIT
@@ -81,7 +81,7 @@ impl Turns {
         };
         let permits = tokio::time::timeout_at(deadline.into(), permits).await.ok()??;
         drop(waiting);
-        fits(1).then(|| Turn { turns: self.clone(), since: Instant::now(), _permits: permits })
+        fits(1).then(|| ConcurrencyPermit { turns: self.clone(), since: Instant::now(), _permits: permits })
     }
 
     /// How long a turn takes.
@@ -90,7 +90,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
         let took = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         // Two at once may lose one of them; it is an average.
@@ -104,8 +104,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_waits_in_vain() {
-        let turns = Turns::of(1);
+    async fn every_waiting_request_is_answered() {
+        let turns = ConcurrencyLimit::of(1);
         let within = |milliseconds| Instant::now() + Duration::from_millis(milliseconds);
         let held = turns.take(1, within(1000)).await.expect("it is free");
         let mut waiting = Vec::new();

@@ -12,9 +12,9 @@ use axum::response::{IntoResponse as _, Response};
 use policy_core::path::excerpt;
 use policy_core::{AdmissionPhase, Arena, Review, case};
 
-use super::http::{Refusal, check_headers, read_body, timeout};
-use super::{LARGE, Rules, Webhook};
-use crate::server::telemetry::{Asked, Trace, Traces};
+use super::http::{HttpError, check_headers, read_body, timeout};
+use super::{ActiveConfig, LARGE, Webhook};
+use crate::server::telemetry::{RequestContext, RequestSpan, TraceExporter};
 use crate::server::tls::clients::Caller;
 
 /// What a thread keeps of an arena from one review to the next.
@@ -22,20 +22,20 @@ const KEPT: usize = 256 * 1024;
 
 /// One call, and the rules that hold for it to its end.
 #[derive(Clone)]
-pub(super) struct Asking {
+pub(super) struct AdmissionCall {
     pub(super) webhook: Webhook,
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Arc<ActiveConfig>,
     pub(super) half: AdmissionPhase,
     /// The one policy that is asked; all, if there is none.
     pub(super) name: Option<String>,
 }
 
-impl Asking {
+impl AdmissionCall {
     /// Whether this caller may ask for this policy.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Refusal> {
+    pub(super) fn check(&self, request: &Request) -> Result<(), HttpError> {
         if request.extensions().get() == Some(&Caller::Stranger) {
             let reason = "a client certificate of the API server is wanted (--client-ca)";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
+            return Err(HttpError::new(StatusCode::UNAUTHORIZED, reason));
         }
         let Some(name) = &self.name else { return Ok(()) };
         let reason = match self.rules.config.only(name) {
@@ -46,19 +46,19 @@ impl Asking {
             }
             Some(_) => return Ok(()),
         };
-        Err(Refusal::new(StatusCode::NOT_FOUND, reason))
+        Err(HttpError::new(StatusCode::NOT_FOUND, reason))
     }
 
     /// Reads the review within the caller's deadline, judges it, and answers.
-    pub(super) async fn respond(self, request: Request) -> Result<Response, Refusal> {
-        let nowhere = Traces::default();
+    pub(super) async fn respond(self, request: Request) -> Result<Response, HttpError> {
+        let nowhere = TraceExporter::default();
         let webhook = self.webhook.clone();
         let trace = webhook.traces().unwrap_or(&nowhere).start(self.half, request.headers());
         let answered = self.respond_in_time(request, trace.clone()).await;
         answered.inspect_err(|refusal| trace.fail(&refusal.reason))
     }
 
-    async fn respond_in_time(self, request: Request, trace: Trace) -> Result<Response, Refusal> {
+    async fn respond_in_time(self, request: Request, trace: RequestSpan) -> Result<Response, HttpError> {
         check_headers(request.headers())?;
         let version = request.version();
         let (timeout, since) = (timeout(request.uri().query()), Instant::now());
@@ -73,16 +73,16 @@ impl Asking {
             }
             // Waits its turn within the caller's deadline; what it holds goes when the work is done, not when the caller is.
             let turn =
-                webhook.0.turns.take(body.len(), since + timeout).await.ok_or_else(Refusal::no_room)?;
+                webhook.0.turns.take(body.len(), since + timeout).await.ok_or_else(HttpError::no_room)?;
             accepted.store(true, Ordering::Relaxed);
-            let judge = move || (self.answer(&body, &trace), turn, share).0;
-            let judged = tokio::task::spawn_blocking(judge).await;
-            judged.unwrap_or_else(|_| Err(Refusal::panicked()))
+            let evaluate = move || (self.answer(&body, &trace), turn, share).0;
+            let evaluated = tokio::task::spawn_blocking(evaluate).await;
+            evaluated.unwrap_or_else(|_| Err(HttpError::panicked()))
         };
         let answer = tokio::time::timeout(timeout, answered).await.unwrap_or_else(|_| {
             Err(match accepted.load(Ordering::Relaxed) {
-                true => Refusal::late(timeout),
-                false => Refusal::not_arrived(timeout),
+                true => HttpError::late(timeout),
+                false => HttpError::not_arrived(timeout),
             })
         })?;
         let mut response = ([(header::CONTENT_TYPE, "application/json")], answer).into_response();
@@ -94,39 +94,44 @@ impl Asking {
     }
 
     /// Decodes, judges and encodes: no waiting, no I/O. A panic is a bug, and an error to the API server.
-    fn answer(&self, body: &[u8], trace: &Trace) -> Result<String, Refusal> {
+    fn answer(&self, body: &[u8], trace: &RequestSpan) -> Result<String, HttpError> {
         let since = Instant::now();
-        let judged = catch_unwind(AssertUnwindSafe(|| {
+        let evaluated = catch_unwind(AssertUnwindSafe(|| {
             with_arena(|arena| {
-                let review = Review::decode(body, arena).map_err(Refusal::unreadable)?;
+                let review = Review::decode(body, arena).map_err(HttpError::unreadable)?;
                 self.evaluate(&review, since, trace)
             })
         }));
-        judged.unwrap_or_else(|_| Err(Refusal::panicked()))
+        evaluated.unwrap_or_else(|_| Err(HttpError::panicked()))
     }
 
-    fn evaluate(&self, review: &Review<'_>, since: Instant, trace: &Trace) -> Result<String, Refusal> {
+    fn evaluate(
+        &self,
+        review: &Review<'_>,
+        since: Instant,
+        trace: &RequestSpan,
+    ) -> Result<String, HttpError> {
         let metrics = &self.webhook.0.metrics;
-        let Rules { config, cluster, .. } = &*self.rules;
+        let ActiveConfig { config, cluster, .. } = &*self.rules;
         let choice = self.name.as_ref().map_or(Some(config.all()), |name| config.only(name));
-        let choice = choice.ok_or_else(Refusal::panicked)?;
-        let mut judged = choice.evaluate(&review.request, &**cluster, self.half);
-        if let Some(fault) = judged.verdicts.fault {
+        let choice = choice.ok_or_else(HttpError::panicked)?;
+        let mut evaluated = choice.evaluate(&review.request, &**cluster, self.half);
+        if let Some(fault) = evaluated.verdicts.fault {
             metrics.faulty_patch();
-            return Err(Refusal::faulty(&fault));
+            return Err(HttpError::faulty(&fault));
         }
-        judged.keep(self.half);
-        for excepted in &judged.excepted {
+        evaluated.keep(self.half);
+        for excepted in &evaluated.excepted {
             metrics.excepted(excepted.policy, &excepted.exception.control);
         }
-        let asked = Asked { half: self.half, request: &review.request };
-        asked.log(&judged.said);
-        for said in &judged.said {
-            metrics.said(said, &review.request);
+        let context = RequestContext { half: self.half, request: &review.request };
+        context.log(&evaluated.outcomes);
+        for outcomes in &evaluated.outcomes {
+            metrics.outcomes(outcomes, &review.request);
         }
-        let answer = review.answer(&judged.verdicts, self.half);
-        let outcome = case::outcome(&judged.verdicts);
-        trace.say(asked, outcome);
+        let answer = review.answer(&evaluated.verdicts, self.half);
+        let outcome = case::outcome(&evaluated.verdicts);
+        trace.say(context, outcome);
         metrics.review(self.half, review.request.operation, outcome, since.elapsed());
         Ok(answer)
     }

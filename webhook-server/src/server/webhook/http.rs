@@ -12,7 +12,7 @@ use policy_core::path::excerpt;
 use policy_core::review::ReviewError;
 
 use super::BODY_LIMIT;
-use super::memory_limit::{Room, Share};
+use super::memory_limit::{MemoryLimit, MemoryReservation};
 
 /// How long a call may take that does not say; the API server's own default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,23 +21,23 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An HTTP error with a reason: what goes wrong in the wire is no verdict.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct HttpError {
     pub(super) status: StatusCode,
     pub(super) reason: String,
 }
 
-impl Refusal {
+impl HttpError {
     pub(super) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
-        Refusal { status, reason: reason.into() }
+        HttpError { status, reason: reason.into() }
     }
 
     pub(super) fn too_large() -> Self {
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
+        HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
     }
 
     /// An API server asks again after a second, within its deadline (client-go, `rest/with_retry.go`).
     pub(super) fn no_room() -> Self {
-        Refusal::new(
+        HttpError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "more reviews are waiting than there is room for: ask again",
         )
@@ -46,28 +46,31 @@ impl Refusal {
     /// Its caller is slow, or it comes with more than can be read.
     pub(super) fn not_arrived(timeout: Duration) -> Self {
         let reason = format!("the review did not arrive within {timeout:?}");
-        Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+        HttpError::new(StatusCode::REQUEST_TIMEOUT, reason)
     }
 
     pub(super) fn late(timeout: Duration) -> Self {
-        Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("not answered within {timeout:?}"))
+        HttpError::new(StatusCode::GATEWAY_TIMEOUT, format!("not answered within {timeout:?}"))
     }
 
     pub(super) fn unreadable(error: ReviewError) -> Self {
-        Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
+        HttpError::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 
     /// An API server that is told to ignore failures goes on without the patch; the object is judged as it is then.
     pub(super) fn faulty(fault: &str) -> Self {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, fault)
+        HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, fault)
     }
 
     pub(super) fn panicked() -> Self {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a bug in pratique: the request could not be judged")
+        HttpError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "a bug in pratique: the request could not be judged",
+        )
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
         let mut response = (self.status, text, self.reason + "\n").into_response();
@@ -79,26 +82,29 @@ impl IntoResponse for Refusal {
 }
 
 /// Refuses by its headers what need not be read.
-pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), HttpError> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = header(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
     if !media_type.trim().eq_ignore_ascii_case("application/json") {
         let reason = format!("the content type must be application/json, is `{}`", excerpt(media_type));
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+        return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
     }
     if let Some(encoding) = header(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let reason = format!("the body must not be encoded, is `{}`", excerpt(encoding));
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+        return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
     }
     match header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > BODY_LIMIT as u64 => Err(Refusal::too_large()),
+        Some(length) if length > BODY_LIMIT as u64 => Err(HttpError::too_large()),
         _ => Ok(()),
     }
 }
 
 /// Reads the body, and stops at the limit. What finds no room is read to its end, for a caller whose sending is cut off may not
 /// read the answer, but not kept.
-pub(super) async fn read_body(mut body: Body, room: &Room) -> Result<(BytesMut, Share), Refusal> {
+pub(super) async fn read_body(
+    mut body: Body,
+    room: &MemoryLimit,
+) -> Result<(BytesMut, MemoryReservation), HttpError> {
     // In one piece: what grows is moved, and for a moment there twice. What is announced and does not come takes no memory, for
     // nothing is written there.
     let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
@@ -106,12 +112,12 @@ pub(super) async fn read_body(mut body: Body, room: &Room) -> Result<(BytesMut, 
     let (mut size, mut kept) = (0, Some((bytes, room.share())));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Refusal::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
+            HttpError::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
         })?;
         let Ok(data) = frame.into_data() else { continue };
         size += data.len();
         if size > BODY_LIMIT {
-            return Err(Refusal::too_large());
+            return Err(HttpError::too_large());
         }
         kept = kept.and_then(|(mut bytes, mut share)| {
             share.grow(data.len()).then(|| {
@@ -120,7 +126,7 @@ pub(super) async fn read_body(mut body: Body, room: &Room) -> Result<(BytesMut, 
             })
         });
     }
-    kept.ok_or_else(Refusal::no_room)
+    kept.ok_or_else(HttpError::no_room)
 }
 
 /// What the API server appends to the URL: `?timeout=10s`, a Go duration of whole seconds.

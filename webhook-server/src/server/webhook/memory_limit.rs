@@ -13,30 +13,30 @@ const FOR_LARGE: usize = 48 * 1024 * 1024;
 
 /// All of it; one permit a byte.
 #[derive(Clone)]
-pub(super) struct Room {
+pub(super) struct MemoryLimit {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
-impl Room {
+impl MemoryLimit {
     pub(super) fn new() -> Self {
-        Room { small: Arc::new(Semaphore::new(FOR_SMALL)), large: Arc::new(Semaphore::new(FOR_LARGE)) }
+        MemoryLimit { small: Arc::new(Semaphore::new(FOR_SMALL)), large: Arc::new(Semaphore::new(FOR_LARGE)) }
     }
 
     /// The share of a review of which nothing has arrived.
-    pub(super) fn share(&self) -> Share {
-        Share { room: self.clone(), bytes: 0, permits: Vec::new() }
+    pub(super) fn share(&self) -> MemoryReservation {
+        MemoryReservation { room: self.clone(), bytes: 0, permits: Vec::new() }
     }
 }
 
 /// What one review takes of it, until this is dropped.
-pub(super) struct Share {
-    room: Room,
+pub(super) struct MemoryReservation {
+    room: MemoryLimit,
     bytes: usize,
     permits: Vec<OwnedSemaphorePermit>,
 }
 
-impl Share {
+impl MemoryReservation {
     /// Takes room for bytes that have arrived: what is announced and does not come takes none. Whether there was room.
     #[must_use]
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn large_reviews_leave_room_for_small_ones() {
-        let room = Room::new();
+        let room = MemoryLimit::new();
         let mut held = Vec::new();
         for _ in 0..FOR_LARGE / (4 * LARGE) {
             let mut share = room.share();

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use policy_core::yaml::{Document, Places, documents};
+use policy_core::yaml::{Document, FieldPositions, documents};
 use policy_core::{Arena, FieldPath};
 use policy_manifests::each;
 use serde_json::Value;
 
-use super::{Key, key, value};
+use super::{ObjectKey, key, value};
 use crate::sources::{KUSTOMIZATIONS, is_manifest, name, read_file};
 
 /// The largest file that is read, in bytes.
@@ -20,41 +20,41 @@ type Kind = [String; 2];
 
 /// A file, and what is in it once that is asked for.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct SourceFile {
     path: PathBuf,
     /// The names of what was built of it, by kind.
     built: BTreeMap<Kind, BTreeSet<String>>,
-    content: OnceLock<Option<Content>>,
+    content: OnceLock<Option<FileContent>>,
 }
 
 #[derive(Debug, Default)]
-struct Content {
-    documents: Vec<Text>,
-    objects: BTreeMap<Kind, Objects>,
+struct FileContent {
+    documents: Vec<DocumentText>,
+    objects: BTreeMap<Kind, ObjectsByName>,
 }
 
 /// The objects of one kind.
 #[derive(Debug, Default)]
-struct Objects {
+struct ObjectsByName {
     /// By name: several, where they are in different namespaces.
-    named: BTreeMap<String, Vec<Object>>,
+    named: BTreeMap<String, Vec<SourceObject>>,
     /// What was put before and behind all of these names when they were built, once for each time that they were.
     affixes: Vec<(String, String)>,
 }
 
 /// A document of the file.
-pub(super) struct Text {
+pub(super) struct DocumentText {
     pub(super) text: String,
     /// The line of the file on which it starts, from 1.
     pub(super) line: usize,
     /// Which of the file's it is, from 1.
     pub(super) number: usize,
-    places: OnceLock<Places>,
+    places: OnceLock<FieldPositions>,
 }
 
 /// An object as it is written.
 #[derive(Debug)]
-pub(super) struct Object {
+pub(super) struct SourceObject {
     namespace: String,
     /// The index of its document, and where in that it stands.
     document: usize,
@@ -64,27 +64,27 @@ pub(super) struct Object {
 
 /// An object in its document.
 #[derive(Clone, Copy)]
-pub(super) struct Found<'o> {
-    pub(super) document: &'o Text,
-    pub(super) object: &'o Object,
+pub(super) struct ObjectInDocument<'o> {
+    pub(super) document: &'o DocumentText,
+    pub(super) object: &'o SourceObject,
 }
 
-impl std::fmt::Debug for Text {
+impl std::fmt::Debug for DocumentText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Text").field("line", &self.line).finish_non_exhaustive()
     }
 }
 
-impl Text {
+impl DocumentText {
     /// Where its fields stand.
-    pub(super) fn places(&self) -> &Places {
+    pub(super) fn places(&self) -> &FieldPositions {
         self.places.get_or_init(|| Document { text: &self.text, line: self.line }.places())
     }
 }
 
-impl File {
+impl SourceFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        File { path, built: BTreeMap::new(), content: OnceLock::new() }
+        SourceFile { path, built: BTreeMap::new(), content: OnceLock::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -92,26 +92,25 @@ impl File {
     }
 
     /// Notes that an object was built of it.
-    pub(super) fn add(&mut self, key: &Key) {
+    pub(super) fn add(&mut self, key: &ObjectKey) {
         let [version, kind, _, name] = key.clone();
         self.built.entry([version, kind]).or_default().insert(name);
     }
 
     /// The object that this one was built of: `None` if there is no such file, `Some(None)` if it is not in it, or may be one of
     /// several.
-    pub(super) fn find(&self, built: &Key) -> Option<Option<Found<'_>>> {
-        let content = self.content.get_or_init(|| Content::read(&self.path, &self.built)).as_ref()?;
+    pub(super) fn find(&self, built: &ObjectKey) -> Option<Option<ObjectInDocument<'_>>> {
+        let content = self.content.get_or_init(|| FileContent::read(&self.path, &self.built)).as_ref()?;
         let [version, kind, namespace, name] = built;
         let objects = content.objects.get(&[version.clone(), kind.clone()]);
         let object = objects.and_then(|objects| objects.find(namespace, name));
-        Some(
-            object
-                .and_then(|object| Some(Found { document: content.documents.get(object.document)?, object })),
-        )
+        Some(object.and_then(|object| {
+            Some(ObjectInDocument { document: content.documents.get(object.document)?, object })
+        }))
     }
 }
 
-impl Content {
+impl FileContent {
     /// Reads a file, if it is one that holds manifests: what an annotation names could be anything.
     fn read(path: &Path, built: &BTreeMap<Kind, BTreeSet<String>>) -> Option<Self> {
         let metadata = path.metadata().ok()?;
@@ -120,14 +119,14 @@ impl Content {
             return None;
         }
         let text = read_file(path).ok()?;
-        let (mut content, mut arena) = (Content::default(), Arena::new());
+        let (mut content, mut arena) = (FileContent::default(), Arena::new());
         for (index, document) in documents(&text).iter().enumerate() {
             each(document, "", &arena, |object| {
                 let Ok((request, prefix)) = object else { return };
                 let Ok([version, kind, namespace, name]) = key(&request) else { return };
                 let of_kind = content.objects.entry([version, kind]).or_default();
                 let (prefix, value) = (prefix.clone(), value(&request));
-                of_kind.named.entry(name).or_default().push(Object {
+                of_kind.named.entry(name).or_default().push(SourceObject {
                     namespace,
                     document: index,
                     prefix,
@@ -135,7 +134,7 @@ impl Content {
                 });
             });
             let (text, line) = (document.text.to_owned(), document.line);
-            content.documents.push(Text { text, line, number: index + 1, places: OnceLock::new() });
+            content.documents.push(DocumentText { text, line, number: index + 1, places: OnceLock::new() });
             arena.reset();
         }
         for (kind, objects) in &mut content.objects {
@@ -146,7 +145,7 @@ impl Content {
 }
 
 /// What may have been put before and behind the names when they were built: with it each of them is one that was built.
-fn affixes(written: &BTreeMap<String, Vec<Object>>, built: &BTreeSet<String>) -> Vec<(String, String)> {
+fn affixes(written: &BTreeMap<String, Vec<SourceObject>>, built: &BTreeSet<String>) -> Vec<(String, String)> {
     // The longest stands in the fewest others.
     let Some(longest) = written.keys().max_by_key(|name| name.len()) else { return Vec::new() };
     let mut found = BTreeSet::new();
@@ -163,8 +162,8 @@ fn affixes(written: &BTreeMap<String, Vec<Object>>, built: &BTreeSet<String>) ->
     all.map(|(before, behind)| (before.to_owned(), behind.to_owned())).collect()
 }
 
-impl Objects {
-    fn find(&self, namespace: &str, name: &str) -> Option<&Object> {
+impl ObjectsByName {
+    fn find(&self, namespace: &str, name: &str) -> Option<&SourceObject> {
         let written = self.written(name)?;
         let objects = self.named.get(written)?;
         let in_namespace = |wanted: &str| {

@@ -1,0 +1,86 @@
+//! Who can talk to whom, if the text has a NetworkPolicy.
+
+use policy_connectivity::{Map, Topology, drawn, svg};
+use policy_core::{Arena, Request};
+use policy_kubernetes::WorkloadKinds;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// How many flows are drawn and listed.
+const MOST_FLOWS: usize = 400;
+/// How many pods and policies are looked at: on a map of more nobody would see anything.
+const MOST_OBJECTS: usize = 1000;
+/// How many notes are given.
+const MOST_NOTES: usize = 100;
+
+/// The map.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MapDiagram {
+    /// The drawing, without scripts; empty where there is too much to draw.
+    svg: String,
+    /// Every flow in a line, as `pratique connectivity` prints it.
+    flows: Vec<String>,
+    /// What the map does not say.
+    notes: Vec<String>,
+}
+
+/// Gathers what has to do with traffic.
+pub(crate) struct MapBuilder<'a> {
+    topology: Topology<'a>,
+    objects: usize,
+    policies: usize,
+    notes: Vec<String>,
+}
+
+impl<'a> MapBuilder<'a> {
+    /// Nothing yet; what is gathered is kept in the arena.
+    pub(crate) fn new(arena: &'a Arena) -> Self {
+        MapBuilder {
+            topology: Topology::new(arena, WorkloadKinds::BUILT_IN),
+            objects: 0,
+            policies: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds an object.
+    pub(crate) fn add(&mut self, request: &Request<'_>) {
+        self.objects += 1;
+        if self.objects > MOST_OBJECTS {
+            return;
+        }
+        self.policies += usize::from(request.kind.kind == "NetworkPolicy");
+        if let Err(undecided) = self.topology.add(request, self.objects)
+            && self.notes.len() < MOST_NOTES
+        {
+            self.notes.push(format!("not on the map: {undecided}"));
+        }
+    }
+
+    /// The map; `None` without a NetworkPolicy.
+    pub(crate) fn picture(self) -> Option<MapDiagram> {
+        if self.policies == 0 {
+            return None;
+        }
+        let mut notes = self.notes;
+        if self.objects > MOST_OBJECTS {
+            notes.push(format!(
+                "{} objects are too many for this page: pratique connectivity draws them",
+                self.objects
+            ));
+            return Some(MapDiagram { svg: String::new(), flows: Vec::new(), notes });
+        }
+        let map = Map::of(&self.topology);
+        notes.extend(map.notes());
+        notes.truncate(MOST_NOTES);
+        let flows = map.flows(false);
+        let listed = flows.iter().take(MOST_FLOWS).map(ToString::to_string).collect();
+        let svg = if flows.len() > MOST_FLOWS {
+            notes.push(format!("{} flows are too many to draw: pratique connectivity does", flows.len()));
+            String::new()
+        } else {
+            svg(&map, &drawn(&map, flows))
+        };
+        Some(MapDiagram { svg, flows: listed, notes })
+    }
+}

@@ -1,0 +1,80 @@
+//! The Secrets and ConfigMaps of a namespace: those that are in the set, and those that something in it makes.
+
+use policy_core::{Arena, Cluster, Field, Undecided};
+
+use crate::ReferencedKind;
+
+/// One of them.
+pub(crate) struct AvailableKeys<'a> {
+    pub(crate) name: &'a str,
+    /// Its keys; `None` where they are not known.
+    pub(crate) keys: Option<Vec<&'a str>>,
+}
+
+impl AvailableKeys<'_> {
+    /// Whether it has a key, or may have it.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(&key))
+    }
+}
+
+/// What cert-manager puts into the Secret of a Certificate.
+const OF_CERTIFICATES: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
+
+/// All of a kind in a namespace.
+pub(crate) fn of<'a>(
+    kind: ReferencedKind,
+    namespace: &str,
+    cluster: &'a dyn Cluster,
+    arena: &'a Arena,
+) -> Result<Vec<AvailableKeys<'a>>, Undecided> {
+    let mut kept = Vec::new();
+    let mut each =
+        |group, kind: &'static str, read: fn(Field<'a>) -> Result<AvailableKeys<'a>, Undecided>| {
+            for object in cluster.list(group, kind, Some(namespace), arena)? {
+                let name = object.at("metadata.name").text().unwrap_or_default();
+                kept.push(read(object).map_err(|undecided| undecided.in_object(kind, name))?);
+            }
+            Ok(())
+        };
+    match kind {
+        ReferencedKind::ConfigMap => each("", "ConfigMap", |object| named(object, &["data", "binaryData"]))?,
+        ReferencedKind::Secret => {
+            each("", "Secret", |object| named(object, &["data", "stringData"]))?;
+            each("bitnami.com", "SealedSecret", |object| {
+                named(object, &["spec.encryptedData", "spec.template.data"])
+            })?;
+            each("cert-manager.io", "Certificate", of_certificate)?;
+            each("external-secrets.io", "ExternalSecret", of_external)?;
+        }
+    }
+    Ok(kept)
+}
+
+fn named<'a>(object: Field<'a>, places: &[&'static str]) -> Result<AvailableKeys<'a>, Undecided> {
+    let mut keys = Vec::new();
+    for place in places {
+        keys.extend(object.at(place).members()?.map(|(key, _)| key));
+    }
+    Ok(AvailableKeys { name: object.at("metadata.name").text()?, keys: Some(keys) })
+}
+
+fn of_certificate(object: Field<'_>) -> Result<AvailableKeys<'_>, Undecided> {
+    // With other forms of the key there are other files as well.
+    let more = object.at("spec.keystores").is_set()? || object.at("spec.additionalOutputFormats").is_set()?;
+    let keys = if more { None } else { Some(OF_CERTIFICATES.to_vec()) };
+    Ok(AvailableKeys { name: object.at("spec.secretName").text()?, keys })
+}
+
+fn of_external(object: Field<'_>) -> Result<AvailableKeys<'_>, Undecided> {
+    if object.at("spec.target.creationPolicy").str()? == Some("None") {
+        // It makes none.
+        return Ok(AvailableKeys { name: "", keys: Some(Vec::new()) });
+    }
+    let target = object.at("spec.target.name");
+    let name = if target.is_set()? { target.text()? } else { object.at("metadata.name").text()? };
+    let open = object.at("spec.dataFrom").is_set()? || object.at("spec.target.template").is_set()?;
+    let keys = object.at("spec.data").items()?.map(|item| item.at("secretKey").text());
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    Ok(AvailableKeys { name, keys: if open { None } else { Some(keys) } })
+}
