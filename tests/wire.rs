@@ -161,7 +161,7 @@ async fn a_patch_that_would_be_denied_is_an_error_and_is_counted() {
         "{output}"
     );
     let metrics = webhook.metrics().text().expect("it prints");
-    assert!(metrics.contains("pratique_faulty_patches_total 1"), "{metrics}");
+    assert!(metrics.contains("pratique_invalid_patches_total 1"), "{metrics}");
     // The object as it came is nobody's fault.
     let response = webhook.router().oneshot(request("/validate")).await.expect("it answers");
     assert_eq!(response.status(), StatusCode::OK);

@@ -28,20 +28,20 @@ pub(crate) fn metrics_are_counted_and_served() -> Result<(), Failed> {
     stream.read_to_string(&mut answer)?;
     for wanted in [
         "content-type: application/openmetrics-text",
-        "pratique_reviews_total{webhook=\"validate\",operation=\"CREATE\",outcome=\"deny\"} 2\n",
-        "pratique_reviews_total{webhook=\"mutate\",operation=\"CREATE\",outcome=\"allow\"} 1\n",
-        "pratique_refusals_total{code=\"404\"} 1\n",
-        "pratique_verdicts_total{policy=\"pod-security-standards\",mode=\"enforce\",operation=\"CREATE\",kind=\"Pod\",outcome=\"deny\"} 2\n",
-        "pratique_verdicts_total{policy=\"prometheus-labels\",mode=\"enforce\",operation=\"CREATE\",kind=\"Pod\",outcome=\"allow\"} 3\n",
+        "pratique_admission_requests_total{webhook=\"validate\",operation=\"CREATE\",outcome=\"deny\"} 2\n",
+        "pratique_admission_requests_total{webhook=\"mutate\",operation=\"CREATE\",outcome=\"allow\"} 1\n",
+        "pratique_rejected_requests_total{code=\"404\"} 1\n",
+        "pratique_policy_evaluations_total{policy=\"pod-security-standards\",mode=\"enforce\",operation=\"CREATE\",kind=\"Pod\",outcome=\"deny\"} 2\n",
+        "pratique_policy_evaluations_total{policy=\"prometheus-labels\",mode=\"enforce\",operation=\"CREATE\",kind=\"Pod\",outcome=\"allow\"} 3\n",
         "pratique_config_last_reload_successful 1\n",
-        "pratique_review_duration_seconds_bucket{le=\"0.00005\"}",
-        "pratique_review_duration_seconds_count 3\n",
+        "pratique_admission_request_duration_seconds_bucket{le=\"0.00005\"}",
+        "pratique_admission_request_duration_seconds_count 3\n",
         "# EOF\n",
     ] {
         assert!(answer.contains(wanted), "{wanted}: not in {answer}");
     }
     // rcgen's certificates end on the first day of the year 4096.
-    let expiry = answer.lines().find_map(|line| line.strip_prefix("pratique_certificate_expiry_seconds "));
+    let expiry = answer.lines().find_map(|line| line.strip_prefix("pratique_certificate_expiration_timestamp_seconds "));
     assert_eq!(expiry, Some("67090118400"), "{answer}");
     webhook.terminate()?;
     webhook.end()?;
@@ -76,7 +76,7 @@ pub(crate) fn what_is_excepted_is_counted_once() -> Result<(), Failed> {
         anyhow::Ok(())
     })?;
     let counted = webhook
-        .metric("pratique_excepted_total{policy=\"pod-security-standards\",control=\"hostNamespaces\"}")?;
+        .metric("pratique_exceptions_applied_total{policy=\"pod-security-standards\",control=\"hostNamespaces\"}")?;
     assert_eq!(counted, 1.0);
     Ok(())
 }
