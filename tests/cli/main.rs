@@ -12,72 +12,71 @@ use std::process::{ExitCode, Output, Stdio};
 
 use conformance::folder::Folder;
 use conformance::process::{self, pratique};
-use conformance::{ignored, root};
+use conformance::{ignored, root, trials};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
-    let trial = |name: &str, run: fn() -> Result<(), Failed>| Trial::test(name, run);
     process::main(|| {
-        let xmllint = conformance::tools::find("xmllint", "install libxml2-utils");
-        let junit = match xmllint {
-            Ok(_) => trial("junit_is_what_jenkins_reads", reports::junit_is_what_jenkins_reads),
-            Err(reason) => ignored("junit_is_what_jenkins_reads", &reason),
-        };
-        let builder = ["kustomize", "kubectl"].iter().any(|tool| conformance::tools::find(tool, "").is_ok());
-        let built = |name: &str, run: fn() -> Result<(), Failed>| match builder {
-            true => trial(name, run),
-            false => ignored(name, "neither kustomize nor kubectl is on the PATH: install one"),
-        };
-        vec![
+        let mut trials = trials![
+            json_is_the_contract,
+            exit_codes,
+            every_finding_has_its_place,
+            config::settings_that_are_wrong_are_named,
+            config::a_config_file_chooses_policies,
+            config::a_kind_that_makes_pods_can_be_added,
+            config::what_is_excepted_is_admitted_until_it_expires,
+            config::an_exception_that_nothing_needs_fails,
+            standard_input_is_read,
+            hostile_files_are_refused_with_their_place,
+            colour_is_for_terminals_that_want_it,
+            kustomizations_are_built_or_refused,
+            cases_of_users_are_run_and_blessed,
+            explain::policies_are_described,
+            render::render_writes_what_admission_makes,
+            render::render_takes_manifests_as_they_are_written,
+            render::render_shows_what_differs,
+            render::render_prints_nothing_where_anything_is_wrong,
+            render::check_says_what_is_missing_beside,
+            render::check_evaluates_pods_after_mutation,
+            explain::policies_and_controls_are_explained,
+            explain::shells_and_manuals_know_every_command,
+            reports::every_form_is_as_it_was,
+            reports::people_read_80_columns,
+            reports::all_forms_say_the_same,
+            reports::sarif_is_what_the_standard_says,
+            reports::errors_have_their_places,
+            reports::a_baseline_accepts_what_is_known,
+            reports::warnings_fail_where_they_are_to,
+            reports::reports_are_written_as_they_are_made,
+            the_demo_does_its_job,
+            a_large_file_is_reported_in_order,
+        ];
+        let junit = trials![reports::junit_is_what_jenkins_reads];
+        trials.extend(unless_missing(
             junit,
-            built("findings_are_where_they_were_written", origins::findings_are_where_they_were_written),
-            built("objects_of_one_file_are_told_apart", origins::objects_of_one_file_are_told_apart),
-            built("rules_are_where_they_were_written", origins::rules_are_where_they_were_written),
-            built("origins_that_are_none_are_not_read", origins::origins_that_are_none_are_not_read),
-            trial("json_is_the_contract", json_is_the_contract),
-            trial("exit_codes", exit_codes),
-            trial("every_finding_has_its_place", every_finding_has_its_place),
-            trial("settings_that_are_wrong_are_named", config::settings_that_are_wrong_are_named),
-            trial("a_config_file_chooses_policies", config::a_config_file_chooses_policies),
-            trial("a_kind_that_makes_pods_can_be_added", config::a_kind_that_makes_pods_can_be_added),
-            trial(
-                "what_is_excepted_is_admitted_until_it_expires",
-                config::what_is_excepted_is_admitted_until_it_expires,
-            ),
-            trial("an_exception_that_nothing_needs_fails", config::an_exception_that_nothing_needs_fails),
-            trial("standard_input_is_read", standard_input_is_read),
-            trial("hostile_files_are_refused_with_their_place", hostile_files_are_refused_with_their_place),
-            trial("colour_is_for_terminals_that_want_it", colour_is_for_terminals_that_want_it),
-            trial("kustomizations_are_built_or_refused", kustomizations_are_built_or_refused),
-            trial("cases_of_users_are_run_and_blessed", cases_of_users_are_run_and_blessed),
-            trial("policies_are_described", explain::policies_are_described),
-            trial("render_writes_what_admission_makes", render::render_writes_what_admission_makes),
-            trial(
-                "render_takes_manifests_as_they_are_written",
-                render::render_takes_manifests_as_they_are_written,
-            ),
-            trial("render_shows_what_differs", render::render_shows_what_differs),
-            trial(
-                "render_prints_nothing_where_anything_is_wrong",
-                render::render_prints_nothing_where_anything_is_wrong,
-            ),
-            trial("check_says_what_is_missing_beside_an_exporter", render::check_says_what_is_missing_beside),
-            trial("check_judges_pods_as_they_will_be", render::check_evaluates_pods_after_mutation),
-            trial("policies_and_controls_are_explained", explain::policies_and_controls_are_explained),
-            trial("shells_and_manuals_know_every_command", explain::shells_and_manuals_know_every_command),
-            trial("every_form_is_as_it_was", reports::every_form_is_as_it_was),
-            trial("people_read_80_columns", reports::people_read_80_columns),
-            trial("all_forms_say_the_same", reports::all_forms_say_the_same),
-            trial("sarif_is_what_the_standard_says", reports::sarif_is_what_the_standard_says),
-            trial("errors_have_their_places", reports::errors_have_their_places),
-            trial("a_baseline_accepts_what_is_known", reports::a_baseline_accepts_what_is_known),
-            trial("warnings_fail_where_they_are_to", reports::warnings_fail_where_they_are_to),
-            trial("reports_are_written_as_they_are_made", reports::reports_are_written_as_they_are_made),
-            trial("the_demo_does_its_job", the_demo_does_its_job),
-            trial("a_large_file_is_reported_in_order", a_large_file_is_reported_in_order),
-        ]
+            conformance::tools::find("xmllint", "install libxml2-utils").map(drop),
+        ));
+        let builder =
+            ["kustomize", "kubectl"].iter().find_map(|tool| conformance::tools::find(tool, "").ok());
+        let origins = trials![
+            origins::findings_are_where_they_were_written,
+            origins::objects_of_one_file_are_told_apart,
+            origins::rules_are_where_they_were_written,
+            origins::origins_that_are_none_are_not_read,
+        ];
+        let missing = || "neither kustomize nor kubectl is on the PATH: install one".to_owned();
+        trials.extend(unless_missing(origins, builder.map(drop).ok_or_else(missing)));
+        trials
     })
+}
+
+/// The trials, or their names with the reason why they cannot run here.
+fn unless_missing(trials: Vec<Trial>, tool: Result<(), String>) -> Vec<Trial> {
+    match tool {
+        Ok(()) => trials,
+        Err(reason) => trials.iter().map(|trial| ignored(trial.name(), &reason)).collect(),
+    }
 }
 
 const PRIVILEGED: &str = "apiVersion: v1

@@ -5,21 +5,21 @@ use std::process::Output;
 
 use conformance::folder::Folder;
 use conformance::process::pratique;
-use conformance::{ignored, root};
+use conformance::{ignored, root, trials};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use webhook_server::sources::can_build;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials = vec![
-        Trial::test("command::explains_why", explains_why),
-        Trial::test("command::explains_through_a_service", explains_through_a_service),
-        Trial::test("command::says_what_a_change_does", says_what_a_change_does),
-        Trial::test("command::compares_with_what_is_intended", compares_with_what_is_intended),
-        Trial::test("command::shows_where_traffic_enters", shows_where_traffic_enters),
-        Trial::test("command::every_form_has_every_flow", every_form_has_every_flow),
-        Trial::test("command::nothing_is_skipped_silently", nothing_is_skipped_silently),
-        Trial::test("command::owners_are_followed", owners_are_followed),
+    let mut trials = trials![
+        explains_why,
+        explains_through_a_service,
+        says_what_a_change_does,
+        compares_with_what_is_intended,
+        shows_where_traffic_enters,
+        every_form_has_every_flow,
+        nothing_is_skipped_silently,
+        owners_are_followed,
     ];
     for set in ["production", "staging"] {
         let name = format!("manifests::{set}_is_as_intended");

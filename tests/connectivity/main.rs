@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use conformance::process::{self, pratique};
-use conformance::{ignored, root};
+use conformance::{ignored, root, trials};
 use libtest_mimic::{Failed, Trial};
 
 fn main() -> ExitCode {
@@ -17,14 +17,11 @@ fn main() -> ExitCode {
 }
 
 fn trials() -> Vec<Trial> {
-    let mut trials = vec![
-        Trial::test("properties::the_map_is_what_the_api_says", properties::the_map_is_what_the_api_says),
-        Trial::test(
-            "properties::an_explanation_comes_to_the_same",
-            properties::an_explanation_comes_to_the_same,
-        ),
-        Trial::test("properties::isolation_is_what_the_api_says", properties::isolation_is_what_the_api_says),
-        Trial::test("properties::replicas_change_nothing", properties::replicas_change_nothing),
+    let mut trials = trials![
+        properties::the_map_is_what_the_api_says,
+        properties::an_explanation_comes_to_the_same,
+        properties::isolation_is_what_the_api_says,
+        properties::replicas_change_nothing,
     ];
     trials.extend(command::trials());
     let folder =

@@ -41,7 +41,9 @@ pub(crate) fn metrics_are_counted_and_served() -> Result<(), Failed> {
         assert!(answer.contains(wanted), "{wanted}: not in {answer}");
     }
     // rcgen's certificates end on the first day of the year 4096.
-    let expiry = answer.lines().find_map(|line| line.strip_prefix("pratique_certificate_expiration_timestamp_seconds "));
+    let expiry = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("pratique_certificate_expiration_timestamp_seconds "));
     assert_eq!(expiry, Some("67090118400"), "{answer}");
     webhook.terminate()?;
     webhook.end()?;
@@ -75,8 +77,9 @@ pub(crate) fn what_is_excepted_is_counted_once() -> Result<(), Failed> {
         }
         anyhow::Ok(())
     })?;
-    let counted = webhook
-        .metric("pratique_exceptions_applied_total{policy=\"pod-security-standards\",control=\"hostNamespaces\"}")?;
+    let counted = webhook.metric(
+        "pratique_exceptions_applied_total{policy=\"pod-security-standards\",control=\"hostNamespaces\"}",
+    )?;
     assert_eq!(counted, 1.0);
     Ok(())
 }

@@ -49,3 +49,14 @@ pub fn yaml(text: &str) -> anyhow::Result<Vec<serde_json::Value>> {
 pub fn ignored(name: &str, reason: &str) -> libtest_mimic::Trial {
     libtest_mimic::Trial::test(format!("{name} [{reason}]"), || Ok(())).with_ignored_flag(true)
 }
+
+/// A trial for each function, under the name of the function: `trials![exit_codes, config::a_typo_is_named]`.
+#[macro_export]
+macro_rules! trials {
+    ($($function:path),* $(,)?) => { vec![$($crate::trial(stringify!($function), $function)),*] };
+}
+
+/// A trial under the last name of a path.
+pub fn trial(path: &str, run: fn() -> Result<(), libtest_mimic::Failed>) -> libtest_mimic::Trial {
+    libtest_mimic::Trial::test(path.rsplit(':').next().unwrap_or(path).trim(), run)
+}

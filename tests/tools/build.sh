@@ -52,5 +52,7 @@ for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-
   echo ---
   cat "$stages/$stage.yaml"
 done >"$folder/kwok-stages.yaml"
+# Checks the prose: the last version of which all modules can be had.
+build vale github.com/vale-cli/vale/v3/cmd/vale
 # What the API server applies patches with.
 build json-patch .
