@@ -1,4 +1,4 @@
-//! Which policies exist, and every file that is rendered from them.
+//! The list of policies, and the files that are generated from them.
 
 #[rustfmt::skip]
 mod cases;
@@ -8,7 +8,7 @@ use policy_core::{Configure, PolicyDefinition, PolicyMetadata};
 
 pub use cases::cases;
 
-/// All policies, by name. A policy that is not in this list does not exist.
+/// All policies, sorted by name. Add a new policy here.
 pub const POLICIES: &[PolicyDefinition] = &[
     PolicyDefinition::of::<config_references::ConfigReferences>(),
     PolicyDefinition::of::<exporter_sidecar::ExporterSidecar>(),
@@ -18,9 +18,12 @@ pub const POLICIES: &[PolicyDefinition] = &[
     PolicyDefinition::of::<prometheus_labels::PrometheusLabels>(),
 ];
 
-/// All policies without their schemas, for the browser: what is not named is not linked, and what makes schemas would
-/// be a tenth of its module.
-#[expect(clippy::indexing_slicing, reason = "when it is compiled: what is not there does not compile")]
+/// All policies without their schemas, for the browser. The linker drops unused code, and schema generation would be a tenth
+/// of the Wasm module.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time: an index out of bounds does not compile"
+)]
 pub const CONFIGURES: [(&PolicyMetadata, Configure); POLICIES.len()] = {
     let mut configures = [(POLICIES[0].metadata, POLICIES[0].configure); POLICIES.len()];
     let mut i = 0;
@@ -31,7 +34,7 @@ pub const CONFIGURES: [(&PolicyMetadata, Configure); POLICIES.len()] = {
     configures
 };
 
-/// The policy of that name.
+/// Returns the policy with that name.
 pub fn find(name: &str) -> Option<&'static PolicyDefinition> {
     POLICIES.iter().find(|entry| entry.metadata.name == name)
 }

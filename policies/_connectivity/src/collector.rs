@@ -1,4 +1,4 @@
-//! Gathers the flows of a map as they are found.
+//! Collects and sorts the flows of a map.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use crate::compile::PodClass;
 use crate::flow::{Flow, FlowEnd};
 use crate::ranges::AddressRanges;
 
-/// Flows as they are found, by the numbers of their ends, and each set of ports once.
+/// The flows so far. Ends and sets of ports are stored once and referred to by index.
 pub(crate) struct FlowCollector<'a> {
     ends: Vec<(FlowEnd<'a>, bool)>,
     first_from: usize,
     first_to: usize,
-    /// The number under which pods of one workload go.
+    /// For each pod, the index of its end: all pods of a workload share one.
     same: Vec<usize>,
     ports: Vec<Ports>,
     known: BTreeMap<Ports, usize>,
@@ -42,7 +42,7 @@ impl<'a> FlowCollector<'a> {
         let first_to = ends.len();
         ends.extend(ranges.to.iter().map(outside));
         let pods = pods.len();
-        // Ranges go on counting after the pods.
+        // The indices of address ranges follow those of the pods.
         same.extend((first_from..ends.len()).collect::<Vec<_>>());
         let (first_from, first_to) = (pods, pods + first_to - first_from);
         let known = BTreeMap::from([(Ports::all(), 0)]);
@@ -84,7 +84,7 @@ impl<'a> FlowCollector<'a> {
         }
     }
 
-    /// The flows in the order of what they say, those of one workload's different pods together.
+    /// The flows, sorted by their text. Flows between the same workloads are merged.
     pub(crate) fn flows(mut self) -> Vec<Flow<'a>> {
         let mut by_text: Vec<(String, usize)> =
             self.ends.iter().enumerate().map(|(i, (end, _))| (end.to_string(), i)).collect();

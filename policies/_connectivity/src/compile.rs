@@ -1,4 +1,4 @@
-//! Rules, each with the pods and addresses that it names, and pods, each with the rules that apply to it.
+//! Compiles NetworkPolicy rules: the peers that each rule matches, and the rules that apply to each pod.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -9,7 +9,7 @@ use policy_kubernetes::{Labels, Selector};
 
 use crate::entry_pods::INGRESS_NAMESPACE;
 use crate::flow::FlowEnd;
-use crate::index::{LabelIndex, everyone};
+use crate::index::{LabelIndex, all_indices};
 use crate::workload::Workload;
 use policy_kubernetes::WorkloadName;
 use policy_kubernetes::namespace::NAMESPACE_NAME;
@@ -19,39 +19,39 @@ use policy_kubernetes::network_policy::{Peer, Rule};
 use policy_kubernetes::ports::NamedPort;
 use policy_kubernetes::ports::Ports;
 
-/// Pods that are alike, and what applies to them.
+/// Pods that no selector distinguishes, and the rules that apply to them.
 pub(crate) struct PodClass<'a> {
     pub(crate) workload: Workload<'a>,
-    /// The number of the list of its ports' names, among all that there are; 0 for none.
+    /// The index of its list of named ports among all such lists; 0 is the empty list.
     pub(crate) names: usize,
-    /// Not of a workload, but where traffic enters: it opens connections along its routes only.
+    /// Whether these are pods of a Gateway or an ingress controller, which open connections only along their routes.
     pub(crate) enters: bool,
-    /// What isolates them, and what is allowed all the same; `None` where nothing isolates them.
+    /// The rules for ingress; `None` if no policy isolates the pods for ingress. The same holds for `egress`.
     pub(crate) ingress: Option<ApplicableRules>,
     pub(crate) egress: Option<ApplicableRules>,
 }
 
-/// The rules that apply, and all pods that any of them names.
+/// The rules that apply to a pod in one direction, and all pods that any of them matches.
 #[derive(Default)]
 pub(crate) struct ApplicableRules {
     pub(crate) rules: Vec<usize>,
     pub(crate) peers: FixedBitSet,
 }
 
-/// A rule, and whom it names.
+/// A rule with the peers that it matches.
 pub(crate) struct CompiledRule<'w, 'a> {
     pub(crate) policy: &'w NetworkPolicy<'a>,
-    /// Its number among those of its policy's direction.
+    /// Its index among the rules of the policy for this direction.
     pub(crate) number: usize,
     pub(crate) rule: &'w Rule<'a>,
     pub(crate) peers: FixedBitSet,
     pub(crate) ranges: FixedBitSet,
-    /// The ports, by the number of the list of names that a destination has for its own.
+    /// The allowed ports, by the index of the list of named ports of the destination.
     ports: Vec<OnceCell<Ports>>,
 }
 
 impl CompiledRule<'_, '_> {
-    /// The ports that it allows at a destination, which has that list of names.
+    /// The ports that the rule allows at a destination with these named ports.
     pub(crate) fn ports(&self, names: usize, named: &[NamedPort<'_>]) -> Cow<'_, Ports> {
         match self.ports.get(names) {
             Some(ports) => Cow::Borrowed(ports.get_or_init(|| self.rule.ports(named))),
@@ -63,7 +63,7 @@ impl CompiledRule<'_, '_> {
 /// The named ports of a pod.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct NamedPorts<'p, 'a> {
-    /// The number of that list among all lists; 0 is the empty one.
+    /// The index of the list among all lists; 0 is the empty list.
     pub(crate) list: usize,
     pub(crate) ports: &'p [NamedPort<'a>],
 }
@@ -76,7 +76,7 @@ impl<'a> PodClass<'a> {
         }
     }
 
-    /// The names of its ports.
+    /// The named ports of these pods.
     pub(crate) fn named(&self) -> NamedPorts<'_, 'a> {
         NamedPorts { list: self.names, ports: &self.workload.ports }
     }
@@ -89,14 +89,14 @@ impl<'a> PodClass<'a> {
     }
 }
 
-/// What rules are compiled against.
+/// Compiles rules against the pods and namespaces of a map.
 pub(crate) struct Compiler<'a> {
     pods: LabelIndex<'a>,
     namespaces: LabelIndex<'a>,
-    /// The pods of each namespace, and in the order of the index.
+    /// The pods of each namespace, in the order of the index `namespaces`.
     members: BTreeMap<&'a str, FixedBitSet>,
     len: usize,
-    /// How many lists of ports' names there are.
+    /// The number of lists of named ports.
     names: usize,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Compiler<'a> {
         Compiler { pods: index, namespaces: LabelIndex::new(namespaces.values()), members, len, names }
     }
 
-    /// The pods of a namespace that a selector takes.
+    /// The pods of a namespace that a selector matches.
     pub(crate) fn select(&self, namespace: &str, selector: &Selector<'_>) -> FixedBitSet {
         let mut selected = self.pods.select(selector);
         match self.members.get(namespace) {
@@ -135,8 +135,8 @@ impl<'a> Compiler<'a> {
         rule: &'w Rule<'a>,
         seen: &[Range],
     ) -> CompiledRule<'w, 'a> {
-        let everybody = rule.peers.is_empty();
-        let mut peers = if everybody { everyone(self.len) } else { FixedBitSet::with_capacity(self.len) };
+        let all_peers = rule.peers.is_empty();
+        let mut peers = if all_peers { all_indices(self.len) } else { FixedBitSet::with_capacity(self.len) };
         for peer in &rule.peers {
             if let Peer::Pods { namespaces, pods } = peer {
                 peers.union_with(&match namespaces {
@@ -148,7 +148,7 @@ impl<'a> Compiler<'a> {
         let mut ranges = FixedBitSet::with_capacity(seen.len());
         let blocks = Block::all_of(rule.blocks());
         for (i, range) in seen.iter().enumerate() {
-            ranges.set(i, everybody || blocks.contains(range));
+            ranges.set(i, all_peers || blocks.contains(range));
         }
         let ports = vec![OnceCell::new(); self.names];
         CompiledRule { policy, number, rule, peers, ranges, ports }

@@ -1,4 +1,4 @@
-//! The map as it is drawn: in boxes, with what Services and Gateways open to the outside, and as a picture.
+//! Draws the map: flows in boxes by namespace, with the ports that Services and Gateways expose, and as SVG.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,23 +10,23 @@ use policy_kubernetes::network_policy::Range;
 use crate::flow::{Flow, FlowEnd};
 use crate::map::{Isolation, Map};
 
-/// The titles of the boxes of addresses.
+/// The titles of the boxes for addresses.
 const FROM_OUTSIDE: &str = "from outside";
 const TO_OUTSIDE: &str = "to outside";
 
-const CAPTION: &str = "A line is a flow that NetworkPolicies allow, its ports where it arrives. What is not drawn, they deny. \
-     Dashed red: not isolated both ways, or on the network of its node.";
+const CAPTION: &str = "Lines are connections that NetworkPolicies allow, with the destination ports. All other connections are denied. \
+     Dashed red: not isolated in both directions, or on the host network.";
 
-/// The picture of these flows as SVG, without scripts; every name in it is escaped.
+/// Renders these flows as SVG. The SVG contains no scripts, and all names in it are escaped.
 pub fn svg(map: &Map<'_, '_>, flows: &[Flow<'_>]) -> String {
     diagram(map, flows).to_svg()
 }
 
-/// The ends of flows, each in the box of its namespace, and the flows between them. Addresses from which flows come and to which
-/// they go are apart.
+/// The diagram of these flows, with each end in the box of its namespace. Source and destination addresses are in separate
+/// boxes.
 fn diagram<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> Diagram {
     let mut diagram = Diagram {
-        title: "Who can talk to whom".to_owned(),
+        title: "Allowed connections".to_owned(),
         caption: CAPTION.to_owned(),
         ..Diagram::default()
     };
@@ -68,8 +68,8 @@ fn diagram<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> Diagram {
 
 fn node(end: &FlowEnd<'_>, isolation: Option<&Isolation>, group: usize) -> Node {
     let note = isolation.map_or("", |isolation| match isolation {
-        one if one.host_network => "on the network of its node: what policies do to it is not known",
-        one if !one.isolated_ingress && !one.isolated_egress => "isolated by no NetworkPolicy",
+        one if one.host_network => "uses the host network: NetworkPolicies may not apply",
+        one if !one.isolated_ingress && !one.isolated_egress => "not isolated by any NetworkPolicy",
         one if !one.isolated_ingress => "not isolated for ingress",
         one if !one.isolated_egress => "not isolated for egress",
         _ => "",
@@ -78,7 +78,7 @@ fn node(end: &FlowEnd<'_>, isolation: Option<&Isolation>, group: usize) -> Node 
     Node { name: end.to_string(), title, subtitle, note: note.to_owned(), group }
 }
 
-/// What is drawn: the flows, what Services open to the outside, as flows from these, and the ports of Gateways.
+/// The flows to draw: these flows, flows from exposed Services to their pods, and flows from the outside to Gateways.
 pub fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
     let mut openings: Vec<Flow<'a>> = Vec::new();
     for opening in map.openings() {
@@ -90,7 +90,7 @@ pub fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
         }
     }
     flows.extend(openings);
-    // Anybody may come to a Gateway that is given, as far as anybody knows.
+    // The map does not restrict the clients of a Gateway: draw a flow from every address.
     let led: BTreeSet<FlowEnd<'a>> = flows.iter().map(|flow| flow.from).collect();
     for (name, ports) in
         map.gateways().filter(|(name, ports)| !ports.is_empty() && led.contains(&FlowEnd::Workload(*name)))
@@ -101,7 +101,7 @@ pub fn drawn<'a>(map: &Map<'_, 'a>, mut flows: Vec<Flow<'a>>) -> Vec<Flow<'a>> {
     flows
 }
 
-/// The ends of flows, and workloads without any, by the box that they are drawn in: a namespace, or the outside.
+/// The ends of these flows, and workloads without flows, by box: a namespace, or `""` for the outside.
 pub fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a str, BTreeSet<FlowEnd<'a>>> {
     let ends = flows.iter().flat_map(|flow| [flow.from, flow.to]);
     let workloads = map.workloads().into_keys().map(FlowEnd::Workload);
@@ -116,16 +116,16 @@ pub fn boxes<'a>(map: &Map<'_, 'a>, flows: &[Flow<'a>]) -> BTreeMap<&'a str, BTr
     boxes
 }
 
-/// What stands in the box of an end, in two lines.
+/// The two lines of text of an end.
 pub fn label(end: &FlowEnd<'_>) -> (String, String) {
     match end {
         FlowEnd::Workload(name) => (printable(name.name).into_owned(), printable(name.kind).into_owned()),
         FlowEnd::Outside(range) => (range.first.to_string(), format!("to {}", range.last)),
-        FlowEnd::IngressController => ("ingress-controller".to_owned(), "of anybody".to_owned()),
+        FlowEnd::IngressController => ("ingress-controller".to_owned(), "any".to_owned()),
     }
 }
 
-/// What a box is called.
+/// The title of a box.
 pub fn title(namespace: &str) -> &str {
     if namespace.is_empty() { "outside" } else { namespace }
 }

@@ -1,4 +1,4 @@
-//! The pods through which traffic enters: those of Gateways, and of the controller of Ingresses.
+//! The pods through which traffic enters the cluster: those of Gateways, and of the ingress controller.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use policy_kubernetes::{Labels, WorkloadName};
 use crate::topology::Topology;
 use crate::workload::Workload;
 
-/// The namespace that the controller of Ingresses is said to be in, for nobody knows where it is.
+/// A placeholder for the namespace of the ingress controller, because the manifests do not specify it.
 pub(crate) const INGRESS_NAMESPACE: &str = "ingress-controller-ns";
 
-/// The controller of Ingresses has no name and no kind.
+/// The ingress controller, which has no name and no kind.
 pub(crate) const INGRESS_CONTROLLER: WorkloadName<'static> =
     WorkloadName { namespace: INGRESS_NAMESPACE, name: "", kind: "" };
 
-/// The pods where traffic enters: of each Gateway that has a route, and the controller of Ingresses if there is one.
+/// The pods of each Gateway that has a route, and those of the ingress controller if the topology has an Ingress.
 pub(crate) fn entering<'a>(topology: &Topology<'a>) -> impl Iterator<Item = Workload<'a>> {
     let mut names = BTreeSet::new();
     for backends in topology.backends() {

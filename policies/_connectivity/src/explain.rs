@@ -1,4 +1,4 @@
-//! Explanation a connection is possible, or not: what isolates each end, and which rules let it through.
+//! Explains why a connection is allowed or denied: the policies that isolate each end, and the rules that allow it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,37 +12,37 @@ use policy_kubernetes::network_policy::Range;
 use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
 use policy_kubernetes::ports::{Ports, Protocol};
 
-/// Somebody on the map whom a question is about.
+/// An end of the connection to explain.
 #[derive(Clone, Debug)]
 pub struct QueryEnd<'a> {
-    /// Who it is.
+    /// The workload or address.
     pub end: FlowEnd<'a>,
-    /// The numbers of its pods, those that differ in labels or ports each; none for an address.
+    /// The indices of its pods, one for each combination of labels and ports; empty for an address.
     pods: Vec<usize>,
 }
 
-/// The answer.
+/// The explanation of a connection.
 pub struct Explanation<'w, 'a> {
-    /// Who calls.
+    /// The source.
     pub from: FlowEnd<'a>,
-    /// Who is called.
+    /// The destination.
     pub to: FlowEnd<'a>,
-    /// On which port.
+    /// The destination port.
     pub port: ProtocolPort,
-    /// What the caller's policies say; `None` where it is outside.
+    /// The verdict of the source's policies; `None` if the source is outside of the cluster.
     pub egress: Option<DirectionVerdict<'w, 'a>>,
-    /// What the policies of whom is called say; `None` where it is outside.
+    /// The verdict of the destination's policies; `None` if the destination is outside of the cluster.
     pub ingress: Option<DirectionVerdict<'w, 'a>>,
-    /// Whether an end is on the network of its node, so that it may be otherwise.
+    /// Whether an end uses the host network, so that the cluster may behave differently.
     pub unknown: bool,
 }
 
-/// A port that is called.
+/// A protocol and a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolPort {
-    /// Its protocol.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Its number.
+    /// The port number.
     pub number: u16,
 }
 
@@ -50,19 +50,19 @@ pub struct ProtocolPort {
 #[derive(Clone, Copy)]
 struct SingleEnd<'a> {
     end: FlowEnd<'a>,
-    /// The number of the pod; `None` for an address.
+    /// The index of the pod; `None` for an address.
     pod: Option<usize>,
 }
 
-/// What the policies of one end say.
+/// The verdict of the policies of one end.
 pub struct DirectionVerdict<'w, 'a> {
-    /// Which way it goes, seen from that end.
+    /// The direction of the connection, seen from that end.
     pub direction: Direction,
-    /// The policies that isolate it; none: everything is allowed.
+    /// The policies that isolate the end; if empty, everything is allowed.
     pub isolated_by: Vec<&'w NetworkPolicy<'a>>,
-    /// The rules that let it through.
+    /// The rules that allow the connection.
     pub allowed_by: Vec<RuleMatch<'w, 'a>>,
-    /// The rules that would let it through on other ports.
+    /// The rules that match the other end, but on other ports.
     pub other_ports: Vec<RuleMatch<'w, 'a>>,
 }
 
@@ -70,21 +70,21 @@ pub struct DirectionVerdict<'w, 'a> {
 pub struct RuleMatch<'w, 'a> {
     /// The policy.
     pub policy: &'w NetworkPolicy<'a>,
-    /// The rule's number among those of its direction.
+    /// The index of the rule among the rules of its direction.
     pub rule: usize,
-    /// The ports that it allows there.
+    /// The ports that it allows at the destination.
     pub ports: Ports,
 }
 
 impl DirectionVerdict<'_, '_> {
-    /// Whether it lets the connection through.
+    /// Whether the policies of this end allow the connection.
     pub fn allows(&self) -> bool {
         self.isolated_by.is_empty() || !self.allowed_by.is_empty()
     }
 }
 
 impl Explanation<'_, '_> {
-    /// Whether the connection is possible.
+    /// Whether both ends allow the connection.
     pub fn allowed(&self) -> bool {
         let allows =
             |side: &Option<DirectionVerdict<'_, '_>>| side.as_ref().is_none_or(DirectionVerdict::allows);
@@ -101,10 +101,10 @@ impl fmt::Display for Explanation<'_, '_> {
 }
 
 impl<'w, 'a> Map<'w, 'a> {
-    /// Finds who is meant by `shop/web`, `shop/web[Deployment]` or an address.
+    /// Finds a workload by `shop/web` or `shop/web[Deployment]`, or parses an address.
     ///
     /// # Errors
-    /// Nobody, or more than one; the message says who there is.
+    /// No workload or more than one matches; the message lists the candidates.
     pub fn find(&self, text: &str) -> Result<QueryEnd<'a>, String> {
         if let Ok(address) = text.parse::<IpAddr>() {
             let address = address.to_canonical();
@@ -117,8 +117,8 @@ impl<'w, 'a> Map<'w, 'a> {
         for (number, pod) in self.pods.iter().enumerate() {
             let shown = pod.end().to_string();
             if shown == text || shown.split('[').next() == Some(text) {
-                match found.iter_mut().find(|ends| ends.end == pod.end()) {
-                    Some(ends) => ends.pods.push(number),
+                match found.iter_mut().find(|candidate| candidate.end == pod.end()) {
+                    Some(candidate) => candidate.pods.push(number),
                     None => found.push(QueryEnd { end: pod.end(), pods: vec![number] }),
                 }
             }
@@ -131,23 +131,27 @@ impl<'w, 'a> Map<'w, 'a> {
                 let more = known.len().saturating_sub(20);
                 known.truncate(20);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                let there_is = known.join(", ") + &more;
-                Err(format!("`{}` is no workload and no address; there are: {there_is}", excerpt(text)))
+                let known = known.join(", ") + &more;
+                Err(format!(
+                    "`{}` is neither a known workload nor an address; known workloads: {known}",
+                    excerpt(text)
+                ))
             }
             several => {
-                let ends: Vec<String> = several.iter().map(|ends| ends.end.to_string()).collect();
-                Err(format!("`{}` is more than one: {}", excerpt(text), ends.join(", ")))
+                let candidates: Vec<String> =
+                    several.iter().map(|candidate| candidate.end.to_string()).collect();
+                Err(format!("`{}` is ambiguous, it matches {}", excerpt(text), candidates.join(", ")))
             }
         }
     }
 
-    /// Why the one can call the other on that port, or cannot. Of pods that differ within a workload, those that can.
+    /// Explains why a connection is allowed or denied. If the pods of a workload differ, prefers pods that can connect.
     pub fn why(&self, from: &QueryEnd<'a>, to: &QueryEnd<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
         let one = |end: FlowEnd<'a>, pod: Option<usize>| SingleEnd { end, pod };
-        let each = |ends: &QueryEnd<'a>| -> Vec<SingleEnd<'a>> {
-            match ends.pods.is_empty() {
-                true => vec![one(ends.end, None)],
-                false => ends.pods.iter().map(|pod| one(ends.end, Some(*pod))).collect(),
+        let each = |query: &QueryEnd<'a>| -> Vec<SingleEnd<'a>> {
+            match query.pods.is_empty() {
+                true => vec![one(query.end, None)],
+                false => query.pods.iter().map(|pod| one(query.end, Some(*pod))).collect(),
             }
         };
         let mut answer = None;
@@ -164,8 +168,8 @@ impl<'w, 'a> Map<'w, 'a> {
     }
 
     fn why_between(&self, from: SingleEnd<'a>, to: SingleEnd<'a>, port: ProtocolPort) -> Explanation<'w, 'a> {
-        let pod = |ends: SingleEnd<'a>| ends.pod.and_then(|number| self.pods.get(number));
-        let names = |rule: &CompiledRule<'w, 'a>, ends: SingleEnd<'a>| match (ends.end, ends.pod) {
+        let pod = |end: SingleEnd<'a>| end.pod.and_then(|number| self.pods.get(number));
+        let matches = |rule: &CompiledRule<'w, 'a>, other: SingleEnd<'a>| match (other.end, other.pod) {
             (FlowEnd::Outside(address), _) => rule.rule.matches_addresses(&address),
             (_, Some(number)) => rule.peers.contains(number),
             (_, None) => false,
@@ -183,7 +187,7 @@ impl<'w, 'a> Map<'w, 'a> {
                 other_ports: Vec::new(),
             };
             let rules = own.allowed(direction).into_iter().flat_map(|allowed| &allowed.rules);
-            for rule in rules.filter_map(|rule| self.rules.get(*rule)).filter(|rule| names(rule, other)) {
+            for rule in rules.filter_map(|rule| self.rules.get(*rule)).filter(|rule| matches(rule, other)) {
                 let cited =
                     RuleMatch { policy: rule.policy, rule: rule.number, ports: rule.rule.ports(named) };
                 match cited.ports.contains(port.protocol, port.number) {
@@ -193,14 +197,14 @@ impl<'w, 'a> Map<'w, 'a> {
             }
             side
         };
-        let hosted = |ends| pod(ends).is_some_and(|pod| pod.workload.host_network);
+        let uses_host_network = |end| pod(end).is_some_and(|pod| pod.workload.host_network);
         Explanation {
             from: from.end,
             to: to.end,
             port,
             egress: pod(from).map(|own| side(Direction::Egress, own, to)),
             ingress: pod(to).map(|own| side(Direction::Ingress, own, from)),
-            unknown: hosted(from) || hosted(to),
+            unknown: uses_host_network(from) || uses_host_network(to),
         }
     }
 }

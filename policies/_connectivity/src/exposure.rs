@@ -1,4 +1,4 @@
-//! Where traffic enters: Gateways and Ingresses with what they lead to, and Services that are open to the outside.
+//! Traffic from outside of the cluster: the backends of Gateways and Ingresses, and Services of exposed types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use policy_kubernetes::network_policy::{Block, Range};
 use policy_kubernetes::ports::{FIRST, LAST, Ports, Protocol};
 use policy_kubernetes::service::PortReference;
 
-/// A port of a Service that is open to the outside, and whom it lets in where.
+/// A port of an exposed Service, with the clients that may connect and the pods that they reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExposedPort<'a> {
     /// `LoadBalancer` or `NodePort`.
@@ -22,24 +22,24 @@ pub struct ExposedPort<'a> {
     pub namespace: &'a str,
     /// The Service's name.
     pub service: &'a str,
-    /// The workload it leads to.
+    /// The workload that it selects.
     pub to: WorkloadName<'a>,
-    /// From where.
+    /// The addresses of the clients.
     pub from: Range,
-    /// The ports of the workload's pods.
+    /// The target ports of the workload's pods.
     pub ports: Ports,
 }
 
-/// `the LoadBalancer Service shop/web lets 0.0.0.0-255.255.255.255 in to shop/web[Deployment] on TCP 8080`.
+/// `the LoadBalancer Service shop/web exposes shop/web[Deployment] to 0.0.0.0-255.255.255.255 on TCP 8080`.
 impl fmt::Display for ExposedPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ExposedPort { kind, namespace, service, to, from, ports } = self;
-        write!(f, "the {kind} Service {namespace}/{service} lets {from} in to {to} on {ports}")
+        write!(f, "the {kind} Service {namespace}/{service} exposes {to} to {from} on {ports}")
     }
 }
 
 impl<'w, 'a> Map<'w, 'a> {
-    /// What Gateways and Ingresses lead to, and may: from and to by number, and the ports.
+    /// The allowed connections from Gateways and ingress controllers to backends: indices of source and destination, and ports.
     pub(crate) fn entries(&self) -> Vec<(usize, usize, Ports)> {
         let mut entries = Vec::new();
         self.lead(|from, to, _, ports| {
@@ -49,7 +49,7 @@ impl<'w, 'a> Map<'w, 'a> {
         entries
     }
 
-    /// Says of routes and Ingresses that lead where no policy lets anybody in, or nowhere.
+    /// Describes routes and Ingresses that NetworkPolicies block, or that refer to missing Services or ports.
     pub fn blocked(&self) -> Vec<String> {
         let mut blocked = BTreeSet::new();
         self.lead(|from, to, route, ports| {
@@ -57,27 +57,27 @@ impl<'w, 'a> Map<'w, 'a> {
             let left = ports.without(&self.between(from, to).unwrap_or_else(Ports::all));
             if !left.is_empty() {
                 blocked.insert(format!(
-                    "{route} leads from {} to {} on {left}, and no NetworkPolicy lets it",
+                    "{route} forwards from {} to {} on {left}, but no NetworkPolicy allows it",
                     caller.end(),
                     callee.end()
                 ));
             }
         });
         for backends in self.topology.backends() {
-            for (namespace, service, ends) in &backends.services {
+            for (namespace, service, port) in &backends.services {
                 let wrong = match self.topology.service(namespace, service) {
-                    None => "which is not given",
-                    Some(service) if !service.has(*ends) => "which has no such port",
+                    None => "which is not in the manifests",
+                    Some(service) if !service.has(*port) => "which does not have that port",
                     Some(_) => continue,
                 };
                 let route = backends.name;
-                blocked.insert(format!("{route} leads to the Service {namespace}/{service}, {wrong}"));
+                blocked.insert(format!("{route} refers to the Service {namespace}/{service}, {wrong}"));
             }
         }
         blocked.into_iter().collect()
     }
 
-    /// Goes along every route: from the pods where traffic enters to those it leads to, on their ports.
+    /// Calls `step` for each route, entry pod and backend pod, with the ports of the backend.
     fn lead(&self, mut step: impl FnMut(usize, usize, WorkloadName<'a>, &Ports)) {
         for backends in self.topology.backends() {
             let protocol = if backends.name.kind == "UDPRoute" { Protocol::Udp } else { Protocol::Tcp };
@@ -88,10 +88,10 @@ impl<'w, 'a> Map<'w, 'a> {
             if backends.name.kind == "Ingress" {
                 doors.push(INGRESS_CONTROLLER);
             }
-            for (namespace, service, ends) in &backends.services {
+            for (namespace, service, port) in &backends.services {
                 let Some(service) = self.topology.service(namespace, service) else { continue };
                 for (to, callee) in self.served_by(service) {
-                    let ports = service.targets(*ends, &callee.workload).intersection(&carried);
+                    let ports = service.targets(*port, &callee.workload).intersection(&carried);
                     for from in doors.iter().flat_map(|door| self.pods_of(*door)) {
                         step(from, to, backends.name, &ports);
                     }
@@ -100,7 +100,7 @@ impl<'w, 'a> Map<'w, 'a> {
         }
     }
 
-    /// The workloads that a port of a Service leads to, and the ports of their pods; `None` if there is no such Service.
+    /// The workloads behind a port of a Service, and the ports of their pods; `None` if the Service does not exist.
     pub fn behind(
         &self,
         namespace: &'a str,
@@ -110,13 +110,13 @@ impl<'w, 'a> Map<'w, 'a> {
         let service = self.topology.service(namespace, service)?;
         let mut behind: BTreeMap<WorkloadName<'a>, Ports> = BTreeMap::new();
         for (_, callee) in self.served_by(service) {
-            let ports = service.arrives_at(port, &callee.workload);
+            let ports = service.ports_for_client(port, &callee.workload);
             behind.entry(callee.workload.name).or_default().unite(&ports);
         }
         Some(behind)
     }
 
-    /// The pods that a Service leads to.
+    /// The pods that a Service selects, by index.
     fn served_by<'m>(
         &'m self,
         service: &'m ServiceEntry<'a>,
@@ -125,12 +125,12 @@ impl<'w, 'a> Map<'w, 'a> {
         numbered.filter(|(_, pod)| !pod.enters && service.selects(&pod.workload))
     }
 
-    /// The Gateways that are given, and the ports at which they listen to the outside.
+    /// The Gateways in the manifests, and the ports of their listeners.
     pub fn gateways(&self) -> impl Iterator<Item = (WorkloadName<'a>, &Ports)> {
         self.topology.gateways()
     }
 
-    /// What Services of type LoadBalancer and NodePort open to the outside, as far as policies let it in.
+    /// The ports that Services expose to the outside and that NetworkPolicies allow.
     pub fn openings(&self) -> Vec<ExposedPort<'a>> {
         let mut openings = Vec::new();
         let everywhere = [Block::everything()];

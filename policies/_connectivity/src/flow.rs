@@ -1,4 +1,4 @@
-//! What a map is made of: flows, their ends, and how they are gathered.
+//! Flows: the connections on a map, and their ends.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use policy_kubernetes::ports::Ports;
 /// One end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FlowEnd<'a> {
-    /// The pods of a workload; of the kind `Gateway` those of which a Gateway is made.
+    /// The pods of a workload; for the kind `Gateway`, the pods of the Gateway.
     Workload(WorkloadName<'a>),
     /// Addresses outside of the cluster.
     Outside(Range),
-    /// Whoever serves Ingresses.
+    /// The ingress controller.
     IngressController,
 }
 
@@ -28,16 +28,16 @@ impl fmt::Display for FlowEnd<'_> {
     }
 }
 
-/// Connections that are possible.
+/// Allowed connections from one end to another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flow<'a> {
-    /// Who opens them.
+    /// The source.
     pub from: FlowEnd<'a>,
-    /// Who is called.
+    /// The destination.
     pub to: FlowEnd<'a>,
-    /// On which ports.
+    /// The destination ports.
     pub ports: Ports,
-    /// Whether an end is on the network of its node, so that it may be otherwise.
+    /// Whether an end uses the host network, so that the cluster may behave differently.
     pub unknown: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Labels of many, indexed: a selector is asked of all of them at once.
+//! An index of labels: one lookup matches a selector against all objects.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use fixedbitset::FixedBitSet;
 use policy_kubernetes::selector::Requirement;
 use policy_kubernetes::{Labels, Selector};
 
-/// Who has which labels, by number.
+/// The objects that have each label, by index.
 pub(crate) struct LabelIndex<'a> {
     values: BTreeMap<(&'a str, &'a str), Vec<usize>>,
     keys: BTreeMap<&'a str, Vec<usize>>,
@@ -29,9 +29,9 @@ impl<'a> LabelIndex<'a> {
         index
     }
 
-    /// Those whom a selector takes. The same as [`Selector::matches`] of each of them.
+    /// The objects that a selector matches. Equivalent to calling [`Selector::matches`] for each of them.
     pub(crate) fn select(&self, selector: &Selector<'_>) -> FixedBitSet {
-        let mut selected = everyone(self.len);
+        let mut selected = all_indices(self.len);
         for requirement in &selector.requirements {
             let mut named = FixedBitSet::with_capacity(self.len);
             match requirement {
@@ -53,8 +53,8 @@ impl<'a> LabelIndex<'a> {
     }
 }
 
-/// All of so many.
-pub(crate) fn everyone(len: usize) -> FixedBitSet {
+/// The set of all indices below `len`.
+pub(crate) fn all_indices(len: usize) -> FixedBitSet {
     let mut all = FixedBitSet::with_capacity(len);
     all.insert_range(..);
     all

@@ -1,14 +1,14 @@
-//! The network map: which workloads can connect to which, on which ports, and why.
+//! The network map: which connections between workloads are allowed, on which ports, and why.
 //!
 //! ```text
-//! NetworkPolicies, pods, Services, routes ──▶ topology ──▶ map ──▶ flows: who, to whom, on which ports
-//!                                                           ├───▶ explain: the policies and rules that decide
-//!                                                           └───▶ drawing: boxes, and the picture
+//! NetworkPolicies, pods, Services, routes ──▶ topology ──▶ map ──▶ flows: source, destination, ports
+//!                                                           ├───▶ explain: the deciding policies and rules
+//!                                                           └───▶ drawing: boxes and SVG
 //! ```
 //!
-//! What a NetworkPolicy means is in `policy-kubernetes`; here its rules are compiled into sets of pods, so that every pair of
-//! thousands of pods is decided at once. What a network plugin does beyond the API is not known: pods on the network of their node
-//! are marked as unknown, and policies of other kinds are named, not read.
+//! The semantics of a single NetworkPolicy are in `policy-kubernetes`. This crate compiles the rules into sets of pods, so that
+//! it can evaluate all pairs of thousands of pods quickly. It follows the NetworkPolicy API only: pods on the host network are
+//! marked as unknown, because plugins differ, and policies of other kinds are listed in the notes but not evaluated.
 
 mod collector;
 mod compile;

@@ -1,4 +1,4 @@
-//! The map: who can talk to whom, on which ports. Policies are compiled once, and pods that are alike are one.
+//! The map of allowed connections. Policies are compiled once, and pods that no selector distinguishes are merged.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use policy_kubernetes::WorkloadName;
 use policy_kubernetes::network_policy::{Direction, Range};
 use policy_kubernetes::ports::{NamedPort, Ports};
 
-/// How a workload stands to NetworkPolicies.
+/// How NetworkPolicies isolate a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isolation {
-    /// Whether any of its pods is on the network of its node, where NetworkPolicies may or may not apply.
+    /// Whether any of its pods uses the host network, where NetworkPolicies may or may not apply.
     pub host_network: bool,
     /// Whether all its pods are isolated for ingress.
     pub isolated_ingress: bool,
@@ -24,11 +24,11 @@ pub struct Isolation {
     pub isolated_egress: bool,
 }
 
-/// Everything that is known of a topology, ready to be asked.
+/// A topology with its compiled rules, ready for queries.
 pub struct Map<'w, 'a> {
     pub(crate) topology: &'w Topology<'a>,
     pub(crate) ranges: AddressRanges,
-    /// Pods that are alike to all policies.
+    /// The pods, merged if no selector distinguishes them.
     pub(crate) pods: Vec<PodClass<'a>>,
     pub(crate) rules: Vec<CompiledRule<'w, 'a>>,
 }
@@ -39,7 +39,7 @@ impl<'w, 'a> Map<'w, 'a> {
         Map::within(topology, AddressRanges::of(&[topology], &[]))
     }
 
-    /// The map of a world whose outside is cut into these ranges.
+    /// The map of a topology, with the addresses outside of the cluster divided into these ranges.
     pub fn within(topology: &'w Topology<'a>, ranges: AddressRanges) -> Self {
         let mut pods: Vec<PodClass<'a>> = Vec::new();
         let mut lists: BTreeMap<Vec<NamedPort<'a>>, usize> = BTreeMap::from([(Vec::new(), 0)]);
@@ -48,7 +48,7 @@ impl<'w, 'a> Map<'w, 'a> {
             let names = *lists.entry(workload.ports.clone()).or_insert(number);
             PodClass { workload, names, enters, ingress: None, egress: None }
         };
-        pods.extend(alike_to_all(topology).map(|workload| alike(workload, false)));
+        pods.extend(merged_workloads(topology).map(|workload| alike(workload, false)));
         pods.extend(entering(topology).map(|workload| alike(workload, true)));
         let namespaces = topology.namespaces();
         let compiler = Compiler::new(&pods, &namespaces);
@@ -81,19 +81,19 @@ impl<'w, 'a> Map<'w, 'a> {
         Map { topology, ranges, pods, rules }
     }
 
-    /// The ranges that the map tells apart: for ingress those that connections come from, for egress those that they go to.
+    /// The address ranges that the map distinguishes: sources for ingress, destinations for egress.
     pub fn ranges(&self, direction: Direction) -> &[Range] {
         self.ranges.seen(direction)
     }
 
-    /// Every flow, in the order of what it says. Those within one workload only if asked for: all its pods look alike.
+    /// All flows, sorted by their text. Flows between pods of the same workload only if `within_workloads`.
     pub fn flows(&self, within_workloads: bool) -> Vec<Flow<'a>> {
         let mut found = FlowCollector::new(&self.pods, &self.ranges);
         for (to, callee) in self.pods.iter().enumerate().filter(|(_, pod)| !pod.enters) {
             let callers = self.pods.iter().enumerate().filter(|(_, caller)| !caller.enters);
             for (from, caller) in callers {
                 let wanted = within_workloads || caller.workload.name != callee.workload.name;
-                if wanted && self.could_call(from, caller, to, callee) {
+                if wanted && self.may_connect(from, caller, to, callee) {
                     found.add(from, to, self.between(from, to));
                 }
             }
@@ -124,13 +124,13 @@ impl<'w, 'a> Map<'w, 'a> {
         found.flows()
     }
 
-    /// Whether nothing rules out, at a glance, that the one calls the other.
-    fn could_call(&self, from: usize, caller: &PodClass<'a>, to: usize, callee: &PodClass<'a>) -> bool {
+    /// A cheap test that ignores ports: false if a connection is certainly denied.
+    fn may_connect(&self, from: usize, caller: &PodClass<'a>, to: usize, callee: &PodClass<'a>) -> bool {
         callee.ingress.as_ref().is_none_or(|allowed| allowed.peers.contains(from))
             && caller.egress.as_ref().is_none_or(|allowed| allowed.peers.contains(to))
     }
 
-    /// The ports on which one can call the other; `None` for all that there are.
+    /// The ports on which one pod can connect to another; `None` for all ports.
     pub(crate) fn between(&self, from: usize, to: usize) -> Option<Ports> {
         let (Some(caller), Some(callee)) = (self.pods.get(from), self.pods.get(to)) else {
             return Some(Ports::default());
@@ -145,7 +145,7 @@ impl<'w, 'a> Map<'w, 'a> {
         }
     }
 
-    /// The ports that rules of one side let through to a destination, of those rules that name the other side.
+    /// The ports at the destination that the matching rules of one end allow; `None` if no policy isolates that end.
     pub(crate) fn through(
         &self,
         allowed: Option<&ApplicableRules>,
@@ -160,13 +160,13 @@ impl<'w, 'a> Map<'w, 'a> {
         Some(ports)
     }
 
-    /// The pods of that workload, by number.
+    /// The indices of the pods of a workload.
     pub(crate) fn pods_of(&self, name: WorkloadName<'_>) -> impl Iterator<Item = usize> {
         let numbered = self.pods.iter().enumerate();
         numbered.filter(move |(_, pod)| pod.workload.name == name).map(|(number, _)| number)
     }
 
-    /// The workloads on the map, by name.
+    /// The workloads on the map and their isolation, by name.
     pub fn workloads(&self) -> BTreeMap<WorkloadName<'a>, Isolation> {
         let mut workloads: BTreeMap<WorkloadName<'a>, Isolation> = BTreeMap::new();
         for pod in self.pods.iter().filter(|pod| !pod.enters) {
@@ -181,11 +181,11 @@ impl<'w, 'a> Map<'w, 'a> {
         workloads
     }
 
-    /// What the map does not say in its flows.
+    /// Notes about objects that are not on the map, host networks, blocked routes and exposed Services.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.topology.notes();
         for (name, _) in self.workloads().into_iter().filter(|(_, standing)| standing.host_network) {
-            notes.push(format!("{name} is on the network of its node: what policies do to it is not known"));
+            notes.push(format!("{name} uses the host network: NetworkPolicies may not apply to it"));
         }
         notes.extend(self.blocked());
         notes.extend(self.openings().iter().map(ToString::to_string));
@@ -193,13 +193,13 @@ impl<'w, 'a> Map<'w, 'a> {
     }
 }
 
-/// The pods of a topology, those that no selector tells apart as one: of labels that nobody asks for every pod of a StatefulSet has
-/// one of its own.
-fn alike_to_all<'a>(topology: &Topology<'a>) -> impl Iterator<Item = Workload<'a>> {
-    let ends = topology.requested_keys();
+/// The pods of a topology, merged if no selector distinguishes them. Labels that no selector uses are ignored, because every pod
+/// of a StatefulSet has a label of its own.
+fn merged_workloads<'a>(topology: &Topology<'a>) -> impl Iterator<Item = Workload<'a>> {
+    let keys = topology.selector_keys();
     let mut alike = BTreeMap::new();
     for workload in topology.workloads() {
-        let labels: Vec<_> = workload.labels.iter().filter(|(key, _)| ends.contains(key)).collect();
+        let labels: Vec<_> = workload.labels.iter().filter(|(key, _)| keys.contains(key)).collect();
         let (name, ports, host_network) = (workload.name, workload.ports, workload.host_network);
         let key = (name, labels.clone(), ports.clone(), host_network);
         alike.insert(key, Workload { name, labels: labels.into_iter().collect(), ports, host_network });

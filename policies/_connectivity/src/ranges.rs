@@ -1,10 +1,10 @@
-//! The ranges of addresses outside of the cluster that a map tells apart.
+//! The ranges of addresses outside of the cluster that a map distinguishes.
 
 use policy_kubernetes::network_policy::{Block, Direction, Range, ranges};
 
 use crate::topology::Topology;
 
-/// Which ranges of addresses the policies tell apart: from which connections come, and to which they go.
+/// The address ranges that policies distinguish, as sources and as destinations.
 #[derive(Clone, Debug)]
 pub struct AddressRanges {
     pub(crate) from: Vec<Range>,
@@ -12,7 +12,7 @@ pub struct AddressRanges {
 }
 
 impl AddressRanges {
-    /// Those of all these topologies together, so that maps of two can be compared, and of further blocks.
+    /// The ranges of all these topologies and further blocks together, so that maps of two topologies can be compared.
     pub fn of(topologies: &[&Topology<'_>], further: &[Block]) -> Self {
         let cut = |direction: Direction| {
             let policies = topologies.iter().flat_map(|topology| topology.policies());

@@ -1,4 +1,4 @@
-//! A Service as the map needs it: read once, and compared with every workload.
+//! The fields of a Service that the map needs, decoded once and matched against every workload.
 
 use policy_core::{Field, Undecided};
 use policy_kubernetes::network_policy::Block;
@@ -7,7 +7,7 @@ use policy_kubernetes::service::{PortReference, Service, ServiceSelector};
 
 use crate::workload::Workload;
 
-/// A Service, read once.
+/// The decoded fields of a Service.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceEntry<'a> {
     /// Its namespace.
@@ -18,11 +18,11 @@ pub(crate) struct ServiceEntry<'a> {
     pub(crate) service_type: &'a str,
     selector: ServiceSelector<'a>,
     ports: Vec<EntryPort<'a>>,
-    /// Whether clients connect to the pods themselves, so that no port is mapped to another.
+    /// Whether clients connect to the pods directly, so that no port is mapped to another.
     headless: bool,
-    /// Whether it has addresses of its own outside of the cluster (`externalIPs`).
+    /// Whether it has external addresses (`externalIPs`).
     has_address: bool,
-    /// The addresses that a load balancer lets in; every address, if there is none.
+    /// The client addresses that the load balancer allows; if empty, all addresses.
     pub(crate) sources: Vec<Block>,
 }
 
@@ -63,12 +63,12 @@ impl<'a> ServiceEntry<'a> {
         })
     }
 
-    /// Whether clients outside of the cluster can connect to it: it is of type LoadBalancer or NodePort, or has external addresses.
+    /// Whether clients outside of the cluster can connect: it is a LoadBalancer or NodePort, or has external addresses.
     pub(crate) fn is_exposed(&self) -> bool {
         matches!(self.service_type, "LoadBalancer" | "NodePort") || self.has_address
     }
 
-    /// The keys of the labels in its selector.
+    /// The label keys of its selector.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a str> {
         self.selector.keys()
     }
@@ -92,9 +92,9 @@ impl<'a> ServiceEntry<'a> {
         ports
     }
 
-    /// The ports of a workload's pods at which a client arrives that connects to that port of the Service. A headless Service maps
-    /// no port: the client resolves its name to the pods and connects to them on the port that it names.
-    pub(crate) fn arrives_at(&self, number: u16, workload: &Workload<'_>) -> Ports {
+    /// The ports of a workload's pods that a client of that Service port reaches. A headless Service does not map ports: the
+    /// client resolves its name to the addresses of the pods and connects to them on the same port.
+    pub(crate) fn ports_for_client(&self, number: u16, workload: &Workload<'_>) -> Ports {
         if !self.headless {
             return self.targets(PortReference::Number(number), workload);
         }

@@ -1,4 +1,4 @@
-//! All that a map is made of: namespaces, workloads, policies, and where traffic enters.
+//! The input of a map: namespaces, workloads, policies, Services, Gateways and routes.
 
 mod add;
 mod notes;
@@ -18,7 +18,7 @@ use policy_kubernetes::ports::NamedPort;
 use policy_kubernetes::ports::Ports;
 use policy_kubernetes::route::{Gateway, RouteBackends};
 
-/// What is known.
+/// The objects that determine which connections are allowed.
 #[derive(Debug)]
 pub struct Topology<'a> {
     arena: &'a Arena,
@@ -26,10 +26,10 @@ pub struct Topology<'a> {
     texts: BTreeSet<&'a str>,
     namespaces: BTreeMap<&'a str, Labels<'a>>,
     workloads: BTreeMap<Same<'a>, Workload<'a>>,
-    /// The controllers of what is a controller itself: of a ReplicaSet the Deployment.
+    /// The owners of workloads that have one, such as the Deployment of a ReplicaSet.
     owners: BTreeMap<WorkloadName<'a>, WorkloadName<'a>>,
     policies: BTreeMap<(&'a str, &'a str), (NetworkPolicy<'a>, usize)>,
-    /// What objects of which there can be only one say, by kind, namespace and name.
+    /// The contents of objects, by kind, namespace and name, to detect objects that contradict each other.
     message: BTreeMap<(&'a str, &'a str, &'a str), Value<'a>>,
     services: BTreeMap<(&'a str, &'a str), ServiceEntry<'a>>,
     gateways: BTreeMap<(&'a str, &'a str), Gateway<'a>>,
@@ -37,11 +37,11 @@ pub struct Topology<'a> {
     notes: Vec<String>,
 }
 
-/// What makes pods alike to every policy.
+/// The workload, labels, named ports and host network: pods with equal values are equal to every policy.
 type Same<'a> = (WorkloadName<'a>, Vec<(&'a str, &'a str)>, Vec<NamedPort<'a>>, bool);
 
 impl<'a> Topology<'a> {
-    /// An empty topology. What is added is kept in the arena; `kinds` make pods.
+    /// An empty topology. Added objects are stored in the arena; `kinds` are the kinds of workloads.
     pub fn new(arena: &'a Arena, kinds: WorkloadKinds<'a>) -> Self {
         Topology {
             arena,
@@ -59,7 +59,7 @@ impl<'a> Topology<'a> {
         }
     }
 
-    /// Namespaces and their labels: those that objects name too, which have the label of their name at least.
+    /// Namespaces and their labels, including namespaces that only other objects name, with their implied labels.
     pub(crate) fn namespaces(&self) -> BTreeMap<&'a str, Labels<'a>> {
         let mut all = self.namespaces.clone();
         let workloads = self.workloads.values().map(|workload| workload.name.namespace);
@@ -72,11 +72,11 @@ impl<'a> Topology<'a> {
         all
     }
 
-    /// The workloads, each under the name of its last owner that is known.
+    /// The workloads, each under the name of its topmost known owner.
     pub(crate) fn workloads(&self) -> impl Iterator<Item = Workload<'a>> {
         self.workloads.values().map(|workload| {
             let mut name = workload.name;
-            // As many steps as there are owners, so that two which own each other end too.
+            // At most as many steps as owners, so that the loop ends even if two own each other.
             for _ in 0..=self.owners.len() {
                 match self.owners.get(&name) {
                     Some(owner) if *owner != name => name = *owner,
@@ -87,8 +87,8 @@ impl<'a> Topology<'a> {
         })
     }
 
-    /// The keys of labels that any selector of pods asks for.
-    pub(crate) fn requested_keys(&self) -> BTreeSet<&str> {
+    /// The label keys that any pod selector uses.
+    pub(crate) fn selector_keys(&self) -> BTreeSet<&str> {
         let mut keys: BTreeSet<&str> = self.services.values().flat_map(ServiceEntry::keys).collect();
         keys.extend(self.policies().flat_map(|policy| policy.pods.keys()));
         keys.extend(self.peers().flat_map(|(_, pods)| pods.keys()));
@@ -100,7 +100,7 @@ impl<'a> Topology<'a> {
         self.policies.values().map(|(policy, _)| policy)
     }
 
-    /// How the caller calls the place of a policy.
+    /// The caller's identifier for the source of a policy.
     pub fn origin(&self, policy: &NetworkPolicy<'a>) -> Option<usize> {
         self.policies.get(&(policy.namespace, policy.name)).map(|(_, origin)| *origin)
     }
@@ -129,7 +129,7 @@ impl<'a> Topology<'a> {
         &self.backends
     }
 
-    /// The peers of all rules: selectors of namespaces and of pods.
+    /// The selector peers of all rules: namespace selectors and pod selectors.
     fn peers(&self) -> impl Iterator<Item = (Option<&Selector<'a>>, &Selector<'a>)> {
         let sides =
             self.policies().flat_map(|policy| Direction::BOTH.map(|direction| policy.side(direction)));
@@ -139,7 +139,7 @@ impl<'a> Topology<'a> {
         })
     }
 
-    /// Whether pods of that workload are there.
+    /// Whether the topology has pods of that workload.
     pub fn has(&self, name: WorkloadName<'_>) -> bool {
         self.workloads().any(|workload| workload.name == name)
     }

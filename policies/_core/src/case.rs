@@ -1,4 +1,4 @@
-//! An example that is a test: settings, cluster, request and object in one file, with the verdict they must give.
+//! An example that is also a test: settings, cluster, request, object and the expected verdict in one file.
 
 use crate::admit::{ConfiguredPolicy, admit};
 use crate::cluster::{NoCluster, Objects};
@@ -10,20 +10,22 @@ use crate::verdict::{Finding, Outcome};
 use crate::verdicts::{AdmissionPhase, Verdicts};
 use crate::yaml::{self, YamlError};
 
-const KEYS: [&str; 6] = ["policy", "settings", "cluster", "request", "object", "verdict"];
+const KEYS: [&str; 7] = ["policy", "issue", "settings", "cluster", "request", "object", "verdict"];
 
 /// A case, decoded from its file.
 #[derive(Debug)]
 pub struct Case<'a> {
-    /// The comment at the top: why the case is there.
+    /// The comment at the top of the file: the purpose of the case.
     pub why: String,
-    /// The policy it names itself; most are found by their folder.
+    /// The policy that the file names; most cases get it from their folder.
     pub policy: Option<&'a str>,
+    /// The URL of the bug report that the case comes from.
+    pub issue: Option<&'a str>,
     /// The settings as JSON.
     pub settings: String,
-    /// What else exists; `None` where the policy must do without a cluster.
+    /// The objects in the cluster; `None` if the policy runs without a cluster.
     pub cluster: Option<Vec<Value<'a>>>,
-    /// The whole AdmissionRequest that the case stands for, as every host is sent it.
+    /// The complete AdmissionRequest, as every host receives it.
     pub request: Value<'a>,
     /// The verdict that the file records, as YAML text.
     pub recorded: Option<&'a str>,
@@ -34,21 +36,21 @@ pub struct Case<'a> {
 /// A case that cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum CaseError {
-    /// It is not YAML.
+    /// The file is not valid YAML.
     #[error("{position}: {0}", position = .0.position)]
     Yaml(#[from] YamlError),
-    /// It is not a case.
+    /// The YAML is not a case.
     #[error("not a case: {0}")]
     Unreadable(#[from] Undecided),
-    /// Its settings are not the policy's.
+    /// The settings are not valid for the policy.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Its name starts with none of the four words.
+    /// The file name does not start with one of the four outcomes.
     #[error("a case's file name starts with allow-, deny-, warn- or patch-")]
     Name,
 }
 
-/// The outcome that a case's author claims, by the first word of the file's name.
+/// The expected outcome of a case: the first word of its file name.
 ///
 /// # Errors
 /// [`CaseError::Name`].
@@ -61,7 +63,7 @@ impl<'a> Case<'a> {
     /// Decodes a case from the text of its file.
     ///
     /// # Errors
-    /// [`CaseError`]: no YAML, an unknown key, no object.
+    /// [`CaseError`]: the YAML is not valid, a key is unknown, or the object is missing.
     pub fn decode(text: &'a str, arena: &'a Arena) -> Result<Self, CaseError> {
         let nothing = || Undecided { reason: "the file is empty".to_owned(), ..Undecided::default() };
         let document = yaml::documents(text).into_iter().next().ok_or_else(nothing)?;
@@ -79,6 +81,7 @@ impl<'a> Case<'a> {
         Ok(Case {
             why: comment(text),
             policy: root.at("policy").str()?,
+            issue: root.at("issue").str()?,
             settings: root.at("settings").value()?.map(Value::to_string).unwrap_or_default(),
             cluster,
             request: request(root, arena)?,
@@ -87,19 +90,19 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Runs the case natively by one policy.
+    /// Runs the case with one policy, natively.
     ///
     /// # Errors
-    /// Its settings are not that policy's, or its request cannot be read.
+    /// The settings are not valid for the policy, or the request cannot be read.
     pub fn run(&self, entry: &PolicyDefinition, arena: &'a Arena) -> Result<Verdicts<'a>, CaseError> {
         let policy = (entry.configure)(&self.settings)?;
         Ok(self.ask(&[ConfiguredPolicy { metadata: entry.metadata, policy }], arena)?)
     }
 
-    /// What policies with settings of their own say of the case.
+    /// Runs the case with policies that are already configured.
     ///
     /// # Errors
-    /// Its request cannot be read.
+    /// The request cannot be read.
     pub fn ask(&self, policies: &[ConfiguredPolicy], arena: &'a Arena) -> Result<Verdicts<'a>, Undecided> {
         let request = Request::read(Field::root(self.request, arena))?;
         Ok(match &self.cluster {
@@ -110,13 +113,13 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The file's text with that verdict in the place of the one it has.
+    /// The text of the file with its verdict replaced.
     pub fn blessed(&self, verdict: &str) -> String {
         format!("{}\n{verdict}", self.before_verdict.trim_end())
     }
 }
 
-/// The verdict in the form in which a case records it.
+/// The verdict as YAML, in the form that case files use.
 pub fn render(verdicts: &Verdicts<'_>) -> String {
     let list = |key: &str, findings: Vec<&Finding>| {
         let mut text = String::new();
@@ -147,12 +150,12 @@ pub fn render(verdicts: &Verdicts<'_>) -> String {
     if text.is_empty() { "verdict: allow\n".to_owned() } else { format!("verdict:\n{text}") }
 }
 
-/// The outcome of all rows together.
+/// The most severe outcome of all rows.
 pub fn outcome(verdicts: &Verdicts<'_>) -> Outcome {
     verdicts.rows.iter().map(|row| row.verdict.outcome()).max().unwrap_or(Outcome::Allow)
 }
 
-/// A JSON string is a YAML string, whatever is in it; what is plain in both stays unquoted.
+/// Quotes a text as a JSON string, which is valid YAML. A text that is safe as a plain scalar stays unquoted.
 fn quoted(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || " .[]/_-`(),".contains(c));
@@ -177,7 +180,7 @@ fn split_verdict(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The AdmissionRequest of the case: what `request` says, and what follows from the object for the rest.
+/// The AdmissionRequest of the case: the members of `request`, with defaults derived from the object.
 fn request<'a>(root: Field<'a>, arena: &'a Arena) -> Result<Value<'a>, CaseError> {
     let given = root.at("request");
     let object = root.at("object");

@@ -1,21 +1,21 @@
-//! What else exists: the objects that a policy may look at beside the one it judges.
+//! Cluster data: the objects that a policy can read in addition to the object under review.
 
 use std::collections::BTreeMap;
 
 use crate::field::{Field, Undecided};
 use crate::value::{Arena, Value};
 
-/// The objects of the cluster, or of the manifest set that stands for it.
+/// The objects of the cluster, or of the manifest set that is used in its place.
 pub trait Cluster {
-    /// Whether objects of that group and kind can be asked for at all. For policies that do without: whoever needs them
-    /// asks, and is told why not.
+    /// Whether objects of that group and kind are available. Only for policies that can work without them. A policy that needs
+    /// them calls [`Cluster::list`] and returns its error.
     fn has(&self, group: &str, kind: &str) -> bool;
 
-    /// The objects of that group and kind, in one namespace or in all, in a fixed order. Their fields live in the arena
-    /// of the request, their values in the cluster.
+    /// The objects of that group and kind, in one namespace or in all namespaces, in a fixed order. Their fields are allocated in
+    /// the arena of the request; their values belong to the cluster.
     ///
     /// # Errors
-    /// It is not known, because there is no cluster or what is known of it is too old.
+    /// Cluster data is not available, or it is too old.
     fn list<'a>(
         &'a self,
         group: &str,
@@ -24,10 +24,10 @@ pub trait Cluster {
         arena: &'a Arena,
     ) -> Result<Vec<Field<'a>>, Undecided>;
 
-    /// The object of that name, `None` if it does not exist. What lives in no namespace has the namespace `None`.
+    /// The object of that name; `None` if it does not exist. For a cluster-scoped object, `namespace` is `None`.
     ///
     /// # Errors
-    /// As [`Cluster::list`].
+    /// See [`Cluster::list`].
     fn get<'a>(
         &'a self,
         group: &str,
@@ -45,7 +45,7 @@ pub trait Cluster {
     }
 }
 
-/// No cluster: whoever needs one cannot decide.
+/// No cluster: a policy that needs cluster data cannot decide.
 #[derive(Clone, Copy, Debug)]
 pub struct NoCluster;
 
@@ -61,20 +61,20 @@ impl Cluster for NoCluster {
         _: Option<&str>,
         _: &'a Arena,
     ) -> Result<Vec<Field<'a>>, Undecided> {
-        Err(Undecided::of_cluster(format!("needs the cluster's {kind} objects, and no cluster was given")))
+        Err(Undecided::cluster_error(format!("needs the cluster's {kind} objects, and no cluster was given")))
     }
 }
 
-/// A cluster that is just these objects.
+/// A cluster that consists of the given objects.
 #[derive(Clone, Debug, Default)]
 pub struct Objects<'o> {
-    /// By group and kind, each with its namespace, for many requests are asked of one set.
+    /// Objects with their namespaces, indexed by group and kind because many requests use one set.
     objects: BTreeMap<(&'o str, &'o str), Vec<(&'o str, Value<'o>)>>,
 }
 
 impl<'o> Objects<'o> {
-    /// The objects, in the order given, and the namespace of those that name none. What has no `apiVersion` or no `kind`
-    /// is of none.
+    /// Indexes the objects in the given order. Objects that do not set a namespace get `namespace`. Objects without `apiVersion`
+    /// or `kind` are ignored.
     pub fn new(objects: Vec<Value<'o>>, namespace: &'o str) -> Self {
         let mut by_kind: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for object in objects {
@@ -84,19 +84,21 @@ impl<'o> Objects<'o> {
                 continue;
             };
             let group = version.split_once('/').map_or("", |(group, _)| group);
-            let lives_in = match object.get("metadata").and_then(|metadata| metadata.get("namespace")) {
+            let object_namespace = match object.get("metadata").and_then(|metadata| metadata.get("namespace"))
+            {
                 Some(Value::String(named)) if !named.is_empty() => named,
                 _ => namespace,
             };
-            by_kind.entry((group, *kind)).or_default().push((lives_in, object));
+            by_kind.entry((group, *kind)).or_default().push((object_namespace, object));
         }
         Objects { objects: by_kind }
     }
 
-    /// Those of that group and kind, in one namespace or in all.
+    /// The objects of that group and kind, in one namespace or in all namespaces.
     pub fn values(&self, group: &str, kind: &str, namespace: Option<&str>) -> Vec<Value<'o>> {
         let of_kind = self.objects.get(&(group, kind)).into_iter().flatten();
-        let wanted = of_kind.filter(|(lives_in, _)| namespace.is_none_or(|namespace| namespace == *lives_in));
+        let wanted = of_kind
+            .filter(|(object_namespace, _)| namespace.is_none_or(|namespace| namespace == *object_namespace));
         wanted.map(|(_, object)| *object).collect()
     }
 }

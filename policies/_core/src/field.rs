@@ -1,14 +1,14 @@
-//! A value and the way to it, so that a message cannot name another field than the one that was read.
+//! A value with its path, so that a message always names the field that was read.
 
 use std::fmt;
 
 use crate::path::{FieldPath, Path, Step, excerpt};
 use crate::value::{Arena, Value};
 
-/// A place in an object: its value, if there is one, and its path.
+/// A field of an object: its path, and its value if it is set.
 ///
-/// Fields are `Copy` and walk down only. A `null` reads as not set, as it does in Kubernetes. Reading a value as
-/// what it is not gives [`Undecided`], never a default.
+/// Fields are `Copy`, and you can only navigate down. As in Kubernetes, `null` counts as not set. Reading a value as the wrong
+/// type returns [`Undecided`], never a default.
 #[derive(Clone, Copy)]
 pub struct Field<'a> {
     arena: &'a Arena,
@@ -20,32 +20,31 @@ pub struct Field<'a> {
 enum Lookup<'a> {
     Value(&'a Value<'a>),
     Missing,
-    /// The way led into something that has no members or items: the path of that, and what it is.
+    /// A parent on the path has no members or items: the path of that parent, and a description of its type.
     Blocked(&'a Path<'a>, &'static str),
 }
 
-/// Why a policy could not decide: the field and what is the matter with it. Only [`crate::admit()`] says what
-/// follows from it.
+/// Why a policy could not decide: the field and the reason. Only [`crate::admit()`] decides how to handle it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undecided {
-    /// Where the matter lies.
+    /// The field with the problem.
     pub field: FieldPath,
-    /// What is the matter: lower case, imperative.
+    /// The problem: lower case, imperative.
     pub reason: String,
-    /// Whether it is not the object that is the matter, but what else exists.
-    pub of_cluster: bool,
+    /// Whether the problem is in the cluster data, not in the object.
+    pub is_cluster_error: bool,
 }
 
 impl Undecided {
-    /// It is not known what else exists.
-    pub fn of_cluster(reason: impl Into<String>) -> Self {
-        Undecided { field: FieldPath::default(), reason: reason.into(), of_cluster: true }
+    /// A problem with the cluster data.
+    pub fn cluster_error(reason: impl Into<String>) -> Self {
+        Undecided { field: FieldPath::default(), reason: reason.into(), is_cluster_error: true }
     }
 
-    /// The matter is with another object, which is `kind` `name`, and not with the one that is judged.
+    /// Attributes the problem to another object, `kind` `name`, instead of the object under review.
     #[must_use]
     pub fn in_object(self, kind: &str, name: &str) -> Self {
-        Undecided::of_cluster(format!("{kind} `{}`: {self}", excerpt(name)))
+        Undecided::cluster_error(format!("{kind} `{}`: {self}", excerpt(name)))
     }
 }
 
@@ -67,7 +66,7 @@ impl<'a> Field<'a> {
         Field { arena, path, found: Lookup::Value(arena.put(value)) }
     }
 
-    /// A root that is not there, such as the object of a DELETE.
+    /// A root without a value, such as the new object of a DELETE request.
     pub fn missing(arena: &'a Arena) -> Self {
         Field { arena, path: arena.put(Path { parent: None, step: Step::Root }), found: Lookup::Missing }
     }
@@ -90,7 +89,7 @@ impl<'a> Field<'a> {
         Field { found, ..self.step(Step::Keys(keys)) }
     }
 
-    /// The member of that one key, which may hold dots: `annotations.key("prometheus.io/port")`.
+    /// The member with that single key, which may contain dots: `annotations.key("prometheus.io/port")`.
     #[must_use]
     pub fn key(self, key: &'a str) -> Self {
         let found = match self.found {
@@ -102,16 +101,16 @@ impl<'a> Field<'a> {
         Field { found, ..self.step(Step::Key(key)) }
     }
 
-    /// The same value, but as the root of its own tree: paths start anew.
+    /// The same value as the root of its own tree: paths start here.
     #[must_use]
     pub fn rerooted(self) -> Self {
         Field { path: self.arena.put(Path { parent: None, step: Step::Root }), ..self }
     }
 
-    /// The same object with that `apiVersion` and `kind`, as a root: an item of a typed list goes without saying them.
+    /// The same object as a root, with `apiVersion` and `kind` set, because items of a typed list omit them.
     ///
     /// # Errors
-    /// There is no object here.
+    /// The field is not set, or not an object.
     pub fn naming(self, api_version: &'a str, kind: &'a str) -> Result<Self, Undecided> {
         let mut members = vec![("apiVersion", Value::String(api_version)), ("kind", Value::String(kind))];
         match self.value()? {
@@ -128,7 +127,7 @@ impl<'a> Field<'a> {
         Field { path: self.arena.put(Path { parent: Some(self.path), step }), ..self }
     }
 
-    /// The way by `keys` led into `value` when only `rest` of them was left.
+    /// The path `keys` ends early at `value`, which has no members; `rest` is the unread part of `keys`.
     #[cold]
     fn blocked(self, keys: &'a str, rest: &str, value: &Value<'_>) -> Lookup<'a> {
         let walked = keys.len().saturating_sub(rest.len() + 1);
@@ -139,10 +138,10 @@ impl<'a> Field<'a> {
         Lookup::Blocked(path, value.describe())
     }
 
-    /// The value; `None` where it is missing or `null`.
+    /// The value; `None` if it is missing or `null`.
     ///
     /// # Errors
-    /// The way led into something that is no object.
+    /// A parent on the path is not an object.
     pub fn value(self) -> Result<Option<&'a Value<'a>>, Undecided> {
         match self.found {
             Lookup::Value(Value::Null) | Lookup::Missing => Ok(None),
@@ -150,23 +149,23 @@ impl<'a> Field<'a> {
             Lookup::Blocked(path, is) => Err(Undecided {
                 field: path.owned(),
                 reason: format!("must be an object, is {is}"),
-                of_cluster: false,
+                is_cluster_error: false,
             }),
         }
     }
 
-    /// Whether there is a value other than `null`.
+    /// Whether the field has a value other than `null`.
     ///
     /// # Errors
-    /// As [`Field::value`].
+    /// See [`Field::value`].
     pub fn is_set(self) -> Result<bool, Undecided> {
         Ok(self.value()?.is_some())
     }
 
-    /// The boolean here, if there is one.
+    /// The boolean value, if the field is set.
     ///
     /// # Errors
-    /// Anything else is here.
+    /// The value has another type.
     pub fn bool(self) -> Result<Option<bool>, Undecided> {
         match self.value()? {
             None => Ok(None),
@@ -175,18 +174,18 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Whether `true` stands here.
+    /// Whether the value is `true`.
     ///
     /// # Errors
-    /// As [`Field::bool`].
+    /// See [`Field::bool`].
     pub fn is_true(self) -> Result<bool, Undecided> {
         Ok(self.bool()? == Some(true))
     }
 
-    /// The string here, if there is one.
+    /// The string value, if the field is set.
     ///
     /// # Errors
-    /// Anything else is here.
+    /// The value has another type.
     pub fn str(self) -> Result<Option<&'a str>, Undecided> {
         match self.value()? {
             None => Ok(None),
@@ -195,18 +194,18 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The string here, empty where there is none: to Kubernetes the two are one.
+    /// The string value; empty if the field is not set, because Kubernetes treats both alike.
     ///
     /// # Errors
-    /// As [`Field::str`].
+    /// See [`Field::str`].
     pub fn text(self) -> Result<&'a str, Undecided> {
         Ok(self.str()?.unwrap_or_default())
     }
 
-    /// The integer here, if there is one.
+    /// The integer value, if the field is set.
     ///
     /// # Errors
-    /// Anything else is here, or an integer that `i64` cannot hold.
+    /// The value has another type, or does not fit into `i64`.
     pub fn int(self) -> Result<Option<i64>, Undecided> {
         match self.value()? {
             None => Ok(None),
@@ -215,10 +214,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The items of the list here; none where there is no list.
+    /// The items of the list; empty if the field is not set.
     ///
     /// # Errors
-    /// Anything but a list is here.
+    /// The value is not a list.
     pub fn items(self) -> Result<impl ExactSizeIterator<Item = Field<'a>>, Undecided> {
         let items: &'a [Value<'a>] = match self.value()? {
             None => &[],
@@ -231,10 +230,10 @@ impl<'a> Field<'a> {
             .map(move |(i, value)| Field { found: Lookup::Value(value), ..self.step(Step::Index(i)) }))
     }
 
-    /// The members of the object here, with their keys; none where there is no object.
+    /// The members of the object with their keys; empty if the field is not set.
     ///
     /// # Errors
-    /// Anything but an object is here.
+    /// The value is not an object.
     pub fn members(self) -> Result<impl ExactSizeIterator<Item = (&'a str, Field<'a>)>, Undecided> {
         let members: &'a [crate::value::Member<'a>] = match self.value()? {
             None => &[],
@@ -248,28 +247,28 @@ impl<'a> Field<'a> {
 
     /// An [`Undecided`] about this field.
     pub fn undecided(self, reason: impl Into<String>) -> Undecided {
-        Undecided { field: self.path(), reason: reason.into(), of_cluster: false }
+        Undecided { field: self.path(), reason: reason.into(), is_cluster_error: false }
     }
 
     fn expected(self, what: &str, is: &Value<'_>) -> Undecided {
         self.undecided(format!("must be {what}, is {}", is.describe()))
     }
 
-    /// The path, on its own.
+    /// An owned copy of the path.
     pub fn path(self) -> FieldPath {
         self.path.owned()
     }
 
-    /// The arena that the tree lives in.
+    /// The arena that holds the tree.
     pub fn arena(self) -> &'a Arena {
         self.arena
     }
 }
 
-/// The member that the first of these keys names, and the keys after it.
+/// The member with the first of these keys, and the remaining keys.
 ///
-/// Compares each member with the start of the keys, so that nobody has to look for the dots first: that halves the
-/// time of a verdict. A member whose name has a dot in it is none of the keys, whatever an attacker calls it.
+/// Compares each member name with the start of `keys` instead of splitting at the dots first, which halves the evaluation
+/// time. A member name that contains a dot never matches, so that an attacker cannot imitate a nested path.
 #[inline]
 fn descend<'a>(members: &'a [crate::value::Member<'a>], keys: &'a str) -> (Lookup<'a>, &'a str) {
     for (name, value) in members {
@@ -303,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_its_path() {
+    fn fields_have_paths() {
         with_pod(|pod| {
             let item = pod.at("spec.l").items().unwrap().next().unwrap();
             assert_eq!(item.at("k").path().to_string(), "spec.l[0].k");
@@ -319,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_dots_is_no_way_through() {
+    fn keys_with_dots_do_not_match_nested_paths() {
         let arena = Arena::new();
         let text = r#"{"a.b":1,"":2,"a":{"b":3,"":4},"ab":5,"a.":6}"#;
         let root = Field::root(Value::from_json(text.as_bytes(), &arena).unwrap(), &arena);
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_expected_is_undecided() {
+    fn wrong_types_are_undecided() {
         with_pod(|pod| {
             let undecided = |result: Undecided| result.to_string();
             assert_eq!(

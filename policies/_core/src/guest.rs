@@ -1,4 +1,4 @@
-//! A policy as a Kubewarden guest: waPC calls in, Kubewarden's answers out. No other file knows Kubewarden.
+//! A policy as a Kubewarden guest: handles waPC calls and returns Kubewarden responses. No other module calls the SDK.
 
 use kubewarden_policy_sdk::protocol_version_guest;
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
@@ -21,7 +21,7 @@ pub fn register<P: Policy>() {
     register_function("validate", validate::<P>);
 }
 
-/// What a guest answers; the SDK's `ValidationResponse` would copy the object through `serde_json::Value`.
+/// The response of a guest; the SDK's `ValidationResponse` would copy the object through `serde_json::Value`.
 #[derive(Default, Serialize)]
 struct ValidationResponse<'a> {
     accepted: bool,
@@ -40,12 +40,12 @@ fn validate_settings<P: Policy>(payload: &[u8]) -> CallResult {
     Ok(serde_json::to_vec(&SettingsValidationResponse { valid: result.is_ok(), message: result.err() })?)
 }
 
-/// Answers `{"request": AdmissionRequest, "settings": {…}}`.
+/// Handles `{"request": AdmissionRequest, "settings": {…}}`.
 fn validate<P: Policy>(payload: &[u8]) -> CallResult {
     let arena = Arena::new();
     let cluster = HostCluster { reads: P::METADATA.reads };
     let mut response = ValidationResponse::default();
-    // Known when the guest is compiled: one that reads nothing is smaller without the way to the host.
+    // Constant at compile time: a guest that reads no cluster data is smaller without the host calls.
     let evaluated = match P::METADATA.reads {
         [] => evaluate::<P>(payload, &arena, &NoCluster),
         _ => evaluate::<P>(payload, &arena, &cluster),
@@ -81,7 +81,7 @@ fn evaluate<'a, P: Policy>(
     let settings = settings.copied().unwrap_or(Value::Null);
     let policy = configure_value::<P>(settings).map_err(|error| error.to_string())?;
     let request = Request::read(root.at("request")).map_err(undecided)?;
-    // Known when the guest is compiled: one that changes nothing is a third smaller without the code for patches.
+    // Constant at compile time: a guest that changes nothing is a third smaller without the code for patches.
     if P::METADATA.mutates {
         let policies = [ConfiguredPolicy { metadata: &P::METADATA, policy: Box::new(policy) }];
         return Ok(admit(&policies, &request, cluster, AdmissionPhase::Mutating));
@@ -90,7 +90,7 @@ fn evaluate<'a, P: Policy>(
     Ok(Verdicts { rows: row.into_iter().collect(), ..Verdicts::default() })
 }
 
-/// The cluster as the host sees it, through Kubewarden's host capabilities: the kinds that metadata.yml asks for.
+/// Cluster data from Kubewarden's host capabilities, limited to the kinds that metadata.yml requests.
 struct HostCluster {
     reads: &'static [WatchedKind],
 }
@@ -117,7 +117,7 @@ impl HostCluster {
         ];
         let ask = arena.object(&ask).to_string();
         let fail = |error: String| {
-            Undecided::of_cluster(format!("the host does not give the cluster's {kind} objects: {error}"))
+            Undecided::cluster_error(format!("the host did not return the cluster's {kind} objects: {error}"))
         };
         let answer = host_call("kubewarden", "kubernetes", operation, ask.as_bytes());
         let answer = answer.map_err(|error| fail(error.to_string()))?;
@@ -152,7 +152,7 @@ impl Cluster for HostCluster {
         name: &str,
         arena: &'a Arena,
     ) -> Result<Option<Field<'a>>, Undecided> {
-        // Where there is no such object the host fails, as it does where it may not look: the two cannot be told apart.
+        // The host returns the same error for a missing object and for a missing permission.
         self.ask("get_resource", group, kind, namespace, Some(name), arena).map(Some)
     }
 }

@@ -1,12 +1,11 @@
-//! Names of kinds: groups, plurals, and which kinds live in no namespace.
+//! Kinds: groups, plural names, and which kinds are cluster-scoped.
 
-/// Whether a request for `group` is for kinds of `own`: those of `apps` were in `extensions` before, where old API servers still
-/// serve them.
+/// Whether `group` is `own` or its old name: old API servers still serve the kinds of `apps` in `extensions`.
 pub fn is_same_group(own: &str, group: &str) -> bool {
     own == group || (own == "apps" && group == "extensions")
 }
 
-/// Kinds that live in no namespace, of Kubernetes and of what the manifests use. A file does not say so.
+/// Cluster-scoped kinds of Kubernetes, and of custom resources in our manifests. A manifest does not contain this information.
 const CLUSTER_SCOPED: &[&str] = &[
     "APIService",
     "CSIDriver",
@@ -39,12 +38,12 @@ const CLUSTER_SCOPED: &[&str] = &[
     "VolumeAttributesClass",
 ];
 
-/// Whether objects of that kind live in no namespace.
+/// Whether the kind is cluster-scoped.
 pub(crate) fn is_cluster_scoped(kind: &str) -> bool {
     CLUSTER_SCOPED.contains(&kind)
 }
 
-/// The resource name of a kind that comes from a file, which names kinds only: its plural, as Kubernetes forms it.
+/// The resource name of a kind, which is its plural as Kubernetes forms it. Manifests contain only the kind.
 pub fn plural(kind: &str) -> String {
     let kind = kind.to_lowercase();
     match kind.as_str() {

@@ -1,4 +1,4 @@
-//! The nine words of Pratique, and the flow between them.
+//! The core types of Pratique, and the data flow between them.
 //!
 //! ```text
 //! AdmissionReview ──decode──▶ Request ──scope──▶ policy.evaluate(&Request, &dyn Cluster, &mut Verdict)
@@ -6,11 +6,11 @@
 //! AdmissionReview ◀──encode── Verdicts ◀───────merge────────────┘
 //! ```
 //!
-//! Files are in the order of that flow: [`review`] (the wire), [`request`] (what is asked), [`scope`] (which
-//! requests a policy wants), [`policy`] (settings and `evaluate`), [`cluster`] (what else exists), [`field`] and [`path`]
-//! (a value and the way to it), [`verdict`] (deny, warn, patch), [`admit`] (the one place that merges them), [`case`] (an
-//! example that is a test). Beneath them lie [`value`] (the decoded tree), [`yaml`] (the other way into it) and [`settings`] (a
-//! policy's own struct, read from it). What policies know of Kubernetes' kinds is in the crate `policy-kubernetes`.
+//! Modules in the order of that flow: [`review`] (wire format), [`request`] (AdmissionRequest), [`scope`] (requests that a policy
+//! matches), [`policy`] (settings and `evaluate`), [`cluster`] (cluster data), [`field`] and [`path`] (a value and its path),
+//! [`verdict`] (deny, warn, patch), [`admit`] (merges verdicts) and [`case`] (an example that is also a test). They build on
+//! [`value`] (the decoded tree), [`yaml`] (decodes YAML into the tree) and [`settings`] (deserializes settings from the tree).
+//! Types for the kinds of Kubernetes are in the crate `policy-kubernetes`.
 //!
 //! Nothing here does I/O, reads a clock, or panics: bad input is an error or an [`Undecided`].
 

@@ -1,83 +1,82 @@
-//! What a policy is: its name and scope, what it reads, its controls. Documentation, webhook rules, RBAC and metadata.yml are
-//! rendered from it.
+//! Metadata of a policy: its name and scope, the kinds that it reads, and its controls. Documentation, webhook rules, RBAC and
+//! metadata.yml are rendered from it.
 
 use crate::kinds;
 use crate::scope::Scope;
 
-/// What a policy is: for `pratique policies`, its documentation, `metadata.yml` and webhook rules.
+/// Metadata of a policy, used by `pratique policies`, its documentation, `metadata.yml` and webhook rules.
 #[derive(Debug)]
 pub struct PolicyMetadata {
-    /// The one name: of its folder, its crate, its documentation, its module, its metrics.
+    /// The name of the policy, also used for its folder, crate, documentation, module and metrics.
     pub name: &'static str,
     /// A title of a few words.
     pub title: &'static str,
-    /// One sentence: what it does.
+    /// One sentence that describes the policy.
     pub summary: &'static str,
-    /// What to do about a denial; a sentence.
+    /// How to fix a denial; one sentence.
     pub remediation: &'static str,
-    /// The address of the specification that it follows.
+    /// The URL of the specification that the policy follows.
     pub source: &'static str,
-    /// How bad it is to go without.
+    /// The severity of a violation.
     pub severity: Severity,
-    /// The subject that it belongs to.
+    /// The category of the policy.
     pub category: Category,
-    /// The parts that can be exempt and excepted one by one; none if it is all or nothing. A policy with controls has the setting
-    /// `exemptControls`.
+    /// The controls, which can be exempted and excepted one by one; empty if the policy has none. A policy with controls has the
+    /// setting `exemptControls`.
     pub controls: &'static [ControlMetadata],
-    /// Which requests it evaluates.
+    /// The requests that it evaluates.
     pub scope: Scope,
-    /// Which objects of the cluster it reads, beside the one that it evaluates.
+    /// The kinds of cluster objects that it reads in addition to the object under review.
     pub reads: &'static [WatchedKind],
-    /// How much it must know to decide.
+    /// The data that it needs to decide.
     pub context: Context,
-    /// Whether it ever changes an object.
+    /// Whether it can change objects.
     pub mutates: bool,
-    /// Whether it ever denies an object that it can read: the rules of the validating webhook come from those that do.
+    /// Whether it can deny an object that it can read. The rules of the validating webhook come from the policies that can.
     pub denies: bool,
 }
 
 impl PolicyMetadata {
-    /// Whether it is for complete manifest sets only: `check` evaluates it, no webhook and no Kubewarden does.
+    /// Whether it is only for complete manifest sets: it runs in `check`, but not in webhooks or Kubewarden.
     pub fn for_manifest_sets(&self) -> bool {
         self.context == Context::ManifestSet
     }
 
-    /// Whether it can decide nothing by an object alone. It is skipped unless a cluster is known or it is named.
+    /// Whether it cannot decide from the object alone. Without cluster data, it is skipped unless you name it explicitly.
     pub fn needs_cluster(&self) -> bool {
         self.context != Context::Object
     }
 
-    /// The control of that name.
+    /// The control with that ID.
     pub fn control(&self, id: &str) -> Option<&'static ControlMetadata> {
         self.controls.iter().find(|control| control.id == id)
     }
 }
 
-/// How much a policy must know to decide.
+/// The data that a policy needs to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// The object. Other objects that it reads make it more exact, and it decides without them.
+    /// The object alone. Cluster data makes the verdict more precise, but is optional.
     Object,
-    /// The cluster, or a manifest set that stands for it.
+    /// The cluster, or a manifest set in its place.
     Cluster,
-    /// A complete manifest set. In a cluster the objects arrive one after the other, so that the verdict would depend on their
-    /// order.
+    /// A complete manifest set. In a cluster, objects arrive one at a time, so the verdict would depend on their order.
     ManifestSet,
 }
 
-/// The subject of a policy, as Kubewarden's catalog has it.
+/// The category of a policy, as in Kubewarden's catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
-    /// What pods are and may do.
+    /// Security settings and permissions of pods.
     PodSecurity,
-    /// Who can connect to whom.
+    /// Network connections between workloads.
     NetworkSecurity,
-    /// Metrics and what leads to them.
+    /// Metrics and their collection.
     Observability,
 }
 
 impl Category {
-    /// As metadata.yml writes it.
+    /// The name in metadata.yml.
     pub fn as_str(self) -> &'static str {
         match self {
             Category::PodSecurity => "Pod security",
@@ -87,18 +86,18 @@ impl Category {
     }
 }
 
-/// A part of a policy that can be exempt, and excepted for a workload; declared by [`controls!`](crate::controls).
+/// A part of a policy that can be exempted, or excepted for a workload; declared by [`controls!`](crate::controls).
 #[derive(Debug, PartialEq, Eq)]
 pub struct ControlMetadata {
     /// The name in settings, messages and exceptions.
     pub id: &'static str,
-    /// One sentence: what holds when it denies nothing.
+    /// One sentence: the condition that holds if the control denies nothing.
     pub title: &'static str,
-    /// What to do about a denial; a sentence.
+    /// How to fix a denial; one sentence.
     pub remediation: &'static str,
-    /// The control that it replaces, and that stays in force if this one is exempt.
+    /// The control that it replaces. That control still applies if this one is exempt.
     pub replaces: Option<&'static str>,
-    /// Whether the right value follows from the control alone, so that a tool can write it.
+    /// Whether the control alone determines the correct value, so that a tool can write the fix.
     pub has_fix: bool,
 }
 
@@ -115,7 +114,7 @@ impl ControlMetadata {
     }
 }
 
-/// Declares the controls of a policy: the enum `ControlId` for its settings and messages, and `CONTROLS` for its metadata.
+/// Declares the controls of a policy: the enum `ControlId` for settings and messages, and `CONTROL_METADATA` for its metadata.
 ///
 /// ```text
 /// policy_core::controls! {
@@ -130,7 +129,7 @@ macro_rules! controls {
     ($($(#[doc = $doc:literal])+ $id:ident = $name:literal {
         remediation: $remediation:literal, fix: $fix:literal $(, replaces: $replaces:literal)? $(,)?
     },)+) => {
-        /// A part of the policy that can be exempt, or excepted for a workload.
+        /// A part of the policy that can be exempted, or excepted for a workload.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
         )]
@@ -160,7 +159,7 @@ macro_rules! controls {
     (@replaces) => { None };
 }
 
-/// A kind of objects that a policy looks at.
+/// A kind of object that a policy reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchedKind {
     /// `networking.k8s.io`; empty for the core group.
@@ -169,7 +168,7 @@ pub struct WatchedKind {
     pub version: &'static str,
     /// `NetworkPolicy`.
     pub kind: &'static str,
-    /// The fields that are looked at, beside `metadata.name` and `metadata.namespace`: a host need not keep others.
+    /// The fields that the policy reads in addition to `metadata.name` and `metadata.namespace`. A host can drop all others.
     pub fields: &'static [&'static str],
 }
 
@@ -180,41 +179,41 @@ impl WatchedKind {
     /// NetworkPolicies, and whether they are being deleted.
     pub const NETWORK_POLICY: WatchedKind =
         WatchedKind::of("networking.k8s.io", "NetworkPolicy", &["metadata.deletionTimestamp", "spec"]);
-    /// Pods: their labels, and whether they run, and where.
+    /// Pods: their labels, phase and `hostNetwork`, and whether they are being deleted.
     pub const POD: WatchedKind = WatchedKind::of(
         "",
         "Pod",
         &["metadata.deletionTimestamp", "metadata.labels", "spec.hostNetwork", "status.phase"],
     );
-    /// Services, for what they select.
+    /// Services: their selectors.
     pub const SERVICE: WatchedKind = WatchedKind::of("", "Service", &["spec.selector"]);
 
-    /// A kind of version v1, and the fields of it that are looked at.
+    /// A kind of version `v1`, and the fields that the policy reads.
     pub const fn of(group: &'static str, kind: &'static str, fields: &'static [&'static str]) -> Self {
         WatchedKind { group, version: "v1", kind, fields }
     }
 
-    /// The kind's resource, as roles name it: `networkpolicies`.
+    /// The resource name in RBAC rules: `networkpolicies`.
     pub fn plural(&self) -> String {
         kinds::plural(self.kind)
     }
 }
 
-/// How bad it is to go without a policy; the words are Kubewarden's.
+/// The severity of a violation, in Kubewarden's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// The node or the cluster is lost.
+    /// The node or the cluster can be taken over.
     Critical,
-    /// A container gets what it should not have.
+    /// A container gets access that it should not have.
     High,
-    /// Something does not work as it should.
+    /// Something does not work as intended.
     Medium,
-    /// A habit.
+    /// A best practice is not followed.
     Low,
 }
 
 impl Severity {
-    /// As metadata.yml writes it.
+    /// The name in metadata.yml.
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Critical => "critical",

@@ -1,4 +1,4 @@
-//! Edits by path, made into a minimal JSON Patch (RFC 6902) and into the patched object.
+//! Applies edits by path to an object, and computes the minimal JSON Patch (RFC 6902).
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -6,17 +6,17 @@ use serde::Serialize;
 use crate::path::{FieldPath, Segment, escaped};
 use crate::value::{Arena, Value};
 
-/// What a policy wants changed, by the path of the field.
+/// A change that a policy makes, by the path of the field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edit {
-    /// Set a member, whether it is there or not.
+    /// Set a member, whether it exists or not.
     Set {
         /// The member.
         path: FieldPath,
-        /// What it becomes, as JSON.
+        /// The new value, as JSON.
         value: String,
     },
-    /// Add an item at the end of a list, whether the list is there or not.
+    /// Append an item to a list, whether the list exists or not.
     Append {
         /// The list.
         path: FieldPath,
@@ -25,31 +25,31 @@ pub enum Edit {
     },
 }
 
-/// One operation of a JSON Patch, with its value in the arena or on its own.
+/// One operation of a JSON Patch.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PatchOperation<V = serde_json::Value> {
     /// `add` or `replace`.
     pub op: &'static str,
     /// A JSON Pointer.
     pub path: String,
-    /// The value to add or to put in place.
+    /// The value to add, or the new value.
     pub value: V,
 }
 
-/// An edit that cannot be made, because what is in its way is no object or list.
+/// An edit that cannot be applied, because a parent on the path is not an object or a list.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: cannot be changed: {reason}")]
 pub struct PatchError {
     /// The field of the edit.
     pub path: FieldPath,
-    /// What is in the way.
+    /// Why the edit cannot be applied.
     pub reason: String,
 }
 
-/// Makes the edits, one after the other, on a copy of `object`, with the parents that are missing on the way.
+/// Applies the edits to a copy of `object`, in order, and creates missing parents.
 ///
 /// # Errors
-/// [`PatchError`] for the first edit that cannot be made.
+/// [`PatchError`] for the first edit that cannot be applied.
 pub fn apply<'a>(object: Value<'a>, edits: &[Edit], arena: &'a Arena) -> Result<Value<'a>, PatchError> {
     let mut current = object;
     for edit in edits {
@@ -64,8 +64,8 @@ pub fn apply<'a>(object: Value<'a>, edits: &[Edit], arena: &'a Arena) -> Result<
     Ok(current)
 }
 
-/// The operations that make `new` of `old`: the fewest there are where members were added and set and items appended, and
-/// none below what is missing, which is added as a whole.
+/// The operations that turn `old` into `new`. Their number is minimal if members were only added or set and items only
+/// appended. A missing parent is added as a whole.
 pub fn between<'a>(old: Value<'_>, new: Value<'a>) -> Vec<PatchOperation<Value<'a>>> {
     let mut operations = Vec::new();
     compare(old, new, &mut String::new(), &mut operations);
@@ -80,7 +80,7 @@ fn compare<'a>(
 ) {
     let length = at.len();
     match (old, new) {
-        // What no edit has touched is the same memory.
+        // Values that no edit has changed share the same memory.
         (Value::Object(old), Value::Object(new)) if std::ptr::eq(old, new) => {}
         (Value::Array(old), Value::Array(new)) if std::ptr::eq(old, new) => {}
         (Value::Object(old), Value::Object(new))
@@ -118,15 +118,15 @@ impl<'a> PatchOperation<Value<'a>> {
         PatchOperation { op, path: path.to_owned(), value }
     }
 
-    /// The operation on its own.
+    /// The operation with an owned value.
     pub fn owned(self) -> PatchOperation {
-        // Nothing in a value can fail to serialize.
+        // Serializing a value cannot fail.
         let value = serde_json::to_value(self.value).unwrap_or_default();
         PatchOperation { op: self.op, path: self.path, value }
     }
 }
 
-/// One edit on its way down the tree.
+/// Applies one edit on the way down the tree.
 struct EditCursor<'e, 'a> {
     path: &'e [Segment],
     value: &'e str,
@@ -135,7 +135,7 @@ struct EditCursor<'e, 'a> {
 }
 
 impl<'a> EditCursor<'_, 'a> {
-    /// The value at `depth` with the edit made. Members that are there keep their places; new ones stand behind them.
+    /// The value at `depth` with the edit applied. Existing members keep their order; new members are appended.
     fn place(&self, at: Value<'a>, depth: usize) -> Result<Value<'a>, String> {
         let Some(segment) = self.path.get(depth) else { return self.arrive(at) };
         match (segment, at) {
@@ -150,7 +150,7 @@ impl<'a> EditCursor<'_, 'a> {
             }
             (Segment::Index(index), Value::Array(items)) => {
                 let mut items = items.to_vec();
-                let item = items.get_mut(*index).ok_or_else(|| format!("there is no item {index}"))?;
+                let item = items.get_mut(*index).ok_or_else(|| format!("item {index} does not exist"))?;
                 *item = self.place(*item, depth + 1)?;
                 Ok(self.arena.list(&items))
             }
@@ -158,7 +158,7 @@ impl<'a> EditCursor<'_, 'a> {
         }
     }
 
-    /// The edit at a place that has a value.
+    /// Applies the edit to an existing value.
     fn arrive(&self, at: Value<'a>) -> Result<Value<'a>, String> {
         let value = self.value()?;
         if !self.append {
@@ -169,14 +169,14 @@ impl<'a> EditCursor<'_, 'a> {
         Ok(self.arena.list(&items))
     }
 
-    /// The edit at a place that has none: the value, inside of the parents that are missing.
+    /// The new value inside its missing parents, for a path that does not exist yet.
     fn make(&self, depth: usize) -> Result<Value<'a>, String> {
         let mut value = self.value()?;
         if self.append {
             value = self.arena.list(&[value]);
         }
         for segment in self.path.get(depth..).unwrap_or_default().iter().rev() {
-            let Segment::Key(key) = segment else { return Err("a list on the way is missing".to_owned()) };
+            let Segment::Key(key) = segment else { return Err("a list on the path is missing".to_owned()) };
             value = self.arena.object(&[(self.arena.text(key), value)]);
         }
         Ok(value)
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_in_the_way() {
+    fn edits_through_scalars_are_rejected() {
         let result =
             patch(r#"{"metadata":"text"}"#, |root| vec![set(root.at("metadata.labels.a"), json!(1))]);
         assert_eq!(result.unwrap_err(), "metadata.labels.a: cannot be changed: a string is in the way");

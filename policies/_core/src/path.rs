@@ -1,30 +1,30 @@
-//! The path of a field on its own: in findings, in patches, and on the way back to a place in a text.
+//! Field paths: used in findings and patches, and to locate fields in the source text.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// One step of the way, linked to the step before it.
+/// One step of a path, linked to the step before it.
 #[derive(Clone, Copy)]
 pub(crate) struct Path<'a> {
     pub(crate) parent: Option<&'a Path<'a>>,
     pub(crate) step: Step<'a>,
 }
 
-/// A step of the way down.
+/// A step of a path.
 #[derive(Clone, Copy)]
 pub(crate) enum Step<'a> {
-    /// The start.
+    /// The root.
     Root,
     /// One or more keys, joined by dots.
     Keys(&'a str),
-    /// One key that may itself hold dots.
+    /// One key, which may contain dots.
     Key(&'a str),
     /// An item of a list.
     Index(usize),
 }
 
 impl Path<'_> {
-    /// The path on its own, for a finding that outlives the request.
+    /// An owned copy of the path, because a finding outlives the request.
     pub(crate) fn owned(&self) -> FieldPath {
         let mut segments = Vec::new();
         let mut next = Some(self);
@@ -42,7 +42,7 @@ impl Path<'_> {
     }
 }
 
-/// A path on its own, as it stands in a [`crate::Finding`]. Ordered as a reader expects: by key, then by number.
+/// An owned path, as in a [`crate::Finding`]. Ordered by key, and list items by number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldPath(pub Vec<Segment>);
 
@@ -64,14 +64,14 @@ impl FieldPath {
         })
     }
 
-    /// This path, seen from where `prefix` starts.
+    /// This path with `prefix` in front of it.
     #[must_use]
     pub fn below(&self, prefix: &FieldPath) -> FieldPath {
         FieldPath(prefix.0.iter().chain(&self.0).cloned().collect())
     }
 }
 
-/// A key as a JSON Pointer has it (RFC 6901, section 3).
+/// Escapes a key for a JSON Pointer (RFC 6901, section 3).
 pub(crate) fn escaped(key: &str) -> Cow<'_, str> {
     if !key.contains(['~', '/']) {
         return Cow::Borrowed(key);
@@ -79,7 +79,7 @@ pub(crate) fn escaped(key: &str) -> Cow<'_, str> {
     Cow::Owned(key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// As Kubernetes writes paths: `spec.containers[0].image`, `metadata.annotations[prometheus.io/port]`.
+/// The path in the notation of Kubernetes: `spec.containers[0].image`, `metadata.annotations[prometheus.io/port]`.
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, segment) in self.0.iter().enumerate() {
@@ -94,10 +94,10 @@ impl fmt::Display for FieldPath {
     }
 }
 
-/// How much of a user's text a message quotes.
+/// The maximum number of characters of user input that a message quotes.
 const QUOTED: usize = 128;
 
-/// A user's text as a message quotes it: cut where it is long, so that no request makes an answer larger than itself.
+/// User input as quoted in messages. Long input is truncated so that a response cannot be larger than its request.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(QUOTED) {
         None => printable(text),
@@ -105,9 +105,9 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text without the characters that could forge lines, colours or the direction of what follows.
+/// Replaces characters that could forge line breaks, colours or text direction in the output.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    // The last two are characters to nobody, and XML has no way to write them.
+    // The last two are noncharacters in Unicode, and XML cannot represent them.
     let forges = |c: char| {
         c.is_control()
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
@@ -122,7 +122,7 @@ fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Names as a message lists them: each in backticks, or `none`.
+/// A list of names for messages: each in backticks, or `none`.
 pub fn listed<'s>(names: impl IntoIterator<Item = &'s str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", excerpt(name))).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }

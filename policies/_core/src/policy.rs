@@ -12,13 +12,13 @@ use crate::verdict::Verdict;
 
 /// The part of a policy that a host calls.
 pub trait Evaluate: Send + Sync {
-    /// Whether settings extend the scope of the policy to this request, such as to a custom kind that makes pods.
+    /// Whether settings extend the scope of the policy to this request, such as to a custom kind that creates pods.
     fn extends_scope_to(&self, _: &Request<'_>) -> bool {
         false
     }
 
-    /// Warns of what must exist beside an object for the changes that the policy made to it to work, such as a Service with the
-    /// port of an exporter. Only for complete manifest sets, which guests never see.
+    /// Warns about missing objects that the policy's changes require, such as a Service with the port of an
+    /// exporter. Only for complete manifest sets, which guests never see.
     ///
     /// # Errors
     /// [`Undecided`] if another object cannot be read.
@@ -32,11 +32,11 @@ pub trait Evaluate: Send + Sync {
         Ok(())
     }
 
-    /// Evaluates a request that is in the policy's scope: `verdict` gets what is denied, warned of or changed.
+    /// Evaluates a request in the policy's scope, and adds denials, warnings and changes to `verdict`.
     ///
     /// # Errors
-    /// [`Undecided`] where an object or the cluster cannot be read. What follows from it is not the policy's to
-    /// say: `?` is all it does.
+    /// [`Undecided`] if an object or the cluster cannot be read. A policy only returns it with `?`; the engine decides how to
+    /// handle it.
     fn evaluate(
         &self,
         request: &Request<'_>,
@@ -45,32 +45,32 @@ pub trait Evaluate: Send + Sync {
     ) -> Result<(), Undecided>;
 }
 
-/// A complete manifest set: what a policy can check beside a single object.
+/// A complete manifest set, for checks that need more than one object.
 #[derive(Clone, Copy)]
 pub struct ManifestSet<'s> {
     /// The objects of the set.
     pub cluster: &'s dyn Cluster,
-    /// The namespace of objects that name none.
+    /// The namespace of objects that do not set one.
     pub default_namespace: &'s str,
 }
 
-/// A policy is its settings: one struct, `deny_unknown_fields`, its doc comment the policy's page, the doc comments
-/// of its fields the page's table of settings.
+/// A policy is the struct of its settings, with `deny_unknown_fields`. Its doc comment becomes the documentation of the policy,
+/// and the doc comments of its fields become the table of settings.
 pub trait Policy: Evaluate + DeserializeOwned + JsonSchema + Sized + 'static {
-    /// What it is.
+    /// The metadata of the policy.
     const METADATA: PolicyMetadata;
 
-    /// Objects that the prerequisites of its changes are made of, beside those that it reads itself.
+    /// The kinds that [`Evaluate::check_prerequisites`] reads in addition to [`PolicyMetadata::reads`].
     #[cfg(not(target_os = "wasi"))]
     const PREREQUISITES: &'static [WatchedKind] = &[];
 
-    /// A table at the end of its documentation that is rendered from data, as Markdown; empty if there is none.
+    /// A table for the end of the documentation that is rendered from data, as Markdown; empty by default.
     #[cfg(not(target_os = "wasi"))]
     fn appendix() -> String {
         String::new()
     }
 
-    /// What the types of the settings cannot say, such as two that exclude each other.
+    /// Checks rules that the types cannot express, such as settings that exclude each other.
     ///
     /// # Errors
     /// A sentence that names the setting.
@@ -79,20 +79,20 @@ pub trait Policy: Evaluate + DeserializeOwned + JsonSchema + Sized + 'static {
     }
 }
 
-/// Settings that a policy cannot work with.
+/// Settings that are not valid for a policy.
 #[derive(Debug, thiserror::Error)]
 #[error("settings of {policy}: {reason}")]
 pub struct SettingsError {
     /// The policy's name.
     pub policy: &'static str,
-    /// Which setting, and what is the matter with it.
+    /// The setting and the problem with it.
     pub reason: String,
 }
 
-/// Reads a policy from its settings as JSON; none, `null` and `{}` are all defaults.
+/// Reads a policy from its settings as JSON. An empty text, `null` and `{}` select the defaults.
 ///
 /// # Errors
-/// Text that is no JSON object, a setting that the policy does not have, a value it does not take.
+/// The text is not a JSON object, a setting is unknown, or a value is not valid.
 pub fn configure<P: Policy>(settings: &str) -> Result<P, SettingsError> {
     let arena = Arena::new();
     let settings = match settings.trim() {
@@ -104,16 +104,16 @@ pub fn configure<P: Policy>(settings: &str) -> Result<P, SettingsError> {
     )
 }
 
-/// As [`configure`], from settings that are decoded already.
+/// Like [`configure`], for decoded settings.
 ///
 /// # Errors
-/// As [`configure`].
+/// See [`configure`].
 pub fn configure_value<P: Policy>(settings: Value<'_>) -> Result<P, SettingsError> {
     let fail = |reason: String| SettingsError { policy: P::METADATA.name, reason };
     let settings = match settings {
         Value::Null => Value::Object(&[]),
         Value::Object(_) => settings,
-        // Serde would take a list for the fields in their order.
+        // Serde would accept a list as the values of the fields in order.
         other => return Err(fail(format!("must be an object, is {}", other.describe()))),
     };
     let policy = P::deserialize(settings).map_err(|error| fail(error.to_string()))?;
@@ -121,22 +121,22 @@ pub fn configure_value<P: Policy>(settings: Value<'_>) -> Result<P, SettingsErro
     Ok(policy)
 }
 
-/// Makes a policy from its settings as JSON.
+/// Creates a policy from its settings as JSON.
 pub type Configure = fn(&str) -> Result<Box<dyn Evaluate>, SettingsError>;
 
-/// A policy in the catalog, its type erased.
+/// A policy in the catalog, with its type erased.
 #[cfg(not(target_os = "wasi"))]
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyDefinition {
-    /// What it is.
+    /// The metadata of the policy.
     pub metadata: &'static PolicyMetadata,
-    /// Makes the policy from its settings as JSON.
+    /// Creates the policy from its settings as JSON.
     pub configure: Configure,
     /// The JSON Schema of its settings; the description of the schema is the documentation of the policy.
     pub schema: fn() -> Schema,
     /// A table at the end of the documentation, as Markdown.
     pub appendix: fn() -> String,
-    /// Objects that the prerequisites of its changes are made of.
+    /// The kinds that the check of its prerequisites reads.
     pub prerequisites: &'static [WatchedKind],
 }
 

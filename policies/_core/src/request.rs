@@ -1,25 +1,25 @@
-//! What is asked: an AdmissionRequest, read where a policy or a host needs it and left as it is elsewhere.
+//! An AdmissionRequest: the fields that policies and hosts need.
 
 use crate::field::{Field, Undecided};
 use crate::kinds;
 use crate::path::excerpt;
 use crate::value::{Arena, Value};
 
-/// What is being done to the object.
+/// The operation on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// An object is made; there is no old object.
+    /// An object is created; the request has no old object.
     Create,
     /// An object is changed, by update, patch or apply.
     Update,
-    /// An object goes; there is no new object.
+    /// An object is deleted; the request has no new object.
     Delete,
-    /// A connection to an object, such as `exec`; the object is that connection's options.
+    /// A connection to an object is opened, such as `exec`; the new object holds the connection options.
     Connect,
 }
 
 impl Operation {
-    /// As AdmissionReview writes it.
+    /// The name in an AdmissionReview.
     pub fn as_str(self) -> &'static str {
         match self {
             Operation::Create => "CREATE",
@@ -56,7 +56,7 @@ pub struct GroupVersionResource<'a> {
     pub resource: &'a str,
 }
 
-/// As manifests write group and version: `apps/v1`, and `v1` for the core group.
+/// The `apiVersion` of a group and version: `apps/v1`, or `v1` for the core group.
 pub fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
@@ -64,27 +64,27 @@ pub fn api_version(group: &str, version: &str) -> String {
 /// One AdmissionRequest (admission.k8s.io/v1).
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Identifies this one call; echoed in the answer.
+    /// Identifies this call; the response repeats it.
     pub uid: &'a str,
-    /// The kind of `object`, after the conversion that `matchPolicy: Equivalent` may have asked for.
+    /// The kind of `object`, after any conversion for `matchPolicy: Equivalent`.
     pub kind: GroupVersionKind<'a>,
-    /// The resource that is asked for, after the same conversion.
+    /// The resource of the request, after the same conversion.
     pub resource: GroupVersionResource<'a>,
     /// `ephemeralcontainers`, `resize`, `status` …; empty for the object itself.
     pub sub_resource: &'a str,
-    /// The object's name; empty when the API server is yet to generate one.
+    /// The object's name; empty if the API server has yet to generate one.
     pub name: &'a str,
-    /// The namespace of the request; empty for what has none.
+    /// The namespace of the request; empty for cluster-scoped objects.
     pub namespace: &'a str,
-    /// What is being done.
+    /// The operation.
     pub operation: Operation,
-    /// Whether nothing is to be kept.
+    /// Whether the request is a dry run, which changes nothing in the cluster.
     pub dry_run: bool,
-    /// Who asks: `username`, `groups`, …
+    /// The user who sent the request: `username`, `groups`, …
     pub user_info: Field<'a>,
     /// The new object; not set on DELETE. Paths start at the object.
     pub object: Field<'a>,
-    /// The object as it was; set on UPDATE and DELETE. Paths start at the object.
+    /// The existing object; set on UPDATE and DELETE. Paths start at the object.
     pub old_object: Field<'a>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Request<'a> {
     /// Reads an AdmissionRequest.
     ///
     /// # Errors
-    /// What every request must have is missing or of another type: `uid`, `kind`, `operation`.
+    /// A required field (`uid`, `kind`, `operation`) is missing, or a field has the wrong type.
     pub fn read(request: Field<'a>) -> Result<Self, Undecided> {
         let text = |keys| request.at(keys).text();
         let operation = required(request.at("operation"))?;
@@ -126,7 +126,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// The request by which `object` would be made in `namespace`, unless it names its own.
+    /// The CREATE request for `object`, in its own namespace if it sets one, otherwise in `namespace`.
     ///
     /// # Errors
     /// The object has no `apiVersion` or no `kind`.
@@ -155,16 +155,16 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// The same request for another object, such as the one a patch has made.
+    /// The same request with another object, such as the patched one.
     #[must_use]
     pub fn with_object(self, object: Value<'a>) -> Self {
         Request { object: Field::root(object, self.object.arena()), ..self }
     }
 
-    /// The object's name, or what the API server will generate one from.
+    /// The object's name, or the prefix from which the API server generates it.
     ///
     /// # Errors
-    /// `metadata` is not as Kubernetes has it.
+    /// `metadata` is not valid.
     pub fn display_name(&self) -> Result<&'a str, Undecided> {
         if !self.name.is_empty() {
             return Ok(self.name);

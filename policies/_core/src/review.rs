@@ -1,4 +1,4 @@
-//! The wire: AdmissionReview (admission.k8s.io/v1) in and out. No other file knows it.
+//! Decodes and encodes AdmissionReview (admission.k8s.io/v1). No other module depends on this format.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,17 +16,17 @@ const KIND: &str = "AdmissionReview";
 /// A decoded AdmissionReview.
 #[derive(Clone, Copy, Debug)]
 pub struct Review<'a> {
-    /// What it asks.
+    /// The request in the review.
     pub request: Request<'a>,
 }
 
-/// Bytes that are no AdmissionReview; the caller answers with an HTTP error, not with a verdict.
+/// A body that is not an AdmissionReview; the caller returns an HTTP error, not a verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
-    /// They are not JSON.
+    /// The body is not JSON.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// They are JSON, but not a review, or one without what every review has.
+    /// The JSON is not an AdmissionReview, or lacks a required field.
     #[error("not an AdmissionReview of {API_VERSION}: {0}")]
     Unreadable(#[from] Undecided),
 }
@@ -35,7 +35,7 @@ impl<'a> Review<'a> {
     /// Decodes a review.
     ///
     /// # Errors
-    /// [`ReviewError`], with the field that is the matter.
+    /// [`ReviewError`], with the field that is not valid.
     pub fn decode(text: &'a [u8], arena: &'a Arena) -> Result<Self, ReviewError> {
         let root = Field::root(Value::from_json(text, arena)?, arena);
         for (key, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
@@ -49,13 +49,13 @@ impl<'a> Review<'a> {
         Ok(Review { request })
     }
 
-    /// Answers the review, as JSON.
+    /// Encodes the response to the review as JSON.
     ///
-    /// Only the mutating half carries the patch, which the API server refuses from a validating webhook.
-    /// A denial carries the sentence for the user, and every field again in `status.details.causes`. Warnings are cut
-    /// to what reaches a client.
-    pub fn answer(&self, verdicts: &Verdicts<'_>, half: AdmissionPhase) -> String {
-        let patch = match half {
+    /// Only the mutating phase returns the patch, because the API server rejects patches from validating webhooks.
+    /// A denial contains a message for the user, and lists every field in `status.details.causes`. Warnings are truncated to the
+    /// limits of the API server.
+    pub fn answer(&self, verdicts: &Verdicts<'_>, phase: AdmissionPhase) -> String {
+        let patch = match phase {
             AdmissionPhase::Mutating if verdicts.allowed() && verdicts.patched.is_some() => {
                 serde_json::to_string(&verdicts.patch()).ok().map(|text| BASE64_STANDARD.encode(text))
             }
@@ -74,7 +74,7 @@ impl<'a> Review<'a> {
                 audit_annotations: Some(verdicts.audit()).filter(|audit| !audit.0.is_empty()),
             },
         };
-        // Nothing in it can fail to serialize; an empty body is an error to the API server, never an allow.
+        // Serializing cannot fail. Even if it did, the API server would treat the empty body as an error, never as an allow.
         serde_json::to_string(&answer).unwrap_or_default()
     }
 
@@ -100,8 +100,8 @@ impl<'a> Review<'a> {
     }
 }
 
-/// Cuts warnings to what the API server passes on: one line of at most 256 characters each, 4,096 in all; what is left
-/// out is counted in the last one.
+/// Truncates warnings to the limits of the API server: one line of at most 256 characters each, 4,096 characters in total. The
+/// last warning counts those that were left out.
 fn fit(warnings: Vec<String>) -> Vec<String> {
     const EACH: usize = 256;
     const ALL: usize = 4096;
@@ -144,7 +144,7 @@ struct Response<'a> {
     patch: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    /// By policy: a key with a slash in it would be dropped (`admission/attributes.go`).
+    /// Keys are policy names, because the API server drops keys that contain a slash (`admission/attributes.go`).
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_annotations: Option<AuditAnnotations<'a>>,
 }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_the_matter() {
+    fn decode_errors_name_the_field() {
         let review = |request: &str| {
             decode_error(&format!(
                 r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{request}}}"#
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_fit_what_reaches_a_client() {
+    fn warnings_fit_the_limits_of_the_api_server() {
         let many = fit((0..100).map(|i| format!("{i}\n{}", "é".repeat(300))).collect());
         assert!(many.iter().all(|w| w.chars().count() <= 256 && !w.contains('\n')));
         assert!(many.iter().map(|w| w.chars().count()).sum::<usize>() <= 4096);

@@ -1,12 +1,12 @@
-//! Which requests a policy wants; webhook rules, Kubewarden metadata and documentation are rendered from it.
+//! The requests that a policy matches. Webhook rules, Kubewarden metadata and documentation are rendered from it.
 
 use crate::kinds::is_same_group;
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation, Request};
 
-/// The requests that a policy judges.
+/// The requests that a policy evaluates.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
-    /// On which resources, each with its operations.
+    /// The resources, each with its operations.
     pub resources: &'static [Resource],
 }
 
@@ -15,49 +15,48 @@ pub struct Scope {
 pub struct Resource {
     /// `apps`; empty for the core group.
     pub group: &'static str,
-    /// The version that webhook rules name. A request of another version is judged all the same.
+    /// The version in webhook rules. Requests with another version are evaluated too.
     pub version: &'static str,
     /// `Deployment`.
     pub kind: &'static str,
     /// `deployments`.
     pub plural: &'static str,
-    /// Which subresources are judged.
+    /// The subresources to evaluate.
     pub subresources: Subresources,
-    /// On which operations.
+    /// The operations to evaluate.
     pub operations: &'static [Operation],
 }
 
-/// The subresources of a resource that a policy judges, beside the resource itself.
+/// The subresources that a policy evaluates in addition to the resource itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Subresources {
-    /// None: they carry other objects (`deployments/scale`) or no change of `spec` (`deployments/status`).
+    /// None, because they contain other objects (`deployments/scale`) or do not change `spec` (`deployments/status`).
     None,
-    /// Whatever is sent but these. An unknown one is judged, so that a newer API server fails safe
-    /// (pod-security-admission, `admission.go`). Webhook rules name the known ones.
+    /// All except `ignored`. Unknown subresources are evaluated, so that a newer API server fails safe
+    /// (pod-security-admission, `admission.go`). Webhook rules list the known ones.
     AllBut {
-        /// What webhook rules ask for.
+        /// The subresources in webhook rules.
         known: &'static [&'static str],
-        /// What is never judged.
+        /// The subresources that are never evaluated.
         ignored: &'static [&'static str],
     },
 }
 
-/// Creation and change: what most policies evaluate.
+/// Create and update, for most policies.
 pub const CHANGES: &[Operation] = &[Operation::Create, Operation::Update];
-/// Creation alone: what mutating policies evaluate.
+/// Only create, for mutating policies.
 pub const CREATION: &[Operation] = &[Operation::Create];
 
 impl Scope {
-    /// Whether a policy of this scope evaluates that request.
+    /// Whether a policy with this scope evaluates the request.
     ///
-    /// By kind or by resource, whichever matches: a request whose two names disagree is judged, and found wanting
-    /// by the policy that cannot read it.
+    /// It is enough that the kind or the resource matches. If the two do not belong together, the engine denies the request.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.resources.iter().any(|resource| resource.matches(request))
     }
 
-    /// Whether the request's kind is what its resource holds. No API server sends another; who does wants to be judged by
-    /// the rules of something else.
+    /// Whether the request's kind belongs to its resource. An API server never sends another kind; a forged request could use one
+    /// to be evaluated by the rules of a different kind.
     pub(crate) fn agrees(&self, request: &Request<'_>) -> bool {
         let (kind, resource) = (&request.kind, &request.resource);
         resource.resource.is_empty()
@@ -98,7 +97,7 @@ impl Resource {
         is_same_group(self.group, group)
     }
 
-    /// The names that webhook rules give it: `pods`, `pods/ephemeralcontainers`, `pods/resize`.
+    /// The names in webhook rules: `pods`, `pods/ephemeralcontainers`, `pods/resize`.
     pub fn rule_names(&self) -> Vec<String> {
         let known = match self.subresources {
             Subresources::None => &[],

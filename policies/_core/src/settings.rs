@@ -1,4 +1,4 @@
-//! Settings, read by serde from the decoded tree: one parser for all text, and errors that say what must be.
+//! Settings, deserialized with serde from the decoded tree: one parser for all text, and errors that name the expected type.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::forward_to_deserialize_any;
 
 use crate::value::Value;
 
-/// Settings that are of another shape than the policy's: what is the matter.
+/// Why settings do not match the struct of the policy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SettingsMismatch(String);
 

@@ -1,4 +1,4 @@
-//! What a policy says of a request: what it denies, what it warns of, what it changes.
+//! The verdict of a policy on a request: denials, warnings and changes.
 
 use std::collections::BTreeSet;
 
@@ -9,25 +9,25 @@ use crate::field::{Field, Undecided};
 use crate::patch::Edit;
 use crate::path::{FieldPath, printable};
 
-/// How many findings of one policy are kept: more than any object that somebody wrote has, and few enough that a request
-/// made of a million offences is answered like any other.
+/// The maximum number of findings that are kept per policy: more than a handwritten object has, but few enough that a request
+/// with a million violations gets a normal response.
 pub const MOST_FINDINGS: usize = 1000;
 
-/// What the audit log is told of an object that is judged without the changes that a policy would have made: the API server
-/// went on without them.
+/// The audit annotation for an object that is evaluated without a policy's changes, because the API server continued without
+/// them.
 pub const NOT_CHANGED: &str = "not-changed";
 
-/// What the audit log is told where a policy cannot look at the objects that it needs to know before it changes anything.
+/// The audit annotation if a mutating policy changes nothing because it lacks cluster data.
 pub const CLUSTER_UNKNOWN: &str = "cluster-unknown";
 
-/// One thing that a policy found, and where.
+/// A problem that a policy found, and its location.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// Where; empty when it is the request as a whole.
+    /// The field; empty if the finding is about the whole request.
     pub field: FieldPath,
-    /// What: lower case, imperative, user values in backticks.
+    /// The message: lower case, imperative, user values in backticks.
     pub message: String,
-    /// Which part of the policy found it, where the policy has parts.
+    /// The control that found it, if the policy has controls.
     pub control: Option<&'static str>,
 }
 
@@ -42,21 +42,21 @@ impl Finding {
     }
 }
 
-/// What one policy says of one request. Starts as an allow, and can only be made worse. What is found is in the order of
-/// the fields, and never twice.
+/// The verdict of one policy on one request. It starts as an allow and can only become stricter. Findings are unique, and sorted
+/// by field.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
-    /// What is denied.
+    /// Findings that deny the request.
     pub denials: BTreeSet<Finding>,
-    /// What is only warned of.
+    /// Findings that only warn.
     pub warnings: BTreeSet<Finding>,
-    /// What is changed, in the order in which the policy said so.
+    /// Changes to the object, in the order in which the policy made them.
     pub edits: Vec<Edit>,
-    /// What an auditor reads of it: one word out of a few, or nothing.
+    /// The audit annotation: a word from a fixed list, or nothing.
     pub audit: Option<String>,
-    /// How many more findings there were than are kept.
+    /// The number of findings that were left out because of [`MOST_FINDINGS`].
     pub left_out: usize,
-    /// Whether the policy could not decide, in which case `denials` says why.
+    /// Whether the policy could not decide; `denials` then contains the reason.
     pub undecided: bool,
 }
 
@@ -64,18 +64,18 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Nothing was found.
+    /// The policy has no findings.
     Allow,
-    /// Something was warned of, nothing denied or changed.
+    /// The request gets warnings, and is not denied or changed.
     Warn,
-    /// The object is changed, nothing denied.
+    /// The object is changed, and not denied.
     Patch,
     /// The request is denied.
     Deny,
 }
 
 impl Outcome {
-    /// The word.
+    /// The outcome as a word.
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Allow => "allow",
@@ -85,7 +85,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of that word.
+    /// Parses the word of an outcome.
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Allow, Self::Warn, Self::Patch, Self::Deny]
             .into_iter()
@@ -104,7 +104,7 @@ impl Verdict {
         self.find(Outcome::Deny, Some(control), field, message);
     }
 
-    /// Warns of that field.
+    /// Adds a warning about that field.
     pub fn warn(&mut self, field: Field<'_>, message: impl Into<String>) {
         self.find(Outcome::Warn, None, field, message);
     }
@@ -118,7 +118,7 @@ impl Verdict {
     ) {
         let findings = if outcome == Outcome::Deny { &mut self.denials } else { &mut self.warnings };
         if findings.len() < MOST_FINDINGS {
-            // Whatever name of the request is in it, it stays one line, and forges no other.
+            // A name from the request must not break the line or forge another one.
             let message = printable(&message.into()).into_owned();
             findings.insert(Finding { field: field.path(), message, control });
         } else {
@@ -126,23 +126,23 @@ impl Verdict {
         }
     }
 
-    /// Sets that field, and makes the objects on the way to it where they are missing.
+    /// Sets that field, and creates its parent objects if they are missing.
     pub fn set(&mut self, field: Field<'_>, value: impl Serialize) {
         self.edits.push(Edit::Set { path: field.path(), value: json(&value) });
     }
 
-    /// Adds an item at the end of that list, and makes the list where it is missing.
+    /// Appends an item to that list, and creates the list if it is missing.
     pub fn append(&mut self, list: Field<'_>, value: impl Serialize) {
         self.edits.push(Edit::Append { path: list.path(), value: json(&value) });
     }
 
-    /// Notes for the audit log what was decided where neither a denial nor a patch tells: a word out of a fixed list.
+    /// Sets the audit annotation, for decisions that neither a denial nor a patch shows: a word from a fixed list.
     pub fn audit(&mut self, what: impl Into<String>) {
         self.audit = Some(what.into());
     }
 
-    /// Takes over what the same policy says of the object as it has become: its denials count, its warnings are added.
-    pub(crate) fn become_later(&mut self, later: Verdict) {
+    /// Merges the policy's verdict on the changed object: the new denials replace the old ones, and warnings are added.
+    pub(crate) fn replace_with(&mut self, later: Verdict) {
         if self.audit.is_none() || !later.edits.is_empty() {
             self.audit = later.audit;
         }
@@ -163,8 +163,8 @@ impl Verdict {
         }
     }
 
-    /// Where nothing is changed any more: what was to be changed was not, and nothing is said of what it would have been.
-    pub(crate) fn make_no_edits(&mut self) {
+    /// Drops the edits and their warnings, and notes in the audit annotation that the object lacks the changes.
+    pub(crate) fn discard_edits(&mut self) {
         if !self.edits.is_empty() {
             self.edits.clear();
             self.warnings.clear();
@@ -172,16 +172,16 @@ impl Verdict {
         }
     }
 
-    /// Changes nothing, and says that the policy could not look at what it needs for it.
-    pub(crate) fn could_not_look(&mut self, undecided: Undecided) {
+    /// Drops the edits, and warns that the policy lacks the cluster data that it needs.
+    pub(crate) fn skip_without_cluster_data(&mut self, undecided: Undecided) {
         self.edits.clear();
         self.audit = Some(CLUSTER_UNKNOWN.to_owned());
         let message = format!("changes nothing: {}", undecided.reason);
         self.warnings.insert(Finding { field: undecided.field, message, control: None });
     }
 
-    /// Turns the verdict into a denial that says why there is none.
-    pub(crate) fn could_not_decide(&mut self, undecided: Undecided) {
+    /// Denies the request, with the reason why the policy could not decide.
+    pub(crate) fn deny_undecided(&mut self, undecided: Undecided) {
         self.edits.clear();
         self.undecided = true;
         self.denials.insert(Finding {
@@ -192,7 +192,7 @@ impl Verdict {
     }
 }
 
-/// What cannot be serialized is no JSON, and so no edit that can be made.
+/// The value as JSON. If it cannot be serialized, the text is empty, and applying the edit fails.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

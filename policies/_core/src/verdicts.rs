@@ -1,4 +1,4 @@
-//! What all policies say of one request, and what a host answers because of it.
+//! The verdicts of all policies on one request, and the response of a host.
 
 use serde::{Serialize, Serializer};
 
@@ -7,17 +7,17 @@ use crate::patch::{self, PatchOperation};
 use crate::value::Value;
 use crate::verdict::Verdict;
 
-/// The phase of admission: an API server calls the webhooks of one and then those of the other.
+/// The phase of admission: an API server calls all mutating webhooks first, and then all validating webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdmissionPhase {
-    /// The object may still be changed: the changes of the policies are made, and the result is evaluated.
+    /// The object can still change: policies change it, and the result is evaluated.
     Mutating,
-    /// The object is final: it is evaluated as it is, and nothing is changed.
+    /// The object is final: it is evaluated, and not changed.
     Validating,
 }
 
 impl AdmissionPhase {
-    /// As paths and metrics name it.
+    /// The name in URL paths and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             AdmissionPhase::Mutating => "mutate",
@@ -26,29 +26,29 @@ impl AdmissionPhase {
     }
 }
 
-/// What all policies say of one request.
+/// The verdicts of all policies on one request.
 #[derive(Debug)]
 pub struct Verdicts<'a> {
-    /// One row for each policy whose scope takes the request, in the order of the policies.
+    /// One row for each policy that matches the request, in the order of the policies.
     pub rows: Vec<PolicyVerdict>,
-    /// What the policies make of the object, all together, if they change it.
+    /// The object with the changes of all policies, if there are any.
     pub patched: Option<Value<'a>>,
-    /// The object that they were given.
+    /// The original object.
     pub original: Value<'a>,
-    /// Why the patch must not be sent, though nothing is wrong with the object: a fault of ours, and no answer.
+    /// Why the patch must not be sent although the object is valid. This is an internal error, not a denial.
     pub fault: Option<String>,
 }
 
-/// What one policy says.
+/// The verdict of one policy.
 #[derive(Debug)]
 pub struct PolicyVerdict {
-    /// Which policy.
+    /// The policy.
     pub metadata: &'static PolicyMetadata,
-    /// What it says.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What the audit log is told, a policy each; serializes as an object.
+/// The audit annotations, one per policy; serialized as an object.
 #[derive(Debug)]
 pub struct AuditAnnotations<'v>(pub Vec<(&'static str, &'v str)>);
 
@@ -65,23 +65,23 @@ impl Default for Verdicts<'_> {
 }
 
 impl<'a> Verdicts<'a> {
-    /// Whether no policy denies.
+    /// Whether the request is admitted: no policy denies it, and the patch is not at fault.
     pub fn allowed(&self) -> bool {
         self.fault.is_none() && self.rows.iter().all(|row| row.verdict.denials.is_empty())
     }
 
-    /// Keeps the verdicts of a phase: in the mutating one only those of the policies that change objects. Others may yet change
-    /// the object before the validating phase evaluates them all.
-    pub fn keep(&mut self, half: AdmissionPhase) {
-        self.rows.retain(|row| half == AdmissionPhase::Validating || row.metadata.mutates);
+    /// Keeps the verdicts of a phase: in the mutating phase, only those of mutating policies, because other webhooks may still
+    /// change the object. The validating phase keeps all of them.
+    pub fn keep(&mut self, phase: AdmissionPhase) {
+        self.rows.retain(|row| phase == AdmissionPhase::Validating || row.metadata.mutates);
     }
 
-    /// What the policies change, all together; empty if nothing.
+    /// The changes of all policies; empty if nothing changes.
     pub fn patch(&self) -> Vec<PatchOperation<Value<'a>>> {
         self.patched.map(|patched| patch::between(self.original, patched)).unwrap_or_default()
     }
 
-    /// Every denial of every policy in one line, for the person whose request it was; empty if there is none.
+    /// The denials of all policies in one line, for the user who sent the request; empty if the request is admitted.
     pub fn message(&self) -> String {
         let mut message = self.fault.clone().unwrap_or_default();
         for row in self.rows.iter().filter(|row| !row.verdict.denials.is_empty()) {
@@ -100,13 +100,13 @@ impl<'a> Verdicts<'a> {
         message
     }
 
-    /// What the audit log is told, by policy.
+    /// The audit annotations, by policy.
     pub fn audit(&self) -> AuditAnnotations<'_> {
         let noted = self.rows.iter().map(|row| (row.metadata.name, row.verdict.audit.as_deref()));
         AuditAnnotations(noted.filter_map(|(policy, what)| Some((policy, what?))).collect())
     }
 
-    /// Every warning, a line each, the policy first.
+    /// All warnings, one line each, with the policy name first.
     pub fn warnings(&self) -> Vec<String> {
         self.rows
             .iter()

@@ -1,7 +1,6 @@
-//! The other way into a [`Value`]: YAML as Kubernetes reads it, and where in the text each field stands.
+//! Decodes YAML into a [`Value`] as Kubernetes does, and locates fields in the text.
 //!
-//! Scalars are understood as `sigs.k8s.io/yaml` understands them (YAML 1.1: `yes` is true, `0644` is octal), since
-//! that is what `kubectl` makes of the same file.
+//! Scalars follow `sigs.k8s.io/yaml` (YAML 1.1: `yes` is true, `0644` is octal), because `kubectl` uses it.
 
 mod build;
 mod edit;
@@ -18,7 +17,7 @@ use crate::patch::PatchOperation;
 use crate::path::FieldPath;
 use crate::value::{Arena, Value};
 
-/// A place in a text; both count from 1, columns in characters.
+/// A position in a text. Lines and columns count from 1; columns are in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
@@ -30,24 +29,24 @@ pub struct Position {
 /// One document of a stream, not yet decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct Document<'a> {
-    /// Its text, with the `---` that opens it.
+    /// The text of the document, with the `---` that opens it.
     pub text: &'a str,
     /// The line of the stream on which the text starts, from 1.
     pub line: usize,
 }
 
-/// Text that is not YAML, or YAML that Kubernetes cannot take.
+/// Text that is not YAML, or YAML that Kubernetes does not accept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not readable as YAML: {reason}")]
 pub struct YamlError {
-    /// Where in the stream.
+    /// The position in the stream.
     pub position: Position,
-    /// What is the matter.
+    /// The reason.
     pub reason: String,
 }
 
 /// Splits a stream into its documents, without decoding them: a line that starts with `---` always starts a new
-/// document, whatever stands around it (YAML 1.2.2, section 9.1.2).
+/// document, regardless of its context (YAML 1.2.2, section 9.1.2).
 pub fn documents(stream: &str) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
     let (mut start, mut start_line, mut line, mut at) = (0, 1, 1, 0);
@@ -87,14 +86,14 @@ fn is_marker(line: &str, marker: &str) -> bool {
 }
 
 impl<'a> Document<'a> {
-    /// Decodes the document; `None` if there is nothing in it, or `null`.
+    /// Decodes the document; `None` if it is empty or `null`.
     ///
     /// # Errors
-    /// [`YamlError`]: a syntax error, a control character, a key that stands twice or is no string, a tag that JSON
-    /// has no value for, values more than 128 deep, or aliases that make it larger than two million values.
+    /// [`YamlError`]: a syntax error, a control character, a duplicate key, a key that is not a string, a tag without a JSON
+    /// equivalent, more than 128 levels of nesting, or more than two million values with aliases expanded.
     pub fn decode(&self, arena: &'a Arena) -> Result<Option<Value<'a>>, YamlError> {
         if self.text.trim_start().starts_with(['{', '[']) {
-            // Most likely JSON, whose escapes are not all YAML's; what is not is read as YAML, which says what is wrong.
+            // Probably JSON, which has escapes that YAML lacks. If it is not valid JSON, the YAML parser reports the error.
             if let Ok(value) = Value::from_json(self.text.as_bytes(), arena) {
                 return Ok(Some(value));
             }
@@ -104,21 +103,21 @@ impl<'a> Document<'a> {
         Ok(builder.root().filter(|root| !root.is_null()))
     }
 
-    /// Where the fields of the document start; reads its text once more, which only documents with a finding need.
+    /// The positions of the document's fields. Parses the text again, so call it only for documents with findings.
     pub fn places(&self) -> FieldPositions {
         FieldPositions { start: self.start(), root: tree::parse(self).ok().flatten() }
     }
 
-    /// Its text with these operations made; comments, order and style of all else are kept. Whoever calls makes sure that the
-    /// result reads as the patched object.
+    /// The text with these operations applied. Comments, order and style of everything else are preserved. The caller must check
+    /// that the result decodes to the patched object.
     ///
     /// # Errors
-    /// An operation that leads nowhere in the text; in words.
+    /// A message, if the target of an operation is not in the text.
     pub fn edited(&self, operations: &[PatchOperation]) -> Result<String, String> {
         edit::edited(self.text, operations)
     }
 
-    /// Where its content starts: the first line that is no comment, directive or marker.
+    /// The start of the content: the first line that is not a comment, directive or marker.
     pub fn start(&self) -> Position {
         let is_content =
             |line: &str| !line.trim().is_empty() && !line.starts_with(['#', '%']) && !is_marker(line, "---");
@@ -130,7 +129,7 @@ impl<'a> Document<'a> {
         Position { line: marker.line() + self.line - 1, column: marker.col() + 1 }
     }
 
-    /// Runs the parser over the document and hands on its events; the first failure of either ends it.
+    /// Parses the document and passes the events to `each`; stops at the first error of either.
     fn events(&self, mut each: impl FnMut(Event<'a>, &Span) -> Result<(), String>) -> Result<(), YamlError> {
         self.refuse_hidden_characters()?;
         for event in Parser::new_from_str(self.text) {
@@ -144,11 +143,11 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
-    /// YAML allows no control characters (section 5.1), and a parser that took a NUL for the end would hide the rest. So
-    /// would the line breaks of YAML 1.1 that are none in YAML 1.2: what is a comment to one is a field to `kubectl`.
+    /// YAML does not allow control characters (section 5.1), and a parser that stops at a NUL would hide the rest. Line breaks
+    /// that exist only in YAML 1.1 are rejected too, because `kubectl` would see a field where YAML 1.2 sees a comment.
     fn refuse_hidden_characters(&self) -> Result<(), YamlError> {
         let control = |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0x7f;
-        // The bytes that U+0085 and U+2028 start with: most texts have neither, and are looked at once.
+        // U+0085 and U+2028 start with these bytes. Most texts contain neither, and are scanned only once.
         let suspicious = |byte: &u8| control(*byte) || matches!(byte, 0xc2 | 0xe2);
         let Some(first) = self.text.as_bytes().iter().position(suspicious) else { return Ok(()) };
         let hidden = |c: char| {
@@ -167,20 +166,20 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Where the fields of one document stand in its stream.
+/// The positions of a document's fields in its stream.
 pub struct FieldPositions {
     start: Position,
     root: Option<YamlNode>,
 }
 
 impl FieldPositions {
-    /// Where the key or the item at the end of the path stands, or the nearest parent that is in the text.
+    /// The position of the key or the item at the end of the path, or of its nearest parent in the text.
     pub fn of(&self, path: &FieldPath) -> Position {
         self.root.as_ref().map_or(self.start, |root| root.find(&path.0))
     }
 }
 
-/// As compilers write it: `12:9`.
+/// As in compiler messages: `12:9`.
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)

@@ -1,5 +1,4 @@
-//! Where everything is drawn: groups in columns, nodes in rows, and a place at both ends of every edge, so that no label hides
-//! another.
+//! Layout: groups in columns, nodes in rows, and a slot at both ends of every edge, so that labels do not overlap.
 
 mod place;
 
@@ -8,7 +7,7 @@ use crate::{Diagram, Layer};
 
 /// The width of a letter.
 const LETTER: f64 = 6.8;
-/// The longest label that is drawn whole.
+/// The maximum length of a label; longer labels are truncated.
 const LONGEST: usize = 26;
 
 /// A drawing, in pixels from the top left.
@@ -20,29 +19,29 @@ pub(crate) struct Layout {
     pub(crate) edges: Vec<PlacedEdge>,
 }
 
-/// A group, and where it is.
+/// A group and its position.
 #[derive(Default)]
 pub(crate) struct PlacedGroup {
     pub(crate) x: f64,
     pub(crate) y: f64,
     pub(crate) width: f64,
     pub(crate) height: f64,
-    /// Among groups.
+    /// The column of the group.
     column: usize,
 }
 
-/// A node, and where it is.
+/// A node and its position.
 pub(crate) struct PlacedNode {
     pub(crate) x: f64,
     pub(crate) y: f64,
     pub(crate) width: f64,
     pub(crate) height: f64,
     pub(crate) group: usize,
-    /// Among nodes: that of its group and further ones within.
+    /// The column of the node; a column of groups can have several columns of nodes.
     column: usize,
 }
 
-/// An edge, and where it is.
+/// An edge and its position.
 pub(crate) struct PlacedEdge {
     pub(crate) from: usize,
     pub(crate) to: usize,

@@ -1,5 +1,5 @@
-//! Layered graph layout and SVG: groups of nodes in columns, and labelled edges between the nodes. Knows nothing of what they stand
-//! for.
+//! Layered graph layout and SVG: groups of nodes in columns, and labelled edges between the nodes. Independent of the meaning
+//! of the nodes.
 //!
 //! ```text
 //! Diagram ──layout──▶ columns, rows, sizes, curves ──svg──▶ text
@@ -11,12 +11,12 @@ mod svg;
 
 pub use svg::escaped;
 
-/// A graph to be drawn.
+/// A graph to draw.
 #[derive(Clone, Debug, Default)]
 pub struct Diagram {
-    /// What it shows, for readers that cannot see it.
+    /// The title, for screen readers.
     pub title: String,
-    /// A sentence below it.
+    /// A sentence below the drawing.
     pub caption: String,
     /// The groups.
     pub groups: Vec<Group>,
@@ -31,18 +31,18 @@ pub struct Diagram {
 pub struct Group {
     /// The text at its top.
     pub title: String,
-    /// In which column it is placed.
+    /// The column in which it is placed.
     pub layer: Layer,
 }
 
-/// In which column a group is placed.
+/// The column in which a group is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// Behind the groups from which edges lead to it.
+    /// After the groups that have edges to it.
     ByEdges,
     /// Before all others.
     First,
-    /// Behind all others.
+    /// After all others.
     Last,
 }
 

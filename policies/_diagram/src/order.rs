@@ -1,21 +1,21 @@
-//! In which column a box is, and in which row a node: so that flows go to the right, and few cross.
+//! Chooses columns for boxes and rows for nodes, so that edges lead to the right and few of them cross.
 
 use std::collections::BTreeMap;
 
-/// How often rows are improved.
+/// The number of passes that improve the rows.
 const SWEEPS: usize = 12;
 
-/// The boxes that are placed apart from all others.
+/// The boxes that are placed before or after all others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ends {
     /// Before all others.
     pub(crate) first: Option<usize>,
-    /// Behind all others.
+    /// After all others.
     pub(crate) last: Option<usize>,
 }
 
-/// The column of each of so many boxes, from what links them: who calls is before who is called, as far as there is no circle.
-/// `first` is before all others, `last` behind them.
+/// The column of each of `count` boxes: a caller is before the boxes that it calls, except in a cycle. The box `ends.first` is
+/// before all others, `ends.last` after them.
 pub(crate) fn columns(count: usize, links: &[(usize, usize)], ends: Ends) -> Vec<usize> {
     let Ends { first, last } = ends;
     let apart = |one: &usize| Some(*one) == first || Some(*one) == last;
@@ -42,8 +42,8 @@ pub(crate) fn columns(count: usize, links: &[(usize, usize)], ends: Ends) -> Vec
     columns
 }
 
-/// An order in which few links go backwards (P. Eades, X. Lin, W. F. Smyth, 1993): who is only called goes to the end, who only
-/// calls to the start, and else whoever calls most and is called least.
+/// An order with few backward links (P. Eades, X. Lin, W. F. Smyth, 1993). A box that is only called goes to the end, and a box
+/// that only calls goes to the start. Otherwise, the box with the largest surplus of outgoing links goes to the start.
 fn ranks(count: usize, links: &[(usize, usize)]) -> Vec<usize> {
     let mut weights: BTreeMap<(usize, usize), i64> = BTreeMap::new();
     for link in links {
@@ -52,7 +52,7 @@ fn ranks(count: usize, links: &[(usize, usize)]) -> Vec<usize> {
     let mut left: Vec<usize> = (0..count).collect();
     let (mut start, mut end): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
     while !left.is_empty() {
-        // How often each calls, and is called.
+        // The number of outgoing and incoming links of each box.
         let mut calls: BTreeMap<usize, (i64, i64)> = left.iter().map(|one| (*one, (0, 0))).collect();
         for ((from, to), weight) in &weights {
             if let Some((out, _)) = calls.get_mut(from) {
@@ -84,8 +84,8 @@ fn ranks(count: usize, links: &[(usize, usize)]) -> Vec<usize> {
     ranks
 }
 
-/// All nodes from top to bottom: those of a box together, each as near as it can be to those that it is linked with
-/// (the barycenter heuristic of layered drawing).
+/// All nodes from top to bottom. The nodes of a box stay together, and each is as near as possible to the nodes that it is
+/// linked with (the barycenter heuristic for layered drawing).
 pub(crate) fn rows(columns: &[usize], in_box: &[usize], links: &[(usize, usize)]) -> Vec<usize> {
     let count = columns.len();
     let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); count];
@@ -104,7 +104,7 @@ pub(crate) fn rows(columns: &[usize], in_box: &[usize], links: &[(usize, usize)]
             nodes => nodes.iter().filter_map(|node| place.get(*node)).sum::<f64>() / nodes.len() as f64,
         };
         let own = |node: usize| place.get(node).copied().unwrap_or_default();
-        // Every other column stays where it is, or two that want to change places would do so forever.
+        // Every other column stays fixed, because otherwise two nodes could swap places forever.
         let moves = |node: usize| columns.get(node).is_some_and(|column| column % 2 == sweep % 2);
         let wanted = neighbours.iter().enumerate().map(|(node, list)| match moves(node) {
             true => mean(list, own(node)),
@@ -129,7 +129,7 @@ pub(crate) fn rows(columns: &[usize], in_box: &[usize], links: &[(usize, usize)]
     order
 }
 
-/// How far down each node is in its column, from 0 to 1.
+/// The relative position of each node in its column, from 0 (top) to 1.
 fn places(order: &[usize], columns: &[usize]) -> Vec<f64> {
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     let mut places = vec![0.0; columns.len()];
@@ -153,15 +153,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_calls_is_before_who_is_called() {
+    fn callers_are_placed_before_callees() {
         assert_eq!(columns(3, &[(0, 1), (1, 2)], Ends::default()), [0, 1, 2]);
         assert_eq!(columns(3, &[(2, 1), (1, 0)], Ends::default()), [2, 1, 0]);
-        // 3 is the outside that calls, 4 the one that is called.
+        // Box 3 is the external caller, box 4 the external destination.
         assert_eq!(
             columns(5, &[(3, 0), (0, 1), (0, 4)], Ends { first: Some(3), last: Some(4) }),
             [1, 2, 1, 0, 3]
         );
-        // A circle has to be broken somewhere.
+        // A cycle must be broken somewhere.
         let circle = columns(2, &[(0, 1), (1, 0)], Ends::default());
         assert!(circle == [0, 1] || circle == [1, 0], "{circle:?}");
         assert_eq!(columns(1, &[], Ends { first: Some(0), last: None }), [0]);

@@ -1,11 +1,11 @@
-//! A diagram as SVG: groups as boxes, nodes in them, one line an edge with its label where it arrives.
+//! A diagram as SVG: groups as boxes with nodes in them, and edges as lines with a label at the end.
 
 use std::fmt::Write as _;
 
 use crate::layout::{Layout, PlacedEdge, PlacedGroup, PlacedNode};
 use crate::{Diagram, Edge, Node};
 
-/// Colours for edges, by the group that they come from, told apart also by who does not tell red from green (P. Tol, "Colour Schemes", 2021: bright).
+/// Edge colours by source group, chosen for red-green colour blindness (P. Tol, "Colour Schemes", 2021: bright).
 const COLOURS: [&str; 7] = ["#4477AA", "#228833", "#AA3377", "#EE6677", "#997700", "#0077BB", "#555555"];
 
 const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}\
@@ -15,7 +15,7 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}\
 .edge.unknown path{stroke-dasharray:4 4}.edge text{font-size:11px;paint-order:stroke;stroke:#fff;stroke-width:4px}\
 .dim{opacity:.08}";
 
-/// Draws it.
+/// Draws the diagram.
 pub(crate) fn draw(diagram: &Diagram, layout: &Layout) -> String {
     let mut svg = String::new();
     let (width, height) = (layout.width.max(880.0), layout.height.max(80.0) + 24.0);
@@ -105,7 +105,7 @@ fn draw_edge(edge: &Edge, placed: &PlacedEdge, number: usize, svg: &mut String) 
     );
 }
 
-/// As XML and HTML have it.
+/// Escapes a text for XML and HTML.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -115,7 +115,7 @@ pub fn escaped(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // XML 1.0 has no place for these, section 2.2.
+            // XML 1.0 does not allow these characters (section 2.2).
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
             c => escaped.push(c),
         }

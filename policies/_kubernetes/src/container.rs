@@ -1,4 +1,4 @@
-//! Containers: the list that one is in, whether it keeps running, and its ports.
+//! Containers: their list in the pod, whether they keep running, and their ports.
 
 use policy_core::{Field, Undecided};
 
@@ -7,11 +7,11 @@ use crate::ports::{NamedPort, Protocol, port_number};
 /// One container of a pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Container<'a> {
-    /// Which list it stands in.
+    /// The list that contains it.
     pub list: ContainerList,
     /// The container.
     pub field: Field<'a>,
-    /// Its `securityContext`, which most rules read.
+    /// Its `securityContext`, which most controls read.
     pub security_context: Field<'a>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Container<'a> {
         self.field.at("image").text()
     }
 
-    /// The ports that it declares.
+    /// The declared ports.
     ///
     /// # Errors
     /// `ports` is not a list.
@@ -40,7 +40,7 @@ impl<'a> Container<'a> {
         Ok(self.field.at("ports").items()?.map(|field| ContainerPort { field }))
     }
 
-    /// Whether it keeps running beside the others: a native sidecar does, another init container does not.
+    /// Whether it runs as long as the pod: true for regular containers and native sidecars, false for other init containers.
     ///
     /// # Errors
     /// `restartPolicy` is not a string.
@@ -69,7 +69,7 @@ impl<'a> ContainerPort<'a> {
         self.field.at("name").text()
     }
 
-    /// `containerPort` as it is written, whether or not a port can have that number.
+    /// `containerPort` as written, even if it is not a valid port number.
     ///
     /// # Errors
     /// `containerPort` is not an integer.
@@ -80,13 +80,13 @@ impl<'a> ContainerPort<'a> {
     /// The number; `None` if none is set.
     ///
     /// # Errors
-    /// No port can have that number.
+    /// The number is not a valid port.
     pub fn number(self) -> Result<Option<u16>, Undecided> {
         let number = self.field.at("containerPort");
         if number.is_set()? { port_number(number).map(Some) } else { Ok(None) }
     }
 
-    /// Whether it is a TCP port: one without a protocol is.
+    /// Whether it is a TCP port. TCP is the default protocol.
     ///
     /// # Errors
     /// `protocol` is not a string.
@@ -94,7 +94,7 @@ impl<'a> ContainerPort<'a> {
         is_tcp(self.field)
     }
 
-    /// The port as NetworkPolicies and Services can name it; `None` without a name or a number.
+    /// The port with its name, as NetworkPolicies and Services refer to it; `None` without a name or a number.
     ///
     /// # Errors
     /// The protocol or the number is not valid.
@@ -108,7 +108,7 @@ impl<'a> ContainerPort<'a> {
     }
 }
 
-/// Whether a port of a container or a Service is a TCP port: one without a protocol is.
+/// Whether a port of a container or a Service is a TCP port. TCP is the default protocol.
 ///
 /// # Errors
 /// `protocol` is not a string.
@@ -116,13 +116,13 @@ pub fn is_tcp(port: Field<'_>) -> Result<bool, Undecided> {
     Ok(port.at("protocol").str()?.is_none_or(|protocol| protocol == "TCP"))
 }
 
-/// The lists of containers that a pod has.
+/// The lists of containers in a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerList {
-    /// `initContainers`, native sidecars among them.
+    /// `initContainers`, including native sidecars.
     Init,
     /// `containers`.
     Regular,
-    /// `ephemeralContainers`, as `kubectl debug` adds them.
+    /// `ephemeralContainers`, for example those that `kubectl debug` adds.
     Ephemeral,
 }

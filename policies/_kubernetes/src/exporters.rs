@@ -1,8 +1,8 @@
 //! Prometheus exporters: the image, the port, the series and the sidecar of each.
 //!
-//! To add an exporter, add a row to [`EXPORTERS`] in `table.rs` and the cases `patch-NAME`, `patch-auto-NAME` and `patch-classic-NAME` of the
-//! policy `exporter-sidecar`. The ports that `prometheus-labels` knows, the series that `metric-path` expects and the table in the
-//! documentation come from here.
+//! To add an exporter, add a row to [`EXPORTERS`] in `table.rs`, and add the cases `patch-NAME`, `patch-auto-NAME` and
+//! `patch-classic-NAME` to the policy `exporter-sidecar`. The policies `prometheus-labels` (ports) and `metric-path` (series) and
+//! the table in the documentation use the same rows.
 
 mod table;
 
@@ -15,63 +15,63 @@ pub use table::EXPORTERS;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SidecarForm {
-    /// An init container that keeps running: Jobs end in spite of it, and it is stopped after the database.
+    /// An init container that keeps running. It does not prevent Jobs from completing, and it stops after the database.
     #[default]
     Native,
-    /// One more container beside the others.
+    /// An additional regular container.
     Classic,
 }
 
-/// An exporter. In arguments and in values of variables, `{port}`, `{username}` and `{variable}` are filled in; the last is the
-/// variable that gets the Secret's key.
+/// An exporter. Arguments and values of variables may contain `{port}`, `{username}` and `{variable}`, which is the name of the
+/// variable that gets the value of the Secret's key.
 #[derive(Debug)]
 pub struct Exporter {
-    /// The name, as annotations and settings have it: `mysqld`. Names of its images contain it.
+    /// The name in annotations and settings, such as `mysqld`. It is part of the image names.
     pub name: &'static str,
-    /// What it is for, as the documentation says it.
+    /// The server software, for the documentation.
     pub serves: &'static str,
-    /// What the key of its Secret holds, as the documentation says it.
+    /// The content of the key in its Secret, for the documentation.
     pub secret: &'static str,
     /// Prefixes of its own series.
     pub series: &'static [&'static str],
     /// The image, with an exact tag.
     pub image: &'static str,
-    /// The port that it listens on.
+    /// The listening port.
     pub port: u32,
-    /// Arguments.
+    /// Command-line arguments.
     pub args: &'static [&'static str],
-    /// Variables and their values.
+    /// Environment variables and their values.
     pub env: &'static [(&'static str, &'static str)],
-    /// How it gets credentials; `None` if it takes none.
+    /// How it gets credentials; `None` if it uses none.
     pub credentials: Option<Credentials>,
-    /// The database's user; empty if there is none to name.
+    /// The database user; empty if the exporter needs none.
     pub username: &'static str,
-    /// The numeric user that the container runs as.
+    /// The numeric user ID of the container.
     pub run_as_user: u32,
-    /// A path that answers without asking the database; if empty, the port alone is probed.
+    /// A path that responds without a query to the database; if empty, the probe only connects to the port.
     pub liveness_path: &'static str,
-    /// The form that it must have, whatever the settings say.
+    /// The required form, which overrides the settings.
     pub form: Option<SidecarForm>,
-    /// Request and limit of cpu.
+    /// CPU request and limit.
     pub cpu: ResourceAmount,
-    /// Request and limit of memory.
+    /// Memory request and limit.
     pub memory: ResourceAmount,
-    /// The server images it is for: the last segments of their path, `php:fpm` with a word of the tag.
+    /// The server images, by the last segments of their paths. `php:fpm` also requires `fpm` as a part of the tag.
     pub images: &'static [&'static str],
-    /// The programs that these images run as servers.
+    /// The server programs in these images.
     pub programs: &'static [&'static str],
 }
 
-/// How credentials arrive if a Secret is named.
+/// How the exporter gets credentials if a Secret is configured.
 #[derive(Debug)]
 pub struct Credentials {
     /// The variable that gets the Secret's key.
     pub variable: &'static str,
-    /// Whether the exporter cannot work without.
+    /// Whether the exporter needs credentials to work.
     pub required: bool,
-    /// Further variables.
+    /// Additional environment variables.
     pub env: &'static [(&'static str, &'static str)],
-    /// Further arguments.
+    /// Additional command-line arguments.
     pub args: &'static [&'static str],
 }
 
@@ -84,7 +84,7 @@ pub struct ResourceAmount {
     pub limit: &'static str,
 }
 
-/// What exporters have in common, and the base of those that settings add.
+/// Default values for the rows of the table and for exporters that settings add.
 pub const COMMON: Exporter = Exporter {
     name: "",
     serves: "",
@@ -96,7 +96,7 @@ pub const COMMON: Exporter = Exporter {
     env: &[],
     credentials: None,
     username: "",
-    // `nobody`: an image that names it by that word alone does not start under `runAsNonRoot`.
+    // An unprivileged user. With `runAsNonRoot`, an image that sets its user only by name does not start without a numeric ID.
     run_as_user: 65534,
     liveness_path: "/",
     form: None,
@@ -109,13 +109,13 @@ pub const COMMON: Exporter = Exporter {
 /// A server that exports metrics itself.
 #[derive(Debug)]
 pub struct SelfExporting {
-    /// The name: `rabbitmq`. Names of separate exporters for it contain it.
+    /// The name, such as `rabbitmq`. It is part of the image names of separate exporters.
     pub name: &'static str,
     /// Its images, by the last segment of their path.
     pub images: &'static [&'static str],
-    /// How to turn its metrics on.
+    /// How to enable its metrics.
     pub how: &'static str,
-    /// The port of its metrics, if it is always the same.
+    /// The default port of its metrics, if there is one.
     pub port: Option<u32>,
     /// Prefixes of its series.
     pub series: &'static [&'static str],
@@ -141,19 +141,19 @@ pub const SELF_EXPORTING: &[SelfExporting] = &[
     },
 ];
 
-/// Ports of further exporters, which no policy adds: node_exporter, blackbox_exporter, jmx_exporter
+/// Ports of other exporters, which no policy adds to pods: node_exporter, blackbox_exporter, jmx_exporter
 /// (github.com/prometheus/prometheus/wiki/Default-port-allocations).
 const FURTHER_PORTS: [u32; 3] = [9100, 9115, 9404];
 
-/// Whether an exporter, or a server that exports metrics itself, listens on that port by default.
+/// Whether an exporter, or a server that exports metrics itself, uses that port by default.
 pub fn is_exporter_port(port: i64) -> bool {
     let known = EXPORTERS.iter().map(|exporter| exporter.port);
     let known = known.chain(SELF_EXPORTING.iter().filter_map(|server| server.port)).chain(FURTHER_PORTS);
     known.into_iter().any(|known| i64::from(known) == port)
 }
 
-/// The prefixes of the series of the exporter with that image; `None` if it is not a known exporter, so that it may export
-/// anything.
+/// The prefixes of the series of the exporter with that image; `None` if it is not a known exporter and may export any
+/// series.
 pub fn series_of_image(image: &str) -> Option<&'static [&'static str]> {
     let name = image.rsplit('/').next().unwrap_or_default();
     if !name.contains("exporter") {
@@ -164,19 +164,19 @@ pub fn series_of_image(image: &str) -> Option<&'static [&'static str]> {
     all.into_iter().find(|(known, _)| name.contains(known)).map(|(_, series)| series)
 }
 
-/// Whether every process that Prometheus' client libraries instrument exports that series.
+/// Whether the Prometheus client libraries export that series for every process.
 pub fn is_process_series(series: &str) -> bool {
     ["go_", "process_"].iter().any(|prefix| series.starts_with(prefix))
 }
 
-/// Whether a component of the cluster itself exports that series: a kubelet, kube-state-metrics, node_exporter, Prometheus.
+/// Whether a component of the cluster exports that series: the kubelet, kube-state-metrics, node_exporter or Prometheus.
 pub fn is_cluster_series(series: &str) -> bool {
     ["ALERTS", "container_", "kube_", "kubelet_", "machine_", "node_"]
         .iter()
         .any(|prefix| series.starts_with(prefix))
 }
 
-/// The table of exporters, as the documentation shows it.
+/// The table of exporters for the documentation.
 pub fn table() -> String {
     let mut text = "| exporter | for | port | the Secret's key holds |\n|---|---|---|---|\n".to_owned();
     for Exporter { name, serves, port, secret, .. } in EXPORTERS {

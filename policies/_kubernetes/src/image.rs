@@ -1,9 +1,9 @@
-//! References to container images, parsed as container runtimes do: nothing about them is guessed from a substring.
+//! References to container images, parsed like container runtimes do, without guesses from substrings.
 
 /// An image reference (github.com/distribution/reference): `[domain/]path[:tag][@digest]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageReference<'a> {
-    /// The registry: `quay.io`, `localhost:5000`; `None` where the reference leaves it to the runtime.
+    /// The registry: `quay.io`, `localhost:5000`; `None` if the runtime uses its default.
     pub domain: Option<&'a str>,
     /// The path in the registry: `bitnami/mysql`.
     pub path: &'a str,
@@ -13,20 +13,20 @@ pub struct ImageReference<'a> {
     pub digest: Option<&'a str>,
 }
 
-/// A longer repository is none (`reference.NameTotalLengthMax`).
+/// The maximum length of a repository (`reference.NameTotalLengthMax`).
 const LONGEST: usize = 255;
 
 impl<'a> ImageReference<'a> {
     /// Parses a reference.
     ///
     /// # Errors
-    /// What is the matter with it, to follow its name: `has an empty tag`.
+    /// The problem, as a phrase to follow the image in a message: `has no valid tag`.
     pub fn parse(text: &'a str) -> Result<Self, &'static str> {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),
             None => (text, None),
         };
-        // A colon before a slash is a port's, one behind the last slash the tag's.
+        // A colon before the last slash starts a port, a colon after it starts a tag.
         let name_starts = rest.rfind('/').map_or(0, |slash| slash + 1);
         let (repository, tag) = match rest.get(name_starts..).and_then(|name| name.split_once(':')) {
             Some((name, tag)) => (rest.get(..name_starts + name.len()).unwrap_or_default(), Some(tag)),
@@ -44,7 +44,7 @@ impl<'a> ImageReference<'a> {
             () if tag.is_some_and(|tag| !is_tag(tag)) => Some("has no valid tag"),
             () if digest.is_some_and(|digest| !is_digest(digest)) => Some("has no valid digest"),
             () if domain.is_none() && path.len() == 64 && path.bytes().all(|b| b.is_ascii_hexdigit()) => {
-                Some("is an image's number and no name")
+                Some("is an image ID, not a name")
             }
             () => None,
         };
@@ -54,20 +54,20 @@ impl<'a> ImageReference<'a> {
         }
     }
 
-    /// The last segment of the path, by which people call the image: `mysql` of `registry:5000/bitnami/mysql:8.4`.
+    /// The last segment of the path, which is the usual name of the image: `mysql` of `registry:5000/bitnami/mysql:8.4`.
     pub fn name(&self) -> &'a str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// What stands before the first slash is a registry if it could not be a folder (`splitDockerDomain`).
+/// Whether the part before the first slash is a registry instead of the first part of the path (`splitDockerDomain`).
 fn is_domain(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 fn is_valid_domain(domain: &str) -> bool {
     let (host, port) = match domain.rsplit_once(':') {
-        // The last colon of an IPv6 address stands inside of its brackets.
+        // The last colon may be inside the brackets of an IPv6 address.
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (domain, "0"),
     };
@@ -82,7 +82,7 @@ fn is_valid_domain(domain: &str) -> bool {
     is_port && (is_address || host.as_bytes().split(|byte| *byte == b'.').all(is_label))
 }
 
-/// Lower case and digits, in groups joined by one dot, one or two underscores, or dashes.
+/// Whether a path segment is valid: lowercase letters and digits, in groups joined by one dot, one or two underscores, or dashes.
 fn is_component(component: &str) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let component = component.as_bytes();
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_references_apart() {
+    fn references_are_parsed() {
         let digest = format!("sha256:{}", "0a".repeat(32));
         for (text, domain, path, tag, has_digest) in [
             ("mysql", None, "mysql", None, false),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_runtime_pulls() {
+    fn invalid_references_are_rejected() {
         for (text, matter) in [
             ("", "is empty"),
             ("MySQL", "has no valid repository"),

@@ -1,4 +1,4 @@
-//! A complete manifest set, by what its objects have to do with each other: pods, Services, monitors, NetworkPolicies.
+//! The objects of a complete manifest set and their relations: pods, Services, monitors and NetworkPolicies.
 
 mod pod_group;
 
@@ -17,7 +17,7 @@ use crate::workloads::{Controller, WorkloadKinds, owner_of};
 
 pub use pod_group::{PodGroup, RunningContainer};
 
-/// The API group of Prometheus' operator.
+/// The API group of prometheus-operator.
 pub const MONITORING: &str = "monitoring.coreos.com";
 
 /// PodMonitors, with the fields that are read.
@@ -26,13 +26,13 @@ pub const POD_MONITOR: WatchedKind = WatchedKind::of(MONITORING, "PodMonitor", &
 pub const SERVICE_MONITOR: WatchedKind =
     WatchedKind::of(MONITORING, "ServiceMonitor", &["metadata.labels", "spec"]);
 
-/// The objects of a manifest set, listed when they are first needed.
+/// The objects of a manifest set, listed on first use.
 pub struct Inventory<'a> {
-    /// The arena that the objects live in.
+    /// The arena that stores the objects.
     pub arena: &'a Arena,
     cluster: &'a dyn Cluster,
     kinds: WorkloadKinds<'a>,
-    /// The namespace of objects that name none.
+    /// The namespace of objects without a namespace.
     default_namespace: &'a str,
     /// Pods that the set does not contain.
     given: Vec<PodGroup<'a>>,
@@ -41,7 +41,7 @@ pub struct Inventory<'a> {
     policies: RefCell<BTreeMap<String, Rc<[NetworkPolicy<'a>]>>>,
 }
 
-/// An object of the set.
+/// An object in the manifest set.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedObject<'a> {
     /// Its kind.
@@ -73,7 +73,7 @@ impl Service<'_> {
 }
 
 impl<'a> Inventory<'a> {
-    /// The objects of that cluster, which stands for the manifest set. Objects that name no namespace are in
+    /// Creates an inventory of the objects in `cluster`, which represents the manifest set. Objects without a namespace are in
     /// `default_namespace`; `given` are pods that the set does not contain.
     pub fn new(
         cluster: &'a dyn Cluster,
@@ -94,10 +94,10 @@ impl<'a> Inventory<'a> {
         }
     }
 
-    /// The objects of a kind, in one namespace or in all.
+    /// The objects of a kind, in one namespace or in all namespaces.
     ///
     /// # Errors
-    /// They are not known, or one of them has no proper name.
+    /// The objects cannot be listed, or a name or namespace is not a string.
     pub fn objects(
         &self,
         group: &'a str,
@@ -116,20 +116,20 @@ impl<'a> Inventory<'a> {
         Ok(objects)
     }
 
-    /// The labels of a namespace; of one that the set does not contain, those that every namespace has.
+    /// The labels of a namespace. A namespace that the set does not contain has only the labels that every namespace has.
     ///
     /// # Errors
-    /// The labels of the Namespace are not as Kubernetes has them.
+    /// The labels of the Namespace are not valid.
     pub fn namespace_labels(&self, namespace: &str) -> Result<Labels<'a>, Undecided> {
         let WatchedKind { group, kind, .. } = WatchedKind::NAMESPACE;
         let object = self.cluster.get(group, kind, None, namespace, self.arena)?;
         namespace_labels(object, self.arena.text(namespace))
     }
 
-    /// The NetworkPolicies of a namespace, each read once.
+    /// The NetworkPolicies of a namespace. Each is read once.
     ///
     /// # Errors
-    /// One of them is not as Kubernetes has it.
+    /// A NetworkPolicy is not valid.
     pub fn network_policies(&self, namespace: &str) -> Result<Rc<[NetworkPolicy<'a>]>, Undecided> {
         if let Some(known) = self.policies.borrow().get(namespace) {
             return Ok(known.clone());
@@ -145,10 +145,10 @@ impl<'a> Inventory<'a> {
         Ok(policies)
     }
 
-    /// The pods of all workloads, and those that were given.
+    /// The pods of all workloads, and the given pods.
     ///
     /// # Errors
-    /// A workload is not as Kubernetes has it.
+    /// A workload is not valid.
     pub fn pods(&self) -> Result<&[PodGroup<'a>], Undecided> {
         if self.pods.get().is_none() {
             let read = self.read_pods()?;
@@ -171,7 +171,7 @@ impl<'a> Inventory<'a> {
         }
         for object in self.objects("", "Pod", None)? {
             let in_object = |undecided: Undecided| undecided.in_object("Pod", object.name);
-            // The workload that owns a pod is in the set, or its pods are like those of the others that it owns.
+            // Pods with a known workload as owner are skipped, because the template of the workload describes them.
             let owner = owner_of(object.field).map_err(in_object)?;
             if owner.and_then(|owner| self.kinds.get(owner.group, owner.kind)).is_none() {
                 all.push(PodGroup::read(object, object.field).map_err(in_object)?);
@@ -184,7 +184,7 @@ impl<'a> Inventory<'a> {
     /// The pods that a Service selects.
     ///
     /// # Errors
-    /// The Service or a workload is not as Kubernetes has it.
+    /// The Service or a workload is not valid.
     pub fn pods_behind(&self, service: &Service<'a>) -> Result<Vec<&PodGroup<'a>>, Undecided> {
         let mut behind = Vec::new();
         for pods in self.pods()? {
@@ -195,10 +195,10 @@ impl<'a> Inventory<'a> {
         Ok(behind)
     }
 
-    /// Whether an EndpointSlice or Endpoints object says where a Service without a selector leads.
+    /// Whether an EndpointSlice or Endpoints object exists for a Service, which a Service without a selector needs.
     ///
     /// # Errors
-    /// They are not known, or not as Kubernetes has them.
+    /// The objects cannot be listed, or one of them is not valid.
     pub fn has_endpoints(&self, service: &Service<'a>) -> Result<bool, Undecided> {
         let of_service = |slice: &ListedObject<'_>| -> Result<bool, Undecided> {
             Ok(slice.field.at("metadata.labels").key("kubernetes.io/service-name").text()? == service.name)
@@ -212,10 +212,10 @@ impl<'a> Inventory<'a> {
         Ok(endpoints.iter().any(|endpoints| endpoints.name == service.name))
     }
 
-    /// The Services.
+    /// All Services.
     ///
     /// # Errors
-    /// They are not known.
+    /// The Services cannot be listed, or one of them is not valid.
     pub fn services(&self) -> Result<&[Service<'a>], Undecided> {
         if self.services.get().is_none() {
             let services = self.objects("", "Service", None)?;
@@ -225,29 +225,29 @@ impl<'a> Inventory<'a> {
         Ok(self.services.get().map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// The monitors, of both kinds.
+    /// All PodMonitors and ServiceMonitors.
     ///
     /// # Errors
-    /// They are not known.
+    /// The monitors cannot be listed.
     pub fn monitors(&self) -> Result<Vec<ListedObject<'a>>, Undecided> {
         let mut monitors = self.objects(MONITORING, POD_MONITOR.kind, None)?;
         monitors.extend(self.objects(MONITORING, SERVICE_MONITOR.kind, None)?);
         Ok(monitors)
     }
 
-    /// The same set with these pods alone, and the Services that lead to them, so that hundreds of monitors are resolved fast.
+    /// The same set with only the pods that `keep` accepts and the Services that select them, so that many monitors resolve fast.
     ///
     /// # Errors
-    /// A Service or a workload is not as Kubernetes has it.
+    /// A Service or a workload is not valid.
     pub fn narrowed(&self, keep: impl Fn(&PodGroup<'a>) -> bool) -> Result<Self, Undecided> {
         let pods: Vec<PodGroup<'a>> = self.pods()?.iter().filter(|pods| keep(pods)).cloned().collect();
         self.with_pods(pods)
     }
 
-    /// The same set with these pods instead of its own, and the Services that lead to them.
+    /// The same set with other pods and only the Services that select them.
     ///
     /// # Errors
-    /// A Service is not as Kubernetes has it.
+    /// A Service is not valid.
     pub fn with_pods(&self, pods: Vec<PodGroup<'a>>) -> Result<Self, Undecided> {
         let narrow = Inventory::new(self.cluster, self.arena, self.kinds, self.default_namespace, Vec::new());
         let mut services = Vec::new();

@@ -1,23 +1,22 @@
-//! Typed, lazy views of Kubernetes objects over `Field`, in Kubernetes' words: each fact about Kubernetes is written here, once.
+//! Typed, lazy views of Kubernetes objects on top of `Field`. All policies share them.
 //!
-//! | module | what it answers |
+//! | module | content |
 //! |---|---|
-//! | [`workloads`] | which kinds make pods, where their template is, who owns a pod |
-//! | [`pod`], [`container`], [`image`] | containers in their three lists, ports, image references |
-//! | [`selector`] | labels, and which of them a selector matches |
+//! | [`workloads`] | kinds that create pods, their pod templates, owners of pods |
+//! | [`pod`], [`container`], [`image`] | containers in the three lists of a pod, ports, image references |
+//! | [`selector`] | labels and label selectors |
 //! | [`namespace`] | the labels of a namespace |
-//! | [`service`] | which pods a Service selects, and to which of their ports it leads |
-//! | [`network_policy`] | whom a policy isolates, and which peers and ports it allows |
+//! | [`service`] | the pods that a Service selects, and its target ports |
+//! | [`network_policy`] | the pods that a NetworkPolicy isolates, and the peers and ports that it allows |
 //! | [`route`] | Gateways, routes and Ingresses, and the Services behind them |
-//! | [`inventory`] | the objects of a complete manifest set, by what they have to do with each other |
-//! | [`monitor`] | ServiceMonitors and PodMonitors: what Prometheus scrapes |
-//! | [`reachability`] | whether NetworkPolicies let Prometheus reach a port |
+//! | [`inventory`] | the objects of a complete manifest set and their relations |
+//! | [`monitor`] | ServiceMonitors and PodMonitors: the ports that Prometheus scrapes |
+//! | [`reachability`] | whether NetworkPolicies allow Prometheus to reach a port |
 //! | [`exporters`] | Prometheus exporters: image, port, series, sidecar |
 //! | [`scopes`] | the scopes that several policies share |
 //!
-//! A view of a field copies nothing and reads it when it is asked for; what many questions are asked of (labels, selectors,
-//! NetworkPolicies, the inventory) is read once. What is not as Kubernetes has it is an error that names the
-//! field, never a default.
+//! A view copies nothing and reads a field on access. Labels, selectors, NetworkPolicies and the inventory are read once, because
+//! they are used many times. If a value is not valid, the result is an error that names the field, never a default.
 
 pub mod container;
 pub mod exporters;

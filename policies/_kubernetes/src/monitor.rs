@@ -1,5 +1,5 @@
-//! ServiceMonitors and PodMonitors: which ports of which pods Prometheus scrapes, as prometheus-operator resolves them, or why it
-//! does not.
+//! ServiceMonitors and PodMonitors: the ports that Prometheus scrapes, resolved as prometheus-operator does, and the broken
+//! links to other ports.
 //!
 //! Source: github.com/prometheus-operator/prometheus-operator, `Documentation/api-reference/api.md`.
 
@@ -15,44 +15,44 @@ use resolver::MonitorResolver;
 /// A link between Prometheus and a target that can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MonitorLink {
-    /// Prometheus selects the monitor, and the monitor selects something.
+    /// Prometheus selects the monitor, and the monitor selects a Service or pods.
     Selection,
     /// The port has the same name at both ends.
     Port,
-    /// NetworkPolicies let Prometheus reach the port.
+    /// NetworkPolicies allow Prometheus to reach the port.
     NetworkPolicy,
 }
 
-/// A broken link, and the field of the monitor at which it was found.
+/// A broken link, and the field of the monitor at which it is reported.
 #[derive(Clone, Debug)]
 pub struct BrokenLink<'a> {
-    /// Which link.
+    /// The link that is broken.
     pub link: MonitorLink,
     /// The field of the monitor.
     pub field: Field<'a>,
-    /// What must hold.
+    /// The message: the condition that must hold.
     pub message: String,
 }
 
 impl BrokenLink<'_> {
-    /// The field and the message, for a message about another object.
+    /// The field and the message, for use in a message about another object.
     pub fn sentence(&self) -> String {
         format!("{}: {}", self.field.path(), self.message)
     }
 }
 
-/// What a monitor leads to.
+/// The targets of a monitor.
 #[derive(Default)]
 pub struct ScrapeTargets<'s, 'a> {
-    /// The ports that are scraped.
+    /// The scraped ports.
     pub scrapes: Vec<Scrape<'s, 'a>>,
-    /// The ports that would be scraped, and that NetworkPolicies keep out of Prometheus' reach.
+    /// The selected ports that Prometheus cannot reach because of NetworkPolicies.
     pub unreachable: Vec<Scrape<'s, 'a>>,
-    /// What is not scraped, and why.
+    /// The broken links.
     pub broken: Vec<BrokenLink<'a>>,
 }
 
-/// A port of a workload's pods that is scraped.
+/// A scraped port of a workload's pods.
 #[derive(Clone)]
 pub struct Scrape<'s, 'a> {
     /// The endpoint of the monitor.
@@ -65,14 +65,14 @@ pub struct Scrape<'s, 'a> {
     pub container: &'s RunningContainer<'a>,
     /// The number of the port.
     pub number: u16,
-    /// The names of the NetworkPolicies that let Prometheus reach it, in backticks.
+    /// The names of the NetworkPolicies that allow Prometheus to reach it, in backticks.
     pub allowed_by: Vec<String>,
 }
 
 /// Resolves a ServiceMonitor or a PodMonitor.
 ///
 /// # Errors
-/// An object is not as Kubernetes has it; the error names the monitor.
+/// An object is not valid.
 pub fn targets<'s, 'a>(
     inventory: &'s Inventory<'a>,
     prometheus: &Prometheus,
@@ -81,10 +81,10 @@ pub fn targets<'s, 'a>(
     MonitorResolver { inventory, prometheus }.resolve(monitor)
 }
 
-/// The label that a monitor or rule lacks to be selected by Prometheus.
+/// Checks that Prometheus selects a monitor or rule. Returns the label that is missing or different.
 ///
 /// # Errors
-/// Its labels are not as Kubernetes has them.
+/// Its labels are not valid.
 pub fn unselected<'a>(
     prometheus: &Prometheus,
     object: Field<'a>,
@@ -94,7 +94,7 @@ pub fn unselected<'a>(
         let value = labels.key(object.arena().text(key));
         if value.str()? != Some(required) {
             let field = if value.is_set()? { value } else { labels };
-            let message = format!("must have `{key}: {required}`, by which Prometheus selects it");
+            let message = format!("must have `{key}: {required}` so that Prometheus selects it");
             return Ok(Some(BrokenLink { link: MonitorLink::Selection, field, message }));
         }
     }

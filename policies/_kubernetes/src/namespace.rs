@@ -8,8 +8,8 @@ use crate::selector::Labels;
 /// The label that the API server sets on every Namespace: its name.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// The labels of the Namespace with that name. Without an object, which a complete manifest set need not contain, it has the label of
-/// its name, as every Namespace has.
+/// The labels of the Namespace with that name. Without an object, which a complete manifest set need not contain, only the label
+/// for its name, which every Namespace has.
 ///
 /// # Errors
 /// `metadata.labels` of the object are not valid.
@@ -41,7 +41,7 @@ pub fn namespace_labels_in<'a>(
     let object = cluster.get(group, kind, None, name, arena)?;
     let missing = || {
         let name = excerpt(name);
-        Undecided::of_cluster(format!("needs the labels of the Namespace `{name}`, which does not exist"))
+        Undecided::cluster_error(format!("needs the labels of the Namespace `{name}`, which does not exist"))
     };
     namespace_labels(Some(object.ok_or_else(missing)?), arena.text(name))
 }

@@ -1,4 +1,4 @@
-//! A NetworkPolicy (networking.k8s.io/v1), read once: whom it isolates, and what it lets through all the same.
+//! NetworkPolicies (networking.k8s.io/v1): the pods that they isolate and the connections that they allow.
 
 mod address;
 mod decision;
@@ -14,7 +14,7 @@ pub use rule::{Peer, Port, Rule, selects_namespace};
 use crate::selector::{Labels, Selector};
 use address::only;
 
-/// Which way a connection goes, seen from the pod that a policy selects.
+/// The direction of a connection, from the perspective of the pod that a policy selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// To the pod.
@@ -24,10 +24,10 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Both.
+    /// Both directions.
     pub const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
-    /// The other one.
+    /// The opposite direction.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -36,7 +36,7 @@ impl Direction {
         }
     }
 
-    /// The field of a NetworkPolicy that has the rules.
+    /// The field of a NetworkPolicy that contains the rules.
     pub fn as_str(self) -> &'static str {
         match self {
             Direction::Ingress => "ingress",
@@ -44,7 +44,7 @@ impl Direction {
         }
     }
 
-    /// As `policyTypes` has it.
+    /// The value in `policyTypes`.
     pub fn policy_type(self) -> &'static str {
         match self {
             Direction::Ingress => "Ingress",
@@ -52,7 +52,7 @@ impl Direction {
         }
     }
 
-    /// The field of a rule that has the peers.
+    /// The field of a rule that contains the peers.
     pub fn peers(self) -> &'static str {
         match self {
             Direction::Ingress => "from",
@@ -64,32 +64,32 @@ impl Direction {
 /// A NetworkPolicy.
 #[derive(Clone, Debug)]
 pub struct NetworkPolicy<'a> {
-    /// Where it is, and where the pods are that it selects.
+    /// Its namespace, which is also that of the pods that it selects.
     pub namespace: &'a str,
-    /// What it is called.
+    /// Its name.
     pub name: &'a str,
-    /// Which pods it selects.
+    /// The selector of its pods.
     pub pods: Selector<'a>,
     ingress: DirectionRules<'a>,
     egress: DirectionRules<'a>,
 }
 
-/// What a policy says of one direction.
+/// The rules of a policy for one direction.
 #[derive(Clone, Debug, Default)]
 pub struct DirectionRules<'a> {
-    /// Whether the pods that it selects are isolated that way, so that only what a rule allows gets through.
+    /// Whether the policy isolates its pods in this direction, so that only connections that a rule allows are possible.
     pub isolates: bool,
-    /// What is allowed. Of no effect where nothing is isolated.
+    /// The allowed connections. They have no effect if the policy does not isolate this direction.
     pub rules: Vec<Rule<'a>>,
 }
 
 impl<'a> NetworkPolicy<'a> {
-    /// Reads a NetworkPolicy that is in that namespace.
+    /// Reads a NetworkPolicy in that namespace.
     ///
     /// # Errors
-    /// The API server would not take it (`ValidateNetworkPolicySpec`).
+    /// The API server would reject it (`ValidateNetworkPolicySpec`).
     pub fn read(object: Field<'a>, namespace: &'a str) -> Result<Self, Undecided> {
-        // One without a spec is taken, and selects every pod.
+        // The API server accepts a NetworkPolicy without a spec, which selects every pod.
         let spec = object.at("spec");
         only(spec, &["podSelector", "policyTypes", "ingress", "egress"])?;
         let side = |direction: Direction| -> Result<DirectionRules<'a>, Undecided> {
@@ -106,7 +106,7 @@ impl<'a> NetworkPolicy<'a> {
         })
     }
 
-    /// What it says of that direction.
+    /// The rules for that direction.
     pub fn side(&self, direction: Direction) -> &DirectionRules<'a> {
         match direction {
             Direction::Ingress => &self.ingress,
@@ -114,7 +114,7 @@ impl<'a> NetworkPolicy<'a> {
         }
     }
 
-    /// Whether it isolates a pod of its namespace that has these labels.
+    /// Whether it isolates a pod with these labels in its namespace.
     pub fn isolates(&self, direction: Direction, labels: &Labels<'_>) -> bool {
         self.side(direction).isolates && self.pods.matches(labels)
     }
@@ -122,7 +122,7 @@ impl<'a> NetworkPolicy<'a> {
     /// Whether one of its rules for that direction allows a connection between a pod that it selects and the peer.
     ///
     /// # Errors
-    /// The labels of a namespace are needed and not known.
+    /// The labels of a namespace are needed but not known.
     pub fn allows(
         &self,
         direction: Direction,
@@ -140,13 +140,13 @@ impl<'a> NetworkPolicy<'a> {
         Ok(false)
     }
 
-    /// Whether it denies every pod of its namespace everything that no other policy allows.
+    /// Whether it is a default deny: it isolates all pods of its namespace and allows nothing.
     pub fn denies_by_default(&self, direction: Direction) -> bool {
         let side = self.side(direction);
         side.isolates && side.rules.is_empty() && self.pods.matches_everything()
     }
 
-    /// The blocks of addresses that its rules name.
+    /// The address blocks in its rules.
     pub fn blocks(&self, direction: Direction) -> impl Iterator<Item = &Block> {
         let side = self.side(direction);
         let rules = side.rules.iter().filter(|_| side.isolates);
@@ -154,8 +154,8 @@ impl<'a> NetworkPolicy<'a> {
     }
 }
 
-/// Whether a direction is isolated: as `policyTypes` says, and where it says nothing ingress always and egress if there are
-/// rules for it (networking/v1, NetworkPolicySpec).
+/// Whether a direction is isolated. If `policyTypes` is not set, ingress is always isolated, and egress if it has rules
+/// (networking/v1, NetworkPolicySpec).
 fn isolates(types: Field<'_>, direction: Direction, rules: &[Rule<'_>]) -> Result<bool, Undecided> {
     let listed = types.items()?;
     if listed.len() == 0 {

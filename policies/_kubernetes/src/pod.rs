@@ -1,4 +1,4 @@
-//! The pod in each kind that holds one, and the one loop over its three container lists.
+//! Pods and pod templates, with the containers of their three lists.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use policy_core::{Field, Operation, Request, Undecided, Value};
 pub use crate::container::{Container, ContainerList, ContainerPort, is_tcp};
 use crate::workloads::WorkloadKinds;
 
-/// A pod, or the template of one: its metadata, its spec, and every container of its three lists.
+/// A pod or a pod template: its metadata, its spec, and the containers of its three lists.
 #[derive(Debug)]
 pub struct Pod<'a> {
     /// `metadata` of the pod or of its template.
@@ -18,13 +18,13 @@ pub struct Pod<'a> {
     pub containers: Vec<Container<'a>>,
 }
 
-/// The annotation that says, as JSON, which `container` was added to a pod, by which `policy` of which `version`.
+/// The annotation that records, as JSON, which `container` was added to a pod by which `policy` and `version`.
 pub const EXPORTER_STATUS: &str = "pratique.dev/exporter-status";
 
-/// The annotation by which the kubelet marks a pod that it runs itself, and that nobody else can change.
+/// The annotation with which the kubelet marks a mirror pod: a static pod that cannot be changed through the API server.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// More containers than any node could run, and few enough that no request costs gigabytes.
+/// The maximum number of containers: more than a node can run, but few enough to limit memory use.
 const MOST_CONTAINERS: usize = 5000;
 
 const LISTS: [(ContainerList, &str); 3] = [
@@ -34,11 +34,11 @@ const LISTS: [(ContainerList, &str); 3] = [
 ];
 
 impl<'a> Pod<'a> {
-    /// The pod that the request's object is or makes; `None` for a kind that may go without one and does
+    /// The pod or pod template in the request's object; `None` if the kind does not require a template and the object has none
     /// (a ReplicationController without template).
     ///
     /// # Errors
-    /// There is no object, no pod spec, no container, or a list of containers is none.
+    /// The request has no object, the pod has no containers, or a list of containers is not valid.
     pub fn of(request: &Request<'a>, kinds: WorkloadKinds<'_>) -> Result<Option<Self>, Undecided> {
         let Some(root) = kinds.template(&request.kind, request.object)? else { return Ok(None) };
         let pod = Pod::at(root)?;
@@ -48,10 +48,10 @@ impl<'a> Pod<'a> {
         }
     }
 
-    /// The pod, or the pod template, that this field is; it may be without containers.
+    /// The pod or pod template in this field, which may have no containers.
     ///
     /// # Errors
-    /// A list of containers is not a list, or is too long.
+    /// A field for containers is not a list, or the list is too long.
     pub fn at(root: Field<'a>) -> Result<Self, Undecided> {
         let spec = root.at("spec");
         let mut containers = Vec::with_capacity(4);
@@ -82,7 +82,7 @@ impl<'a> Pod<'a> {
         Ok(running)
     }
 
-    /// Whether it is on the network of its node, where NetworkPolicies may or may not apply.
+    /// Whether it uses the network of its node, where NetworkPolicies may not apply.
     ///
     /// # Errors
     /// `spec.hostNetwork` is not a boolean.
@@ -95,10 +95,10 @@ impl<'a> Pod<'a> {
         self.metadata.at("annotations")
     }
 
-    /// The name of the container that [`EXPORTER_STATUS`] says was added; `None` if it says none.
+    /// The name of the added container in [`EXPORTER_STATUS`]; `None` if the annotation names none.
     ///
     /// # Errors
-    /// Annotations are not as Kubernetes has them.
+    /// The annotations are not valid.
     pub fn added_container(&self) -> Result<Option<&'a str>, Undecided> {
         let status = self.annotations().key(EXPORTER_STATUS);
         let decode = |text: &'a str| Value::from_json(text.as_bytes(), status.arena()).ok();
@@ -119,32 +119,32 @@ impl<'a> Pod<'a> {
             .chain(self.containers.iter().map(|container| container.security_context))
     }
 
-    /// Whether the pod says that it is for Windows nodes (`spec.os.name`).
+    /// Whether the pod is for Windows nodes (`spec.os.name`).
     ///
     /// # Errors
-    /// `spec.os` is not as Kubernetes has it.
+    /// `spec.os` is not valid.
     pub fn is_windows(&self) -> Result<bool, Undecided> {
         Ok(self.spec.at("os.name").str()? == Some("windows"))
     }
 
-    /// Whether the pod has a user namespace of its own (`hostUsers: false`).
+    /// Whether the pod has its own user namespace (`hostUsers: false`).
     ///
     /// # Errors
-    /// `spec.hostUsers` is no boolean.
+    /// `spec.hostUsers` is not a boolean.
     pub fn has_user_namespace(&self) -> Result<bool, Undecided> {
         Ok(self.spec.at("hostUsers").bool()? == Some(false))
     }
 }
 
-/// Whether the request can change what a rule about pods says, so that it has to be judged.
+/// Whether the request can change the verdict of a policy about pods, so that it must be evaluated.
 ///
-/// An UPDATE of a Pod counts if it changes the number of containers or init containers, an image, or adds an
-/// ephemeral container or changes one's image (pod-security-admission, `isSignificantPodUpdate`), so that labels,
-/// finalizers and status of a pod from before the policy can still be kept. An UPDATE of a workload counts if it
-/// changes the template. All else counts, and so does an UPDATE without the old object.
+/// An UPDATE of a Pod is significant if it changes the number of containers or init containers, changes an image, or adds an
+/// ephemeral container (pod-security-admission, `isSignificantPodUpdate`). So labels, finalizers and status of a pod that was
+/// created before the policy can still be changed. An UPDATE of a workload is significant if it changes the template. All other
+/// requests are significant, including an UPDATE without the old object.
 ///
 /// # Errors
-/// Either object is not as Kubernetes has it.
+/// One of the objects is not valid.
 pub fn is_significant(request: &Request<'_>, kinds: WorkloadKinds<'_>) -> Result<bool, Undecided> {
     if request.operation != Operation::Update || !request.old_object.is_set()? {
         return Ok(true);
@@ -176,7 +176,7 @@ fn images_differ(new: Field<'_>, old: Field<'_>) -> Result<bool, Undecided> {
     Ok(false)
 }
 
-/// Ephemeral containers are found by name: they are only ever added.
+/// Compares ephemeral containers by name, because they can only be added.
 fn ephemeral_images_differ(new: Field<'_>, old: Field<'_>) -> Result<bool, Undecided> {
     let mut images = BTreeMap::new();
     for container in old.items()? {

@@ -1,26 +1,26 @@
-//! Ports: protocols, numbers, and sets of ports per protocol.
+//! Ports: protocols, port numbers, and sets of ports for each protocol.
 
 use std::fmt;
 
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
-/// A protocol that NetworkPolicies know (core/v1 Protocol).
+/// A protocol of a port (core/v1 Protocol).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// SCTP.
     Sctp,
-    /// TCP, which is meant where none is named.
+    /// TCP, which is the default.
     Tcp,
     /// UDP.
     Udp,
 }
 
 impl Protocol {
-    /// All of them, by name.
+    /// All protocols, sorted by name.
     pub const ALL: [Protocol; 3] = [Protocol::Sctp, Protocol::Tcp, Protocol::Udp];
 
-    /// As Kubernetes writes it.
+    /// The name in Kubernetes.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Sctp => "SCTP",
@@ -29,15 +29,15 @@ impl Protocol {
         }
     }
 
-    /// The protocol of that name.
+    /// The protocol with that name.
     pub fn parse(name: &str) -> Option<Self> {
         Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == name)
     }
 
-    /// Reads `protocol` of a port.
+    /// Reads the field `protocol` of a port.
     ///
     /// # Errors
-    /// It is none that there is.
+    /// The value is not a known protocol.
     pub fn read(field: Field<'_>) -> Result<Self, Undecided> {
         let Some(name) = field.str()? else { return Ok(Protocol::Tcp) };
         let unknown = || field.undecided(format!("must be TCP, UDP or SCTP, is `{}`", excerpt(name)));
@@ -45,36 +45,36 @@ impl Protocol {
     }
 }
 
-/// The first port there is.
+/// The lowest port number.
 pub const FIRST: u16 = 1;
-/// The last port there is.
+/// The highest port number.
 pub const LAST: u16 = u16::MAX;
 
 /// Reads the number of a port.
 ///
 /// # Errors
-/// No port has it.
+/// The number is not a valid port.
 pub fn port_number(field: Field<'_>) -> Result<u16, Undecided> {
     let number = field.int()?.unwrap_or_default();
     let number = u16::try_from(number).ok().filter(|number| *number >= FIRST);
     number.ok_or_else(|| field.undecided("must be a port from 1 to 65535"))
 }
 
-/// A port of a pod that has a name.
+/// A named port of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamedPort<'a> {
     /// `http`.
     pub name: &'a str,
-    /// TCP, if the container does not say.
+    /// The protocol; TCP if the container does not set one.
     pub protocol: Protocol,
-    /// The number.
+    /// The port number.
     pub number: u16,
 }
 
-/// A set of ports of each protocol.
+/// A set of ports for each protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ports {
-    /// First and last port of ranges that neither touch nor overlap, in order, for each of [`Protocol::ALL`].
+    /// The first and last port of each range, for each of [`Protocol::ALL`]. Ranges are sorted and neither touch nor overlap.
     ranges: [Vec<(u16, u16)>; 3],
 }
 
@@ -84,22 +84,22 @@ impl Ports {
         Ports { ranges: [const { (FIRST, LAST) }; 3].map(|range| vec![range]) }
     }
 
-    /// These ports of one protocol, both ends included.
+    /// A range of ports of one protocol, including both ends.
     pub fn range(protocol: Protocol, first: u16, last: u16) -> Self {
         Ports::of([(protocol, first, last)])
     }
 
-    /// Whether it is every port of every protocol.
+    /// Whether the set contains every port of every protocol.
     pub fn is_all(&self) -> bool {
         self.ranges.iter().all(|ranges| ranges.as_slice() == [(FIRST, LAST)])
     }
 
-    /// Whether there is no port in it.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ranges.iter().all(Vec::is_empty)
     }
 
-    /// All of these ports, of whatever protocols; as fast as they can be sorted, however many there are.
+    /// The union of these ranges, in O(n log n).
     pub fn of(ranges: impl IntoIterator<Item = (Protocol, u16, u16)>) -> Self {
         let mut ports = Ports::default();
         for (protocol, first, last) in ranges {
@@ -111,7 +111,7 @@ impl Ports {
         ports
     }
 
-    /// Adds these ports of one protocol, both ends included.
+    /// Adds a range of ports of one protocol, including both ends.
     pub fn add(&mut self, protocol: Protocol, first: u16, last: u16) {
         if let Some(ranges) = self.ranges.get_mut(protocol as usize).filter(|_| first <= last) {
             ranges.push((first, last));
@@ -119,7 +119,7 @@ impl Ports {
         }
     }
 
-    /// Adds what another set has.
+    /// Adds the ports of another set.
     pub fn unite(&mut self, other: &Ports) {
         for (ranges, more) in self.ranges.iter_mut().zip(&other.ranges) {
             if !more.is_empty() && ranges != more {
@@ -129,7 +129,7 @@ impl Ports {
         }
     }
 
-    /// What is in both.
+    /// The ports that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Ports) -> Ports {
         let mut both = Ports::default();
@@ -147,7 +147,7 @@ impl Ports {
         both
     }
 
-    /// What is in this one and not in the other.
+    /// The ports that are in this set but not in the other.
     #[must_use]
     pub fn without(&self, other: &Ports) -> Ports {
         let mut left = Ports::default();
@@ -168,20 +168,20 @@ impl Ports {
         left
     }
 
-    /// Whether that port is in it.
+    /// Whether the set contains that port.
     pub fn contains(&self, protocol: Protocol, port: u16) -> bool {
         let ranges = self.ranges.get(protocol as usize);
         ranges.is_some_and(|ranges| ranges.iter().any(|(first, last)| (*first..=*last).contains(&port)))
     }
 
-    /// The ranges in it, by protocol, first and last port.
+    /// The ranges of the set: protocol, first port and last port.
     pub fn iter(&self) -> impl Iterator<Item = (Protocol, u16, u16)> {
         let by_protocol = Protocol::ALL.into_iter().zip(&self.ranges);
         by_protocol.flat_map(|(protocol, ranges)| ranges.iter().map(move |(f, l)| (protocol, *f, *l)))
     }
 }
 
-/// Sorts ranges, and joins those that touch or overlap.
+/// Sorts ranges and joins those that touch or overlap.
 fn merge(ranges: &mut Vec<(u16, u16)>) {
     ranges.sort_unstable();
     ranges.dedup_by(|next, kept| {

@@ -1,4 +1,4 @@
-//! Whether Prometheus can reach a port of pods, by the NetworkPolicies of both ends.
+//! Decides whether the NetworkPolicies of both ends allow Prometheus to reach a port.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct Prometheus {
     pub namespace: String,
     /// The labels of its pods.
     pub labels: BTreeMap<String, String>,
-    /// The labels by which it selects monitors and rules; without any, it takes all.
+    /// The labels by which it selects monitors and rules; if empty, it selects all of them.
     pub selects: BTreeMap<String, String>,
 }
 
@@ -37,22 +37,22 @@ impl Default for Prometheus {
 /// Whether Prometheus can reach a port of pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reachability {
-    /// It can; if any end is isolated, these policies allow it, in backticks.
+    /// Prometheus can reach the port.
     Reachable {
-        /// Their names.
+        /// The names of the policies that allow the connection, in backticks; empty if no end is isolated.
         allowed_by: Vec<String>,
     },
-    /// NetworkPolicies do not allow it.
+    /// NetworkPolicies do not allow the connection.
     Blocked {
-        /// On which side, and by which policies.
+        /// The side that blocks the connection, and the policies that isolate it.
         reason: String,
     },
 }
 
-/// Whether the NetworkPolicies of both ends let Prometheus connect to a TCP port of these pods.
+/// Whether the NetworkPolicies of both ends allow Prometheus to connect to a TCP port of these pods.
 ///
 /// # Errors
-/// A NetworkPolicy or a Namespace is not as Kubernetes has it.
+/// A NetworkPolicy or a Namespace is not valid.
 pub fn reachable(
     inventory: &Inventory<'_>,
     prometheus: &Prometheus,
@@ -77,12 +77,12 @@ pub fn reachable(
         };
         if !decision.allows() {
             let way = match direction {
-                Direction::Egress => "out to",
-                Direction::Ingress => "in to",
+                Direction::Egress => "egress from Prometheus to",
+                Direction::Ingress => "ingress from Prometheus to",
             };
             return Ok(Reachability::Blocked {
                 reason: format!(
-                    "no NetworkPolicy of `{}` lets Prometheus {way} {} on port {number}; isolated by {}",
+                    "no NetworkPolicy in `{}` allows {way} {} on port {number}; isolated by {}",
                     excerpt(own.namespace),
                     pods.display(),
                     quoted(&decision, false).join(", ")

@@ -1,4 +1,4 @@
-//! Gateways, routes and Ingresses: through which pods traffic enters, and to which Services it is sent.
+//! Gateways, routes and Ingresses: the pods through which traffic enters, and the Services that receive it.
 
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
@@ -14,16 +14,16 @@ const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// A Gateway (gateway.networking.k8s.io).
 #[derive(Clone, Debug)]
 pub struct Gateway<'a> {
-    /// What it is called.
+    /// Its name.
     pub name: &'a str,
     /// The labels of its pods, which are in its namespace.
     pub labels: Labels<'a>,
-    /// The ports at which it listens to the outside.
+    /// The ports of its listeners.
     pub listens: Ports,
 }
 
 impl<'a> Gateway<'a> {
-    /// One of which nothing is known but its name.
+    /// A Gateway of which only the name is known.
     pub fn named(name: &'a str) -> Self {
         Gateway { name, labels: [(GATEWAY_NAME, name)].into_iter().collect(), listens: Ports::default() }
     }
@@ -31,7 +31,7 @@ impl<'a> Gateway<'a> {
     /// Reads a Gateway.
     ///
     /// # Errors
-    /// It is not as the Gateway API has it.
+    /// The Gateway is not valid.
     pub fn read(object: Field<'a>) -> Result<Self, Undecided> {
         let mut gateway = Gateway::named(object.at("metadata.name").text()?);
         for (key, value) in Labels::of(object.at("spec.infrastructure.labels"))?.iter() {
@@ -49,22 +49,22 @@ impl<'a> Gateway<'a> {
     }
 }
 
-/// A route or an Ingress: who leads to which Services.
+/// A route or an Ingress: its Gateways and the Services behind it.
 #[derive(Clone, Debug)]
 pub struct RouteBackends<'a> {
-    /// What it is called.
+    /// Its name.
     pub name: WorkloadName<'a>,
-    /// The Gateways that lead there, by namespace and name; of an Ingress none: its controller is anybody's.
+    /// The parent Gateways, by namespace and name; empty for an Ingress, because any controller may serve it.
     pub gateways: Vec<(&'a str, &'a str)>,
-    /// The Services, by namespace and name, each with the port that is asked for.
+    /// The backend Services: namespace, name and requested port.
     pub services: Vec<(&'a str, &'a str, PortReference<'a>)>,
 }
 
 impl<'a> RouteBackends<'a> {
-    /// Reads a route or an Ingress. Backends of kinds that are not read go to the notes.
+    /// Reads a route or an Ingress, and adds a note for each backend of an unsupported kind.
     ///
     /// # Errors
-    /// It is not as its API has it.
+    /// The object is not valid.
     pub fn read(
         object: Field<'a>,
         kind: &'a str,
@@ -90,11 +90,11 @@ impl<'a> RouteBackends<'a> {
         for service in backends.into_iter().map(|backend| backend.at("service")) {
             if service.is_set()? {
                 let port = service.at("port");
-                let requested = match port.at("name").str()? {
+                let port = match port.at("name").str()? {
                     Some(name) => PortReference::Name(name),
                     None => PortReference::read(port.at("number"))?,
                 };
-                self.services.push((self.name.namespace, service.at("name").text()?, requested));
+                self.services.push((self.name.namespace, service.at("name").text()?, port));
             }
         }
         Ok(())
@@ -121,15 +121,15 @@ impl<'a> RouteBackends<'a> {
                 if kind != "Service" {
                     let to = reference.at("name").text()?;
                     notes.push(format!(
-                        "{} leads to {} `{}`, which is not read",
+                        "{} routes to {} `{}`, which is not supported",
                         self.name,
                         excerpt(kind),
                         excerpt(to)
                     ));
                 } else {
                     let there = reference.at("namespace").str()?.unwrap_or(here);
-                    let requested = PortReference::read(reference.at("port"))?;
-                    self.services.push((there, reference.at("name").text()?, requested));
+                    let port = PortReference::read(reference.at("port"))?;
+                    self.services.push((there, reference.at("name").text()?, port));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The scopes that several policies share; what makes pods comes from the table of workload kinds.
+//! Scopes that several policies share. The kinds that create pods come from the table of workload kinds.
 
 use policy_core::scope::{CHANGES, CREATION, Resource, Subresources};
 use policy_core::{Scope, WatchedKind};
@@ -8,7 +8,7 @@ use crate::workloads::WORKLOAD_KINDS;
 
 const PODS: Resource = Resource::new("", "v1", "Pod", "pods", CHANGES);
 
-/// Pods with their ephemeral containers and resizes. An unknown subresource is evaluated, so that a newer API server fails safe
+/// Pods with their ephemeral containers and resizes. Unknown subresources, as of newer API servers, are evaluated as well
 /// (pod-security-admission, `admission.go`).
 const PODS_AND_SUBRESOURCES: Resource = Resource {
     subresources: Subresources::AllBut {
@@ -26,10 +26,10 @@ const NETWORK_POLICIES: Resource = Resource::new(
     &[policy_core::Operation::Create, policy_core::Operation::Update, policy_core::Operation::Delete],
 );
 
-/// This resource, those of all workload kinds, and `N` - 1 - their number times the last.
+/// `first`, the resources of all workload kinds, and then `last` up to a length of `N`.
 #[expect(
     clippy::indexing_slicing,
-    reason = "evaluated when it is compiled: an index out of bounds does not compile"
+    reason = "evaluated at compile time: an index out of bounds does not compile"
 )]
 const fn with_workloads<const N: usize>(first: Resource, last: Resource) -> [Resource; N] {
     let mut resources = [last; N];
@@ -43,15 +43,15 @@ const fn with_workloads<const N: usize>(first: Resource, last: Resource) -> [Res
     resources
 }
 
-/// Pods, with their ephemeral containers and resizes, and the kinds that make pods.
+/// Pods with their ephemeral containers and resizes, and the kinds that create pods.
 pub const PODS_AND_WORKLOADS: Scope =
     Scope { resources: &with_workloads::<{ WORKLOAD_KINDS.len() + 1 }>(PODS_AND_SUBRESOURCES, PODS) };
 
-/// Pods, the kinds that make pods, and NetworkPolicies, whose deletion is evaluated as well.
+/// Pods, the kinds that create pods, and NetworkPolicies, including their deletion.
 pub const PODS_WORKLOADS_AND_NETWORK_POLICIES: Scope =
     Scope { resources: &with_workloads::<{ WORKLOAD_KINDS.len() + 2 }>(PODS, NETWORK_POLICIES) };
 
-/// The creation of pods: most of a pod cannot be changed afterwards, and workloads are Git's.
+/// The creation of pods, because most fields of a pod are immutable, and workloads are managed in Git.
 pub const NEW_PODS: Scope = Scope { resources: &[Resource::new("", "v1", "Pod", "pods", CREATION)] };
 
 /// The creation of pods and Services.
@@ -71,13 +71,13 @@ pub const AUTOSCALERS_AND_MONITORS: Scope = Scope {
     ],
 };
 
-/// How many workload kinds are built in.
+/// The number of built-in workload kinds.
 pub const WORKLOADS: usize = WORKLOAD_KINDS.len();
 
-/// The kinds to read for a policy that looks at the pods of all workloads: their templates, and these other kinds.
+/// The kinds that a policy about the pods of all workloads reads: the workload kinds and `others`.
 #[expect(
     clippy::indexing_slicing,
-    reason = "evaluated when it is compiled: an index out of bounds does not compile"
+    reason = "evaluated at compile time: an index out of bounds does not compile"
 )]
 pub const fn with_workloads_read<const N: usize>(others: &[WatchedKind]) -> [WatchedKind; N] {
     let mut reads = [WatchedKind::of("", "Pod", &[]); N];
@@ -94,7 +94,7 @@ pub const fn with_workloads_read<const N: usize>(others: &[WatchedKind]) -> [Wat
     reads
 }
 
-/// Whether a scope contains the kinds that make pods, so that custom kinds that make pods extend it.
+/// Whether a scope contains all kinds that create pods. Custom kinds that create pods are then added to it.
 pub fn includes_workloads(scope: &Scope) -> bool {
     let contains = |kind: &str, group: &str| {
         scope.resources.iter().any(|resource| resource.kind == kind && resource.group == group)

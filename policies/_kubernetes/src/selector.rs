@@ -1,4 +1,4 @@
-//! Labels, and label selectors: which labels they match (k8s.io/apimachinery, `labels/selector.go`).
+//! Labels and label selectors (k8s.io/apimachinery, `labels/selector.go`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
-/// The labels of an object, read once to be compared with many selectors.
+/// The labels of an object, read once and compared with many selectors.
 #[derive(Clone, Debug)]
 pub struct Labels<'a>(BTreeMap<&'a str, &'a str>);
 
@@ -14,45 +14,45 @@ impl<'a> Labels<'a> {
     /// Reads labels.
     ///
     /// # Errors
-    /// They are not an object, or one of them is not a string.
+    /// The field is not an object, or a value is not a string.
     pub fn of(labels: Field<'a>) -> Result<Self, Undecided> {
         let mut map = BTreeMap::new();
         for (key, value) in labels.members()? {
-            // Decoding a map of strings turns a value that is `null` into an empty one.
+            // The API server decodes `null` in a map of strings as an empty string.
             map.insert(key, value.text()?);
         }
         Ok(Labels(map))
     }
 
-    /// Adds a label, or replaces the one of that key.
+    /// Adds a label, or replaces the label with that key.
     pub fn add(&mut self, key: &'a str, value: &'a str) {
         self.0.insert(key, value);
     }
 
-    /// Whether a LabelSelector (`matchLabels` and `matchExpressions`) matches them. An empty one matches all.
+    /// Whether a LabelSelector (`matchLabels` and `matchExpressions`) matches these labels. An empty selector matches all labels.
     ///
     /// # Errors
-    /// As [`Selector::read`].
+    /// The same as for [`Selector::read`].
     pub fn are_selected_by(&self, selector: Field<'a>) -> Result<bool, Undecided> {
         Ok(Selector::read(selector)?.matches(self))
     }
 
-    /// The value of that label.
+    /// The value of the label with that key.
     pub fn get(&self, key: &str) -> Option<&'a str> {
         self.0.get(key).copied()
     }
 
-    /// All labels, by key.
+    /// All labels, sorted by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
         self.0.iter().map(|(key, value)| (*key, *value))
     }
 
-    /// Whether they contain each of these labels, with its value.
+    /// Whether they contain all of these labels with the same values.
     pub fn contain(&self, others: &Labels<'_>) -> bool {
         others.iter().all(|(key, value)| self.get(key) == Some(value))
     }
 
-    /// Whether there are none.
+    /// Whether there are no labels.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -60,7 +60,7 @@ impl<'a> Labels<'a> {
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Labels<'a> {
     fn from_iter<T: IntoIterator<Item = (&'a str, &'a str)>>(labels: T) -> Self {
-        // Collecting a map sorts first, with code that guests can do without.
+        // `collect` sorts first, which would add code to the WebAssembly modules.
         let mut map = BTreeMap::new();
         for (key, value) in labels {
             map.insert(key, value);
@@ -69,19 +69,19 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Labels<'a> {
     }
 }
 
-/// A LabelSelector (meta/v1), read once to be compared with many labels.
+/// A LabelSelector (meta/v1), read once and compared with many labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Selector<'a> {
-    /// All of these must hold. With none, the selector matches everything.
+    /// All of these must hold. If empty, the selector matches everything.
     pub requirements: Vec<Requirement<'a>>,
 }
 
 /// One requirement of a selector.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement<'a> {
-    /// The label has one of these values, which are sorted.
+    /// The label has one of these sorted values.
     In(Cow<'a, str>, Vec<Cow<'a, str>>),
-    /// The label has none of these values, which are sorted, or does not exist.
+    /// The label has none of these sorted values, or does not exist.
     NotIn(Cow<'a, str>, Vec<Cow<'a, str>>),
     /// The label exists.
     Exists(Cow<'a, str>),
@@ -90,18 +90,18 @@ pub enum Requirement<'a> {
 }
 
 impl<'a> Selector<'a> {
-    /// Reads a LabelSelector. One that is not set matches everything, as an empty one does; a caller for which it matches
-    /// nothing checks before.
+    /// Reads a LabelSelector. If the field is not set, the selector matches everything, like an empty selector. Callers for which
+    /// an unset selector matches nothing must check this first.
     ///
     /// # Errors
-    /// The API server would reject it (`ValidateLabelSelector`): an unknown operator, values where there must be none or none
-    /// where there must be some, a key or a value that is not valid.
+    /// The API server would reject the selector (`ValidateLabelSelector`): an operator, key or value is not valid, values are
+    /// missing, or the operator does not allow values.
     pub fn read(selector: Field<'a>) -> Result<Self, Undecided> {
         let mut requirements = Vec::new();
-        // A selector with a misspelt key would match everything.
+        // A selector with a misspelled field would match everything.
         for (key, field) in selector.members()? {
             if !matches!(key, "matchLabels" | "matchExpressions") {
-                return Err(field.undecided("must not be set: there are matchLabels, matchExpressions"));
+                return Err(field.undecided("must not be set: use one of matchLabels, matchExpressions"));
             }
         }
         for (key, value) in selector.at("matchLabels").members()? {
@@ -117,28 +117,28 @@ impl<'a> Selector<'a> {
         Ok(Selector { requirements })
     }
 
-    /// Whether it matches an object with these labels.
+    /// Whether the selector matches an object with these labels.
     pub fn matches(&self, labels: &Labels<'_>) -> bool {
         self.requirements.iter().all(|requirement| requirement.holds(labels))
     }
 
-    /// The keys of the labels that it compares.
+    /// The keys of the compared labels.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.requirements.iter().map(Requirement::key)
     }
 
-    /// Whether it matches every object.
+    /// Whether the selector matches every object.
     pub fn matches_everything(&self) -> bool {
         self.requirements.is_empty()
     }
 
-    /// The same selector, independent of the text that it was read from.
+    /// The same selector without borrowed data.
     pub fn into_owned(self) -> Selector<'static> {
         Selector { requirements: self.requirements.into_iter().map(Requirement::into_owned).collect() }
     }
 }
 
-const NOT_A_KEY: &str = "must be a label's key: `name` or `prefix/name`";
+const NOT_A_KEY: &str = "must be a valid label key: `name` or `prefix/name`";
 
 impl<'a> Requirement<'a> {
     fn read(expression: Field<'a>) -> Result<Self, Undecided> {
@@ -165,7 +165,7 @@ impl<'a> Requirement<'a> {
         }
     }
 
-    /// The key of the label that it compares.
+    /// The key of the compared label.
     pub fn key(&self) -> &str {
         match self {
             Requirement::In(key, _)
@@ -175,7 +175,7 @@ impl<'a> Requirement<'a> {
         }
     }
 
-    /// Whether labels meet it.
+    /// Whether these labels meet the requirement.
     pub fn holds(&self, labels: &Labels<'_>) -> bool {
         let value = labels.get(self.key());
         let is_listed = |values: &[Cow<'_, str>]| {
@@ -205,16 +205,16 @@ fn label_value(field: Field<'_>) -> Result<&str, Undecided> {
     let value = field.text()?;
     match is_label_value(value) {
         true => Ok(value),
-        false => Err(field.undecided(format!("must be a label's value, is `{}`", excerpt(value)))),
+        false => Err(field.undecided(format!("must be a valid label value, is `{}`", excerpt(value)))),
     }
 }
 
-/// Whether a label may have that value (apimachinery, `IsValidLabelValue`).
+/// Whether a label value is valid (apimachinery, `IsValidLabelValue`).
 pub fn is_label_value(value: &str) -> bool {
     value.is_empty() || is_name(value)
 }
 
-/// Whether a label may have that key (apimachinery, `IsQualifiedName`); of the prefix only the characters are checked.
+/// Whether a label key is valid (apimachinery, `IsQualifiedName`). For the prefix, only length and characters are checked.
 fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let is_prefix = |prefix: &str| {
@@ -271,12 +271,12 @@ mod tests {
             ),
             (
                 r#"[{"key":"a/b/c","operator":"Exists"}]"#,
-                "key: must be a label's key: `name` or `prefix/name`",
+                "key: must be a valid label key: `name` or `prefix/name`",
             ),
-            (r#"[{"operator":"Exists"}]"#, "key: must be a label's key: `name` or `prefix/name`"),
+            (r#"[{"operator":"Exists"}]"#, "key: must be a valid label key: `name` or `prefix/name`"),
             (
                 r#"[{"key":"app","operator":"In","values":["-"]}]"#,
-                "values[0]: must be a label's value, is `-`",
+                "values[0]: must be a valid label value, is `-`",
             ),
         ] {
             let odd = arena.text(&format!(r#"{{"matchExpressions":{odd}}}"#));

@@ -1,4 +1,4 @@
-//! Services: which pods they select, and to which ports of these they lead.
+//! Services: the pods that they select, and their target ports.
 
 use policy_core::{Field, Undecided, Value};
 
@@ -9,7 +9,7 @@ use crate::selector::Labels;
 /// A Service.
 #[derive(Clone, Copy, Debug)]
 pub struct Service<'a> {
-    /// Its namespace, which is that of the pods it selects.
+    /// Its namespace, which is also that of the pods that it selects.
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
@@ -18,7 +18,7 @@ pub struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// The Service that this object is.
+    /// Creates a view of a Service object.
     ///
     /// # Errors
     /// Its name is not a string.
@@ -34,7 +34,7 @@ impl<'a> Service<'a> {
         Ok(self.field.at("spec.type").str()?.unwrap_or("ClusterIP"))
     }
 
-    /// Whether it has no address of its own: a client connects to the pods, on the port that it names itself.
+    /// Whether it is headless: it has no address of its own, and clients connect to the pods directly, on a port of their choice.
     ///
     /// # Errors
     /// `spec.clusterIP` is not a string.
@@ -42,7 +42,7 @@ impl<'a> Service<'a> {
         Ok(self.field.at("spec.clusterIP").str()? == Some("None"))
     }
 
-    /// Whether it selects pods itself. Without a selector, EndpointSlices or Endpoints of its name say where it leads.
+    /// Whether it has a selector. Without one, the EndpointSlices or Endpoints for its name define its endpoints.
     ///
     /// # Errors
     /// `spec.selector` is not an object.
@@ -50,15 +50,15 @@ impl<'a> Service<'a> {
         Ok(!self.selector()?.0.is_empty())
     }
 
-    /// Whether it selects a pod of its namespace that has these labels.
+    /// Whether it selects a pod with these labels in its namespace.
     ///
     /// # Errors
-    /// The selector is not as Kubernetes has it.
+    /// The selector is not valid.
     pub fn selects(self, labels: &Labels<'_>) -> Result<bool, Undecided> {
         Ok(self.selector()?.matches(labels))
     }
 
-    /// Its selector, read once to be compared with many pods.
+    /// Its selector, read once and compared with many pods.
     ///
     /// # Errors
     /// `spec.selector` is not an object of strings.
@@ -75,17 +75,17 @@ impl<'a> Service<'a> {
     }
 }
 
-/// The labels that a Service selects pods by (`spec.selector`).
+/// The labels by which a Service selects pods (`spec.selector`).
 #[derive(Clone, Debug)]
 pub struct ServiceSelector<'a>(Labels<'a>);
 
 impl<'a> ServiceSelector<'a> {
-    /// Whether it matches a pod of the Service's namespace that has these labels. An empty selector matches no pod.
+    /// Whether it matches a pod with these labels in the Service's namespace. An empty selector matches no pod.
     pub fn matches(&self, labels: &Labels<'_>) -> bool {
         !self.0.is_empty() && labels.contain(&self.0)
     }
 
-    /// The keys of the labels that it compares.
+    /// The keys of the compared labels.
     pub fn keys(&self) -> impl Iterator<Item = &'a str> {
         self.0.iter().map(|(key, _)| key)
     }
@@ -107,10 +107,10 @@ impl<'a> ServicePort<'a> {
         self.field.at("name").text()
     }
 
-    /// The number at which the Service listens.
+    /// The port number of the Service.
     ///
     /// # Errors
-    /// No port has it.
+    /// The number is not a valid port.
     pub fn number(self) -> Result<u16, Undecided> {
         port_number(self.field.at("port"))
     }
@@ -118,12 +118,12 @@ impl<'a> ServicePort<'a> {
     /// The protocol.
     ///
     /// # Errors
-    /// There is no such protocol.
+    /// The value is not a known protocol.
     pub fn protocol(self) -> Result<Protocol, Undecided> {
         Protocol::read(self.field.at("protocol"))
     }
 
-    /// Whether it is a TCP port: one without a protocol is.
+    /// Whether it is a TCP port. TCP is the default protocol.
     ///
     /// # Errors
     /// `protocol` is not a string.
@@ -131,44 +131,44 @@ impl<'a> ServicePort<'a> {
         is_tcp(self.field)
     }
 
-    /// The field that says to which port of the pods it leads: `targetPort`, or without it `port`.
+    /// The field that refers to the port of the pods: `targetPort`, or `port` if `targetPort` is not set.
     ///
     /// # Errors
     /// The entry is not an object.
     pub fn target(self) -> Result<Field<'a>, Undecided> {
         let target = self.field.at("targetPort");
         Ok(match target.value()? {
-            // The API server replaces these by `port`.
+            // The API server replaces these values with `port`.
             None | Some(Value::String("") | Value::Int(0)) => self.field.at("port"),
             Some(_) => target,
         })
     }
 
-    /// The port of the pods to which it leads.
+    /// The port of the pods that receives the traffic.
     ///
     /// # Errors
-    /// No port has that number.
+    /// The number is not a valid port.
     pub fn target_port(self) -> Result<PortReference<'a>, Undecided> {
         PortReference::read(self.target()?)
     }
 }
 
-/// A port of a pod or a Service, as another object refers to it.
+/// A reference to a port of a pod or a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortReference<'a> {
     /// By number.
     Number(u16),
     /// By name.
     Name(&'a str),
-    /// Every port: the reference does not say which.
+    /// Every port, because the reference names none.
     Any,
 }
 
 impl<'a> PortReference<'a> {
-    /// Reads a name or a number; what is not set refers to every port.
+    /// Reads a name or a number. A field that is not set refers to every port.
     ///
     /// # Errors
-    /// No port has that number.
+    /// The number is not a valid port.
     pub fn read(port: Field<'a>) -> Result<Self, Undecided> {
         Ok(match port.value()? {
             None | Some(Value::String("") | Value::Int(0)) => PortReference::Any,
@@ -177,7 +177,7 @@ impl<'a> PortReference<'a> {
         })
     }
 
-    /// Whether it refers to the port of that name and number.
+    /// Whether it refers to the port with that name and number.
     pub fn is(self, name: &str, number: u16) -> bool {
         match self {
             PortReference::Any => true,
@@ -186,7 +186,7 @@ impl<'a> PortReference<'a> {
         }
     }
 
-    /// The ports of a pod that it refers to, of one protocol: a number need not be declared, a name must be.
+    /// The ports of a pod and protocol that it refers to. A name must be declared by a container, a number need not be.
     pub fn resolve(self, protocol: Protocol, named: &[NamedPort<'_>]) -> Ports {
         match self {
             PortReference::Number(number) => Ports::range(protocol, number, number),

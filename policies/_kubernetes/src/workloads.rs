@@ -1,4 +1,4 @@
-//! Workloads: the kinds whose objects make pods, where their pod template is, and which controller makes the pods.
+//! Workloads: the kinds that create pods, the location of their pod templates, and the controllers that create the pods.
 
 mod owner;
 mod pod_template;
@@ -15,39 +15,39 @@ pub use owner::{Owner, ancestors, is_controller_of, owner_of};
 pub use pod_template::PodTemplate;
 pub use pods::{LABELS_OF_EACH_POD, WorkloadPods, labels_of_pods, pods_of, template_making};
 
-/// A kind whose objects make pods: one row of [`WORKLOAD_KINDS`], or one that a configuration adds.
+/// A kind that creates pods: a row of [`WORKLOAD_KINDS`], or a kind that the configuration adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkloadKind<'t> {
-    /// `apps`; empty for the core group.
+    /// The API group, such as `apps`; empty for the core group.
     pub group: &'t str,
-    /// The version that webhook rules name; objects of other versions match as well.
+    /// The version in webhook rules; objects of other versions match as well.
     pub version: &'t str,
     /// `Deployment`.
     pub kind: &'t str,
     /// `deployments`.
     pub plural: &'t str,
-    /// Path of the pod template in the object: `spec.template`.
+    /// The path of the pod template in the object: `spec.template`.
     pub template: &'t str,
-    /// Whether an object without a template is valid, and makes no pods.
+    /// Whether an object without a template is valid and creates no pods of its own.
     pub optional_template: bool,
     /// Whether the kind has a `scale` subresource, so that a HorizontalPodAutoscaler can scale it.
     pub scalable: bool,
-    /// Which controller makes the pods.
+    /// The controller that creates the pods.
     pub controller: Controller<'t>,
-    /// The kind of the objects between this one and its pods, if there is one.
+    /// The kind of the objects between the workload and its pods, if any.
     pub through: Option<Intermediate<'t>>,
 }
 
-/// Who makes the pods of a workload, by the user name under which the API server sees the requests.
+/// The controller that creates the pods of a workload, identified by its user name in admission requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Controller<'t> {
-    /// Nothing makes pods of this kind by itself: a PodTemplate is only referred to.
+    /// No controller. A PodTemplate creates no pods; other objects refer to it.
     None,
     /// A controller of kube-controller-manager: `replicaset-controller`.
     Manager(&'t str),
     /// Another controller: `system:serviceaccount:kruise-system:kruise-manager`.
     User(&'t str),
-    /// The configuration does not name the controller, so no owner reference to this kind is believed.
+    /// The configuration does not name the controller, so owner references to this kind are not trusted.
     Unknown,
 }
 
@@ -56,16 +56,16 @@ pub enum Controller<'t> {
 pub struct Intermediate<'t> {
     /// `ReplicaSet`.
     pub kind: &'t str,
-    /// How the name of such an object is made from the name of the workload.
+    /// How the name of the object is derived from the name of the workload.
     pub name: NameOf<'t>,
 }
 
 /// How the name of an object between a workload and its pods relates to the name of the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameOf<'t> {
-    /// `NAME-HASH`, where the pods have the hash in this label.
+    /// `NAME-HASH`; the pods have the hash in this label.
     HashLabel(&'t str),
-    /// `NAME-MINUTES`: the minute for which a Job of a CronJob is due.
+    /// `NAME-MINUTES`: the scheduled time of a Job of a CronJob, in minutes.
     ScheduledTime,
     /// The pods have the name of the workload in this label.
     NameLabel(&'t str),
@@ -89,8 +89,8 @@ const fn through(kind: &'static str, name: NameOf<'static>) -> Option<Intermedia
     Some(Intermediate { kind, name })
 }
 
-/// The kinds of Kubernetes, and of projects that many clusters run, whose objects make pods. Scopes, webhook rules, watch lists,
-/// the network map and exceptions are made from this table: to add a kind, add a row.
+/// The kinds of Kubernetes and of widely used projects that create pods. Scopes, webhook rules, watch lists, the network map and
+/// exceptions are derived from this table. To add a kind, add a row.
 ///
 /// Sources: kubernetes/kubernetes `pkg/controller` and `cmd/kube-controller-manager`, and for the last four rows the API
 /// references of Argo Rollouts, OpenKruise, OpenShift and Knative Serving.
@@ -131,7 +131,7 @@ pub const WORKLOAD_KINDS: &[WorkloadKind<'static>] = &[
     WorkloadKind { controller: Controller::Manager("job-controller"), ..built_in("batch", "Job", "jobs") },
     WorkloadKind {
         version: "v1alpha1",
-        // A Rollout may take its template from a Deployment (`spec.workloadRef`).
+        // A Rollout may use the template of a Deployment (`spec.workloadRef`).
         optional_template: true,
         scalable: true,
         controller: Controller::User("system:serviceaccount:argo-rollouts:argo-rollouts"),
@@ -158,7 +158,7 @@ pub const WORKLOAD_KINDS: &[WorkloadKind<'static>] = &[
     },
 ];
 
-/// The name of a workload, as reports and network maps show it.
+/// The name of a workload in reports and network maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorkloadName<'a> {
     /// `shop`.
@@ -177,28 +177,28 @@ impl fmt::Display for WorkloadName<'_> {
     }
 }
 
-/// The kinds that make pods: the built-in ones, and those that a configuration adds.
+/// The kinds that create pods: the built-in kinds, and those that the configuration adds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkloadKinds<'t> {
     added: &'t [PodTemplate],
 }
 
 impl<'t> WorkloadKinds<'t> {
-    /// The built-in kinds alone.
+    /// Only the built-in kinds.
     pub const BUILT_IN: WorkloadKinds<'static> = WorkloadKinds { added: &[] };
 
-    /// The built-in kinds, and these.
+    /// The built-in kinds and the `added` kinds.
     pub fn with(added: &'t [PodTemplate]) -> Self {
         WorkloadKinds { added }
     }
 
-    /// Every kind, the built-in ones first.
+    /// All kinds, starting with the built-in kinds.
     pub fn iter(self) -> impl Iterator<Item = WorkloadKind<'t>> {
         let added = self.added.iter().filter(|row| row.built_in().is_none());
         WORKLOAD_KINDS.iter().map(move |row| self.with_controller(*row)).chain(added.map(PodTemplate::row))
     }
 
-    /// A built-in row, with the controller that a configuration names for it: controllers are installed in any namespace.
+    /// A built-in row, with the controller from the configuration if it names one, because controllers can run in any namespace.
     fn with_controller(self, row: WorkloadKind<'t>) -> WorkloadKind<'t> {
         let is_named = |added: &&PodTemplate| !added.controller.is_empty() && added.is(row.group, row.kind);
         match self.added.iter().find(is_named) {
@@ -207,29 +207,29 @@ impl<'t> WorkloadKinds<'t> {
         }
     }
 
-    /// The row of that group and kind; `None` if its objects make no pods, and for pods themselves.
+    /// The row of that group and kind; `None` for pods and for kinds that do not create pods.
     pub fn get(self, group: &str, kind: &str) -> Option<WorkloadKind<'t>> {
         self.iter().find(|row| row.kind == kind && is_same_group(row.group, group))
     }
 
-    /// Whether the request is about a kind that the configuration adds, by kind or by resource.
+    /// Whether the request creates or updates an object of a kind that the configuration adds.
     pub fn adds(self, request: &Request<'_>) -> bool {
         self.added.iter().any(|row| row.is(request.kind.group, request.kind.kind))
             && request.sub_resource.is_empty()
             && matches!(request.operation, Operation::Create | Operation::Update)
     }
 
-    /// The pod that the object of the request is, or the pod template in it; `None` if the kind may go without one and does.
+    /// The pod or the pod template in the request; `None` if the kind does not require a template and the object has none.
     ///
     /// # Errors
-    /// There is no object.
+    /// The request has no object.
     pub fn template<'a>(
         self,
         kind: &GroupVersionKind<'_>,
         object: Field<'a>,
     ) -> Result<Option<Field<'a>>, Undecided> {
         if !object.is_set()? {
-            return Err(object.undecided("there is no object in the request"));
+            return Err(object.undecided("the request has no object"));
         }
         let Some(row) = self.get(kind.group, kind.kind) else { return Ok(Some(object)) };
         let template = object.at(object.arena().text(row.template));

@@ -1,12 +1,12 @@
-//! An object as it is once admitted: in its namespace, and a workload with the pods that it makes as they will run.
+//! An object after admission: with its namespace and, if it is a workload, with the pod template as its pods will run.
 
 use policy_core::patch::{self, Edit};
 use policy_core::{Request, Value};
 use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::workloads::{pods_of, template_making};
 
-/// The object of a request; a workload, or a pod, with what `patched` makes of the pod. As it is written where that cannot be
-/// told; `None` where there is no object.
+/// The object of a request after admission. `patched` returns the changed pod, for a pod and for the pods of a workload. If the
+/// pods cannot be determined, the object is returned without changes to them; `None` if the request has no object.
 pub fn as_admitted<'a>(
     request: &Request<'a>,
     kinds: WorkloadKinds<'_>,
@@ -19,7 +19,7 @@ pub fn as_admitted<'a>(
     Some(with_pods(request, object, kinds, patched).unwrap_or(object))
 }
 
-/// The object with the namespace that it is made in, which it need not name.
+/// The object with the namespace of the request, if it does not set one.
 fn in_namespace<'a>(request: &Request<'a>) -> Option<Value<'a>> {
     let object = *request.object.value().ok().flatten()?;
     let namespace = request.object.at("metadata.namespace");

@@ -1,49 +1,49 @@
-//! Evaluates an object of a manifest set: the object itself, the pods that it makes, and what must exist beside these.
+//! Evaluates an object of a manifest set: the object itself, the pods that it creates, and the objects that these require.
 
 use policy_core::path::printable;
 use policy_core::{Cluster, ConfiguredPolicy, Finding, ManifestSet, Request, Undecided, Verdicts};
 use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::workloads::{WorkloadPods, pods_of};
 
-/// Evaluates requests by the policies of a configuration.
+/// Evaluates requests with the policies of a configuration.
 pub trait ManifestEvaluator {
-    /// What is known beside the verdicts, such as the exceptions that were applied.
+    /// Data in addition to the verdicts, such as the exceptions that were applied.
     type Exceptions;
 
     /// The policies that are enforced.
     fn policies(&self) -> &[ConfiguredPolicy];
 
-    /// The kinds that make pods.
+    /// The kinds that create pods.
     fn kinds(&self) -> WorkloadKinds<'_>;
 
     /// The verdicts of all policies on a request.
     fn evaluate<'a>(&self, request: &Request<'a>) -> (Verdicts<'a>, Self::Exceptions);
 
-    /// Whether the verdicts on the object have that finding already.
+    /// Whether the verdicts on the object already contain that finding.
     fn is_reported(&self, own: &Verdicts<'_>, exceptions: &Self::Exceptions, finding: &Finding) -> bool;
 }
 
-/// An object, evaluated.
+/// An object with its verdicts.
 #[derive(Debug)]
 pub struct EvaluatedObject<'a, E> {
     /// The verdicts on the object.
     pub own: Verdicts<'a>,
-    /// What is known beside them.
+    /// Data in addition to the verdicts, such as the exceptions that were applied.
     pub exceptions: E,
-    /// The pods that it makes, and the verdicts on them without findings that the object has already.
+    /// The pods that it creates, and the verdicts on them, without findings that are already reported for the object.
     pub pods: Option<(WorkloadPods<'a>, Verdicts<'a>)>,
-    /// Whether the scope of any policy contains it, or the pods that it makes.
+    /// Whether any policy matches it, or the pods that it creates.
     pub is_evaluated: bool,
-    /// Why its pods could not be evaluated, if no policy has denied it for that.
+    /// Why its pods could not be evaluated, if no policy has denied it for that reason.
     pub unreadable: Option<Undecided>,
-    /// What a reader should know beside the verdicts.
+    /// Notes for the user in addition to the verdicts.
     pub notes: Vec<String>,
 }
 
-/// Evaluates an object as it would be created, and the pods that its controller would make. The cluster is the manifest set.
+/// Evaluates the creation of an object, and of the pods that its controller creates. The cluster is the manifest set.
 ///
 /// # Errors
-/// It is not an object that can be created.
+/// The object cannot be created.
 pub fn evaluate<'a, E: ManifestEvaluator>(
     request: &Request<'a>,
     default_namespace: &str,
@@ -51,7 +51,7 @@ pub fn evaluate<'a, E: ManifestEvaluator>(
     evaluator: &E,
 ) -> Result<EvaluatedObject<'a, E::Exceptions>, String> {
     if request.kind.kind == "AdmissionReview" {
-        let reason = "an AdmissionReview is no manifest: post it to the webhook, or check the object in it";
+        let reason = "an AdmissionReview is not a manifest: post it to the webhook or check the object in it";
         return Err(reason.to_owned());
     }
     let (own, exceptions) = evaluator.evaluate(request);
@@ -60,7 +60,7 @@ pub fn evaluate<'a, E: ManifestEvaluator>(
         EvaluatedObject { own, exceptions, pods: None, is_evaluated, unreadable: None, notes: Vec::new() };
     let set = ManifestSet { cluster, default_namespace };
     let policies = evaluator.policies();
-    // Policies that do not change pods have evaluated them by their template.
+    // Policies that do not change pods have already evaluated the pod template.
     if policies.iter().any(|policy| policy.metadata.mutates) {
         match pods_of(request, evaluator.kinds()) {
             Ok(Some(pods)) => {
@@ -74,17 +74,17 @@ pub fn evaluate<'a, E: ManifestEvaluator>(
                 object.notes.extend(notes);
             }
             Ok(None) => {}
-            // A policy has denied it for that; if none has, the user should know.
+            // Policies that evaluated the object have denied it for this reason; otherwise, tell the user.
             Err(undecided) => object.unreadable = (!is_evaluated).then_some(undecided),
         }
     }
     if !object.is_evaluated && has_pod_template(request) {
-        object.notes.push("no policy judges the pods that it makes".to_owned());
+        object.notes.push("no policy evaluates the pods that it creates".to_owned());
     }
     Ok(object)
 }
 
-/// Adds to the verdicts what must exist beside a pod for the changes of the policies to work. What could not be read is a note.
+/// Adds warnings about missing objects that the policies' changes to a pod require. Returns a note if an object cannot be read.
 fn check_prerequisites<'a>(
     verdicts: &mut Verdicts<'a>,
     policies: &[ConfiguredPolicy],
@@ -104,8 +104,8 @@ fn check_prerequisites<'a>(
 }
 
 impl<'a, X> EvaluatedObject<'a, X> {
-    /// The verdicts on the pods, without the findings that the object has already. Rows without findings stay if their policy
-    /// changes objects, because that happens to pods alone.
+    /// The verdicts on the pods, without findings that are already reported for the object. Rows of mutating policies stay even
+    /// without findings, because only pods are changed.
     fn pod_verdicts<E: ManifestEvaluator<Exceptions = X>>(
         &self,
         pods: &WorkloadPods<'a>,
@@ -124,7 +124,7 @@ impl<'a, X> EvaluatedObject<'a, X> {
     }
 }
 
-/// Whether an object makes pods although its kind is not known to, as those of many operators do.
+/// Whether an object has a pod template although its kind is not a known workload, such as the kinds of many operators.
 fn has_pod_template(request: &Request<'_>) -> bool {
     request.object.at("spec.template.spec.containers").is_set().unwrap_or(true)
 }

@@ -1,12 +1,12 @@
-//! Manifests as text, without reading any file: the objects in them, the pods that these make, what has to be beside those,
-//! and the text as admission would leave it.
+//! Manifests as text, without file access: their objects, the pods that these create, the objects that the pods require, and
+//! the text after admission.
 //!
 //! ```text
-//! text ──documents──▶ objects: a request each ──▶ evaluate: it, the pods that it makes, what must exist beside them
-//!                        └──▶ render: the text with the changes of the policies     lines, snippet: the value that is meant
+//! text ──documents──▶ objects: one request each ──▶ evaluate: the object, its pods, and their prerequisites
+//!                        └──▶ render: the text with the changes of the policies     lines, snippet: the value of a finding
 //! ```
 //!
-//! The command line and the playground say the same of the same text, for both ask here.
+//! The command line and the playground report the same findings for the same text, because both use this crate.
 
 mod admitted;
 mod evaluate;

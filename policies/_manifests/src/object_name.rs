@@ -1,4 +1,4 @@
-//! How an object is called in what is said of it.
+//! The name of an object in reports and messages.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 /// The name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "they are Kubernetes' own words")]
+#[expect(missing_docs, reason = "the fields are named as in Kubernetes")]
 pub struct ObjectName {
     pub api_version: String,
     pub kind: String,
@@ -32,7 +32,7 @@ impl ObjectName {
     }
 }
 
-/// `Deployment shop/web`, or `Namespace shop` for what lives in no namespace.
+/// `Deployment shop/web`, or `Namespace shop` if the object is cluster-scoped.
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slash = if self.namespace.is_empty() { "" } else { "/" };

@@ -1,22 +1,22 @@
-//! The objects in a document: one, or those of a `List`, each as the request by which it would be made.
+//! The objects in a document: a single object or the items of a `List`, each as its CREATE request.
 
 use std::fmt;
 
 use policy_core::yaml::{Document, Position, YamlError};
 use policy_core::{Arena, Field, FieldPath, Request, Undecided, Value};
 
-/// What cannot be read, or not be written.
+/// A manifest that cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestError {
-    /// Where in the text.
+    /// The position in the text.
     pub position: Position,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Whether it does not even claim to be an object of Kubernetes: it names no kind.
-    pub is_else: bool,
+    /// Whether the document is something other than a Kubernetes object, because it has no `kind`.
+    pub is_not_an_object: bool,
 }
 
-/// `12:9: why`.
+/// `12:9: reason`.
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.position, self.reason)
@@ -24,14 +24,18 @@ impl fmt::Display for ManifestError {
 }
 
 impl ManifestError {
-    /// That an object, or one of its fields, is not as Kubernetes has it; `prefix` is where in the document the object stands.
+    /// An error for an object that is not valid; `prefix` is the path of the object in the document.
     pub fn of(document: &Document<'_>, undecided: &Undecided, prefix: &FieldPath) -> Self {
         let position = document.places().of(&undecided.field.below(prefix));
-        ManifestError { position, reason: format!("not a Kubernetes object: {undecided}"), is_else: false }
+        ManifestError {
+            position,
+            reason: format!("not a Kubernetes object: {undecided}"),
+            is_not_an_object: false,
+        }
     }
 }
 
-/// Gives each object of a document and its path in the document, or what cannot be read of it.
+/// Calls `take` with each object of a document and its path in the document, or with an error.
 pub fn each<'a>(
     document: &Document<'a>,
     namespace: &'a str,
@@ -41,7 +45,7 @@ pub fn each<'a>(
     each_decoded(document, document.decode(arena), namespace, arena, take);
 }
 
-/// The same for a document that was decoded before.
+/// Like [`each`], for a decoded document.
 pub fn each_decoded<'a>(
     document: &Document<'_>,
     decoded: Result<Option<Value<'a>>, YamlError>,
@@ -54,12 +58,12 @@ pub fn each_decoded<'a>(
         Ok(None) => return,
         Err(error) => {
             let (position, reason) = (error.position, error.to_string());
-            return take(Err(ManifestError { position, reason, is_else: false }));
+            return take(Err(ManifestError { position, reason, is_not_an_object: false }));
         }
     };
-    let is_else = !matches!(value, Value::Object(_)) || value.get("kind").is_none();
+    let is_not_an_object = !matches!(value, Value::Object(_)) || value.get("kind").is_none();
     let unreadable = |undecided: &Undecided, prefix: &FieldPath| ManifestError {
-        is_else,
+        is_not_an_object,
         ..ManifestError::of(document, undecided, prefix)
     };
     let mut objects = Vec::new();
@@ -73,7 +77,7 @@ pub fn each_decoded<'a>(
     }
 }
 
-/// The objects of a `List`, or the one object there is, each with its path in the document.
+/// Collects the items of a `List`, or the single object, each with its path in the document.
 fn unlist<'a>(
     object: Field<'a>,
     prefix: FieldPath,
@@ -81,7 +85,7 @@ fn unlist<'a>(
     objects: &mut Vec<(Field<'a>, FieldPath)>,
 ) -> Result<(), Undecided> {
     let at = |undecided: Undecided| Undecided { field: undecided.field.below(&prefix), ..undecided };
-    // What has items is a list to kubectl, whatever kind it says it is.
+    // kubectl treats an object with `items` as a list, regardless of its kind.
     let items = object.at("items");
     let list_kind = object.at("kind").text().map_err(at)?.strip_suffix("List");
     let is_list = match items.value().map_err(at)? {
@@ -89,9 +93,9 @@ fn unlist<'a>(
         Some(_) if list_kind.is_some() => return Err(at(items.undecided("must be a list"))),
         _ => false,
     };
-    // And it is itself to whoever decodes it as its kind.
+    // Other tools decode it by its kind, so it also counts as an object itself.
     if !is_list || list_kind.is_none() {
-        // The items of a PodList are Pods without saying so.
+        // The items of a PodList are Pods, even without a `kind`.
         let object = match of {
             Some((version, kind)) if object.at("kind").text().map_err(at)?.is_empty() => {
                 object.naming(version, kind).map_err(at)?

@@ -1,4 +1,4 @@
-//! The text of a document with what admission adds to each of its objects, and to the pods that they make.
+//! The text of a document with the changes that admission makes to its objects, and to the pods that they create.
 
 use policy_core::patch::{self, Edit, PatchOperation};
 use policy_core::yaml::Document;
@@ -8,13 +8,13 @@ use policy_kubernetes::workloads::{pods_of, template_making};
 
 use crate::objects::{self, ManifestError};
 
-/// The document's text with what policies change; comments, order and style of all else are kept.
+/// The document's text with the changes of policies. Comments, order and style of everything else are preserved.
 ///
-/// `changed` is asked for every object, and for the pods of every workload: it is given the request, the object's own request,
-/// and where in the document the first's fields stand, and answers what the policies make of it, if they change it.
+/// `changed` is called for every object, and for the pods of every workload. It gets the request for the object or the pod, the
+/// request for the object, and the path of the object or the pod in the document. It returns the changed object, if any.
 ///
 /// # Errors
-/// What of the document is not readable, or cannot be written where it belongs.
+/// The document is not readable, or a change cannot be written to the text.
 pub fn rendered<'a>(
     document: &Document<'a>,
     namespace: &'a str,
@@ -40,13 +40,13 @@ pub fn rendered<'a>(
         return Err(unreadable);
     }
     let written = changes.written(document);
-    written.map_err(|reason| ManifestError { position: document.start(), reason, is_else: false })
+    written.map_err(|reason| ManifestError { position: document.start(), reason, is_not_an_object: false })
 }
 
-/// The document's text with `new` in place of the `old` object that stands at `prefix`.
+/// The document's text with the `old` object at `prefix` replaced by `new`.
 ///
 /// # Errors
-/// It cannot be written where it belongs; in words.
+/// A message, if the change cannot be written to the text.
 pub fn edited(
     document: &Document<'_>,
     prefix: &FieldPath,
@@ -58,17 +58,17 @@ pub fn edited(
     changes.written(document)
 }
 
-/// What is changed in a document.
+/// The changes to a document.
 #[derive(Default)]
 struct DocumentChanges {
-    /// What its text has to be changed by.
+    /// The changes to its text.
     operations: Vec<PatchOperation>,
-    /// What its value has to become.
+    /// The changes to its value.
     edits: Vec<Edit>,
 }
 
 impl DocumentChanges {
-    /// Adds what is changed in one object, and in the pods that it makes.
+    /// Adds the changes to one object, and to the pods that it creates.
     fn of<'a>(
         &mut self,
         request: &Request<'a>,
@@ -100,12 +100,12 @@ impl DocumentChanges {
         self.edits.push(Edit::Set { path: path.clone(), value: new.to_string() });
     }
 
-    /// The text with the operations made. It is read back, and must say what the document becomes by the edits.
+    /// The text with the operations applied. The result is decoded again, and must equal the value with the edits applied.
     fn written(&self, document: &Document<'_>) -> Result<String, String> {
         if self.operations.is_empty() {
             return Ok(document.text.to_owned());
         }
-        let refused = |reason: String| format!("what admission adds cannot be written here: {reason}");
+        let refused = |reason: String| format!("the changes cannot be written here: {reason}");
         let text = document.edited(&self.operations).map_err(refused)?;
         let arena = Arena::new();
         let value = document.decode(&arena).map_err(|error| error.to_string())?;
@@ -114,8 +114,8 @@ impl DocumentChanges {
         let read = Document { text: &text, line: document.line }.decode(&arena);
         if !matches!(read, Ok(Some(read)) if read.sorted(&arena) == wanted.sorted(&arena)) {
             return Err(refused(
-                "an anchor, an alias, a merge key or an unusual style of YAML is in the way; write the pod template out, in \
-                 blocks"
+                "the YAML has an anchor, an alias, a merge key or an unusual style; write the pod template in full, in \
+                 block style"
                     .to_owned(),
             ));
         }

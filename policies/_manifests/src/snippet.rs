@@ -1,34 +1,34 @@
-//! The line that a finding is about, and the part of it that is meant.
+//! The source line of a finding, and the value in it.
 //!
-//! `annotate-snippets` draws an excerpt; this finds which part of the line is the value, which the page's editor and SARIF need
-//! without a drawing. What is left to draw is one line of carets.
+//! Does not use `annotate-snippets`, because that only draws an excerpt. The playground's editor and SARIF need the position of
+//! the value, and the drawing is then just one line of carets.
 
 use policy_core::path::printable;
 
-/// How much of a line is shown, in characters.
+/// The maximum number of characters of a line that are shown.
 const WIDTH: usize = 72;
 
-/// A line, and what in it is meant.
+/// A line, and the value in it that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snippet {
-    /// The line, or what of it is around; without control characters.
+    /// The line, or the part of it around the value, without control characters.
     pub line: String,
-    /// Where the value begins, in the source, in characters from 1; the key, where the value is on other lines.
+    /// The source column of the value, in characters from 1; of the key, if the value is on other lines.
     pub column: usize,
-    /// How many characters it has.
+    /// The length of the value in characters.
     pub length: usize,
-    /// How many characters of the line are left out before what is shown.
+    /// The number of characters that are cut off at the start of the line.
     pub skipped: usize,
 }
 
 impl Snippet {
-    /// What stands in a line at a column, in characters from 1: `key: value`, `- value`, `value`.
+    /// The value in a line at a column, in characters from 1: `key: value`, `- value`, `value`.
     pub fn at(line: &str, column: usize) -> Option<Self> {
         let characters: Vec<char> = line.chars().collect();
         let mut start = column.checked_sub(1)?;
         let rest = characters.get(start..).filter(|rest| !rest.is_empty())?;
         let mut length = token(rest);
-        // What is meant is the value of a key.
+        // If it is a key, use its value.
         if rest.get(length) == Some(&':') {
             let spaces = rest.iter().skip(length + 1).take_while(|c| **c == ' ').count();
             let value = rest.get(length + 1 + spaces..).unwrap_or_default();
@@ -39,13 +39,13 @@ impl Snippet {
             }
         }
         let length = length.max(1);
-        // A window that holds the value, if it fits.
+        // The shown part contains the value, if it fits.
         let skipped = (start + length).saturating_sub(WIDTH).min(start);
         let shown: String = characters.iter().skip(skipped).take(WIDTH).collect();
         Some(Snippet { line: printable(shown.trim_end()).into_owned(), column: start + 1, length, skipped })
     }
 
-    /// As many carets as what is meant has characters, below it.
+    /// A line of carets below the value.
     pub fn carets(&self) -> String {
         let before = self.column.saturating_sub(1 + self.skipped);
         let room = WIDTH.saturating_sub(before).max(1);
@@ -53,7 +53,7 @@ impl Snippet {
     }
 }
 
-/// The length of the scalar or the bracket that begins here.
+/// The length of the scalar or the bracket at the start of `rest`.
 fn token(rest: &[char]) -> usize {
     match rest.first() {
         Some(quote @ ('"' | '\'')) => {
@@ -91,12 +91,12 @@ mod tests {
             ("image: a/b:1.2", 1, "image: a/b:1.2", "       ^^^^^^^"),
             ("ä: ö", 1, "ä: ö", "   ^"),
         ] {
-            let written = Snippet::at(line, column).expect("it is there");
+            let written = Snippet::at(line, column).expect("the column is in the line");
             assert_eq!((written.line.as_str(), written.carets().as_str()), (shown, carets), "{line}");
         }
         assert_eq!(Snippet::at("short", 9), None);
         let long = format!("{}key: value", "x".repeat(200));
-        let written = Snippet::at(&long, 201).expect("it is there");
+        let written = Snippet::at(&long, 201).expect("the column is in the line");
         assert!(written.line.ends_with("key: value") && written.line.len() <= WIDTH, "{written:?}");
         assert_eq!(written.carets().len(), WIDTH);
     }

@@ -1,4 +1,4 @@
-//! A text that is a case: a request that is asked of the policies, in the cluster that it describes.
+//! Evaluates a text that is a case: a request, and the cluster data for it.
 
 use policy_catalog::CONFIGURES;
 use policy_core::path::{Segment, excerpt};
@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::positions::{EditorText, TextRange};
 use crate::report::{ObjectHeading, PlaygroundReport};
 
-/// Whether a document is a case and no object: it has an object or a request, and no kind.
+/// Whether a document is a case, not a Kubernetes object: it has `object` or `request`, but no `kind`.
 pub(crate) fn is_case(document: &Document<'_>) -> bool {
     let has = |key: &str| {
         document.text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))
@@ -19,7 +19,7 @@ pub(crate) fn is_case(document: &Document<'_>) -> bool {
     (has("object") || has("request")) && !has("kind")
 }
 
-/// Judges a case.
+/// Evaluates a case.
 pub(crate) fn evaluate(document: &Document<'_>, text: &str, options: &Options) -> PlaygroundReport {
     let arena = Arena::new();
     let lines = EditorText::new(text);
@@ -53,10 +53,10 @@ fn add<'a>(
     let settings = FieldPath(vec![key("settings")]);
     let own = own_policies(&case, options).map_err(|error| (error, at(&settings)))?;
     if matches!(own, Some(CasePolicy::OfText(_))) && !case.settings.is_empty() {
-        report.note("the settings are those of the text, not of the form".to_owned());
+        report.note("using the settings of the text, not those of the form".to_owned());
     }
     let verdicts = case.ask(own.as_ref().map_or(options.policies.as_slice(), CasePolicy::policies), arena);
-    // What the request says of itself stands below `request`.
+    // Errors in the request are located below `request`.
     let of_request = |undecided: Undecided| {
         let field = undecided.field.below(&FieldPath(vec![key("request")]));
         let place = at(&field);
@@ -91,26 +91,28 @@ fn add<'a>(
     Ok(())
 }
 
-/// The policy that the text itself names or brings settings for, if it does: with its settings, or with those of the form.
+/// The policy that the text names or has settings for, if any, with the settings of the text or else of the form.
 fn own_policies<'s>(case: &Case<'_>, options: &'s Options) -> Result<Option<CasePolicy<'s>>, String> {
-    let requested = options.policies.as_slice();
-    let named = match (case.policy, requested) {
+    let selected = options.policies.as_slice();
+    let named = match (case.policy, selected) {
         (Some(name), _) => name,
         (None, _) if case.settings.is_empty() => return Ok(None),
         (None, [one]) => one.metadata.name,
-        (None, _) => return Err("`settings` are of one policy: ask one, or name it with `policy`".to_owned()),
+        (None, _) => {
+            return Err("`settings` are for one policy: select only one, or name it in `policy`".to_owned());
+        }
     };
-    let of_form = requested.iter().position(|one| one.metadata.name == named);
+    let of_form = selected.iter().position(|one| one.metadata.name == named);
     if let (true, Some(index)) = (case.settings.is_empty(), of_form) {
-        return Ok(requested.get(index..=index).map(CasePolicy::OfForm));
+        return Ok(selected.get(index..=index).map(CasePolicy::OfForm));
     }
     let found = CONFIGURES.into_iter().find(|(metadata, _)| metadata.name == named);
-    let (metadata, configure) = found.ok_or_else(|| format!("there is no policy `{}`", excerpt(named)))?;
+    let (metadata, configure) = found.ok_or_else(|| format!("unknown policy `{}`", excerpt(named)))?;
     let policy = configure(&case.settings).map_err(|error| error.to_string())?;
     Ok(Some(CasePolicy::OfText([ConfiguredPolicy { metadata, policy }])))
 }
 
-/// The one policy that a case is asked of.
+/// The only policy to evaluate a case with.
 enum CasePolicy<'s> {
     OfForm(&'s [ConfiguredPolicy]),
     OfText([ConfiguredPolicy; 1]),

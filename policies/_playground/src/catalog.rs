@@ -1,4 +1,4 @@
-//! What there is to choose from: policies, their settings, their cases. A page loads it as `catalog.json`.
+//! The catalog of policies with their settings and cases. The page loads it as `catalog.json`.
 
 use policy_catalog::{POLICIES, cases};
 use policy_core::{Arena, Case};
@@ -9,13 +9,13 @@ use serde_json::value::RawValue;
 #[derive(Serialize)]
 pub struct Catalog(Vec<CatalogPolicy>);
 
-/// A policy, as it is chosen.
+/// A policy in the catalog.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CatalogPolicy {
     name: &'static str,
     summary: &'static str,
-    /// What to do about a denial.
+    /// How to fix a denial.
     remediation: &'static str,
     needs_cluster: bool,
     /// The JSON Schema of its settings.
@@ -24,7 +24,7 @@ struct CatalogPolicy {
 }
 
 impl Catalog {
-    /// What the catalog has.
+    /// The catalog of all policies.
     pub fn new() -> Self {
         let chosen = POLICIES.iter().map(|entry| CatalogPolicy {
             name: entry.metadata.name,
@@ -47,20 +47,20 @@ impl Default for Catalog {
     }
 }
 
-/// A case, ready to be edited.
+/// A case to edit.
 #[derive(Serialize)]
 struct CatalogCase {
     name: &'static str,
-    /// Why it is there.
+    /// The purpose of the case.
     why: String,
-    /// Its file without settings and verdict: the first are the form's, the second is given as it is edited.
+    /// The file without settings, which go into the form, and without the verdict, which the page computes.
     text: String,
     /// Its settings.
     settings: Box<RawValue>,
 }
 
 impl CatalogCase {
-    /// The case of that name; `None` if its file is none, which a test would say.
+    /// The case of that name; `None` if the file is not a valid case, which the tests rule out.
     fn of(name: &'static str, text: &str) -> Option<Self> {
         let arena = Arena::new();
         let case = Case::decode(text, &arena).ok()?;
@@ -74,7 +74,7 @@ impl CatalogCase {
     }
 }
 
-/// A text without these keys of its root, and all that stands below them.
+/// Removes these top-level keys and their values from a text.
 fn without(text: &str, keys: &[&str]) -> String {
     let mut left_out = false;
     let mut kept = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! Who can talk to whom, if the text has a NetworkPolicy.
+//! The map of allowed connections, if the text has a NetworkPolicy.
 
 use policy_connectivity::{Map, Topology, drawn, svg};
 use policy_core::{Arena, Request};
@@ -6,25 +6,25 @@ use policy_kubernetes::WorkloadKinds;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// How many flows are drawn and listed.
+/// The maximum number of flows to draw and list.
 const MOST_FLOWS: usize = 400;
-/// How many pods and policies are looked at: on a map of more nobody would see anything.
+/// The maximum number of objects to read, because a map of more would not be legible.
 const MOST_OBJECTS: usize = 1000;
-/// How many notes are given.
+/// The maximum number of notes.
 const MOST_NOTES: usize = 100;
 
-/// The map.
+/// The map of allowed connections.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct MapDiagram {
-    /// The drawing, without scripts; empty where there is too much to draw.
+    /// The drawing as SVG without scripts; empty if there are too many objects or flows.
     svg: String,
-    /// Every flow in a line, as `pratique connectivity` prints it.
+    /// The flows, as `pratique connectivity` prints them.
     flows: Vec<String>,
-    /// What the map does not say.
+    /// Notes about the map, such as objects that are not on it.
     notes: Vec<String>,
 }
 
-/// Gathers what has to do with traffic.
+/// Collects the objects for the map.
 pub(crate) struct MapBuilder<'a> {
     topology: Topology<'a>,
     objects: usize,
@@ -33,7 +33,7 @@ pub(crate) struct MapBuilder<'a> {
 }
 
 impl<'a> MapBuilder<'a> {
-    /// Nothing yet; what is gathered is kept in the arena.
+    /// An empty builder. Objects are stored in the arena.
     pub(crate) fn new(arena: &'a Arena) -> Self {
         MapBuilder {
             topology: Topology::new(arena, WorkloadKinds::BUILT_IN),
@@ -65,7 +65,7 @@ impl<'a> MapBuilder<'a> {
         let mut notes = self.notes;
         if self.objects > MOST_OBJECTS {
             notes.push(format!(
-                "{} objects are too many for this page: pratique connectivity draws them",
+                "{} objects are too many for this page: use pratique connectivity to draw them",
                 self.objects
             ));
             return Some(MapDiagram { svg: String::new(), flows: Vec::new(), notes });
@@ -76,7 +76,7 @@ impl<'a> MapBuilder<'a> {
         let flows = map.flows(false);
         let listed = flows.iter().take(MOST_FLOWS).map(ToString::to_string).collect();
         let svg = if flows.len() > MOST_FLOWS {
-            notes.push(format!("{} flows are too many to draw: pratique connectivity does", flows.len()));
+            notes.push(format!("{} flows are too many to draw: use pratique connectivity", flows.len()));
             String::new()
         } else {
             svg(&map, &drawn(&map, flows))

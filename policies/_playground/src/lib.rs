@@ -1,11 +1,11 @@
-//! The policies in a browser: what they say of a text as it is typed, and which cases there are to begin with.
+//! The policies in a browser: verdicts on a text as you type, and a catalog of cases to start from.
 //!
 //! ```text
-//! Menu ──catalog.json──▶ web/: editor, cases, forms ──text, asked──▶ judge ──▶ manifests or a case ──▶ Said
+//! Catalog ──catalog.json──▶ web/: editor, cases, forms ──text, options──▶ evaluate: manifests or a case ──▶ PlaygroundReport
 //! ```
 //!
-//! All that goes in and out is JSON. Its shape is that of [`PlaygroundReport`] and [`Catalog`]; `web/src/report.ts` is generated from the first. Only [`evaluate`]
-//! becomes Wasm: the menu is a file of its own beside it.
+//! Input and output are JSON, with the structure of [`PlaygroundReport`] and [`Catalog`]. `web/src/report.ts` is generated from
+//! the first. Only [`evaluate`] is compiled to Wasm, and the page loads the catalog as a separate file.
 
 mod case;
 mod catalog;
@@ -22,7 +22,7 @@ pub use catalog::Catalog;
 use options::Options;
 pub use report::{PlaygroundReport, typescript};
 
-/// What the policies that are asked say of a text: a [`PlaygroundReport`]. `asked` is JSON, an [`Options`].
+/// Evaluates a text with the policies in `options`, which is an [`Options`] as JSON. Returns a [`PlaygroundReport`] as JSON.
 #[wasm_bindgen]
 pub fn evaluate(text: &str, options: &str) -> String {
     let report = match Options::read(options) {
@@ -35,7 +35,7 @@ pub fn evaluate(text: &str, options: &str) -> String {
     json(&report)
 }
 
-/// Nothing that is given here can fail to serialize.
+/// Serializes a value of a type that cannot fail to serialize.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

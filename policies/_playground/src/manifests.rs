@@ -1,4 +1,4 @@
-//! A text of manifests: every object is judged as it would be made, and the others are the cluster, as `check` does it.
+//! Evaluates a text of manifests like `check`: each object as it would be created, with all objects as cluster data.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::positions::EditorText;
 use crate::report::{ObjectHeading, PlaygroundReport};
 
-/// Judges the objects of these documents of a text.
+/// Evaluates the objects in the documents of a text.
 pub(crate) fn evaluate(documents: &[Document<'_>], text: &str, options: &Options) -> PlaygroundReport {
     let arena = Arena::new();
     let text = EditorText::new(text);
@@ -45,7 +45,7 @@ pub(crate) fn evaluate(documents: &[Document<'_>], text: &str, options: &Options
     report
 }
 
-/// A document of the text, and what it is judged with.
+/// A document of the text, and the options and cluster data to evaluate it with.
 struct DocumentContext<'s, 'd> {
     document: &'s Document<'d>,
     text: &'s EditorText<'s>,
@@ -59,16 +59,16 @@ impl DocumentContext<'_, '_> {
         let arena = Arena::new();
         let places = OnceCell::new();
         let place = |path: &FieldPath| self.text.place(places.get_or_init(|| document.places()).of(path));
-        // What each object becomes, and then the pods that it makes, in the order in which `rendered` asks.
+        // Each object after mutation, followed by the pods that it creates, in the order in which `rendered` requests them.
         let mut patched = VecDeque::new();
         each(document, &options.namespace, &arena, |object| {
-            // What cannot be read is said already.
+            // `evaluate` has already reported unreadable objects.
             let Ok((request, prefix)) = object else { return };
             let start = if prefix.0.is_empty() { self.text.place(document.start()) } else { place(prefix) };
             let evaluated = match evaluate_object(&request, &options.namespace, self.cluster, self) {
                 Ok(evaluated) => evaluated,
                 Err(reason) => {
-                    // It is not asked, and `rendered` will ask for it.
+                    // `rendered` requests this object too, although it was not evaluated.
                     patched.push_back(None);
                     return report.fail(reason, start);
                 }
@@ -120,7 +120,7 @@ impl ManifestEvaluator for DocumentContext<'_, '_> {
 
     fn is_reported(&self, own: &Verdicts<'_>, (): &(), finding: &Finding) -> bool {
         let mut rows = own.rows.iter().map(|row| &row.verdict);
-        let is_same = |report: &Finding| report.field == finding.field && report.message == finding.message;
+        let is_same = |other: &Finding| other.field == finding.field && other.message == finding.message;
         rows.any(|verdict| verdict.denials.iter().chain(&verdict.warnings).any(is_same))
     }
 }

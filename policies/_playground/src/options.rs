@@ -1,4 +1,4 @@
-//! Which policies are asked, with which settings.
+//! The policies to evaluate, and their settings.
 
 use policy_catalog::CONFIGURES;
 use policy_core::path::excerpt;
@@ -8,23 +8,22 @@ use policy_core::{
 
 use crate::report::PlaygroundReport;
 
-/// The policies that are asked, ready to judge.
+/// The configured policies to evaluate.
 pub(crate) struct Options {
-    /// The namespace of objects that name none.
+    /// The namespace of objects that do not specify one.
     pub(crate) namespace: String,
-    /// The policies, in the catalog's order.
+    /// The policies, in the order of the catalog.
     pub(crate) policies: Vec<ConfiguredPolicy>,
 }
 
 impl Options {
-    /// Reads what is asked: `{"namespace": "default", "policies": {"NAME": {settings}}}`.
+    /// Parses the options: `{"namespace": "default", "policies": {"NAME": {settings}}}`.
     ///
     /// # Errors
-    /// What is to be said instead: a setting that a policy does not take, or text that is no such JSON.
+    /// The options are not valid JSON of this form, or a policy rejects a setting. The error is the report to show.
     pub(crate) fn read(options: &str) -> Result<Self, Box<PlaygroundReport>> {
         let arena = Arena::new();
-        let cannot =
-            |reason: String| PlaygroundReport::error(format!("what is asked cannot be read: {reason}"));
+        let cannot = |reason: String| PlaygroundReport::error(format!("cannot read the options: {reason}"));
         let value =
             Value::from_json(options.as_bytes(), &arena).map_err(|error| cannot(error.to_string()))?;
         let root = Field::root(value, &arena);
@@ -33,11 +32,11 @@ impl Options {
         let chosen: Vec<_> = root.at("policies").members().map_err(undecided)?.collect();
         let mut report = PlaygroundReport::default();
         let mut policies = Vec::new();
-        // A link may ask for what there is not: what is not judged must be said.
+        // A link may name policies that do not exist. Report this, because the verdict would not include them.
         let unknown =
             chosen.iter().find(|(name, _)| CONFIGURES.iter().all(|(metadata, _)| metadata.name != *name));
         if let Some((name, _)) = unknown {
-            return Err(PlaygroundReport::error(format!("there is no policy `{}`", excerpt(name))));
+            return Err(PlaygroundReport::error(format!("unknown policy `{}`", excerpt(name))));
         }
         for (metadata, configure) in CONFIGURES {
             let Some((_, settings)) = chosen.iter().find(|(name, _)| *name == metadata.name) else {
@@ -52,12 +51,12 @@ impl Options {
         if report.settings.is_empty() { Ok(Options { namespace, policies }) } else { Err(Box::new(report)) }
     }
 
-    /// Whether any of them judges the text as a whole.
+    /// Whether any policy evaluates complete manifest sets.
     pub(crate) fn for_manifest_sets(&self) -> bool {
         self.policies.iter().any(|policy| policy.metadata.for_manifest_sets())
     }
 
-    /// The pod of a request as they leave it, if they change it.
+    /// The pod of a request after mutation, if the policies change it.
     pub(crate) fn patched<'a>(&self, pod: &Request<'a>) -> Option<Value<'a>> {
         admit(&self.policies, pod, &NoCluster, AdmissionPhase::Mutating).patched
     }

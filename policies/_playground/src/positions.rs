@@ -1,24 +1,24 @@
-//! The text that is judged: where in it something stands, as an editor counts, and what admission would change in it.
+//! Positions in the text as editors count them, and the changes that admission would make to its documents.
 
 use policy_core::yaml::Position;
 use policy_manifests::LineIndex;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A place, and the value there.
+/// The location of a value in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct TextRange {
-    /// The line, from 1; 0 for the text as a whole.
+    /// The line, from 1; 0 for the whole text.
     pub(crate) line: usize,
-    /// The column, in characters from 1, as `check` says it.
+    /// The column, in characters from 1, as in the output of `check`.
     pub(crate) column: usize,
-    /// Where in the line the value begins, in UTF-16 code units from 0, as JavaScript counts.
+    /// The start of the value in the line, in UTF-16 code units from 0, as in JavaScript.
     pub(crate) start: usize,
-    /// Where it ends.
+    /// The end of the value in the line, in UTF-16 code units from 0.
     pub(crate) end: usize,
 }
 
-/// A text, as an editor counts in it.
+/// A text with an index of its lines, to convert positions to ranges.
 pub(crate) struct EditorText<'t>(LineIndex<'t>);
 
 impl<'t> EditorText<'t> {
@@ -26,7 +26,7 @@ impl<'t> EditorText<'t> {
         EditorText(LineIndex::of(text))
     }
 
-    /// What stands at a position: the value of a key, if it has one there.
+    /// The range of the value at a position; for a key, the range of its value on the same line.
     pub(crate) fn place(&self, position: Position) -> TextRange {
         let Position { line, column } = position;
         let (start, length) = match self.0.written(position) {
@@ -42,13 +42,13 @@ impl<'t> EditorText<'t> {
     }
 }
 
-/// A document that admission would change, as it is and as it would be.
+/// A document that admission would change, before and after the change.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DocumentChange {
-    /// The line of the text on which it begins, from 1.
+    /// The line of the text on which the document starts, from 1.
     pub(crate) line: usize,
-    /// As it is.
+    /// The document before the change.
     pub(crate) before: String,
-    /// As it would be.
+    /// The document after the change.
     pub(crate) after: String,
 }

@@ -1,4 +1,4 @@
-//! What is said of a text, in the shape in which the page shows it, and no more than it can show, whatever the text.
+//! The report on a text for the page. Its size is limited, because the page cannot show an unlimited number of findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,47 +16,47 @@ use serde::Serialize;
 use crate::diagram::MapDiagram;
 use crate::positions::{DocumentChange, TextRange};
 
-/// How many objects are shown, of which there is something to say.
-const MOST_TELLING: usize = 200;
-/// How many others are named.
+/// The maximum number of objects to show with an outcome other than allow.
+const MAX_OBJECTS_WITH_FINDINGS: usize = 200;
+/// The maximum number of other objects to list.
 const MOST_QUIET: usize = 500;
-/// How many findings are shown, of all objects together.
+/// The maximum number of findings to show, for all objects together.
 const MOST_FINDINGS: usize = 500;
-/// How many errors and how many notes are shown.
+/// The maximum number of errors, and of notes.
 const MOST_LINES: usize = 100;
-/// How many changed documents are shown, and how large they may be, in bytes, one and all together.
+/// The maximum number of changed documents to show, and their maximum size in bytes, for each and for all together.
 const MOST_CHANGED: usize = 30;
 const LARGEST_CHANGED: usize = 128 * 1024;
 const MOST_CHANGED_BYTES: usize = 512 * 1024;
 
-/// All that is said.
+/// The report on a text.
 #[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlaygroundReport {
-    /// What became of all of it.
+    /// The most severe outcome of all objects; null if no policy evaluated any.
     pub(crate) outcome: Option<Outcome>,
-    /// Whether the text is a case.
+    /// Whether the text is a test case.
     pub(crate) is_case: bool,
     /// The objects, and the results of each.
     pub(crate) objects: Vec<ObjectEntry>,
     /// How many objects and findings there are.
     pub(crate) summary: ReportSummary,
-    /// What could not be read.
+    /// Objects and documents that could not be read or evaluated.
     pub(crate) errors: Vec<LocatedMessage>,
-    /// What a reader should know beside the verdicts.
+    /// Notes about the evaluation.
     pub(crate) notes: Vec<String>,
-    /// Settings that a policy does not take, by policy.
+    /// Errors in the settings, by policy.
     pub(crate) settings: BTreeMap<&'static str, String>,
     /// The documents that admission would change.
     pub(crate) changed: Vec<DocumentChange>,
-    /// Who can talk to whom.
+    /// The map of allowed connections.
     pub(crate) picture: Option<MapDiagram>,
-    /// How much is shown.
+    /// The counts that are limited.
     #[serde(skip)]
     shown: ShownCounts,
 }
 
-/// How much is shown, of what there is a bound on.
+/// How many of the limited items are in the report already.
 #[derive(Default)]
 struct ShownCounts {
     telling: usize,
@@ -65,19 +65,19 @@ struct ShownCounts {
     changed_bytes: usize,
 }
 
-/// How many there are, shown or not.
+/// Counts of all objects, findings and changes, including those that are not shown.
 #[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReportSummary {
     /// How many objects there are.
     pub(crate) objects: usize,
-    /// How many objects any policy has judged, or the pods that they make.
+    /// How many objects, or the pods that they create, any policy has evaluated.
     pub(crate) evaluated: usize,
     /// How many findings deny.
     pub(crate) denials: usize,
     /// How many findings only warn.
     pub(crate) warnings: usize,
-    /// How many objects would be changed, or the pods that they make.
+    /// How many objects, or the pods that they create, would be changed.
     pub(crate) changed: usize,
     /// How many objects are not shown.
     pub(crate) objects_left_out: usize,
@@ -87,10 +87,10 @@ pub(crate) struct ReportSummary {
     pub(crate) changes_left_out: usize,
 }
 
-/// Something that is said of a place in the text.
+/// A message about a location in the text.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct LocatedMessage {
-    /// What is said.
+    /// The message.
     pub(crate) message: String,
     #[serde(flatten)]
     pub(crate) place: TextRange,
@@ -105,16 +105,16 @@ pub(crate) struct ObjectEntry {
     pub(crate) outcome: Outcome,
     #[serde(flatten)]
     pub(crate) place: TextRange,
-    /// One for each policy.
+    /// One result for each policy.
     pub(crate) results: Vec<PolicyResult>,
-    /// What all policies together change in the object, and then in the pods that it makes.
+    /// The changes that all policies together make to the object, and then to the pods that it creates.
     patches: Vec<ObjectPatch>,
 }
 
-/// What is changed, as a JSON Patch.
+/// A change as a JSON Patch.
 #[derive(Serialize, JsonSchema)]
 struct ObjectPatch {
-    /// `pods` if it is changed in the pods that the object makes.
+    /// `pods` if the change applies to the pods that the object creates.
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<ResultSubject>,
     /// The patch.
@@ -122,27 +122,27 @@ struct ObjectPatch {
 }
 
 impl PlaygroundReport {
-    /// That nothing can be said, and why.
+    /// A report that consists of one error.
     pub(crate) fn error(message: String) -> Box<Self> {
         let errors = vec![LocatedMessage { message, place: TextRange::default() }];
         Box::new(PlaygroundReport { errors, ..PlaygroundReport::default() })
     }
 
-    /// Adds what could not be read.
+    /// Adds an error, unless there are too many.
     pub(crate) fn fail(&mut self, message: String, place: TextRange) {
         if self.errors.len() < MOST_LINES {
             self.errors.push(LocatedMessage { message, place });
         }
     }
 
-    /// Adds what a reader should know.
+    /// Adds a note, unless there are too many.
     pub(crate) fn note(&mut self, note: String) {
         if self.notes.len() < MOST_LINES {
             self.notes.push(note);
         }
     }
 
-    /// Adds a document that is changed, if there is room for it.
+    /// Adds a changed document, unless there are too many or they are too large.
     pub(crate) fn change(
         &mut self,
         document: &Document<'_>,
@@ -166,7 +166,7 @@ impl PlaygroundReport {
         }
     }
 
-    /// Adds an object with what is said of it, and of the pods that it makes; `find` says where a finding of it stands.
+    /// Adds an object with the verdicts on it and on the pods that it creates. `find` locates a finding in the text.
     pub(crate) fn add(
         &mut self,
         about: ObjectHeading<'_>,
@@ -190,10 +190,10 @@ impl PlaygroundReport {
         self.summary.warnings += count(|verdict| verdict.warnings.len());
         self.summary.changed += usize::from(both.iter().any(|(_, verdicts)| verdicts.patched.is_some()));
         let before = self.shown.findings;
-        // Those of which there is nothing to say take no room from the others.
+        // Allowed objects have their own limit, so that they do not displace the others.
         let is_telling = outcome != Outcome::Allow;
         let (shown, most) = match is_telling {
-            true => (&mut self.shown.telling, MOST_TELLING),
+            true => (&mut self.shown.telling, MAX_OBJECTS_WITH_FINDINGS),
             false => (&mut self.shown.quiet, MOST_QUIET),
         };
         if *shown < most {
@@ -234,12 +234,12 @@ impl PlaygroundReport {
         verdicts: &Verdicts<'_>,
         find: impl Fn(&Finding) -> TextRange,
     ) -> PolicyResult {
-        let options = pods.map_or(about.request, |pods| &pods.request);
+        let request = pods.map_or(about.request, |pods| &pods.request);
         let reported = ResultTarget { object: about.name.clone(), of: pods.map(|_| ResultSubject::Pods) };
-        let mut result = PolicyResult::new(row, verdicts, options, reported);
+        let mut result = PolicyResult::new(row, verdicts, request, reported);
         result.audit.clone_from(&row.verdict.audit);
         let TextRange { line, column, .. } = about.place;
-        // The text has no name, and what stands in which document the editor does not ask.
+        // The text has no file name, and the editor does not need the document number.
         result.source = SourceLocation { line, column, ..SourceLocation::default() };
         let mut found = |findings: &BTreeSet<Finding>| -> Vec<ReportedFinding> {
             let room = MOST_FINDINGS.saturating_sub(self.shown.findings);
@@ -258,16 +258,16 @@ impl PlaygroundReport {
     }
 }
 
-/// The TypeScript types of what the page gets, a [`PlaygroundReport`].
+/// The TypeScript types of a [`PlaygroundReport`] for the page.
 pub fn typescript() -> String {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     policy_report::typescript(
-        "Said",
+        "PlaygroundReport",
         settings.into_generator().into_root_schema_for::<PlaygroundReport>().as_value(),
     )
 }
 
-/// Of which object something is said.
+/// The object that verdicts are reported for.
 #[derive(Clone, Copy)]
 pub(crate) struct ObjectHeading<'s> {
     pub(crate) name: &'s ObjectName,

@@ -1,4 +1,4 @@
-//! What is said of a text is bounded, and what counts is said first.
+//! A report has a maximum size, and denials take precedence.
 
 use serde_json::Value;
 
@@ -10,11 +10,11 @@ const BAD: &str =
     "---\napiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {hostPID: true, containers: [{name: c}]}\n";
 
 fn report(text: &str, options: &str) -> Value {
-    serde_json::from_str(&evaluate(text, options)).expect("it is JSON")
+    serde_json::from_str(&evaluate(text, options)).expect("the report is JSON")
 }
 
 #[test]
-fn what_is_denied_is_shown_however_much_is_not() {
+fn denials_are_shown_first() {
     let quiet = |i: usize| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{i}}}\n");
     let text: String = (0..600).map(quiet).chain([BAD.to_owned()]).collect();
     let report = report(&text, ASKED);
@@ -31,7 +31,7 @@ fn what_is_denied_is_shown_however_much_is_not() {
 }
 
 #[test]
-fn what_is_left_out_is_counted() {
+fn omitted_findings_are_counted() {
     let report = report(&BAD.repeat(1000), ASKED);
     let shown = report["objects"].as_array().expect("they are a list").iter();
     let shown = shown.flat_map(|object| object["results"].as_array().expect("results"));
@@ -43,7 +43,7 @@ fn what_is_left_out_is_counted() {
 }
 
 #[test]
-fn only_so_many_changes_are_shown() {
+fn the_number_of_shown_changes_is_limited() {
     let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: c, annotations: {pratique.dev/inject-exporter: redis}}\nspec:\n  containers:\n  - {name: redis, image: \"redis:8\"}\n";
     let report = report(&pod.repeat(100), ASKED);
     let changed = report["changed"].as_array().expect("they are a list").len();
@@ -68,7 +68,7 @@ fn a_case_has_its_source_location() {
     );
     let (line, message) = error(&format!("policy: nope\n{object}"));
     assert!(line == Some(1) && message.contains("`nope`"), "{line:?} {message}");
-    // The settings of the form are those of a policy that the case names without any.
+    // If a case names a policy without settings, the settings of the form apply.
     let text = format!(
         "policy: pod-security-standards\nobject:{}",
         BAD.trim_start_matches("---").replace('\n', "\n  ")
@@ -85,10 +85,8 @@ fn a_case_has_its_source_location() {
 fn a_query_is_parsed_or_rejected() {
     let of = |options: &str| report(BAD, options);
     assert_eq!(of("{").get("outcome"), Some(&Value::Null));
-    assert!(of("{").to_string().contains("what is asked cannot be read"));
-    assert!(
-        of(r#"{"namespace":"x","policies":{"nope":{}}}"#).to_string().contains("there is no policy `nope`")
-    );
+    assert!(of("{").to_string().contains("cannot read the options"));
+    assert!(of(r#"{"namespace":"x","policies":{"nope":{}}}"#).to_string().contains("unknown policy `nope`"));
     let wrong = of(r#"{"namespace":"x","policies":{"pod-security-standards":{"level":7}}}"#);
     assert!(
         wrong["settings"]["pod-security-standards"]

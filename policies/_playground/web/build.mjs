@@ -1,4 +1,4 @@
-// Bundles the page: node build.mjs OUT, where OUT has what wasm-bindgen wrote in a folder `bound`.
+// Bundles the page: node build.mjs OUT, where OUT/bound contains the output of wasm-bindgen.
 import { build } from "esbuild";
 import { copyFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -16,7 +16,7 @@ const options = {
   logLevel: "warning",
 };
 const worker = await build({ ...options, entryPoints: ["src/worker.ts"], write: false });
-/** The worker goes into the page as text. */
+/** Embeds the bundled worker in the page as text. */
 const workerCode = {
   name: "worker-code",
   setup: ({ onResolve, onLoad }) => {

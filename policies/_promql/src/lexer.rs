@@ -1,4 +1,4 @@
-//! The tokens of a PromQL expression, and the lists that are made of them: labels in parentheses, matchers in braces.
+//! The tokens of a PromQL expression, and lists of them: labels in parentheses, matchers in braces.
 
 use crate::matcher::{Aggregation, MatchOp, Matcher};
 
@@ -44,7 +44,7 @@ impl<'a> Lexer<'a> {
         self.take(length)
     }
 
-    /// The clause that comes next, if it is one: `by (…)` or `without (…)`.
+    /// Reads the next clause, if there is one: `by (…)` or `without (…)`.
     pub(crate) fn clause(&mut self) -> Option<Aggregation<'a>> {
         let of = match self.peek()?.to_ascii_lowercase().as_str() {
             "by" => Aggregation::Only,
@@ -55,7 +55,7 @@ impl<'a> Lexer<'a> {
         Some(of(if self.peek() == Some("(") { self.labels() } else { Vec::new() }))
     }
 
-    /// The labels in parentheses that come next.
+    /// Reads the next list of labels in parentheses.
     pub(crate) fn labels(&mut self) -> Vec<&'a str> {
         let mut labels = Vec::new();
         self.next();
@@ -69,7 +69,7 @@ impl<'a> Lexer<'a> {
         labels
     }
 
-    /// The matchers up to the closing brace; the opening one is read.
+    /// Reads the matchers up to the closing brace, after the opening brace.
     pub(crate) fn matchers(&mut self) -> Vec<Matcher<'a>> {
         let mut matchers = Vec::new();
         while let Some(label) = self.next() {
@@ -84,7 +84,7 @@ impl<'a> Lexer<'a> {
                 (Some("!"), Some("~")) => MatchOp::NotRegex,
                 (Some("!"), Some("=")) => MatchOp::NotEqual,
                 (Some("="), _) => MatchOp::Equal,
-                // A name in quotes stands for `__name__`.
+                // A quoted name is a matcher for `__name__`.
                 (Some("}"), _) => {
                     matchers.push(Matcher::new("__name__", MatchOp::Equal, unquoted(label)));
                     break;

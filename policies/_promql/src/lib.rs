@@ -1,8 +1,8 @@
-//! What a PromQL expression says about series: which of them it selects, and which labels it keeps.
+//! Reads the series that a PromQL expression selects, and the labels that it keeps.
 //!
-//! This is not a parser of PromQL, because none fits a browser: with promql-parser 0.11 the Wasm of the playground grows by 1.6 MB
-//! (495 KB as gzip sends it, more than all of it today), and a guest or page would link `chrono` and `filetime`. An expression that
-//! is not valid gives what was understood of it; promtool says what is wrong with it.
+//! This is not a complete PromQL parser, because available ones are too large for a browser: promql-parser 0.11 adds 1.6 MB to
+//! the playground's Wasm (495 KB with gzip, more than its current size), and depends on `chrono` and `filetime`. If an
+//! expression is not valid, the result contains the parts that were understood; use promtool to find the errors.
 //!
 //! Source: prometheus.io/docs/prometheus/latest/querying/basics (time series selectors) and /operators (aggregation).
 
@@ -20,42 +20,42 @@ use matcher::{Aggregation, MatchOp, Matcher};
 /// An expression.
 #[derive(Debug, Default)]
 pub struct Expression<'a> {
-    /// The series that it selects, in their order, each selector once in each of the alternatives.
+    /// The series that it selects, in order; each selector appears once per alternative.
     pub series: Vec<Series<'a>>,
-    /// What each aggregation does with labels, and in which of the alternatives.
+    /// The aggregations, and the alternatives to which each of them applies.
     aggregations: Vec<(Aggregation<'a>, RangeInclusive<usize>)>,
-    /// What is being read is for.
+    /// The contribution of the part that is currently read.
     says: ResultPart,
-    /// Whether labels come from elsewhere too: from the other side of a vector match, or from a function that writes them.
+    /// Whether labels can come from elsewhere: from the other side of a vector match, or from a function that writes labels.
     matches_labels: bool,
-    /// How many alternatives were begun: what stands on either side of an `or`.
+    /// The index of the current alternative. Alternatives are the operands of `or`.
     alternatives: usize,
 }
 
-/// What a part of an expression says of its result.
+/// The contribution of a part of an expression to its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum ResultPart {
-    /// Which labels it has.
+    /// Its labels.
     #[default]
     Labels,
-    /// Only its value, or whether there is one: the right side of an `and`, what `scalar` takes.
+    /// Only its value, or whether it has one: the right side of an `and`, the argument of `scalar`.
     Value,
-    /// What it is not: the right side of an `unless`, what `absent` takes. It need not be there.
+    /// Nothing, because its series need not exist: the right side of an `unless`, the argument of `absent`.
     Nothing,
 }
 
 /// A selector of series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series<'a> {
-    /// The metric's name; empty where it is selected by a regular expression.
+    /// The metric's name; empty if it is selected by a regular expression.
     pub name: &'a str,
-    /// In which of the alternatives it stands: what an `or` parts. One of them is enough.
+    /// The index of its alternative. Alternatives are the operands of `or`, and one of them is enough.
     pub alternative: usize,
     matchers: Vec<Matcher<'a>>,
 }
 
 impl<'a> Series<'a> {
-    /// The name, for a message.
+    /// The name as shown in messages.
     pub fn display(&self) -> String {
         format!("`{}`", excerpt(if self.name.is_empty() { "{…}" } else { self.name }))
     }
@@ -66,7 +66,7 @@ impl<'a> Series<'a> {
         self
     }
 
-    /// The value that a label must have.
+    /// The value that the selector requires for a label, if any.
     pub fn value_of(&self, label: &str) -> Option<&'a str> {
         let is_it = |matcher: &&Matcher<'_>| matcher.label == label && matcher.op == MatchOp::Equal;
         self.matchers.iter().find(is_it).map(|matcher| matcher.value)
@@ -79,13 +79,13 @@ impl<'a> Series<'a> {
 }
 
 impl Expression<'_> {
-    /// Whether its result may have a label: every aggregation leaves it, or it may come from elsewhere.
+    /// Whether its result may have a label: every aggregation keeps it, or it may come from elsewhere.
     pub fn keeps(&self, label: &str) -> bool {
         let keeps = |aggregation: &Aggregation<'_>| match aggregation {
             Aggregation::Only(labels) => labels.contains(&label),
             Aggregation::AllBut(labels) => !labels.contains(&label),
         };
-        // Of what an `or` parts one is enough.
+        // One of the operands of `or` is enough.
         let mut alternatives = 0..=self.alternatives;
         self.matches_labels
             || alternatives.any(|alternative| {
@@ -94,14 +94,14 @@ impl Expression<'_> {
     }
 }
 
-/// Those that leave fewer labels; `topk` and its like leave whole series.
+/// Aggregations that remove labels. `topk` and similar operators keep the labels of a series.
 const AGGREGATIONS: [&str; 10] =
     ["avg", "count", "count_values", "group", "max", "min", "quantile", "stddev", "stdvar", "sum"];
-/// What writes labels.
+/// Functions and modifiers that write labels.
 const WRITES_LABELS: [&str; 4] = ["group_left", "group_right", "label_join", "label_replace"];
 /// Words that are followed by labels.
 const WITH_LABELS: [&str; 6] = ["by", "group_left", "group_right", "ignoring", "on", "without"];
-/// Functions of whose argument no label is left; of the second there is a result where the argument has none.
+/// Functions that do not keep the labels of their argument. The `absent` functions have a result if their argument has none.
 const WITHOUT_LABELS: [(&str, ResultPart); 3] = [
     ("scalar", ResultPart::Value),
     ("absent", ResultPart::Nothing),
@@ -109,18 +109,18 @@ const WITHOUT_LABELS: [(&str, ResultPart); 3] = [
 ];
 const WORDS: [&str; 9] = ["and", "atan2", "bool", "end", "inf", "nan", "offset", "or", "unless"];
 
-/// Reads an expression. What is no PromQL gives what was understood of it: promtool says what is wrong with it.
+/// Reads an expression. If it is not valid, the result contains the parts that were understood; promtool finds the errors.
 pub fn read(text: &str) -> Expression<'_> {
     let mut expression = Expression::default();
     let mut words = Lexer { rest: text };
-    // A closing parenthesis too many ends nothing.
+    // An extra closing parenthesis does not end the expression.
     while !words.rest.is_empty() {
         expression.read(&mut words, 0);
     }
     expression
 }
 
-/// How many parentheses are followed.
+/// The maximum nesting depth of parentheses.
 const DEEPEST: usize = 64;
 
 impl<'a> Expression<'a> {
@@ -134,7 +134,7 @@ impl<'a> Expression<'a> {
             match lower.as_str() {
                 ")" => break,
                 "(" if depth < DEEPEST => self.read(words, depth + 1),
-                // What it has cannot be told any more.
+                // Too deep to read, so the result may have any label.
                 "(" => self.matches_labels = true,
                 "or" => {
                     self.alternatives += 1;
@@ -168,7 +168,7 @@ impl<'a> Expression<'a> {
         self.says = outside;
     }
 
-    /// An aggregation, its name read: its labels stand before or behind what it aggregates.
+    /// Reads an aggregation after its name. The label clause is before or after the argument.
     fn aggregation(&mut self, words: &mut Lexer<'a>, depth: usize) {
         let first = self.alternatives;
         let mut clause = words.clause();
@@ -183,7 +183,7 @@ impl<'a> Expression<'a> {
         }
     }
 
-    /// A selector of series, if the word begins one.
+    /// Reads a selector of series, if the word starts one.
     fn selector(&mut self, word: &'a str, lower: &str, words: &mut Lexer<'a>) {
         let begins = word == "{" || (is_name(word) && !WORDS.contains(&lower) && words.peek() != Some("("));
         if !begins {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn no_depth_is_too_deep() {
+    fn deep_nesting_does_not_overflow() {
         for opening in ["(", "sum(", "scalar(", "absent(", "a{", "sum by ("] {
             for closing in ["", ")"] {
                 let deep = opening.repeat(100_000) + "a" + &closing.repeat(100_000);

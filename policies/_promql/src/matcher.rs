@@ -1,4 +1,4 @@
-//! What PromQL says about labels: matchers, and the clauses of aggregations.
+//! Label matchers of PromQL, and the label clauses of aggregations.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use regex_lite::Regex;
 
 use crate::regex;
 
-/// The labels that an aggregation leaves.
+/// The labels that an aggregation keeps.
 #[derive(Debug)]
 pub(crate) enum Aggregation<'a> {
     Only(Vec<&'a str>),
@@ -19,7 +19,7 @@ pub(crate) struct Matcher<'a> {
     pub(crate) label: &'a str,
     pub(crate) op: MatchOp,
     pub(crate) value: &'a str,
-    /// The value as an expression; `None` for plain values, and for an expression that is not understood.
+    /// The value as a regular expression; `None` for plain values and unsupported expressions.
     regex: Option<Rc<Regex>>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Matcher<'a> {
         Matcher { label, op, value, regex }
     }
 
-    /// Whether a label of that value passes. An expression that is not understood lets everything pass.
+    /// Whether a label with that value matches. An unsupported expression matches everything.
     pub(crate) fn passes(&self, value: &str) -> bool {
         let is_match = self.regex.as_ref().map(|regex| regex.is_match(value));
         match self.op {

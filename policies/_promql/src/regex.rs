@@ -1,12 +1,12 @@
-//! Regular expressions as Prometheus and its adapter read them: RE2, anchored where they say so.
+//! Regular expressions of Prometheus and prometheus-adapter: RE2 syntax, anchored or unanchored.
 
 use regex_lite::{Regex, RegexBuilder};
 
-/// The largest program that an expression may be compiled into, in bytes: a pattern such as `(a{1000}){1000}` has no use here.
+/// The maximum size of a compiled expression, in bytes. It rejects patterns such as `(a{1000}){1000}`.
 const LARGEST: usize = 1 << 20;
 
 /// An expression that must match a whole text (relabelings, label matchers); `None` if it is not valid, or uses a feature such as
-/// `\p{Greek}` that is not known here.
+/// `\p{Greek}` that is not supported here.
 pub fn anchored(pattern: &str) -> Option<Regex> {
     unanchored(&format!("^(?:{pattern})$"))
 }

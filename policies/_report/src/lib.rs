@@ -1,7 +1,7 @@
 //! One model of findings, for every report of the command line and for the playground.
 //!
-//! A field that is added to [`PolicyResult`] or [`ReportedFinding`] is in the JSON of both, and in the TypeScript types of the page,
-//! which are made from the JSON Schema of the model ([`typescript`]).
+//! A field that you add to [`PolicyResult`] or [`ReportedFinding`] appears in the JSON of both, and in the TypeScript types of
+//! the playground, which are generated from the JSON Schema of the model ([`typescript`]).
 
 mod typescript;
 
@@ -15,10 +15,10 @@ use serde::Serialize;
 
 pub use typescript::typescript;
 
-/// A place in a source; lines, columns and documents count from 1.
+/// A location in a source. Lines, columns and documents count from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SourceLocation {
-    /// The name of the source; for rendered output, the file in which the object is written.
+    /// The name of the source; for rendered output, the file that contains the object.
     pub file: String,
     /// The line.
     pub line: usize,
@@ -28,36 +28,36 @@ pub struct SourceLocation {
     pub document: usize,
 }
 
-/// A finding, and where it is.
+/// A finding with its location.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ReportedFinding {
     /// The path of the field in the object.
     pub field: String,
     /// What must hold.
     pub message: String,
-    /// Which control of the policy found it.
+    /// The control of the policy that found it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<&'static str>,
-    /// The line of the field, or of the nearest one around it that is written down.
+    /// The line of the field, or of its nearest parent in the text.
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
-    /// Where in the line the value starts, in UTF-16 code units from 0: for editors.
+    /// The start of the value in the line, in UTF-16 code units from 0, as editors count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<usize>,
-    /// Where in the line the value ends.
+    /// The end of the value in the line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<usize>,
-    /// The line as it is written, if that is what was evaluated.
+    /// The source line, if it is the text that was evaluated.
     #[serde(skip)]
     pub written: Option<Snippet>,
-    /// The line that a kustomization has made of it, if something else is written.
+    /// The line in the rendered output of kustomize, if the source line differs.
     #[serde(skip)]
     pub built: Option<String>,
 }
 
 impl ReportedFinding {
-    /// A finding at a field of what is reported, which is another than the finding's for pods; its place is not known yet.
+    /// A finding at a field of the reported object, which can differ from the field in a pod. The location is set later.
     pub fn new(finding: &Finding, field: &FieldPath) -> Self {
         ReportedFinding {
             field: field.to_string(),
@@ -81,71 +81,71 @@ impl ReportedFinding {
     }
 }
 
-/// A finding that an exception took back.
+/// A finding that an exception suppresses.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ExceptedFinding {
-    /// What would be denied.
+    /// The finding that would deny the object.
     #[serde(flatten)]
     pub finding: ReportedFinding,
-    /// Why it is not.
+    /// The reason for the exception.
     pub reason: String,
-    /// Who is responsible for that.
+    /// The owner of the exception.
     pub owner: String,
-    /// The last day on which it is not denied.
+    /// The last day on which the exception applies.
     pub expires: String,
 }
 
-/// What of an object a result is about, if it is not the object itself.
+/// The subject of a result, if it is not the object itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ResultSubject {
-    /// The pods that it makes.
+    /// The pods that the object creates.
     Pods,
 }
 
-/// The verdict of one policy on one object, or on the pods that it makes.
+/// The verdict of one policy on one object, or on the pods that it creates.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PolicyResult {
     /// The policy.
     pub policy: &'static str,
-    /// What to do about a denial; it is the policy's, and readers of JSON have it from the policy.
+    /// How to fix a denial. It is not in the JSON, because it is part of the policy's metadata.
     #[serde(skip)]
     pub remediation: &'static str,
     /// The verdict in one word.
     pub outcome: Outcome,
-    /// The place of the first finding, or of the object if there is none.
+    /// The location of the first finding, or of the object if it has no findings.
     pub source: SourceLocation,
     /// The object.
     pub object: ObjectName,
-    /// `pods` if it is about the pods that the object makes: `patch` is then what becomes of such a pod.
+    /// `pods` if the result is about the pods that the object creates: `patch` then applies to such a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<ResultSubject>,
-    /// What is denied.
+    /// Findings that deny the object.
     pub denials: Vec<ReportedFinding>,
-    /// What is warned of.
+    /// Findings that only warn.
     pub warnings: Vec<ReportedFinding>,
-    /// What would be denied without an exception.
+    /// Findings that an exception suppresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub excepted: Vec<ExceptedFinding>,
-    /// How many more findings there were.
+    /// The number of findings that were left out.
     #[serde(rename = "leftOut", skip_serializing_if = "is_zero")]
     pub left_out: usize,
-    /// What would be changed, as a JSON Patch.
+    /// The changes, as a JSON Patch.
     pub patch: Vec<PatchOperation>,
-    /// What the audit log gets, where that is shown.
+    /// The audit annotation, in reports that show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<String>,
 }
 
 impl PolicyResult {
-    /// The verdict of a policy on the object of a request, or on such a pod; the findings and their places are to be added.
+    /// The verdict of a policy on the object of a request, or on its pods. Findings and their locations are added later.
     pub fn new(
         row: &PolicyVerdict,
         verdicts: &Verdicts<'_>,
-        requested: &Request<'_>,
-        reported: ResultTarget,
+        request: &Request<'_>,
+        target: ResultTarget,
     ) -> Self {
-        let ResultTarget { object, of } = reported;
+        let ResultTarget { object, of } = target;
         PolicyResult {
             policy: row.metadata.name,
             remediation: row.metadata.remediation,
@@ -157,12 +157,12 @@ impl PolicyResult {
             warnings: Vec::new(),
             excepted: Vec::new(),
             left_out: row.verdict.left_out,
-            patch: patch_of(verdicts, &row.verdict.edits, requested),
+            patch: patch_of(verdicts, &row.verdict.edits, request),
             audit: None,
         }
     }
 
-    /// The denials and warnings, each with which of the two it is.
+    /// The denials and warnings, each with its outcome.
     pub fn findings(&self) -> impl Iterator<Item = (Outcome, &ReportedFinding)> {
         let denials = self.denials.iter().map(|finding| (Outcome::Deny, finding));
         denials.chain(self.warnings.iter().map(|finding| (Outcome::Warn, finding)))
@@ -176,8 +176,8 @@ impl PolicyResult {
         }
     }
 
-    /// The identity of a finding, in one line: the policy, the control, the object, the field and the message. It has no place, so
-    /// that moving lines does not change it; a message that includes a value is another finding for another value.
+    /// The identity of a finding, in one line: the policy, the control, the object, the field and the message. It has no line
+    /// number, so moving code does not change it. If the message includes a value, a different value is a new finding.
     pub fn key(&self, finding: &ReportedFinding) -> String {
         let control = finding.control.unwrap_or("-");
         let field = if finding.field.is_empty() { "-" } else { &finding.field };
@@ -186,7 +186,7 @@ impl PolicyResult {
         printable(&format!("{policy} {control} {object}{of} {field}: {message}")).into_owned()
     }
 
-    /// Makes the outcome match the findings that are left.
+    /// Updates the outcome to match the remaining findings.
     pub fn settle(&mut self) {
         let left_out = self.left_out > 0 && self.outcome == Outcome::Deny;
         self.outcome = match self {
@@ -198,16 +198,16 @@ impl PolicyResult {
     }
 }
 
-/// What a result is about.
+/// The target of a result.
 #[derive(Clone, Debug)]
 pub struct ResultTarget {
     /// The object.
     pub object: ObjectName,
-    /// The part of it, if it is not all of it.
+    /// The subject, if it is not the object itself.
     pub of: Option<ResultSubject>,
 }
 
-/// What one policy changes, as far as it can be told apart from what the others do.
+/// The changes of one policy; the changes of all policies, if its own cannot be applied separately.
 fn patch_of(verdicts: &Verdicts<'_>, edits: &[patch::Edit], request: &Request<'_>) -> Vec<PatchOperation> {
     let object = request.object.value().ok().flatten();
     let (false, Some(object)) = (edits.is_empty() || verdicts.patched.is_none(), object) else {

@@ -1,4 +1,4 @@
-//! TypeScript interfaces for what serde writes, from a JSON Schema.
+//! Generates TypeScript interfaces from a JSON Schema, for the JSON that serde writes.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ fn declare(text: &mut String, name: &str, schema: &Value) {
     };
 }
 
-/// The properties of an object. One that is not required is left out instead of being null.
+/// The properties of an object. A property that is not required is omitted instead of null.
 fn properties(schema: &Value) -> String {
     let required: Vec<&str> = schema
         .get("required")

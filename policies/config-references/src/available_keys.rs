@@ -1,27 +1,27 @@
-//! The Secrets and ConfigMaps of a namespace: those that are in the set, and those that something in it makes.
+//! The Secrets and ConfigMaps of a namespace: those in the manifest set, and those that its objects create.
 
 use policy_core::{Arena, Cluster, Field, Undecided};
 
 use crate::ReferencedKind;
 
-/// One of them.
+/// A Secret or ConfigMap with its keys.
 pub(crate) struct AvailableKeys<'a> {
     pub(crate) name: &'a str,
-    /// Its keys; `None` where they are not known.
+    /// The keys; `None` if they are unknown.
     pub(crate) keys: Option<Vec<&'a str>>,
 }
 
 impl AvailableKeys<'_> {
-    /// Whether it has a key, or may have it.
+    /// Whether the object has a key. True if its keys are unknown.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(&key))
     }
 }
 
-/// What cert-manager puts into the Secret of a Certificate.
+/// The keys that cert-manager writes to the Secret of a Certificate.
 const OF_CERTIFICATES: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
 
-/// All of a kind in a namespace.
+/// All objects of a kind in a namespace.
 pub(crate) fn of<'a>(
     kind: ReferencedKind,
     namespace: &str,
@@ -60,7 +60,7 @@ fn named<'a>(object: Field<'a>, places: &[&'static str]) -> Result<AvailableKeys
 }
 
 fn of_certificate(object: Field<'_>) -> Result<AvailableKeys<'_>, Undecided> {
-    // With other forms of the key there are other files as well.
+    // Keystores and other output formats add keys.
     let more = object.at("spec.keystores").is_set()? || object.at("spec.additionalOutputFormats").is_set()?;
     let keys = if more { None } else { Some(OF_CERTIFICATES.to_vec()) };
     Ok(AvailableKeys { name: object.at("spec.secretName").text()?, keys })
@@ -68,7 +68,7 @@ fn of_certificate(object: Field<'_>) -> Result<AvailableKeys<'_>, Undecided> {
 
 fn of_external(object: Field<'_>) -> Result<AvailableKeys<'_>, Undecided> {
     if object.at("spec.target.creationPolicy").str()? == Some("None") {
-        // It makes none.
+        // This ExternalSecret creates no Secret.
         return Ok(AvailableKeys { name: "", keys: Some(Vec::new()) });
     }
     let target = object.at("spec.target.name");

@@ -1,4 +1,4 @@
-//! Holds pods to Secrets and ConfigMaps that are there, with the keys that they read.
+//! Requires that the Secrets and ConfigMaps that pods reference exist, with the referenced keys.
 
 mod available_keys;
 
@@ -15,48 +15,49 @@ use serde::{Deserialize, Serialize};
 
 use available_keys::AvailableKeys;
 
-/// Holds what pods read of Secrets and ConfigMaps to what the set of manifests has of them.
+/// Requires that the manifest set contains the Secrets, ConfigMaps and keys that pods reference.
 ///
 /// ## What it denies
 ///
-/// A pod, or a workload whose template makes such pods, that reads a Secret or ConfigMap that the set does not hold in its
-/// namespace, or a key that it does not have: as a variable (`env`, `envFrom`) of any container, or in a volume (`secret`,
-/// `configMap`, `projected`). What is `optional` may be missing.
+/// A pod, or a workload with a pod template, that references a Secret, ConfigMap or key that its namespace in the manifest set
+/// does not contain. The policy checks environment variables of all containers (`env`, `envFrom`) and volumes (`secret`,
+/// `configMap`, `projected`). References that are `optional` may be missing.
 ///
 /// ## Why
 ///
-/// A pod with a wrong name in a reference is admitted everywhere, and waits in `CreateContainerConfigError` or
-/// `ContainerCreating` for ever. The rename that did it was reviewed, and looked right.
+/// The API server admits a pod with a wrong reference. The pod then stays in `CreateContainerConfigError` or
+/// `ContainerCreating`. A renamed key or Secret is easy to miss in a review.
 ///
-/// ## What is special
+/// ## Notes and limits
 ///
-/// - It judges a set of manifests, in `pratique check`, in the playground and by its cases: in a cluster a Secret may well come
-///   after its reader, and no webhook should read Secrets. So no webhook is registered for it and Kubewarden is not given it.
-/// - A Secret is there if the set has it, or what makes it: a SealedSecret, an ExternalSecret, a Certificate of cert-manager.
-///   Whether a SealedSecret can be unsealed is not known here.
-/// - What charts and controllers make is not in the set: the setting `given` says so.
+/// - This policy needs a complete manifest set, so it runs in `pratique check`, in the playground and in its test cases. It has
+///   no webhook and is not built for Kubewarden, because in a cluster a Secret may be created after the pod, and webhooks should
+///   not read Secrets.
+/// - SealedSecrets, ExternalSecrets and Certificates of cert-manager count as the Secrets that they create. The policy does not
+///   check whether a SealedSecret can be decrypted.
+/// - List Secrets and ConfigMaps that charts and controllers create in the setting `given`.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ConfigReferences {
-    /// Secrets and ConfigMaps that the set does not hold, for charts or controllers make them.
+    /// Secrets and ConfigMaps that are missing from the manifest set because charts or controllers create them.
     pub given: Vec<ExternalObject>,
-    /// Custom kinds that make pods, beside the built-in ones.
+    /// Custom kinds that create pods, in addition to the built-in ones.
     pub pod_templates: Vec<PodTemplate>,
 }
 
-/// One that is not in the set; its keys are not known.
+/// A Secret or ConfigMap outside the manifest set. Its keys are not checked.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ExternalObject {
-    /// Which of the two it is.
+    /// The kind.
     pub kind: ReferencedKind,
-    /// Where it is.
+    /// The namespace.
     pub namespace: String,
-    /// What it is called.
+    /// The name.
     pub name: String,
 }
 
-/// What pods read their configuration from.
+/// A kind that pods read their configuration from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum ReferencedKind {
     /// A ConfigMap.
@@ -78,8 +79,8 @@ impl Policy for ConfigReferences {
     const METADATA: PolicyMetadata = PolicyMetadata {
         name: "config-references",
         title: "Config references",
-        summary: "Denies pods that read Secrets or ConfigMaps that a set of manifests does not hold, or keys that they do not have.",
-        remediation: "Name what is there, add what is missing, or say with `given` what a chart or controller makes.",
+        summary: "Denies pods that reference Secrets, ConfigMaps or keys that are missing from the manifest set.",
+        remediation: "Correct the reference, add the missing object or key, or list objects that a chart or controller creates in `given`.",
         source: "https://kubernetes.io/docs/concepts/configuration/secret/",
         severity: Severity::Medium,
         category: Category::PodSecurity,
@@ -147,7 +148,7 @@ impl Evaluate for ConfigReferences {
     }
 }
 
-/// The pods of a namespace, and what they may read there.
+/// Checks references of pods in a namespace.
 struct ReferenceChecker<'a> {
     settings: &'a ConfigReferences,
     namespace: &'a str,
@@ -155,7 +156,7 @@ struct ReferenceChecker<'a> {
 }
 
 impl<'a> ReferenceChecker<'a> {
-    /// A volume, or a part of one, of which Secrets are named by another field than ConfigMaps.
+    /// Checks a volume or a projected source. `secret_name` is the field that names a Secret there.
     fn volume(
         &self,
         volume: Field<'a>,
@@ -175,7 +176,7 @@ impl<'a> ReferenceChecker<'a> {
         Ok(())
     }
 
-    /// Denies a reference to what is not there.
+    /// Denies a reference to an object or key that does not exist.
     fn read(
         &self,
         kind: ReferencedKind,
@@ -189,7 +190,7 @@ impl<'a> ReferenceChecker<'a> {
         let is_given = |given: &ExternalObject| {
             given.kind == kind && given.namespace == self.namespace && given.name == name
         };
-        // Every namespace has the cluster's root certificate.
+        // Kubernetes creates this ConfigMap, with the cluster's root certificate, in every namespace.
         let is_everywhere = kind == ReferencedKind::ConfigMap && name == "kube-root-ca.crt";
         if reference.at("optional").is_true()? || is_everywhere || self.settings.given.iter().any(is_given) {
             return Ok(());
@@ -201,7 +202,7 @@ impl<'a> ReferenceChecker<'a> {
             let namespace = excerpt(self.namespace);
             verdict.deny(
                 field,
-                format!("must be a {kind} of `{namespace}`, is `{}`; there are {there}", excerpt(name)),
+                format!("must be a {kind} in `{namespace}`, is `{}`; available: {there}", excerpt(name)),
             );
         }
         for key in keys {
@@ -211,7 +212,7 @@ impl<'a> ReferenceChecker<'a> {
                 let (kind, name) = (kind.as_str(), excerpt(name));
                 verdict.deny(
                     *key,
-                    format!("must be a key of {kind} `{name}`, is `{}`; there are {there}", excerpt(wanted)),
+                    format!("must be a key of {kind} `{name}`, is `{}`; available: {there}", excerpt(wanted)),
                 );
             }
         }
@@ -219,7 +220,7 @@ impl<'a> ReferenceChecker<'a> {
     }
 }
 
-/// Names, each once, in their order.
+/// Lists names, sorted and without duplicates.
 fn sorted<'s>(names: impl Iterator<Item = &'s str>) -> String {
     listed(names.collect::<BTreeSet<&str>>())
 }

@@ -1,4 +1,4 @@
-//! Which exporter a pod is to have: the one it names, or the one that its images are recognised to need.
+//! Selects the exporter for a pod, by the name in its annotation or by the images of its containers.
 
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
@@ -10,7 +10,7 @@ use crate::ExporterSidecar;
 use crate::exporter::EffectiveExporter;
 use crate::skip_reason::{NoExporter, SkipReason, SkippedExporter};
 
-/// The exporter of that name, as the pod's annotation has it.
+/// Returns the exporter that the pod's annotation names.
 pub(crate) fn by_name<'s, 'a>(
     policy: &'s ExporterSidecar,
     annotation: Field<'a>,
@@ -25,19 +25,19 @@ pub(crate) fn by_name<'s, 'a>(
         names.push_str(", ");
     }
     if let Some(server) = SELF_EXPORTING.iter().find(|server| server.name == name) {
-        return Err(has_its_own(server, annotation).into());
+        return Err(exports_itself(server, annotation).into());
     }
-    let message = format!("names no exporter: `{}`; there are {names}auto, and \"false\"", excerpt(name));
+    let message = format!("must be one of {names}auto or \"false\", is `{}`", excerpt(name));
     Err(SkippedExporter::new(SkipReason::UnknownExporter, annotation, message).into())
 }
 
-fn has_its_own<'a>(server: &SelfExporting, field: Field<'a>) -> SkippedExporter<'a> {
+fn exports_itself<'a>(server: &SelfExporting, field: Field<'a>) -> SkippedExporter<'a> {
     let SelfExporting { name, how, .. } = server;
-    let message = format!("adds no exporter: {name} has metrics of its own; {how}");
+    let message = format!("no exporter added: {name} exports metrics itself; {how}");
     SkippedExporter::new(SkipReason::MetricsBuiltIn, field, message)
 }
 
-/// The one exporter that the images of the pod's running containers are known to need.
+/// Returns the exporter for the images of the pod's running containers, if exactly one matches.
 pub(crate) fn by_image<'s, 'a>(
     policy: &'s ExporterSidecar,
     pod: &Pod<'a>,
@@ -53,14 +53,14 @@ pub(crate) fn by_image<'s, 'a>(
         let image = match ImageReference::parse(field.text()?) {
             Ok(image) => image,
             Err(matter) => {
-                let message = format!("adds no exporter: the image `{}` {matter}", excerpt(field.text()?));
+                let message = format!("no exporter added: the image `{}` {matter}", excerpt(field.text()?));
                 unreadable =
                     unreadable.or(Some(SkippedExporter::new(SkipReason::ImageUnreadable, field, message)));
                 continue;
             }
         };
         if let Some(server) = SELF_EXPORTING.iter().find(|server| server.images.contains(&image.name())) {
-            built_in = built_in.or(Some(has_its_own(server, field)));
+            built_in = built_in.or(Some(exports_itself(server, field)));
         }
         let program = program(container)?;
         for exporter in &exporters {
@@ -76,11 +76,11 @@ pub(crate) fn by_image<'s, 'a>(
         ([exporter], _) => return Ok(*exporter),
         ([], Some(skip)) => skip.into(),
         ([], None) => {
-            let why = "no container runs an image that one is known for; name the exporter in the annotation";
-            SkippedExporter::new(SkipReason::NotRecognised, spec, format!("adds no exporter: {why}")).into()
+            let why = "no exporter matches the pod's containers; name one in the annotation";
+            SkippedExporter::new(SkipReason::NotRecognised, spec, format!("no exporter added: {why}")).into()
         }
         (several, _) => {
-            let mut message = "adds no exporter: the images are those of".to_owned();
+            let mut message = "no exporter added: the images match".to_owned();
             for (i, exporter) in several.iter().enumerate() {
                 message.push_str(if i == 0 { " " } else { " and " });
                 message.push_str(exporter.name);
@@ -91,7 +91,7 @@ pub(crate) fn by_image<'s, 'a>(
     })
 }
 
-/// Whether a pattern of [`crate::ExporterSettings::images`] means that image.
+/// Whether a pattern of [`crate::ExporterSettings::images`] matches the image.
 fn is_for(pattern: &str, image: &ImageReference<'_>) -> bool {
     let (path, word) = match pattern.split_once(':') {
         Some((path, word)) => (path, Some(word)),
@@ -103,8 +103,8 @@ fn is_for(pattern: &str, image: &ImageReference<'_>) -> bool {
         .is_none_or(|word| image.tag.is_some_and(|tag| tag.split(['-', '.', '_']).any(|part| part == word)))
 }
 
-/// The program that a container is told to run, without its folder; empty where that is left to the image. What only starts
-/// another program, flags, and files of configuration are passed over.
+/// The program that a container is told to run, without its directory; empty if the image decides. Flags, configuration files
+/// and programs that only start another program are skipped.
 fn program<'a>(container: &Container<'a>) -> Result<&'a str, Undecided> {
     for list in ["command", "args"] {
         for word in container.field.at(list).items()? {

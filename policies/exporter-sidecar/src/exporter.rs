@@ -1,10 +1,10 @@
-//! An exporter as settings change it.
+//! Exporters with the settings applied.
 
 use policy_kubernetes::exporters::{Exporter, ResourceAmount};
 
 use crate::settings::{AmountSettings, ExporterSettings};
 
-/// An exporter as it is used: what settings say of it, and what is built in where they say nothing.
+/// An exporter with its settings; a value that is not set comes from `built_in`.
 #[derive(Clone, Copy)]
 pub(crate) struct EffectiveExporter<'s> {
     pub(crate) name: &'s str,
@@ -33,7 +33,7 @@ impl<'s> EffectiveExporter<'s> {
         self.setting(|s| s.liveness_path.as_deref()).unwrap_or(self.built_in.liveness_path)
     }
 
-    /// The Secret that settings name for pods that name none.
+    /// The Secret from the settings, for pods that do not name one.
     pub(crate) fn secret(self) -> Option<&'s str> {
         self.setting(|s| s.secret.as_deref())
     }
@@ -43,13 +43,13 @@ impl<'s> EffectiveExporter<'s> {
         self.setting(|s| s.needs_secret).unwrap_or(built_in)
     }
 
-    /// The variable that gets the Secret's key, if it takes one.
+    /// The variable that gets the Secret's key; `None` if the exporter uses no Secret.
     pub(crate) fn secret_variable(self) -> Option<&'s str> {
         let built_in = self.built_in.credentials.as_ref().map(|credentials| credentials.variable);
         self.setting(|s| s.secret_variable.as_deref()).or(built_in)
     }
 
-    /// Requests and limits: of processors, of memory.
+    /// The requests and the limits, each as CPU and memory.
     pub(crate) fn resources(self) -> [(&'s str, &'s str); 2] {
         let of = |setting: Option<&'s AmountSettings>, built_in: &ResourceAmount| match setting {
             Some(amount) => (amount.request.as_str(), amount.limit.as_str()),
@@ -60,7 +60,7 @@ impl<'s> EffectiveExporter<'s> {
         [(cpu.0, memory.0), (cpu.1, memory.1)]
     }
 
-    /// The arguments, those for credentials last.
+    /// The arguments. Without settings, those for credentials come last.
     pub(crate) fn args(self, with_secret: bool) -> Vec<String> {
         let credentials = self.built_in.credentials.as_ref().filter(|_| with_secret);
         let args: Vec<&str> = match self.setting(|s| s.args.as_ref()) {
@@ -76,7 +76,7 @@ impl<'s> EffectiveExporter<'s> {
         args.into_iter().map(|arg| self.fill(arg)).collect()
     }
 
-    /// The variables that have a value; what settings say is added to what is built in, or replaces it by name.
+    /// The variables with a literal value. Variables from the settings are added, and replace built-in ones of the same name.
     pub(crate) fn env(self, with_secret: bool) -> Vec<(&'s str, String)> {
         let credentials = self.built_in.credentials.as_ref().filter(|_| with_secret);
         let built_in = self.built_in.env.iter().chain(credentials.into_iter().flat_map(|c| c.env)).copied();
@@ -87,7 +87,7 @@ impl<'s> EffectiveExporter<'s> {
         kept.chain(added).map(|(name, value)| (name, self.fill(value))).collect()
     }
 
-    /// Whether a pattern of images is true of one.
+    /// Whether the predicate holds for any image pattern of the exporter.
     pub(crate) fn any_image(self, is_true: &dyn Fn(&str) -> bool) -> bool {
         match self.setting(|s| s.images.as_ref()) {
             Some(images) => images.iter().any(|image| is_true(image)),
@@ -95,7 +95,7 @@ impl<'s> EffectiveExporter<'s> {
         }
     }
 
-    /// Whether a server of its images is started by that program.
+    /// Whether that program starts a server in the exporter's images.
     pub(crate) fn has_program(self, program: &str) -> bool {
         match self.setting(|s| s.programs.as_ref()) {
             Some(programs) => programs.iter().any(|known| known == program),

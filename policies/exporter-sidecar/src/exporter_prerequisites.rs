@@ -1,5 +1,5 @@
-//! What must exist beside a pod for its exporter to be scraped: a Service with the port, a monitor that scrapes it, and
-//! NetworkPolicies that let Prometheus reach it. Admission adds none of them; they belong into Git.
+//! The objects that a pod needs so that Prometheus scrapes its exporter: a Service with the port, a monitor, and
+//! NetworkPolicies that allow Prometheus. Admission does not add them, because they belong in Git.
 
 use policy_core::path::excerpt;
 use policy_core::{ManifestSet, Request, Undecided, Value, Verdict, WatchedKind};
@@ -11,7 +11,7 @@ use policy_kubernetes::{Pod, WorkloadKinds};
 
 use crate::ExporterSidecar;
 
-/// The kinds that are read.
+/// The kinds that the check reads.
 pub(crate) const READS: &[WatchedKind] = &[
     WatchedKind::NAMESPACE,
     WatchedKind::SERVICE,
@@ -20,7 +20,7 @@ pub(crate) const READS: &[WatchedKind] = &[
     POD_MONITOR,
 ];
 
-/// Warns of what is missing beside a pod that has an exporter.
+/// Warns if Prometheus cannot find or reach the exporter of a pod.
 pub(crate) fn check(
     policy: &ExporterSidecar,
     request: &Request<'_>,
@@ -46,14 +46,14 @@ pub(crate) fn check(
     }
     if let Reachability::Blocked { .. } = reachable(&inventory, &policy.prometheus, pods, number)? {
         let message = format!(
-            "no NetworkPolicy lets Prometheus reach the exporter's port {number}, and the pod is isolated"
+            "no NetworkPolicy allows Prometheus to reach the exporter's port {number}, and the pod is isolated"
         );
         verdict.warn(annotations, message);
     }
     Ok(())
 }
 
-/// Whether a monitor leads to the port. A port that Prometheus cannot reach is scraped all the same: that is said by itself.
+/// Whether a monitor selects the port, reachable or not. Unreachable ports get a separate warning.
 fn is_scraped(policy: &ExporterSidecar, inventory: &Inventory<'_>, number: u16) -> Result<bool, Undecided> {
     for listed in inventory.monitors()? {
         let targets = monitor::targets(inventory, &policy.prometheus, &listed)
@@ -65,7 +65,7 @@ fn is_scraped(policy: &ExporterSidecar, inventory: &Inventory<'_>, number: u16) 
     Ok(false)
 }
 
-/// What is missing for the port to be scraped.
+/// The message that names the missing object, if the port is not scraped.
 fn not_scraped(
     inventory: &Inventory<'_>,
     pods: &PodGroup<'_>,
@@ -95,6 +95,6 @@ fn not_scraped(
         }
     }
     Ok(format!(
-        "no Service leads to the exporter's port {number}, and no PodMonitor scrapes it: add the port to a Service"
+        "no Service exposes the exporter's port {number}, and no PodMonitor scrapes it: add the port to a Service"
     ))
 }

@@ -1,4 +1,4 @@
-//! Adds the Prometheus exporter of a database to the pods that ask for one.
+//! Adds a Prometheus exporter to database pods that request one.
 
 mod detect;
 mod exporter;
@@ -27,93 +27,93 @@ pub use settings::{AmountSettings, ExporterSettings, OnMissing, Variable};
 pub use skip_reason::SkipReason;
 use skip_reason::{NoExporter, SkippedExporter};
 
-/// The pod's annotation, and the namespace's label: which exporter, or whether to look for one.
+/// The annotation of pods that selects an exporter, and the label of namespaces that enables exporters for all pods.
 pub const INJECT_EXPORTER: &str = "pratique.dev/inject-exporter";
-/// The pod's annotation: the Secret and its key, `SECRET/KEY`, that hold the exporter's password or URI.
+/// The annotation of pods that names the Secret and key, `SECRET/KEY`, with the exporter's password or URI.
 pub const EXPORTER_SECRET: &str = "pratique.dev/exporter-secret";
 
-/// Adds the Prometheus exporter of a database to a pod when it is made, and says why where it does not.
+/// Adds a Prometheus exporter to a database pod when the pod is created. If it adds none, it reports the reason.
 ///
 /// ## What it changes
 ///
-/// A pod that asks for an exporter gets one more container, and the annotation `pratique.dev/exporter-status`, which says
-/// what was added, by which policy of which version. The container is a native sidecar behind the init containers that are
-/// there, or by setting a classic one; it has a numeric user, all that the Pod Security Standards ask for at restricted,
-/// requests and limits, a liveness probe that does not ask the database, no readiness probe, and a port
-/// `metrics-PORT` (`exporter-PORT` if that name is taken).
+/// A pod that requests an exporter gets one more container, and the annotation `pratique.dev/exporter-status`, which
+/// records the exporter, its container and port, and the policy and version that added it. By default the container is a
+/// native sidecar after the existing init containers; a setting makes it a classic container. It runs as a numeric user,
+/// meets the restricted Pod Security Standard, and has requests and limits. Its liveness probe does not query the database,
+/// it has no readiness probe, and its port is named `metrics-PORT` (`exporter-PORT` if that name is taken).
 ///
-/// A pod asks by its annotation `pratique.dev/inject-exporter`: the name of an exporter, or `auto` to have it recognised by
-/// the image. In a namespace with the label `pratique.dev/inject-exporter: enabled` a pod without the annotation is taken
-/// for `auto`; `"false"` opts out.
+/// A pod requests an exporter with the annotation `pratique.dev/inject-exporter`. The value is the name of an exporter, or
+/// `auto` to select one by image. In a namespace with the label `pratique.dev/inject-exporter: enabled`, pods without the
+/// annotation are treated as `auto`. To opt out, set the annotation to `"false"`.
 ///
-/// Its password or URI comes from the Secret and key that the annotation `pratique.dev/exporter-secret: SECRET/KEY` names,
-/// or a setting, and is in no manifest. The database's user is `exporter` unless settings name another.
+/// The password or URI comes from a Secret and is in no manifest. Name the Secret and its key with the annotation
+/// `pratique.dev/exporter-secret: SECRET/KEY` or in the settings. The database user is `exporter` unless you set another.
 ///
 /// The exporters are listed at the end of this page.
 ///
 /// ## When it changes nothing
 ///
-/// Each with its word in the audit log (`exporter-sidecar: not-requested`), and where the pod itself asked also as a warning.
+/// The audit log records the reason (`exporter-sidecar: not-requested`). If the pod itself requests an exporter, the policy
+/// also warns.
 ///
-/// | word | why |
+/// | reason | meaning |
 /// |---|---|
-/// | `not-requested` | neither the pod nor its namespace asks |
-/// | `namespace-unknown` | the pod does not ask, and the host does not know the labels of namespaces (a webhook without a cluster) |
-/// | `opted-out` | the pod says `"false"` |
+/// | `not-requested` | neither the pod nor its namespace requests an exporter |
+/// | `namespace-unknown` | the pod does not request one, and namespace labels are not available (a webhook without a cluster) |
+/// | `opted-out` | the pod's annotation is `"false"` |
 /// | `mirror-pod` | a mirror pod cannot be changed |
-/// | `host-network` | the exporter would listen on the node's own address |
+/// | `host-network` | the exporter would listen on the node's address |
 /// | `windows` | exporters are built for Linux |
-/// | `runs-to-completion` | a classic container would keep a pod from ending whose `restartPolicy` is not `Always` |
-/// | `unknown-exporter` | the annotation names none |
-/// | `image-not-recognised` | no container runs an image that an exporter is known for, or it is told to run another program |
-/// | `several-recognised` | the images are those of two exporters; the annotation has to name one |
-/// | `image-unreadable` | an image reference is none |
+/// | `runs-to-completion` | `restartPolicy` is not `Always`, and a classic container would keep the pod from completing |
+/// | `unknown-exporter` | the annotation does not name a known exporter |
+/// | `image-not-recognised` | no container has an image of a known exporter, or the container runs another program |
+/// | `several-recognised` | the images match more than one exporter; name one in the annotation |
+/// | `image-unreadable` | an image reference is not valid |
 /// | `metrics-built-in` | RabbitMQ and HAProxy export metrics themselves |
-/// | `already-present` | a container has the exporter's image already |
-/// | `port-taken` | another container has the port |
+/// | `already-present` | a container already runs the exporter's image |
+/// | `port-taken` | another container uses the port, or both port names |
 /// | `secret-missing` | the exporter needs a password or URI, and no Secret is named |
-/// | `secret-malformed` | what names the Secret is not `SECRET/KEY` |
+/// | `secret-malformed` | the reference to the Secret is not `SECRET/KEY` |
 ///
-/// With `onMissing: deny` a mistake denies the pod: `unknown-exporter`, `image-unreadable`, `port-taken`, `secret-missing`,
-/// `secret-malformed`, and where the pod itself asks `image-not-recognised` and `several-recognised`.
+/// With `onMissing: deny`, a mistake denies the pod: `unknown-exporter`, `image-unreadable`, `port-taken`, `secret-missing` or
+/// `secret-malformed`. If the pod itself requests an exporter, so do `image-not-recognised` and `several-recognised`.
 ///
 /// ## What it denies
 ///
-/// A pod that is to have an exporter, and in which another container has the name of its sidecar (`mysqld-exporter`) without
-/// running that exporter's image.
+/// A pod that should get an exporter, if another container already has the name of the sidecar (such as `mysqld-exporter`)
+/// but is not a running instance of that exporter.
 ///
 /// ## Why
 ///
-/// A database does not speak Prometheus' language. An exporter in every manifest is the same thirty lines again and again,
-/// with one of them wrong: no requests, so that autoscalers stop; a user that is no number, so that the pod does not start;
-/// a readiness probe, so that a database leaves its Service when only its exporter is ill.
+/// Most databases do not export Prometheus metrics. Copying an exporter into every manifest repeats the same thirty lines,
+/// and one mistake is enough: without requests, autoscalers stop; with a non-numeric user, the pod does not start; with a
+/// readiness probe, a failing exporter removes its database from the Service.
 ///
-/// ## What is special
+/// ## Notes and limits
 ///
-/// - Only pods are changed, and only when they are made: the workload in Git stays what it is. `pratique render` shows
-///   the pods as they will run; applied, that form is left alone.
-/// - What is beside the pod stays yours: a Service with the port, a ServiceMonitor, a NetworkPolicy that lets Prometheus in.
-///   `pratique check` says which of them is missing.
-/// - Images are recognised by the last segment of their path, from whatever registry. `mysqld-exporter`, `mongo-express` or
-///   `mysql-operator` are not `mysql`; a container that runs `mysqldump` of the image `mysql` is no server.
-/// - On Kubewarden it looks up the namespace's labels (`contextAwareResources`); where it may not, it changes nothing and says so
-///   (`cluster-unknown`). A policy that changes objects is asked only while they are changed there, and fails open: the
-///   denial above is certain in the native webhook alone.
-/// - In a pod with resources of its own (`spec.resources`) the exporter has none: the sum of its containers would exceed them.
-/// - A pod whose every container has limits equal to its requests loses that class (`Guaranteed`) by an exporter whose limits
-///   are higher than its requests; settings can make them equal.
-/// - Where the API server goes on without the patch, the audit log has `not-changed` from the validating webhook.
+/// - The policy changes only pods, and only on creation; the workload in Git stays the same. `pratique render` shows the
+///   pods as they will run. If you apply that output, the policy does not change it again.
+/// - You must add the objects around the pod yourself: a Service with the port, a ServiceMonitor, and a NetworkPolicy that
+///   allows Prometheus. `pratique check` reports which of them is missing.
+/// - Images are matched by the last segment of their path, from any registry. `mysqld-exporter`, `mongo-express` and
+///   `mysql-operator` do not match `mysql`. A container that runs `mysqldump` from the image `mysql` is not a server.
+/// - On Kubewarden, the policy looks up the namespace's labels (`contextAwareResources`). Without that permission it changes
+///   nothing and reports `cluster-unknown`. Kubewarden runs mutating policies only in the mutating phase, which fails open,
+///   so only the native webhook guarantees the denial above.
+/// - In a pod with `spec.resources`, the exporter has no requests or limits, because it shares the pod's.
+/// - If every container of a pod has limits equal to its requests, an exporter with higher limits than requests changes the
+///   pod's QoS class from `Guaranteed`. To keep the class, set the exporter's requests and limits to the same values.
+/// - If the API server continues without the patch, the validating webhook records `not-changed` in the audit log.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ExporterSidecar {
     /// The form of the container: `native` (Kubernetes 1.29 and later) or `classic`.
     pub form: SidecarForm,
-    /// What becomes of a pod that is to have an exporter and cannot for a mistake in it: it is admitted without, or
-    /// denied.
+    /// Whether a pod that should get an exporter, but has a mistake, is admitted without the exporter or denied.
     pub on_missing: OnMissing,
-    /// Exporters: what is said of one that is built in replaces just that, another one is added.
+    /// Changes to built-in exporters, and additional exporters.
     pub exporters: Vec<ExporterSettings>,
-    /// The Prometheus that scrapes: in complete manifest sets a pod with an exporter is warned of if it is not scraped.
+    /// The Prometheus server that scrapes. In complete manifest sets, a pod gets a warning if its exporter is not scraped.
     pub prometheus: Prometheus,
 }
 
@@ -121,8 +121,8 @@ impl Policy for ExporterSidecar {
     const METADATA: PolicyMetadata = PolicyMetadata {
         name: "exporter-sidecar",
         title: "Exporter sidecars",
-        summary: "Adds the right Prometheus exporter to the pods of databases that ask for one.",
-        remediation: "Change each named field to what its message says, or set the annotation pratique.dev/inject-exporter to \"false\".",
+        summary: "Adds the matching Prometheus exporter to database pods that request one.",
+        remediation: "Change each named field as its message describes, or set the annotation pratique.dev/inject-exporter to \"false\".",
         source: "https://prometheus.io/docs/instrumenting/exporters/",
         severity: Severity::Low,
         category: Category::Observability,
@@ -182,7 +182,7 @@ impl Evaluate for ExporterSidecar {
 }
 
 impl ExporterSidecar {
-    /// Adds the exporter, or says why not.
+    /// Adds the exporter, or returns the reason for adding none.
     fn inject<'a>(
         &self,
         request: &Request<'a>,
@@ -190,8 +190,8 @@ impl ExporterSidecar {
         pod: &Pod<'a>,
         verdict: &mut Verdict,
     ) -> Result<(), NoExporter<'a>> {
-        exporter_request::by_anybody(request, cluster, pod)?;
-        exporter_request::suitable(pod)?;
+        exporter_request::check_requested(request, cluster, pod)?;
+        exporter_request::check_supported(pod)?;
         let annotation = pod.annotations().key(INJECT_EXPORTER);
         let exporter = match annotation.str()? {
             None | Some("auto") => detect::by_image(self, pod)?,
@@ -210,7 +210,8 @@ impl ExporterSidecar {
                 verdict.audit(injected);
                 return Ok(());
             }
-            let message = format!("adds no exporter: this container is one of {} already", exporter.name);
+            let message =
+                format!("no exporter added: this container already runs the {} exporter", exporter.name);
             return Err(SkippedExporter::new(SkipReason::AlreadyPresent, name, message).into());
         }
         let port_name = sidecar::port_name(exporter.port(), pod)?;
@@ -224,7 +225,7 @@ impl ExporterSidecar {
         Ok(())
     }
 
-    /// All exporters that there are.
+    /// All exporters: built-in ones, with their settings, and those that only the settings define.
     fn exporters(&self) -> Vec<EffectiveExporter<'_>> {
         let mut exporters = Vec::with_capacity(EXPORTERS.len() + self.exporters.len());
         for built_in in EXPORTERS {
@@ -246,7 +247,7 @@ impl ExporterSidecar {
     }
 }
 
-/// What [`EXPORTER_STATUS`] says.
+/// The value of [`EXPORTER_STATUS`].
 fn status_of(exporter: EffectiveExporter<'_>, arena: &Arena) -> String {
     let text = |text: &str| Value::String(arena.text(text));
     let status = [

@@ -1,4 +1,4 @@
-//! What settings can say: of the form, and of each exporter.
+//! The settings: how to handle mistakes, and the exporters.
 
 use policy_kubernetes::ImageReference;
 use schemars::JsonSchema;
@@ -6,56 +6,56 @@ use serde::{Deserialize, Serialize};
 
 use policy_kubernetes::exporters::EXPORTERS;
 
-/// What becomes of a pod that cannot have its exporter.
+/// How to handle a mistake in a pod that should get an exporter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnMissing {
-    /// It is admitted without, and warned of.
+    /// Admit the pod without the exporter; warn if the pod itself requested one.
     #[default]
     Allow,
-    /// It is denied.
+    /// Deny the pod.
     Deny,
 }
 
-/// What is said of an exporter; what is left out is as it is built in. In `args` and `env` `{port}`, `{username}` and
-/// `{variable}`, the one that gets the Secret's key, are filled in.
+/// Changes a built-in exporter, where each omitted field keeps its built-in value, or adds a new one. In `args` and `env`,
+/// `{port}`, `{username}` and `{variable}` (the variable that gets the Secret's key) are filled in.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct ExporterSettings {
-    /// Its name: that of one that is built in, or another.
+    /// The name of a built-in exporter to change, or of a new exporter to add.
     pub name: String,
     /// The image, with a tag or a digest.
     pub image: Option<String>,
-    /// The port that it listens on.
+    /// The port that the exporter listens on.
     pub port: Option<u32>,
-    /// Its arguments, all of them.
+    /// The arguments. They replace all built-in arguments.
     pub args: Option<Vec<String>>,
-    /// Variables, beside those that are built in. No passwords: those come from a Secret.
+    /// Environment variables, added to the built-in ones or replacing them by name. Use a Secret for passwords.
     pub env: Option<Vec<Variable>>,
-    /// The Secret and its key, `SECRET/KEY`, for pods that name none.
+    /// The Secret and its key, `SECRET/KEY`, for pods that do not name one.
     pub secret: Option<String>,
-    /// The variable that gets the Secret's key.
+    /// The environment variable that gets the value of the Secret's key.
     pub secret_variable: Option<String>,
-    /// Whether no exporter is added without a Secret.
+    /// Whether the exporter requires a Secret. If it does and no Secret is named, it is not added.
     pub needs_secret: Option<bool>,
-    /// The database's user.
+    /// The database user.
     pub username: Option<String>,
     /// The user ID to run as, not 0.
     pub run_as_user: Option<u32>,
-    /// A path that answers without a look at the database, for the liveness probe; if it is empty the port is probed.
+    /// The path of the liveness probe; it should not query the database. If empty, the probe opens a TCP connection.
     pub liveness_path: Option<String>,
-    /// What it may use of processors.
+    /// The CPU request and limit.
     pub cpu: Option<AmountSettings>,
-    /// What it may use of memory.
+    /// The memory request and limit.
     pub memory: Option<AmountSettings>,
-    /// The images it is for, by the last segment of their path; `parent/name` where the one before counts too, and
-    /// `name:word` where the tag must have that word.
+    /// The images that the exporter is for, by the last segment of their path. Use `parent/name` to match two segments, and
+    /// `name:word` to require a word in the tag.
     pub images: Option<Vec<String>>,
-    /// What those images run when they are servers; a container that is told to run another program is none.
+    /// The programs that these images run as servers. A container that runs another program does not match.
     pub programs: Option<Vec<String>>,
 }
 
-/// A variable, as pods have them.
+/// An environment variable.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variable {
@@ -65,21 +65,21 @@ pub struct Variable {
     pub value: String,
 }
 
-/// Quantities, as Kubernetes writes them.
+/// A request and a limit, as Kubernetes quantities.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AmountSettings {
-    /// What it is given.
+    /// The request.
     pub request: String,
-    /// What it must not exceed.
+    /// The limit.
     pub limit: String,
 }
 
 impl ExporterSettings {
-    /// What the types cannot say.
+    /// Checks the constraints that the types cannot express.
     pub(crate) fn validate(&self, is_built_in: bool) -> Result<(), String> {
         if !is_built_in && (self.image.is_none() || self.port.is_none()) {
-            return Err("must have an image and a port, for none is built in".to_owned());
+            return Err("must have an image and a port, because the exporter is not built in".to_owned());
         }
         self.image.as_deref().map_or(Ok(()), exact_image)?;
         for (wrong, reason) in [
@@ -122,7 +122,7 @@ impl ExporterSettings {
 }
 
 impl ExporterSettings {
-    /// The variables have names, each once, and none is the one that a Secret is for.
+    /// Checks that variable names are valid and unique, and that none is the Secret's variable.
     fn check_names(&self) -> Result<(), String> {
         let built_in = EXPORTERS.iter().find(|exporter| exporter.name == self.name);
         let built_in = built_in.and_then(|exporter| exporter.credentials.as_ref()).map(|c| c.variable);
@@ -133,18 +133,18 @@ impl ExporterSettings {
         for (i, Variable { name, .. }) in env.iter().enumerate() {
             if !is_name(name) || name == secret || env.iter().take(i).any(|earlier| earlier.name == *name) {
                 return Err(format!(
-                    "env: `{name}` must be a name, stand there once, and not be a Secret's variable"
+                    "env: `{name}` must be a valid name, be listed once, and not be the Secret's variable"
                 ));
             }
         }
         match is_name(secret) {
             true => Ok(()),
-            false => Err("secretVariable: must be a name".to_owned()),
+            false => Err("secretVariable: must be a valid name".to_owned()),
         }
     }
 }
 
-/// What the types cannot say of the list.
+/// Checks all exporters of the settings.
 pub(crate) fn validate(exporters: &[ExporterSettings]) -> Result<(), String> {
     for (i, exporter) in exporters.iter().enumerate() {
         let name = exporter.name.as_str();
@@ -158,7 +158,7 @@ pub(crate) fn validate(exporters: &[ExporterSettings]) -> Result<(), String> {
             ));
         }
         if exporters.iter().take(i).any(|earlier| earlier.name == name) {
-            return Err(format!("exporters: `{name}` stands there twice"));
+            return Err(format!("exporters: `{name}` is listed twice"));
         }
         let is_built_in = EXPORTERS.iter().any(|exporter| exporter.name == name);
         exporter.validate(is_built_in).map_err(|reason| format!("exporters: {name}: {reason}"))?;
@@ -166,7 +166,7 @@ pub(crate) fn validate(exporters: &[ExporterSettings]) -> Result<(), String> {
     Ok(())
 }
 
-/// An image must be the same tomorrow.
+/// Requires an image with a digest, or a tag other than `latest`, because others change without notice.
 fn exact_image(image: &str) -> Result<(), String> {
     let reference = ImageReference::parse(image).map_err(|matter| format!("image: `{image}` {matter}"))?;
     if reference.digest.is_none() && reference.tag.is_none_or(|tag| tag == "latest") {
@@ -175,7 +175,7 @@ fn exact_image(image: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// `SECRET/KEY` taken apart, if it is one: a Secret's name is a DNS subdomain, a key has letters, digits and `-_.`.
+/// Splits `SECRET/KEY` if it is valid: a Secret's name is a DNS subdomain, a key has letters, digits and `-_.`.
 pub(crate) fn secret_key(text: &str) -> Option<(&str, &str)> {
     let (name, key) = text.split_once('/')?;
     let word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -189,7 +189,7 @@ pub(crate) fn secret_key(text: &str) -> Option<(&str, &str)> {
     (is_name && is_key && fits && key != "." && !key.starts_with("..")).then_some((name, key))
 }
 
-/// A positive quantity in thousandths (k8s.io/apimachinery, `resource.ParseQuantity`, whole numbers without exponents).
+/// Parses a positive quantity, in thousandths (k8s.io/apimachinery, `resource.ParseQuantity`, whole numbers without exponents).
 fn quantity(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at_checked(digits)?;

@@ -1,4 +1,4 @@
-//! The container that is added, and whether a pod has it already.
+//! The sidecar container, and whether a pod already has it.
 
 use policy_core::path::excerpt;
 use policy_core::{Arena, Field, Undecided, Value, Verdict};
@@ -15,9 +15,9 @@ pub(crate) fn name(exporter: EffectiveExporter<'_>) -> String {
     format!("{}-exporter", exporter.name)
 }
 
-/// Whether the pod has that exporter, by the name of a container or by its image.
+/// Returns the running container with the exporter's image, if the pod has one.
 ///
-/// What has the name and is something else is denied: whoever looks at the pod would take it for the exporter.
+/// Denies any other container with the sidecar's name, because users would mistake it for the exporter.
 pub(crate) fn present<'a>(
     exporter: EffectiveExporter<'_>,
     pod: &Pod<'a>,
@@ -34,7 +34,7 @@ pub(crate) fn present<'a>(
             found = found.or(Some(*container));
         } else if container.field.at("name").text()? == name {
             let message = format!(
-                "must be another: `{name}` is the name of the sidecar that exports the pod's metrics, and `{}` here is no \
+                "must not be `{name}`: the exporter sidecar has that name, and this container (image `{}`) is not a \
                  running exporter",
                 excerpt(image)
             );
@@ -44,15 +44,15 @@ pub(crate) fn present<'a>(
     Ok(found)
 }
 
-/// Whether an image is that of the exporter, from whatever registry and of whatever version.
+/// Whether an image is the exporter's, from any registry and in any version.
 fn is_exporter(exporter: EffectiveExporter<'_>, name: &str, image: &ImageReference<'_>) -> bool {
     let same = |other: &str| image.name().replace('_', "-") == other.replace('_', "-");
     same(name) || ImageReference::parse(exporter.image()).is_ok_and(|configured| same(configured.name()))
 }
 
-/// A name for the port that no container of the pod has given away.
+/// Returns a port name that no container of the pod uses, if the port itself is free.
 ///
-/// It is the same whatever other policies name `metrics`: who scrapes by name finds it in every pod.
+/// The name does not depend on other policies that name a port `metrics`, so monitors find the same name in every pod.
 pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, NoExporter<'a>> {
     let (mut names, mut taken) = (Vec::new(), None);
     for container in &pod.containers {
@@ -68,20 +68,20 @@ pub(crate) fn port_name<'a>(port: u32, pod: &Pod<'a>) -> Result<String, NoExport
     let (field, why) = match (taken, free) {
         (None, Some(name)) => return Ok(name),
         (Some(number), _) => {
-            (number, format!("it listens on port {port}, which this container has; settings can move it"))
+            (number, format!("this container already uses its port {port}; set another port in the settings"))
         }
         (None, None) => {
             let why = format!("the port names metrics-{port} and exporter-{port} are taken");
             (pod.spec.at("containers"), why)
         }
     };
-    Err(SkippedExporter::new(SkipReason::PortTaken, field, format!("adds no exporter: {why}")).into())
+    Err(SkippedExporter::new(SkipReason::PortTaken, field, format!("no exporter added: {why}")).into())
 }
 
 /// A Secret's name and its key.
 pub(crate) type SecretKey<'s> = (&'s str, &'s str);
 
-/// What the pod names, or else the settings; `None` where there is none and none is needed.
+/// The Secret from the pod's annotation, or else from the settings; `None` if it has none and needs none.
 pub(crate) fn secret<'s, 'a: 's>(
     exporter: EffectiveExporter<'s>,
     pod: &Pod<'a>,
@@ -92,7 +92,7 @@ pub(crate) fn secret<'s, 'a: 's>(
             return Ok(None);
         }
         let message =
-            format!("must be set to SECRET/KEY: the exporter of {} needs a password or a URI", exporter.name);
+            format!("must be set to SECRET/KEY: the {} exporter needs a password or a URI", exporter.name);
         return Err(SkippedExporter::new(SkipReason::SecretMissing, annotation, message).into());
     };
     match secret_key(named) {
@@ -104,7 +104,7 @@ pub(crate) fn secret<'s, 'a: 's>(
     }
 }
 
-/// The container, in that arena.
+/// Builds the sidecar container in the arena.
 pub(crate) fn container<'a>(
     exporter: EffectiveExporter<'_>,
     form: SidecarForm,
@@ -130,11 +130,11 @@ pub(crate) fn container<'a>(
     members.push(("ports", arena.list(&[arena.object(&ports)])));
     let [requests, limits] = exporter.resources().map(amounts);
     let resources = [("requests", requests), ("limits", limits)];
-    // What the pod as a whole is given has to hold the sum of its containers: there it shares in that.
+    // A pod with resources of its own must cover the sum of its containers, so the exporter shares the pod's resources.
     if !has_pod_resources {
         members.push(("resources", arena.object(&resources)));
     }
-    // No readiness probe: it would take the database out of its Service when only the exporter is at fault.
+    // No readiness probe, because a failing exporter would remove the database from its Service.
     let probe = match exporter.liveness_path() {
         "" => ("tcpSocket", arena.object(&[("port", port)])),
         path => ("httpGet", arena.object(&[texts("path", path), ("port", port)])),
@@ -166,7 +166,7 @@ fn env<'a>(
     env
 }
 
-/// All that the Pod Security Standards ask for at restricted, and no writable root.
+/// The fields that the restricted Pod Security Standard requires, and a read-only root filesystem.
 fn confined<'a>(user: Value<'a>, arena: &'a Arena) -> Value<'a> {
     let drop = arena.object(&[("drop", arena.list(&[Value::String("ALL")]))]);
     let profile = arena.object(&[("type", Value::String("RuntimeDefault"))]);
@@ -181,7 +181,7 @@ fn confined<'a>(user: Value<'a>, arena: &'a Arena) -> Value<'a> {
     ])
 }
 
-/// Where a native sidecar is put, or a classic one: behind those that are there.
+/// The list that the container is appended to.
 pub(crate) fn list<'a>(form: SidecarForm, pod: &Pod<'a>) -> Field<'a> {
     pod.spec.at(match form {
         SidecarForm::Native => "initContainers",

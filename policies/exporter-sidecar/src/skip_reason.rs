@@ -1,21 +1,21 @@
-//! Why a pod gets no exporter: one reason out of this list, the same in warnings, in the audit log and on the page.
+//! The reasons why a pod gets no exporter, with the words that warnings, the audit log and the documentation use.
 
 use policy_core::{Field, Undecided};
 
-/// Declares [`SkipReason`], so that a reason's word, its meaning and the list of all stand in one place.
+/// Declares [`SkipReason`], so that each reason has its word and meaning in one place.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $reason:ident = $word:literal,)+) => {
-        /// The reasons.
+        /// Why a pod gets no exporter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum SkipReason {
             $($(#[doc = $doc])+ $reason,)+
         }
 
         impl SkipReason {
-            /// All of them.
+            /// All reasons.
             pub const ALL: &[SkipReason] = &[$(SkipReason::$reason,)+];
 
-            /// The word.
+            /// The word for the reason, as in warnings and the audit log.
             pub const fn as_str(self) -> &'static str {
                 match self { $(SkipReason::$reason => $word,)+ }
             }
@@ -24,42 +24,42 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Neither the pod nor its namespace asks for an exporter.
+    /// Neither the pod nor its namespace requests an exporter.
     NotRequested = "not-requested",
-    /// The pod does not ask, and whether its namespace does is not known here.
+    /// The pod does not request an exporter, and the labels of its namespace are not available.
     NamespaceUnknown = "namespace-unknown",
-    /// The pod says `"false"`.
+    /// The pod's annotation is `"false"`.
     OptedOut = "opted-out",
     /// A mirror pod cannot be changed.
     MirrorPod = "mirror-pod",
-    /// The exporter would listen on the node's own address.
+    /// The exporter would listen on the node's address.
     HostNetwork = "host-network",
     /// Exporters are built for Linux.
     Windows = "windows",
-    /// A container of the classic form would keep a pod that is to end from ending.
+    /// A classic container would keep the pod from completing.
     RunsToCompletion = "runs-to-completion",
-    /// The annotation names no exporter.
+    /// The annotation does not name a known exporter.
     UnknownExporter = "unknown-exporter",
-    /// No image in the pod is one that an exporter is for.
+    /// No exporter matches the images and programs in the pod.
     NotRecognised = "image-not-recognised",
-    /// Images in the pod are those of more than one exporter.
+    /// The images in the pod match more than one exporter.
     Ambiguous = "several-recognised",
-    /// An image reference is none.
+    /// An image reference is not valid.
     ImageUnreadable = "image-unreadable",
-    /// The server has metrics of its own.
+    /// The server exports metrics itself.
     MetricsBuiltIn = "metrics-built-in",
-    /// The pod has that exporter.
+    /// The pod already has the exporter.
     AlreadyPresent = "already-present",
-    /// Another container has the port.
+    /// Another container uses the port, or both port names.
     PortTaken = "port-taken",
-    /// The exporter needs a password, and no Secret is named.
+    /// The exporter needs a password or URI, and no Secret is named.
     SecretMissing = "secret-missing",
-    /// What names the Secret is not `SECRET/KEY`.
+    /// The reference to the Secret is not `SECRET/KEY`.
     SecretMalformed = "secret-malformed",
 }
 
 impl SkipReason {
-    /// Whether something has to be mended before the pod can have what was asked for.
+    /// Whether a user must fix something before the pod can get an exporter.
     pub(crate) fn is_a_mistake(self, pod_requests_it: bool) -> bool {
         match self {
             SkipReason::UnknownExporter
@@ -67,14 +67,14 @@ impl SkipReason {
             | SkipReason::PortTaken
             | SkipReason::SecretMissing
             | SkipReason::SecretMalformed => true,
-            // In a namespace of databases there are other pods too.
+            // A namespace that enables exporters can also have pods without a database.
             SkipReason::NotRecognised | SkipReason::Ambiguous => pod_requests_it,
             _ => false,
         }
     }
 }
 
-/// Why, where, and what to do about it.
+/// The reason, the field at which it is reported, and the message.
 pub(crate) struct SkippedExporter<'a> {
     pub(crate) reason: SkipReason,
     pub(crate) field: Field<'a>,
@@ -87,7 +87,7 @@ impl<'a> SkippedExporter<'a> {
     }
 }
 
-/// What ends the way to an exporter: a reason to add none, or that it cannot be decided.
+/// No exporter is added: there is a reason to skip it, or the policy cannot decide.
 pub(crate) enum NoExporter<'a> {
     Skip(SkippedExporter<'a>),
     Undecided(Undecided),

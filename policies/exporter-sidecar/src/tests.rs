@@ -1,4 +1,4 @@
-//! What cannot be seen in a case: settings that are refused, and that the page names what there is.
+//! Tests that cases cannot express: invalid settings, and the completeness of the documentation.
 
 use policy_core::{Field, NoCluster, PolicyDefinition};
 
@@ -12,7 +12,7 @@ fn refused(settings: &str) -> String {
 }
 
 #[test]
-fn settings_are_held_to_what_a_pod_can_run() {
+fn invalid_exporter_settings_are_rejected() {
     for (settings, reason) in [
         (
             r#"{"exporters":[{"name":"mysqld","image":"x y"}]}"#,
@@ -27,19 +27,22 @@ fn settings_are_held_to_what_a_pod_can_run() {
             r#"{"exporters":[{"name":"mysqld","runAsUser":3000000000}]}"#,
             "runAsUser: must be from 1 to 2147483647",
         ),
-        (r#"{"exporters":[{"name":"mysqld","env":[{"name":"","value":"x"}]}]}"#, "env: `` must be a name"),
+        (
+            r#"{"exporters":[{"name":"mysqld","env":[{"name":"","value":"x"}]}]}"#,
+            "env: `` must be a valid name",
+        ),
         (
             r#"{"exporters":[{"name":"mysqld","env":[{"name":"A=B","value":"x"}]}]}"#,
-            "env: `A=B` must be a name",
+            "env: `A=B` must be a valid name",
         ),
-        (r#"{"exporters":[{"name":"redis","secretVariable":""}]}"#, "secretVariable: must be a name"),
+        (r#"{"exporters":[{"name":"redis","secretVariable":""}]}"#, "secretVariable: must be a valid name"),
         (
             r#"{"exporters":[{"name":"redis","env":[{"name":"REDIS_PASSWORD","value":"x"}]}]}"#,
-            "env: `REDIS_PASSWORD` must be a name, stand there once, and not be a Secret's",
+            "env: `REDIS_PASSWORD` must be a valid name, be listed once, and not be the Secret's",
         ),
         (
             r#"{"exporters":[{"name":"redis","env":[{"name":"A","value":"x"},{"name":"A","value":"y"}]}]}"#,
-            "env: `A` must be a name, stand there once",
+            "env: `A` must be a valid name, be listed once",
         ),
         (r#"{"exporters":[{"name":"mysqld","secret":"name"}]}"#, "secret: must be SECRET/KEY, is `name`"),
         (r#"{"exporters":[{"name":"mysqld","livenessPath":"healthz"}]}"#, "livenessPath: must start with /"),
@@ -59,7 +62,7 @@ fn settings_are_held_to_what_a_pod_can_run() {
             r#"{"exporters":[{"name":"mysqld","memory":{"request":"1x","limit":"1"}}]}"#,
             "`1x` must be a whole quantity",
         ),
-        (r#"{"exporters":[{"name":"mysqld"},{"name":"mysqld"}]}"#, "`mysqld` stands there twice"),
+        (r#"{"exporters":[{"name":"mysqld"},{"name":"mysqld"}]}"#, "`mysqld` is listed twice"),
         (r#"{"form":"sidecar"}"#, "unknown variant `sidecar`"),
     ] {
         let error = refused(settings);
@@ -69,7 +72,7 @@ fn settings_are_held_to_what_a_pod_can_run() {
 }
 
 #[test]
-fn what_is_built_in_would_pass_as_settings() {
+fn built_in_exporters_pass_validation() {
     for exporter in EXPORTERS {
         let name = exporter.name;
         let settings = serde_json::json!({
@@ -83,7 +86,7 @@ fn what_is_built_in_would_pass_as_settings() {
         assert!(!exporter.images.is_empty() && !exporter.programs.is_empty(), "{name}");
     }
     let ports: std::collections::BTreeSet<_> = EXPORTERS.iter().map(|exporter| exporter.port).collect();
-    assert_eq!(ports.len(), EXPORTERS.len(), "each has a port of its own");
+    assert_eq!(ports.len(), EXPORTERS.len(), "each exporter must have its own port");
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn the_page_names_every_reason_and_every_exporter() {
     }
 }
 
-/// A webhook without a cluster: no case, for a guest always has one.
+/// A webhook without a cluster. This is not a case, because a WebAssembly guest always has a cluster.
 #[test]
 fn without_a_cluster_the_namespace_is_not_read() {
     let arena = Arena::new();

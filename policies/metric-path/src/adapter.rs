@@ -1,4 +1,4 @@
-//! The rules of prometheus-adapter: which metric each makes of which series, and which objects it describes.
+//! Rules of prometheus-adapter: the series that each rule selects, the metric that it provides, and the objects of the metric.
 //!
 //! Source: kubernetes-sigs/prometheus-adapter, `docs/config.md`.
 
@@ -12,7 +12,7 @@ use policy_promql::{Expression, Series, regex};
 use crate::MetricContext;
 use crate::adapter_query::{self, FilledTemplate, MATCHED};
 
-/// A rule.
+/// A rule of prometheus-adapter.
 pub(crate) struct AdapterRule<'a> {
     /// The ConfigMap that contains it.
     pub(crate) config: ListedObject<'a>,
@@ -20,36 +20,36 @@ pub(crate) struct AdapterRule<'a> {
     index: usize,
     /// The series that it selects; `None` if it selects them by a regular expression.
     pub(crate) series: Option<Series<'a>>,
-    /// The metric that it makes.
+    /// The metric that it provides.
     pub(crate) metric: Metric<'a>,
     field: Field<'a>,
 }
 
-/// The name of the metric that a rule makes.
+/// The name of the metric that a rule provides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Metric<'a> {
-    /// This one.
+    /// A known name.
     Name(Cow<'a, str>),
-    /// It depends on series that are selected by a regular expression.
+    /// Unknown: the series are selected by a regular expression, or an expression of the rule is not valid.
     Unknown,
-    /// None: its own filters or its name pattern do not match its series.
+    /// No metric: the filters or the name pattern of the rule do not match its series.
     None,
 }
 
-/// What a rule asks Prometheus.
+/// The query that a rule sends to Prometheus.
 pub(crate) enum AdapterQuery<'a> {
     /// An expression.
     Expression(Expression<'a>),
-    /// The template does more than insert fields.
+    /// Unknown, because the template does more than insert fields.
     Unknown,
-    /// Nothing that gives the metric: why, in words.
+    /// A query that cannot return the metric, with the message of the finding.
     Broken(String),
 }
 
-/// Stands for the name of a series that is not known.
+/// Placeholder for the name of an unknown series.
 const SOME_SERIES: &str = "series";
 
-/// The rules for custom metrics (`rules`) or external ones (`externalRules`), of every ConfigMap that has such.
+/// The rules for custom metrics (`rules`) or external metrics (`externalRules`) in all ConfigMaps.
 pub(crate) fn rules<'a>(set: &MetricContext<'a>, list: &'a str) -> Result<Vec<AdapterRule<'a>>, Undecided> {
     let arena = set.inventory.arena;
     let mut rules = Vec::new();
@@ -75,7 +75,7 @@ pub(crate) fn rules<'a>(set: &MetricContext<'a>, list: &'a str) -> Result<Vec<Ad
     Ok(rules)
 }
 
-/// Whether it has the shape of an adapter's configuration: other texts may mention series as well.
+/// Whether a value is an adapter configuration, because other ConfigMaps may also contain the text `seriesQuery`.
 fn has_rules(value: Value<'_>, list: &str) -> bool {
     let Some(Value::Array(rules)) = value.get(list) else { return false };
     rules.iter().all(|rule| matches!(rule, Value::Object(_)))
@@ -89,19 +89,19 @@ impl<'a> AdapterRule<'a> {
         Ok(AdapterRule { config, index, series, metric, field })
     }
 
-    /// Whether it makes a metric of that name.
+    /// Whether the rule provides a metric with that name.
     pub(crate) fn makes(&self, name: &str) -> bool {
         matches!(&self.metric, Metric::Name(own) if own == name)
     }
 
-    /// What it asks Prometheus for a metric of the objects that a label names.
+    /// The query for a metric of the objects that a label identifies.
     ///
     /// # Errors
-    /// The rule is not as the adapter has it.
+    /// The rule is not valid.
     pub(crate) fn query(&self, label: &str, arena: &'a Arena) -> Result<AdapterQuery<'a>, Undecided> {
         let template = self.field.at("metricsQuery").text()?;
         if template.trim().is_empty() {
-            let message = format!("must be asked of Prometheus: {} has no metricsQuery", self.display());
+            let message = format!("must be queryable: {} has no metricsQuery", self.display());
             return Ok(AdapterQuery::Broken(message));
         }
         let series = self.series.as_ref().map_or(SOME_SERIES, |series| series.name);
@@ -118,7 +118,7 @@ impl<'a> AdapterRule<'a> {
             FilledTemplate::Open => return Ok(AdapterQuery::Unknown),
             FilledTemplate::Unknown(field) => {
                 return Ok(AdapterQuery::Broken(format!(
-                    "must be asked of Prometheus: there is no `{}` for the metricsQuery of {}",
+                    "must be queryable: `{}` is not a valid field in the metricsQuery of {}",
                     excerpt(field),
                     self.display()
                 )));
@@ -127,7 +127,7 @@ impl<'a> AdapterRule<'a> {
         let expression = policy_promql::read(arena.text(&text));
         if !label.is_empty() && !expression.keeps(label) {
             return Ok(AdapterQuery::Broken(format!(
-                "must be told apart by the label `{}`: the metricsQuery of {} aggregates it away",
+                "must keep the label `{}`: the metricsQuery of {} aggregates it away",
                 excerpt(label),
                 self.display()
             )));
@@ -140,10 +140,10 @@ impl<'a> AdapterRule<'a> {
         format!("rule {} of {}", self.index + 1, self.config.display())
     }
 
-    /// The label that names the object of that kind (`pod`, `service`, `namespace`).
+    /// The label that identifies objects of that resource (`pod`, `service`, `namespace`).
     ///
     /// # Errors
-    /// The rule is not as the adapter has it.
+    /// The rule is not valid.
     pub(crate) fn label_of(&self, resource: &str) -> Result<Option<Cow<'a, str>>, Undecided> {
         for (label, over) in self.field.at("resources.overrides").members()? {
             let named = over.at("resource").text()?;
@@ -151,7 +151,7 @@ impl<'a> AdapterRule<'a> {
                 return Ok(Some(Cow::Borrowed(label)));
             }
         }
-        // The resources that autoscalers describe are of the core group.
+        // Metrics of autoscalers describe resources of the core group.
         let fields = [(".Resource", Some(resource)), (".Group", Some(""))];
         Ok(match adapter_query::fill(self.field.at("resources.template").text()?, &fields) {
             FilledTemplate::Text(label) if !label.is_empty() => Some(Cow::Owned(label)),
@@ -159,12 +159,12 @@ impl<'a> AdapterRule<'a> {
         })
     }
 
-    /// The series that it selects, for a message.
+    /// The series that the rule selects, for a message.
     pub(crate) fn series_display(&self) -> String {
         self.series.as_ref().map_or_else(|| "series by a regular expression".to_owned(), Series::display)
     }
 
-    /// The metric that it makes, for a message; `None` if it makes none.
+    /// The metric that the rule provides, for a message; `None` if it provides none.
     pub(crate) fn metric_display(&self) -> Option<String> {
         match &self.metric {
             Metric::Name(name) => Some(format!("`{}`", excerpt(name))),
@@ -174,11 +174,11 @@ impl<'a> AdapterRule<'a> {
     }
 }
 
-/// The metric that a rule makes of its series (`pkg/naming/metric_namer.go`).
+/// The metric that a rule provides for its series (`pkg/naming/metric_namer.go`).
 fn metric<'a>(rule: Field<'a>, series: Option<&Series<'a>>) -> Result<Metric<'a>, Undecided> {
     let (pattern, name) = (rule.at("name.matches").text()?, rule.at("name.as").text()?);
     let Some(series) = series else {
-        // Whatever the series are called, a name without `$` is the name of the metric.
+        // A name without `$` is the metric's name, regardless of the names of the series.
         return Ok(match name.is_empty() || name.contains('$') {
             true => Metric::Unknown,
             false => Metric::Name(Cow::Borrowed(name)),
@@ -202,7 +202,7 @@ fn metric<'a>(rule: Field<'a>, series: Option<&Series<'a>>) -> Result<Metric<'a>
     let name = match (name, captures.len()) {
         ("", 1) => "$0",
         ("", 2) => "$1",
-        // The adapter does not start with such a rule.
+        // The adapter does not start if its configuration contains such a rule.
         ("", _) => return Ok(Metric::None),
         (name, _) => name,
     };

@@ -1,21 +1,21 @@
-//! The templates of prometheus-adapter: what it asks Prometheus, and by which labels it tells objects apart.
+//! Templates of prometheus-adapter for its queries and for the labels that identify objects.
 //!
 //! Source: kubernetes-sigs/prometheus-adapter v0.12.0, `docs/config.md` and `pkg/naming/metrics_query.go`.
 
-/// A matcher that stands for those of the object that is asked for.
+/// Placeholder for the label matchers of the requested object.
 pub(crate) const MATCHED: &str = "__matched__";
 
-/// What becomes of a template.
+/// The result of filling in a template.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FilledTemplate<'t> {
     Text(String),
-    /// What it writes depends on more than is known here.
+    /// The text depends on values that are not known here.
     Open,
-    /// It asks for a field that there is none of.
+    /// The template uses a field that does not exist.
     Unknown(&'t str),
 }
 
-/// A template with the values of its fields; those without a value depend on the object.
+/// Fills in the fields of a template. Fields without a value depend on the object.
 pub(crate) fn fill<'t>(template: &'t str, fields: &[(&str, Option<&str>)]) -> FilledTemplate<'t> {
     let mut text = String::new();
     let mut rest = template;
@@ -34,7 +34,7 @@ pub(crate) fn fill<'t>(template: &'t str, fields: &[(&str, Option<&str>)]) -> Fi
     FilledTemplate::Text(text)
 }
 
-/// Whether an action is a field and nothing else.
+/// Whether an action consists of a single field.
 fn is_field(action: &str) -> bool {
     let name = action.strip_prefix('.').unwrap_or_default();
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())

@@ -1,4 +1,4 @@
-//! An autoscaler: whether what it scales exists, and where each of its metrics comes from.
+//! Evaluates an autoscaler: its scale target must exist, and each of its metrics must have a source.
 
 use policy_core::path::{excerpt, listed};
 use policy_core::{Field, Request, Undecided, Verdict};
@@ -11,7 +11,7 @@ use crate::follow::follow;
 use crate::metric::{CustomMetric, Subject};
 use crate::settings::ControlId;
 
-/// The one metric of version 1.
+/// The only metric of autoscaling/v1.
 pub(crate) const CPU_UTILIZATION_V1: &str = "spec.targetCPUUtilizationPercentage";
 
 pub(crate) fn evaluate<'a>(
@@ -46,17 +46,17 @@ pub(crate) fn evaluate<'a>(
     Ok(())
 }
 
-/// What an autoscaler scales.
+/// The scale target of an autoscaler.
 pub(crate) enum ScaleTarget<'s, 'a> {
-    /// These pods.
+    /// The pods of a workload in the manifest set.
     Pods(&'s PodGroup<'a>),
-    /// Something whose pods are not known.
+    /// A workload with unknown pods.
     Unknown,
-    /// Nothing: why not.
+    /// The target does not exist or cannot be scaled.
     Broken(LinkFinding<'a>),
 }
 
-/// Finds what the autoscaler of the request scales.
+/// Finds the scale target of the autoscaler in the request.
 pub(crate) fn scale_target<'s, 'a>(
     set: &'s MetricContext<'a>,
     request: &Request<'a>,
@@ -72,11 +72,11 @@ pub(crate) fn scale_target<'s, 'a>(
         }
         let scalable: Vec<_> = kinds.iter().filter(|row| row.scalable).collect();
         let (field, message) = match scalable.iter().find(|row| row.kind == kind) {
-            Some(row) => (version, format!("must be of the group `{}`, for {kind} is", row.group)),
+            Some(row) => (version, format!("must have the API group `{}` of {kind}", row.group)),
             None => {
                 let of_kubernetes = scalable.iter().filter(|row| matches!(row.group, "" | "apps"));
                 let kinds: Vec<&str> = of_kubernetes.map(|row| row.kind).collect();
-                (reference.at("kind"), format!("must be one that can be scaled: {}", kinds.join(", ")))
+                (reference.at("kind"), format!("must be a kind that can be scaled: {}", kinds.join(", ")))
             }
         };
         return Ok(ScaleTarget::Broken(LinkFinding::new(ControlId::Target, field, message)));
@@ -87,7 +87,7 @@ pub(crate) fn scale_target<'s, 'a>(
         return Ok(ScaleTarget::Pods(pods));
     }
     if row.optional_template {
-        // It exists, and takes its template from elsewhere.
+        // An object without its own template exists, so its pods are not known.
         let (group, kind) = (set.inventory.arena.text(row.group), set.inventory.arena.text(row.kind));
         let objects = set.inventory.objects(group, kind, Some(request.namespace))?;
         if objects.iter().any(|object| object.name == name) {
@@ -95,11 +95,11 @@ pub(crate) fn scale_target<'s, 'a>(
         }
     }
     let others = listed(all.map(|pods| pods.name));
-    let message = format!("must be a {kind} of `{}`: there are {others}", excerpt(request.namespace));
+    let message = format!("must be a {kind} in namespace `{}`: found {others}", excerpt(request.namespace));
     Ok(ScaleTarget::Broken(LinkFinding::new(ControlId::Target, reference.at("name"), message)))
 }
 
-/// A custom or external metric; `None` if the metric is a resource of containers or pods.
+/// A custom or external metric; `None` for a resource metric of containers or pods.
 pub(crate) fn custom_metric<'s, 'a>(
     request: &Request<'a>,
     metric: Field<'a>,
@@ -119,7 +119,7 @@ pub(crate) fn custom_metric<'s, 'a>(
     Ok(Some(CustomMetric { field, name, subject, target, namespace: request.namespace }))
 }
 
-/// What a resource metric lacks: the container, or the request of which utilization is computed.
+/// Checks a resource metric: its container must exist, and utilization needs a resource request.
 pub(crate) fn resource_metric<'a>(
     metric: Field<'a>,
     target: &PodGroup<'a>,
@@ -149,7 +149,7 @@ pub(crate) fn resource_metric<'a>(
     missing_request(target, &measured, field, field.text()?)
 }
 
-/// What the one metric of version 1 lacks, which is the utilization of cpu.
+/// Checks the only metric of autoscaling/v1, CPU utilization, which needs a request.
 pub(crate) fn utilization_v1<'a>(
     request: &Request<'a>,
     target: &PodGroup<'a>,
@@ -161,28 +161,28 @@ pub(crate) fn utilization_v1<'a>(
     }
 }
 
-/// Whose usage is divided by its request.
+/// The pod or containers that utilization is computed for: usage divided by request.
 enum MeasuredResource<'s, 'a> {
     /// The pod: the sum of all its containers.
     Pod,
-    /// These containers.
+    /// Some of its containers.
     Containers(Vec<&'s RunningContainer<'a>>),
 }
 
-/// A container without a request for the resource.
+/// Finds a container without a request for the resource.
 fn missing_request<'a>(
     target: &PodGroup<'a>,
     measured: &MeasuredResource<'_, 'a>,
     field: Field<'a>,
     resource: &'a str,
 ) -> Result<Option<LinkFinding<'a>>, Undecided> {
-    // A limit without a request is the request as well.
+    // If only a limit is set, Kubernetes uses it as the request.
     let is_requested = |resources: Field<'a>| -> Result<bool, Undecided> {
         Ok(resources.at("requests").key(resource).is_set()?
             || resources.at("limits").key(resource).is_set()?)
     };
     let containers = match measured {
-        // The request of the pod as a whole counts for its containers.
+        // A pod-level request covers all containers.
         MeasuredResource::Pod if is_requested(target.resources)? => return Ok(None),
         MeasuredResource::Pod => target.containers.iter().collect(),
         MeasuredResource::Containers(containers) => containers.clone(),
@@ -190,7 +190,7 @@ fn missing_request<'a>(
     for container in containers {
         if !is_requested(container.field.at("resources"))? {
             let message = format!(
-                "must be requested, of which the share is computed: container `{}` of {} requests no {}",
+                "must have a request to compute utilization: container `{}` of {} requests no {}",
                 excerpt(container.name),
                 target.display(),
                 excerpt(resource)

@@ -1,11 +1,11 @@
-//! A broken link, as a finding about the object in which it was found.
+//! Findings about broken links.
 
 use policy_core::{Field, Verdict};
 use policy_kubernetes::monitor::BrokenLink;
 
 use crate::settings::{ControlId, MetricPath};
 
-/// What is broken, and the field at which that was found.
+/// A broken link, and the field at which it is reported.
 #[derive(Clone)]
 pub(crate) struct LinkFinding<'a> {
     pub(crate) control: ControlId,
@@ -18,7 +18,7 @@ impl<'a> LinkFinding<'a> {
         LinkFinding { control, field, message: message.into() }
     }
 
-    /// Denies the object of the field, unless the control is exempt.
+    /// Adds a denial to the verdict, unless the control is exempt.
     pub(crate) fn deny(self, settings: &MetricPath, verdict: &mut Verdict) {
         if !settings.exempt_controls.contains(&self.control) {
             verdict.deny_by(self.control.as_str(), self.field, self.message);

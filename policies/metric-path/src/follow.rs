@@ -1,4 +1,4 @@
-//! Follows a custom metric: the rule of the adapter, recording rules, and the container that exports the series.
+//! Follows a custom metric through the adapter rule and the recording rules to the container that exports its series.
 
 use policy_core::Undecided;
 
@@ -10,10 +10,10 @@ use crate::recording_rules::{ObjectLabels, SeriesResolver};
 use crate::series_source;
 use crate::settings::ControlId;
 
-/// Follows a custom metric.
+/// Follows a custom metric to its source.
 ///
 /// # Errors
-/// An object is not as Kubernetes has it.
+/// An object is not valid.
 pub(crate) fn follow<'a>(
     set: &MetricContext<'a>,
     metric: &CustomMetric<'_, 'a>,
@@ -22,20 +22,9 @@ pub(crate) fn follow<'a>(
     let list = if matches!(metric.subject, Subject::External) { "externalRules" } else { "rules" };
     let rules = adapter::rules(set, list)?;
     let Some(rule) = rule_for(metric, &rules)? else {
-        let open: Vec<String> =
-            rules.iter().filter(|rule| rule.metric == Metric::Unknown).map(AdapterRule::display).collect();
-        if !open.is_empty() {
-            return Ok(path.not_followed(format!(
-                "is not followed: {} may make it, by a regular expression",
-                open.join(", ")
-            )));
-        }
-        let made: Vec<String> = rules.iter().filter_map(AdapterRule::metric_display).collect();
-        let made = if made.is_empty() { "none".to_owned() } else { made.join(", ") };
-        let message = format!("must be made by a rule of prometheus-adapter, which makes {made}");
-        return Ok(path.broken(ControlId::AdapterRule, metric, message));
+        return Ok(without_rule(path, metric, &rules));
     };
-    path.links.push(Link::new(rule.config.display(), format!("makes it of {}", rule.series_display())));
+    path.links.push(Link::new(rule.config.display(), format!("computes it from {}", rule.series_display())));
     let labels = match object_labels(metric, rule)? {
         LabelMapping::Known(labels) => labels,
         LabelMapping::Missing(message) => return Ok(path.broken(ControlId::AdapterRule, metric, message)),
@@ -58,7 +47,7 @@ pub(crate) fn follow<'a>(
     let mut resolver = SeriesResolver::new(set, rule);
     for one in all {
         let one = if one.name == series.name { one.and(series) } else { one };
-        // A series that the query does not select for the object in question may be of any object.
+        // A series without the matchers of the described object may come from any object.
         let is_of_object = one.name == series.name || one.value_of(MATCHED).is_some();
         let labels = if is_of_object { labels.clone() } else { ObjectLabels::new() };
         let alternative = vec![one.alternative];
@@ -69,14 +58,34 @@ pub(crate) fn follow<'a>(
     }
     path.links.append(&mut resolver.links);
     if resolver.raw.is_empty() && resolver.is_loop {
-        let message = "must come from series that are scraped: its record is made of itself";
+        let message = "must come from scraped series: its recording rule depends only on itself";
         return Ok(path.broken(ControlId::Series, metric, message));
     }
     series_source::find(set, metric, &resolver.raw, &mut path)?;
     Ok(path)
 }
 
-/// The rule that makes a metric; of several the last that maps the object to a label, because the adapter keeps the last.
+/// The trace of a metric that no rule provides by name.
+fn without_rule<'a>(
+    path: MetricTrace<'a>,
+    metric: &CustomMetric<'_, 'a>,
+    rules: &[AdapterRule<'a>],
+) -> MetricTrace<'a> {
+    let open: Vec<String> =
+        rules.iter().filter(|rule| rule.metric == Metric::Unknown).map(AdapterRule::display).collect();
+    if !open.is_empty() {
+        let open = open.join(", ");
+        let message =
+            format!("is not followed: {open} may provide it from series selected by a regular expression");
+        return path.not_followed(message);
+    }
+    let provided: Vec<String> = rules.iter().filter_map(AdapterRule::metric_display).collect();
+    let provided = if provided.is_empty() { "none" } else { &provided.join(", ") };
+    let message = format!("must be provided by a rule of prometheus-adapter, which provides {provided}");
+    path.broken(ControlId::AdapterRule, metric, message)
+}
+
+/// The rule that provides a metric. Of several, the last one that maps the object to a label, because the adapter uses the last.
 fn rule_for<'r, 'a>(
     metric: &CustomMetric<'_, 'a>,
     rules: &'r [AdapterRule<'a>],
@@ -94,7 +103,7 @@ fn rule_for<'r, 'a>(
 /// The labels by which a rule identifies the object of a metric.
 enum LabelMapping<'a> {
     Known(ObjectLabels<'a>),
-    /// The rule has no label for a resource: a message.
+    /// The rule has no label for a resource; contains the message of the finding.
     Missing(String),
 }
 
@@ -111,7 +120,7 @@ fn object_labels<'a>(
     for (resource, value) in [("namespace".to_owned(), Some(metric.namespace)), own] {
         let Some(label) = rule.label_of(&resource)? else {
             return Ok(LabelMapping::Missing(format!(
-                "must be of a {resource}: {} does not say which label names it",
+                "must belong to a {resource}: {} does not map a label to it",
                 rule.display()
             )));
         };

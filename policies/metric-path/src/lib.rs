@@ -1,4 +1,4 @@
-//! Follows each metric from the autoscaler that needs it to the port that exports it, and names the broken link.
+//! Follows each metric from the autoscaler that needs it to the port that exports it, and reports broken links.
 
 mod adapter;
 mod adapter_query;
@@ -28,7 +28,7 @@ pub use settings::{ControlId, ExternalPods, ExternalPort, MetricPath};
 pub use targets::{ScrapeTarget, targets};
 pub use trace::{Trace, traces};
 
-/// What is read beside workloads.
+/// The kinds that the policy reads in addition to workloads.
 const OTHER_KINDS: [WatchedKind; 10] = [
     WatchedKind::NAMESPACE,
     WatchedKind::NETWORK_POLICY,
@@ -46,8 +46,8 @@ impl Policy for MetricPath {
     const METADATA: PolicyMetadata = PolicyMetadata {
         name: "metric-path",
         title: "Metric path",
-        summary: "Denies autoscalers whose metrics nobody makes, and monitors that lead to no target, in a set of manifests.",
-        remediation: "Make the two ends agree that the message names: one of them says what the other does not have.",
+        summary: "Denies autoscalers with metrics that have no source, and monitors without targets, in a complete manifest set.",
+        remediation: "Make the two objects in the message agree: one of them refers to something that the other does not have.",
         source: "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/",
         severity: Severity::Medium,
         category: Category::Observability,
@@ -76,7 +76,7 @@ impl Evaluate for MetricPath {
         verdict: &mut Verdict,
     ) -> Result<(), Undecided> {
         if !request.object.is_set()? {
-            return Err(request.object.undecided("there is no object in the request"));
+            return Err(request.object.undecided("the request has no object"));
         }
         let set = MetricContext::of_request(self, request, cluster);
         match request.kind.kind {
@@ -86,7 +86,7 @@ impl Evaluate for MetricPath {
     }
 }
 
-/// A manifest set, with the settings that say what it does not contain.
+/// A manifest set, and the settings that describe pods outside of it.
 pub(crate) struct MetricContext<'a> {
     pub(crate) settings: &'a MetricPath,
     pub(crate) inventory: Inventory<'a>,
@@ -94,7 +94,7 @@ pub(crate) struct MetricContext<'a> {
 
 impl<'a> MetricContext<'a> {
     fn of_request(settings: &'a MetricPath, request: &Request<'a>, cluster: &'a dyn Cluster) -> Self {
-        // If the object itself names no namespace, neither do the objects beside it.
+        // If the object sets no namespace, other objects without one are in the same namespace.
         let own = request.object.at("metadata.namespace").text().unwrap_or_default();
         let default_namespace = if own.is_empty() { request.namespace } else { "default" };
         MetricContext::new(settings, cluster, request.object.arena(), default_namespace)

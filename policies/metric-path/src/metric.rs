@@ -1,4 +1,4 @@
-//! A custom metric, and the links of its path.
+//! A custom metric and the links of its path from the autoscaler to its source.
 
 use policy_core::Field;
 use policy_kubernetes::inventory::PodGroup;
@@ -6,14 +6,14 @@ use policy_kubernetes::inventory::PodGroup;
 use crate::finding::LinkFinding;
 use crate::settings::ControlId;
 
-/// A link.
+/// A link of the path.
 #[derive(Clone, Debug)]
 pub struct Link {
     /// The object.
     pub object: String,
-    /// What it does for the metric.
+    /// The role of the object for the metric.
     pub role: String,
-    /// Why it is broken, if it is.
+    /// The reason, if the link is broken.
     pub broken: Option<String>,
 }
 
@@ -29,28 +29,28 @@ pub(crate) struct CustomMetric<'s, 'a> {
     pub(crate) field: Field<'a>,
     pub(crate) name: &'a str,
     pub(crate) subject: Subject<'a>,
-    /// The pods that are scaled, if they are known.
+    /// The scaled pods, if they are known.
     pub(crate) target: Option<&'s PodGroup<'a>>,
     pub(crate) namespace: &'a str,
 }
 
-/// Which objects a metric describes.
+/// The objects that a metric describes.
 #[derive(Clone, Copy)]
 pub(crate) enum Subject<'a> {
-    /// Each pod that is scaled.
+    /// Each scaled pod.
     Pods,
     /// An object, such as a Service.
     Object { kind: &'a str, name: &'a str },
-    /// Nothing in the cluster.
+    /// No object in the cluster.
     External,
 }
 
-/// A path as far as it could be followed.
+/// The path of a metric, as far as it could be followed.
 #[derive(Default)]
 pub(crate) struct MetricTrace<'a> {
     pub(crate) links: Vec<Link>,
     pub(crate) finding: Option<LinkFinding<'a>>,
-    /// Why it could not be followed to its end, if nothing is known to be broken.
+    /// The reason why the path could not be followed to its end, if no link is known to be broken.
     pub(crate) note: Option<String>,
 }
 

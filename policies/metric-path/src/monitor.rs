@@ -1,4 +1,4 @@
-//! A monitor: whether it leads to a target, and to each only once.
+//! Evaluates a monitor: it must have targets, and it should scrape each of them only once.
 
 use policy_core::{Field, Request, Undecided, Verdict};
 use policy_kubernetes::inventory::ListedObject;
@@ -27,7 +27,7 @@ pub(crate) fn evaluate<'a>(
         if let (Some(earlier), Some((service, _))) = (earlier, &scrape.service) {
             let before = earlier.service.as_ref().map(|(service, _)| service.display()).unwrap_or_default();
             let message = format!(
-                "{} is scraped twice: by way of {} and of {before}",
+                "{} is scraped twice: through {} and through {before}",
                 scrape.pods.display(),
                 service.display()
             );
@@ -37,7 +37,7 @@ pub(crate) fn evaluate<'a>(
     Ok(())
 }
 
-/// Whether both are the same port and path of the same pods, through different Services.
+/// Whether both scrape the same port and path of the same pods through different Services.
 fn is_again(earlier: &Scrape<'_, '_>, scrape: &Scrape<'_, '_>) -> bool {
     let path = |endpoint: Field<'_>| endpoint.at("path").text().unwrap_or_default().to_owned();
     let service = |scrape: &Scrape<'_, '_>| scrape.service.as_ref().map(|(service, _)| service.display());

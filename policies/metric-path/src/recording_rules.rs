@@ -1,4 +1,4 @@
-//! A series, followed through the recording rules that make it to the series that are scraped.
+//! Follows a series through its recording rules to the scraped series that it is computed from.
 
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
@@ -11,32 +11,32 @@ use crate::MetricContext;
 use crate::adapter::AdapterRule;
 use crate::metric::{CustomMetric, Link, Subject};
 
-/// How many recording rules are followed for a metric, one in the other.
+/// The maximum number of recorded series that are followed for one series of the query.
 const MOST_RECORDS: usize = 200;
 
-/// The labels by which the adapter identifies an object, each with the value that it must have, if that is known.
+/// The labels by which the adapter identifies an object, each with its required value if that is known.
 pub(crate) type ObjectLabels<'a> = Vec<(String, Option<&'a str>)>;
 
-/// Which of the alternatives of `or` and of several recording rules a series belongs to: the path of choices to it.
+/// The alternative that a series belongs to: the choices among operands of `or` and among recording rules that lead to it.
 pub(crate) type Alternative = Vec<usize>;
 
-/// Follows the series of one rule of the adapter.
+/// Follows the series of one adapter rule.
 pub(crate) struct SeriesResolver<'s, 'a> {
     set: &'s MetricContext<'a>,
     rule: &'s AdapterRule<'a>,
-    /// The series that are scraped.
+    /// The scraped series.
     pub(crate) raw: Vec<RawSeries<'a>>,
-    /// The recording rules on the way.
+    /// The recording rules that were followed.
     pub(crate) links: Vec<Link>,
-    /// Whether a recording rule was found to record from itself.
+    /// Whether a recording rule depends on its own result.
     pub(crate) is_loop: bool,
     visited: Vec<&'a str>,
 }
 
-/// A series that is scraped.
+/// A scraped series.
 pub(crate) struct RawSeries<'a> {
     pub(crate) series: Series<'a>,
-    /// Whether it is of the object that the metric describes.
+    /// Whether it belongs to the object that the metric describes.
     is_of_object: bool,
     pub(crate) alternative: Alternative,
 }
@@ -53,7 +53,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
         SeriesResolver { set, rule, raw: Vec::new(), links: Vec::new(), is_loop: false, visited: Vec::new() }
     }
 
-    /// Follows a series of the adapter's query; gives what is broken, if anything is.
+    /// Follows a series of the adapter's query. Returns a message if a link is broken.
     pub(crate) fn resolve_from(
         &mut self,
         series: &Series<'a>,
@@ -74,7 +74,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
         if series.name.is_empty() || self.visited.len() >= MOST_RECORDS {
             return Ok(None);
         }
-        // A rule that records from itself, or from another rule twice, is followed once.
+        // A series that appears again, for example in a rule that depends on itself, is followed only once.
         if self.visited.contains(&series.name) {
             self.is_loop = true;
             return Ok(None);
@@ -84,7 +84,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
             RecordingRules::Unselected(message) => return Ok(Some(message)),
             RecordingRules::None if series.name.contains(':') => {
                 return Ok(Some(format!(
-                    "must have its series recorded: {} takes {}, and no PrometheusRule records it",
+                    "must come from a recorded series: {} selects {}, and no PrometheusRule records it",
                     self.rule.display(),
                     series.display()
                 )));
@@ -96,7 +96,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
             }
         };
         self.visited.push(series.name);
-        // Several rules may record it, each for another object: one that fits is enough.
+        // Several rules may record the series, each for another object. One that matches is enough.
         let (mut misfit, mut fits) = (None, false);
         for (number, record) in records.iter().enumerate() {
             if let Some(message) = self.misfit(record, series, labels)? {
@@ -113,7 +113,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
         Ok(misfit.filter(|_| !fits))
     }
 
-    /// Follows the series of a recording rule.
+    /// Follows the series in the expression of a recording rule.
     fn follow(
         &mut self,
         record: &RecordingRule<'a>,
@@ -126,7 +126,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
             record.object.display(),
             format!("records {} from {}", series.display(), names.join(", ")),
         ));
-        // Labels that the rule itself sets need not be labels of the series that it records from.
+        // Labels that the rule itself sets need not exist on the series in its expression.
         let mut left = ObjectLabels::new();
         for (label, value) in labels {
             if !record.field.at("labels").key(self.set.inventory.arena.text(label)).is_set()? {
@@ -143,7 +143,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
         Ok(None)
     }
 
-    /// Why a recording rule does not record the series of the object, or loses the label that identifies it.
+    /// The reason why a recording rule does not match: it is for another object, or it drops a label that identifies the object.
     fn misfit(
         &self,
         record: &RecordingRule<'a>,
@@ -155,7 +155,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
             match (set, value) {
                 (Some(set), Some(value)) if set != *value => {
                     return Ok(Some(format!(
-                        "must be of {label} `{}`: {} records it of {label} `{}`",
+                        "must have {label} `{}`: {} records it with {label} `{}`",
                         excerpt(value),
                         record.object.display(),
                         excerpt(set)
@@ -163,7 +163,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
                 }
                 (None, _) if !record.expression.keeps(label) => {
                     return Ok(Some(format!(
-                        "must be told apart by the label `{label}`: {} aggregates it away in {}",
+                        "must keep the label `{label}`: {} aggregates it away in {}",
                         record.object.display(),
                         series.display()
                     )));
@@ -174,7 +174,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
         Ok(None)
     }
 
-    /// The rules that record a series.
+    /// Finds the recording rules of a series.
     fn records_of(&self, series: &Series<'a>) -> Result<RecordingRules<'a>, Undecided> {
         let (mut records, mut unseen) = (Vec::new(), Vec::new());
         for object in self.set.inventory.objects(MONITORING, "PrometheusRule", None)? {
@@ -190,7 +190,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
             (false, _) => RecordingRules::Selected(records),
             (true, true) => RecordingRules::None,
             (true, false) => {
-                RecordingRules::Unselected(format!("must have its series recorded: {}", unseen.join(", ")))
+                RecordingRules::Unselected(format!("must come from a recorded series: {}", unseen.join(", ")))
             }
         })
     }
@@ -199,7 +199,7 @@ impl<'s, 'a> SeriesResolver<'s, 'a> {
 /// The recording rules of a series.
 enum RecordingRules<'a> {
     Selected(Vec<RecordingRule<'a>>),
-    /// Only in PrometheusRules that Prometheus does not select: a message.
+    /// All of them are in PrometheusRules that Prometheus does not select; contains the message.
     Unselected(String),
     None,
 }
@@ -218,8 +218,8 @@ fn read_records<'a>(object: ListedObject<'a>, name: &str) -> Result<Vec<Recordin
 }
 
 impl RawSeries<'_> {
-    /// Whether a port that is scraped may serve the series. A known exporter has series of its own; any other container may export
-    /// any.
+    /// Whether a scraped port may serve the series. A known exporter has its own series; any other container may export any
+    /// series.
     pub(crate) fn is_from(&self, metric: &CustomMetric<'_, '_>, scrape: &Scrape<'_, '_>) -> bool {
         let Scrape { pods, container, service, .. } = scrape;
         let is_exported = match series_of_image(container.image) {
@@ -243,17 +243,17 @@ impl RawSeries<'_> {
             && is_behind
     }
 
-    /// Whether only the pods that are scaled can export it.
+    /// Whether only the scaled pods can export the series.
     pub(crate) fn is_of_target(&self, metric: &CustomMetric<'_, '_>) -> bool {
         self.is_of_object && matches!(metric.subject, Subject::Pods)
     }
 
-    /// Whether a component of the cluster itself exports it.
+    /// Whether a component of the cluster exports the series.
     pub(crate) fn is_of_cluster(&self) -> bool {
         is_cluster_series(self.series.name)
     }
 
-    /// Whether these pods may export it, whatever is scraped of them.
+    /// Whether these pods may export the series, regardless of which of their ports are scraped.
     pub(crate) fn may_be_of(&self, metric: &CustomMetric<'_, '_>, pods: &PodGroup<'_>) -> bool {
         let is_target = |target: &PodGroup<'_>| target.name == pods.name && target.kind == pods.kind;
         let is_in_namespace = match self.series.value_of("namespace") {

@@ -1,12 +1,12 @@
-//! The series that a monitor has Prometheus drop from what it scrapes (`metricRelabelings`), by name.
+//! Finds series that Prometheus drops by name after scraping them (`metricRelabelings` of a monitor).
 //!
 //! Source: prometheus.io/docs/prometheus/latest/configuration/configuration, `relabel_config`: the regular expression is anchored
-//! at both ends, and is `(.*)` if there is none.
+//! at both ends and defaults to `(.*)`.
 
 use policy_core::{Field, Undecided};
 use policy_promql::regex;
 
-/// Series about the scrape itself, which no relabeling applies to.
+/// Series about the scrape itself, to which relabelings do not apply.
 const OF_SCRAPE: [&str; 5] = [
     "scrape_duration_seconds",
     "scrape_samples_post_metric_relabeling",
@@ -15,14 +15,14 @@ const OF_SCRAPE: [&str; 5] = [
     "up",
 ];
 
-/// The rule among an endpoint's `metricRelabelings` that drops a series of that name, if there is one. A rule that reads other
-/// labels too, or whose expression is not understood, is taken to drop nothing.
+/// The rule in an endpoint's `metricRelabelings` that drops the series with that name, if any. A rule that also reads other
+/// labels, or that has an invalid expression, is assumed to drop nothing.
 pub(crate) fn dropping_rule<'a>(endpoint: Field<'a>, series: &str) -> Result<Option<Field<'a>>, Undecided> {
     if OF_SCRAPE.contains(&series) {
         return Ok(None);
     }
     for rule in endpoint.at("metricRelabelings").items()? {
-        // From here on the series may have another name than the one that it was exported under.
+        // After this rule, the series may have another name, so the following rules are not evaluated.
         if rule.at("targetLabel").text()? == "__name__" {
             return Ok(None);
         }
@@ -32,7 +32,7 @@ pub(crate) fn dropping_rule<'a>(endpoint: Field<'a>, series: &str) -> Result<Opt
             ["__name__"] => series,
             _ => continue,
         };
-        // prometheus-operator leaves an empty expression out.
+        // prometheus-operator omits an empty expression.
         let pattern = rule.at("regex").str()?.filter(|pattern| !pattern.is_empty());
         let matches = regex::anchored(pattern.unwrap_or(".*")).map(|regex| regex.is_match(value));
         let drops = match rule.at("action").text()? {

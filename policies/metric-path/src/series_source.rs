@@ -1,4 +1,4 @@
-//! From the series that are scraped to the container that exports them.
+//! Finds the container that exports a scraped series.
 
 use policy_core::Undecided;
 use policy_core::path::excerpt;
@@ -12,27 +12,27 @@ use crate::recording_rules::{Alternative, RawSeries};
 use crate::relabeling;
 use crate::settings::{ControlId, MetricPath};
 
-/// How many broken monitors a message names.
+/// If a message has this many reasons, it does not name more broken monitors.
 const MOST_REASONS: usize = 3;
 
-/// A series, and where it is scraped.
+/// A series, and the port from which it is scraped.
 struct ScrapedSeries<'s, 'a> {
     raw: &'s RawSeries<'a>,
     monitor: ListedObject<'a>,
     scrape: Scrape<'s, 'a>,
 }
 
-/// Finds a port that is scraped and exports the series: of the pods that are scaled, or of any exporter.
+/// Finds a scraped port that exports the series: of the scaled pods, or of any exporter.
 pub(crate) fn find<'a>(
     set: &MetricContext<'a>,
     metric: &CustomMetric<'_, 'a>,
     raw: &[RawSeries<'a>],
     path: &mut MetricTrace<'a>,
 ) -> Result<(), Undecided> {
-    // Where components of the cluster are scraped is not in the set.
+    // The manifest set does not contain the components of the cluster that export such series.
     if let Some(raw) = raw.iter().find(|raw| raw.is_of_cluster()) {
         path.note =
-            Some(format!("is not followed further: {} comes from the cluster itself", raw.series.display()));
+            Some(format!("is not followed further: a cluster component exports {}", raw.series.display()));
         return Ok(());
     }
     let (mut found, mut reasons) = (Vec::new(), Vec::new());
@@ -52,7 +52,7 @@ pub(crate) fn find<'a>(
     let scraped = |raw: &RawSeries<'a>| found.iter().find(|scraped| std::ptr::eq(scraped.raw, raw));
     let mut alternatives: Vec<&Alternative> = raw.iter().map(|raw| &raw.alternative).collect();
     alternatives.dedup();
-    // One alternative is enough, if all its series are scraped.
+    // One alternative is enough if all its series are scraped.
     for alternative in alternatives {
         let parts = || raw.iter().filter(|raw| raw.alternative == *alternative);
         if parts().all(|raw| scraped(raw).is_some())
@@ -70,18 +70,18 @@ pub(crate) fn find<'a>(
     let names: Vec<String> = missing.iter().map(|raw| raw.series.display()).collect();
     let exporter = match metric.target {
         Some(pods) if missing.iter().any(|raw| raw.is_of_target(metric)) => pods.display(),
-        _ => "whoever exports it".to_owned(),
+        _ => "an exporter".to_owned(),
     };
-    path.links.push(Link::new(exporter.as_str(), format!("is to export {}", names.join(", "))));
+    path.links.push(Link::new(exporter.as_str(), format!("should export {}", names.join(", "))));
     reasons.extend(broken_monitors(set, metric, &missing, reasons.len())?);
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let message =
-        format!("must be exported: no monitor has {} scraped from {exporter}{reasons}", names.join(", "));
+        format!("must be exported: no monitor scrapes {} from {exporter}{reasons}", names.join(", "));
     path.finding = Some(LinkFinding::new(ControlId::Source, metric.field, message));
     Ok(())
 }
 
-/// The targets of another object than the one that is evaluated.
+/// The targets of a monitor. Errors name the monitor, because it is not the object that is evaluated.
 fn targets<'s, 'a>(
     inventory: &'s Inventory<'a>,
     settings: &MetricPath,
@@ -91,7 +91,7 @@ fn targets<'s, 'a>(
         .map_err(|undecided| undecided.in_object(monitor.kind, monitor.name))
 }
 
-/// Broken monitors in the namespaces of the series: a likely reason. `known` reasons were found already.
+/// Broken monitors in the namespaces of the missing series, as likely reasons. `known` is the number of reasons found before.
 fn broken_monitors<'a>(
     set: &MetricContext<'a>,
     metric: &CustomMetric<'_, 'a>,
@@ -127,15 +127,15 @@ fn links(scraped: &ScrapedSeries<'_, '_>) -> Vec<Link> {
     )];
     if let Some((service, port)) = &scrape.service {
         let role = match port.at("name").text() {
-            Ok(port) if !port.is_empty() => format!("leads there from its port `{}`", excerpt(port)),
-            _ => "leads to its pods".to_owned(),
+            Ok(port) if !port.is_empty() => format!("forwards its port `{}` to these pods", excerpt(port)),
+            _ => "selects these pods".to_owned(),
         };
         links.push(Link::new(service.display(), role));
     }
-    links.push(Link::new(monitor.display(), "has it scraped"));
+    links.push(Link::new(monitor.display(), "makes Prometheus scrape it"));
     let allowed = match scrape.allowed_by.as_slice() {
-        [] => "nothing isolates either side".to_owned(),
-        names => format!("let Prometheus reach it: {}", names.join(", ")),
+        [] => "no policy isolates either side".to_owned(),
+        names => format!("allow Prometheus to reach it: {}", names.join(", ")),
     };
     links.push(Link::new("NetworkPolicies", allowed));
     links

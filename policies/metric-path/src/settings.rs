@@ -1,4 +1,4 @@
-//! The settings, and the page.
+//! The settings and the documentation of the policy.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use policy_kubernetes::monitor::{MonitorLink, Prometheus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Follows every metric of a set of manifests to where it comes from.
+/// Follows every metric in a complete manifest set to its source.
 ///
 /// ```text
 /// autoscaler ──▶ adapter's rule ──▶ recorded series ──▶ exporter, or application
@@ -16,55 +16,55 @@ use serde::{Deserialize, Serialize};
 ///
 /// ## What it denies
 ///
-/// - A HorizontalPodAutoscaler that scales what is not there, or on a container, a request or a metric that is not there. For a
-///   custom metric it follows the rule of prometheus-adapter that makes it, the PrometheusRule that records its series, the
-///   series that are counted there, and the monitor that has them scraped from the pods in question.
-/// - A ServiceMonitor or PodMonitor that Prometheus does not select, that selects no Service or pod, whose port they do not have,
-///   or whose targets Prometheus may not reach by NetworkPolicy, on either side.
+/// - A HorizontalPodAutoscaler with a missing scale target, container, resource request or metric. For a custom metric, the
+///   policy follows the rule of prometheus-adapter that provides it, the PrometheusRule that records its series, the series in
+///   that expression, and the monitor through which they are scraped.
+/// - A ServiceMonitor or PodMonitor that Prometheus does not select, that selects no Service or pod, that names a port which does
+///   not exist, or that has targets which NetworkPolicies on either side prevent Prometheus from reaching.
 ///
-/// The message names the link that is broken and the two ends that disagree; `pratique explain-metric` draws the way.
+/// The message names the broken link and the two objects that disagree. Run `pratique explain-metric` to see the whole path.
 ///
 /// ## Why
 ///
-/// None of these is an error anywhere. A monitor that selects nothing has no target, an alert on a series that nobody records
-/// never fires, and an autoscaler that waits for a metric stands still, on the day when there is most to do.
+/// Kubernetes and Prometheus accept all of these mistakes. A monitor that selects nothing has no targets, an alert on a series
+/// that is not recorded never fires, and an autoscaler without its metric stops scaling, even when load is highest.
 ///
-/// ## What is special
+/// ## Notes and limits
 ///
-/// - It judges a set of manifests, in `pratique check`, in the playground and by its cases: what it reads comes one after the
-///   other when it is applied, so that no webhook is registered for it and Kubewarden is not given it.
-/// - Workloads are read with what admission adds to their pods, exporters among it.
-/// - PromQL is read for the names of series, their matchers, and the labels that aggregations leave; nothing is computed. Of what
-///   an `or` parts one is enough, of all else each must be exported.
-/// - Relabelings, matchers of labels, and the adapter's `seriesFilters` and `name.matches` are evaluated as regular expressions; of
-///   one that is not valid nothing is concluded.
-/// - What a container exports is not written anywhere. A known exporter, told by its image (`redis_exporter`), has series of its
-///   own (`redis_…`) and those of every process; any other container may have any.
-/// - A rule of the adapter that selects series by a regular expression cannot be followed, nor can a series of the cluster's own
-///   parts (`container_…`, `kube_…`); where all hangs on such, that is a warning. The same holds
-///   of a `metricsQuery` whose template does more than name the series, the matchers and the label to group by.
-/// - A Service may lead to a port by a number that its pods do not declare, as long as they declare none.
-/// - What charts and controllers make is not in the set: the setting `pods` says so of pods that monitors select.
+/// - The policy needs a complete manifest set, so it runs in `pratique check`, in the playground and in its cases. Objects
+///   reach a cluster one after another, so no webhook is registered for it and it is not published for Kubewarden.
+/// - Pods are evaluated with everything that admission adds to them, such as exporters.
+/// - PromQL is parsed for series names, matchers and the labels that aggregations keep; no values are computed. One operand of
+///   `or` with exported series is enough; otherwise every series must be exported.
+/// - Relabelings, label matchers, and the adapter's `seriesFilters` and `name.matches` are evaluated as regular expressions. An
+///   expression that is not valid never causes a denial.
+/// - Manifests do not list the series that a container exports. A known exporter, recognized by its image (`redis_exporter`), has
+///   its own series (`redis_…`) and those of every process (`go_…`, `process_…`); any other container may export any series.
+/// - An adapter rule that selects series by a regular expression cannot be followed, and neither can series of cluster components
+///   (`container_…`, `kube_…`). A metric that depends on them causes a warning.
+/// - If a `metricsQuery` does more than insert the series, the matchers and the label to group by, only the series is followed.
+/// - A Service may refer to a port number that its pods do not declare if they declare no ports.
+/// - The manifests do not contain pods that charts and controllers create. Add those that monitors select to the setting `pods`.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct MetricPath {
-    /// Who scrapes, and what it selects.
+    /// The Prometheus that scrapes, and the labels by which it selects monitors and rules.
     pub prometheus: Prometheus,
-    /// Pods that the set does not hold, for charts or controllers make them.
+    /// Pods that are not in the manifests because charts or controllers create them.
     pub pods: Vec<ExternalPods>,
-    /// Judge all but these controls.
+    /// Controls that are not evaluated.
     pub exempt_controls: Vec<ControlId>,
-    /// Custom kinds that make pods, beside the built-in ones.
+    /// Custom kinds that create pods, in addition to the built-in kinds.
     pub pod_templates: Vec<PodTemplate>,
 }
 
-/// Pods that are not in the set.
+/// Pods that are not in the manifests.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ExternalPods {
-    /// What makes them.
+    /// The name of the chart or controller that creates them, for messages.
     pub name: String,
-    /// Where they are.
+    /// Their namespace.
     pub namespace: String,
     /// Their labels.
     pub labels: BTreeMap<String, String>,
@@ -73,43 +73,43 @@ pub struct ExternalPods {
     pub ports: Vec<ExternalPort>,
 }
 
-/// A port of such pods.
+/// A port of pods that are not in the manifests.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ExternalPort {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Its number.
     pub number: u16,
 }
 
 policy_core::controls! {
-    /// What an autoscaler scales is in the set.
+    /// The scale target of an autoscaler is in the manifest set.
     Target = "target" {
-        remediation: "Name a workload of the set in `scaleTargetRef`.",
+        remediation: "Set `scaleTargetRef` to a workload in the manifest set.",
         fix: false,
     },
-    /// The container that it measures is there, and requests what is measured.
+    /// The measured container exists and requests the measured resource.
     Request = "request" {
         remediation: "Add the request to every container of the workload, or name a container that has it.",
         fix: false,
     },
-    /// A rule of the adapter makes the metric, and says of which object it is.
+    /// A rule of prometheus-adapter provides the metric and maps it to its object.
     AdapterRule = "adapterRule" {
-        remediation: "Add the rule to the configuration of prometheus-adapter, or name a metric that one makes.",
+        remediation: "Add the rule to the configuration of prometheus-adapter, or use a metric that an existing rule provides.",
         fix: false,
     },
-    /// A rule records the series, with the labels that the adapter asks for.
+    /// A PrometheusRule records the series with the labels that the adapter needs.
     Series = "series" {
         remediation: "Add the PrometheusRule, and keep the labels in its expression.",
         fix: false,
     },
-    /// An exporter or application exports the series, and is scraped.
+    /// An exporter or application exports the series and is scraped.
     Source = "source" {
-        remediation: "Add a monitor that has the exporter scraped, or fix the one that the message names.",
+        remediation: "Add a monitor that scrapes the exporter, or fix the monitor that the message names.",
         fix: false,
     },
-    /// Prometheus selects the monitor, and the monitor selects something.
+    /// Prometheus selects the monitor, and the monitor selects a Service or pods.
     Monitor = "monitor" {
         remediation: "Make the labels of the monitor, the Services and the pods agree.",
         fix: false,
@@ -119,7 +119,7 @@ policy_core::controls! {
         remediation: "Use the name that the Service and the container give to the port.",
         fix: false,
     },
-    /// NetworkPolicies let Prometheus reach it.
+    /// NetworkPolicies allow Prometheus to reach the target.
     NetworkPolicy = "networkPolicy" {
         remediation: "Allow the connection on both sides: egress of Prometheus, ingress of the target.",
         fix: false,

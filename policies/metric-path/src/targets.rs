@@ -1,4 +1,4 @@
-//! The targets of a manifest set: every port that a monitor leads to.
+//! The scrape targets of a manifest set: every port that a monitor selects and Prometheus can reach.
 
 use policy_core::path::Segment;
 use policy_core::{Arena, Cluster, Undecided};
@@ -7,7 +7,7 @@ use policy_kubernetes::monitor;
 use crate::MetricContext;
 use crate::settings::MetricPath;
 
-/// A port of a workload's pods that is scraped: one target for each of its pods.
+/// A scraped port of a workload. Prometheus has one target for each pod of the workload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScrapeTarget {
     /// The job, as prometheus-operator names it: `serviceMonitor/shop/api/0`.
@@ -22,10 +22,10 @@ pub struct ScrapeTarget {
     pub number: u16,
 }
 
-/// All targets of a set, without those that cannot be reached.
+/// All targets in a manifest set that Prometheus can reach.
 ///
 /// # Errors
-/// An object is not as Kubernetes has it.
+/// An object is not valid.
 pub fn targets<'a>(
     settings: &'a MetricPath,
     cluster: &'a dyn Cluster,

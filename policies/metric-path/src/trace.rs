@@ -1,4 +1,4 @@
-//! The paths of an autoscaler's metrics, link by link, to be shown.
+//! The paths of an autoscaler's metrics, for `pratique explain-metric`.
 
 use policy_core::path::excerpt;
 use policy_core::{Cluster, Field, Request, Undecided};
@@ -10,20 +10,20 @@ use crate::follow::follow;
 use crate::metric::Link;
 use crate::settings::MetricPath;
 
-/// How the pods that are scaled take part in a resource metric.
-const MEASURED: &str = "is measured by metrics-server, against its requests";
+/// The role of the scaled pods in a resource metric.
+const MEASURED: &str = "is measured by metrics-server, relative to its requests";
 
-/// The path of one metric of one autoscaler, to be shown.
+/// The path of one metric of one autoscaler.
 #[derive(Clone, Debug)]
 pub struct Trace {
     /// The field of the autoscaler that names the metric.
     pub field: String,
-    /// The links, from the autoscaler to the exporter; those behind a broken one are not known.
+    /// The links, from the autoscaler to the exporter. Links after a broken one are unknown.
     pub links: Vec<Link>,
 }
 
 impl Trace {
-    /// The finding belongs to the last link that is known.
+    /// Attaches the finding to the last known link.
     fn new(field: Field<'_>, mut links: Vec<Link>, finding: Option<LinkFinding<'_>>) -> Self {
         if let (Some(finding), Some(last)) = (finding, links.last_mut()) {
             last.broken = Some(finding.message);
@@ -32,10 +32,10 @@ impl Trace {
     }
 }
 
-/// The paths of the metrics of an autoscaler that are wanted, by name; a resource (`cpu`) is one too.
+/// The paths of the autoscaler's metrics for which `is_wanted` returns true. Resources such as `cpu` are included.
 ///
 /// # Errors
-/// An object is not as Kubernetes has it.
+/// An object is not valid.
 pub fn traces<'a>(
     settings: &'a MetricPath,
     request: &Request<'a>,
@@ -60,7 +60,7 @@ pub fn traces<'a>(
         if !is_wanted(name) {
             continue;
         }
-        let mut links = vec![Link::new(own.as_str(), format!("asks for `{}`", excerpt(name)))];
+        let mut links = vec![Link::new(own.as_str(), format!("scales on `{}`", excerpt(name)))];
         let finding = match (&target, custom) {
             (ScaleTarget::Broken(finding), _) => Some(finding.clone()),
             (_, Some(custom)) => {
@@ -79,7 +79,7 @@ pub fn traces<'a>(
     }
     let utilization = request.object.at(autoscaler::CPU_UTILIZATION_V1);
     if utilization.is_set()? && is_wanted("cpu") {
-        let mut links = vec![Link::new(own.as_str(), "asks for `cpu`")];
+        let mut links = vec![Link::new(own.as_str(), "scales on `cpu`")];
         let finding = match target {
             ScaleTarget::Broken(finding) => Some(finding),
             ScaleTarget::Unknown => None,

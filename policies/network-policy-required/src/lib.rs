@@ -1,4 +1,4 @@
-//! Requires that NetworkPolicies isolate every pod, and that none of them is wide open or goes while a pod depends on it.
+//! Requires NetworkPolicies that isolate every pod. Denies overly permissive ones, and removing one that pods depend on.
 
 mod missing;
 mod overly_permissive;
@@ -16,42 +16,43 @@ use serde::{Deserialize, Serialize};
 
 pub use settings::{ControlId, DirectionSetting, DnsServer, Grace, HostNetwork};
 
-/// Holds workloads to the NetworkPolicies of their namespace, and NetworkPolicies to being of use.
+/// Requires that NetworkPolicies isolate every pod, and that NetworkPolicies are valid and not overly permissive.
 ///
 /// ## What it denies
 ///
-/// - A pod, or a workload whose template makes such pods, that no NetworkPolicy of its namespace isolates for ingress or for
-///   egress; that lives in a namespace without a default deny; that is isolated for egress and may not ask the cluster's DNS,
-///   over UDP and TCP.
-/// - A NetworkPolicy that is wide open: a rule for everybody (`ingress: [{}]`), for every address (`0.0.0.0/0` without
-///   `except`, or blocks that add up to it), for every pod of every namespace (`namespaceSelector: {}`).
-/// - A NetworkPolicy that an API server would not take: an invalid selector, CIDR, port or protocol, with the field.
-/// - The removal of a NetworkPolicy, or a change of one, by which running pods would come to lack any of that; the pods are
-///   named. One that goes with its whole namespace may go.
+/// - A pod, or a workload with a pod template, that no NetworkPolicy in its namespace isolates for ingress or egress, or that
+///   runs in a namespace without a default deny.
+/// - A pod or workload that is isolated for egress but cannot reach the cluster's DNS over both UDP and TCP.
+/// - An overly permissive NetworkPolicy: a rule that allows every peer (`ingress: [{}]`), every address (`0.0.0.0/0` without
+///   `except`, or blocks that together cover it) or every pod in every namespace (`namespaceSelector: {}`).
+/// - A NetworkPolicy that the API server would reject because a selector, CIDR, port or protocol is not valid.
+/// - Deleting or changing a NetworkPolicy if running pods would lose isolation, the default deny or DNS. The message names
+///   the pods. A NetworkPolicy can be deleted together with its namespace.
 ///
 /// ## Why
 ///
-/// A pod that no policy selects can call, and be called by, everything. Whether it is selected is nowhere to be seen: it hangs
-/// on labels, `policyTypes` that are not there, and on every other policy of the namespace.
+/// A pod that no NetworkPolicy selects accepts every connection and can open any. You cannot tell from the pod alone, because
+/// isolation depends on labels, on the defaults of `policyTypes`, and on every NetworkPolicy in the namespace.
 ///
-/// ## What is special
+/// ## Notes and limits
 ///
-/// - It reads policies as Kubernetes does: per direction, `matchExpressions` too, `policyTypes` that are missing mean Ingress,
-///   and Egress where there are egress rules; a default deny isolates every pod of its namespace.
-/// - What it cannot read of the cluster it does not guess: where it has to look and cannot, it denies. In `pratique check` the
-///   other documents given are the cluster.
-/// - In one sync a workload may come before its policies. With `grace: warn-workload` it is only warned of; its pods are denied
-///   until the policies are there, and made by their controller then.
-/// - A pod whose labels change is denied only if it would come to lack something: one from before this policy can be kept.
-/// - A NetworkPolicy that isolates running pods, and so cuts them off from DNS, is warned of: the one that lets them ask may
-///   follow. One that takes DNS away from pods that are isolated already is denied.
-/// - A NetworkPolicy that is being deleted isolates nobody who is yet to come, whatever finalizer holds it. Pods that are being
-///   deleted or have ended depend on nothing.
-/// - Rules for a direction that `policyTypes` does not list have no effect; they are warned of.
-/// - A pod on the network of its node is isolated by no NetworkPolicy for certain, and denied, unless a setting allows it.
-/// - It judges one request at a time, by what is known then. Two policies of which each is enough can be removed in the same
-///   second, and a pod can be made in the second in which its policy goes; the next check of the namespace says so. Whoever may
-///   write `pods/status`, as nodes and controllers may, can change a pod's labels unseen.
+/// - Each direction is evaluated as in Kubernetes, including `matchExpressions`. Without `policyTypes`, a NetworkPolicy applies
+///   to ingress, and to egress if it has egress rules. A default deny isolates every pod in its namespace.
+/// - If the policy cannot read the cluster data that it needs, it denies. In `pratique check`, the other manifests are the
+///   cluster data.
+/// - In one sync, a workload may be applied before its NetworkPolicies. With `grace: warn-workload`, the workload is admitted
+///   with a warning. Its pods are denied until the NetworkPolicies exist; the controller then creates them.
+/// - A label change of a pod is denied only if the pod would lose isolation or DNS access. Pods that were created before this
+///   policy was enabled can be updated.
+/// - A NetworkPolicy that newly isolates running pods, and so cuts them off from DNS, causes only a warning, because the one
+///   that allows DNS may be applied next. Removing DNS access from pods that are already isolated is denied.
+/// - A NetworkPolicy that is being deleted does not count for new pods, even if a finalizer delays it. Pods that are being
+///   deleted or have finished do not depend on any NetworkPolicy.
+/// - Rules for a direction that `policyTypes` does not list have no effect and cause a warning.
+/// - NetworkPolicies do not reliably isolate pods on the host network. Such pods are denied unless `hostNetwork` is `allow`.
+/// - Each request is evaluated with the cluster data known at that time. Two redundant NetworkPolicies can be deleted within
+///   a second, and a pod can be created while its NetworkPolicy is being deleted. The next check of the namespace reports it.
+/// - Clients that can write `pods/status`, such as nodes and controllers, can change the labels of a pod undetected.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct NetworkPolicyRequired {
@@ -60,21 +61,21 @@ pub struct NetworkPolicyRequired {
     /// The directions in which every namespace with workloads must have a default deny: a NetworkPolicy that selects all pods
     /// and allows nothing.
     pub default_deny: Vec<DirectionSetting>,
-    /// Whether a pod that is isolated for egress must be let through to DNS.
+    /// Whether a pod that is isolated for egress must be able to reach DNS.
     pub dns: bool,
-    /// Which pods answer DNS.
+    /// The DNS server that pods must be able to reach.
     pub dns_server: DnsServer,
-    /// The directions in which no NetworkPolicy may be wide open.
+    /// The directions in which overly permissive NetworkPolicies are denied.
     pub narrow: Vec<DirectionSetting>,
-    /// Ports that a rule may open to everybody, if it opens no other.
+    /// Ports that a rule may open to every peer, if the rule opens no other ports.
     pub open_ports: Vec<u16>,
-    /// What to do with pods on the network of their node.
+    /// How to treat pods on the host network.
     pub host_network: HostNetwork,
-    /// Whether a workload may come before its NetworkPolicies.
+    /// Whether a workload may be applied before its NetworkPolicies.
     pub grace: Grace,
-    /// Judge all but these controls.
+    /// Controls that are not evaluated.
     pub exempt_controls: Vec<ControlId>,
-    /// Custom kinds that make pods, beside the built-in ones.
+    /// Custom kinds that create pods, in addition to the built-in ones.
     pub pod_templates: Vec<PodTemplate>,
 }
 
@@ -100,8 +101,8 @@ impl Policy for NetworkPolicyRequired {
     const METADATA: PolicyMetadata = PolicyMetadata {
         name: "network-policy-required",
         title: "NetworkPolicy required",
-        summary: "Denies workloads that no NetworkPolicy isolates, NetworkPolicies that are wide open, and the removal of one that pods depend on.",
-        remediation: "Add or narrow the NetworkPolicy that the message asks for, in the namespace of the workload; it may be applied first.",
+        summary: "Denies workloads that no NetworkPolicy isolates, overly permissive NetworkPolicies, and removing one that pods depend on.",
+        remediation: "Add or narrow the NetworkPolicy that the message describes, in the namespace of the workload. You can apply it first.",
         source: "https://kubernetes.io/docs/concepts/services-networking/network-policies/",
         severity: Severity::High,
         category: Category::NetworkSecurity,

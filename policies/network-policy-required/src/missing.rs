@@ -1,4 +1,4 @@
-//! What a pod lacks among the NetworkPolicies of its namespace.
+//! Finds the NetworkPolicies that a pod needs and its namespace does not have.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -14,19 +14,19 @@ use policy_kubernetes::ports::{NamedPort, Protocol};
 use crate::NetworkPolicyRequired;
 use crate::settings::{ControlId, of};
 
-/// What a pod needs and does not have.
+/// A requirement that the NetworkPolicies of the namespace do not meet for a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum MissingPolicy {
-    /// No policy isolates it that way.
+    /// No policy isolates the pod in this direction.
     Isolation(Direction),
-    /// No policy of the namespace denies by default that way.
+    /// No policy in the namespace is a default deny for this direction.
     DefaultDeny(Direction),
-    /// It may not ask DNS over that protocol.
+    /// The pod cannot reach DNS over this protocol.
     Dns(Protocol),
 }
 
 impl MissingPolicy {
-    /// The control that asks for it.
+    /// The control that requires it.
     pub(crate) fn control(self) -> ControlId {
         match self {
             MissingPolicy::Isolation(way) => of(way, ControlId::IsolatedIngress, ControlId::IsolatedEgress),
@@ -37,17 +37,17 @@ impl MissingPolicy {
         }
     }
 
-    /// What to say of it to whoever makes the pod.
+    /// The message for a request that creates or changes the pod.
     pub(crate) fn message(self, settings: &NetworkPolicyRequired, namespace: &str) -> String {
         match self {
             MissingPolicy::Isolation(way) => format!(
-                "must be selected by a NetworkPolicy of `{namespace}` that isolates for {0}: its podSelector takes these \
-                 labels, its policyTypes list {1}",
+                "must be selected by a NetworkPolicy in `{namespace}` that isolates for {0}: its podSelector must match \
+                 these labels, its policyTypes must list {1}",
                 way.as_str(),
                 way.policy_type()
             ),
             MissingPolicy::DefaultDeny(way) => format!(
-                "must have a default deny for {0}: a NetworkPolicy of `{namespace}` with `podSelector: {{}}`, \
+                "must have a default deny for {0}: a NetworkPolicy in `{namespace}` with `podSelector: {{}}`, \
                  `policyTypes: [{1}]` and no rule for {0}",
                 way.as_str(),
                 way.policy_type()
@@ -55,7 +55,7 @@ impl MissingPolicy {
             MissingPolicy::Dns(protocol) => {
                 let server = &settings.dns_server;
                 format!(
-                    "must be let through to DNS by a NetworkPolicy of `{namespace}`: egress to {} on {} {}",
+                    "must be allowed to reach DNS by a NetworkPolicy in `{namespace}`: egress to {} on {} {}",
                     shown(server),
                     protocol.as_str(),
                     server.port
@@ -64,24 +64,24 @@ impl MissingPolicy {
         }
     }
 
-    /// What to say of it to whoever takes a policy away: that pods would … .
+    /// The message for a request that removes or changes a policy, without its subject (the pods).
     pub(crate) fn consequence(self, namespace: &str) -> String {
         match self {
             MissingPolicy::Isolation(way) => format!("would no longer be isolated for {}", way.as_str()),
             MissingPolicy::DefaultDeny(way) => {
-                format!("would be left in `{namespace}` without its default deny for {}", way.as_str())
+                format!("would be left in `{namespace}` without a default deny for {}", way.as_str())
             }
-            MissingPolicy::Dns(protocol) => format!("could no longer ask DNS over {}", protocol.as_str()),
+            MissingPolicy::Dns(protocol) => format!("could no longer reach DNS over {}", protocol.as_str()),
         }
     }
 }
 
 fn shown(server: &crate::DnsServer) -> String {
     let labels: Vec<String> = server.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    format!("pods `{}` of `{}`", labels.join(","), server.namespace)
+    format!("pods `{}` in `{}`", labels.join(","), server.namespace)
 }
 
-/// The NetworkPolicies of a namespace, and where to look further.
+/// The NetworkPolicies of a namespace, with the cluster data to resolve their selectors.
 pub(crate) struct NamespacePolicies<'a> {
     settings: &'a NetworkPolicyRequired,
     policies: Vec<CachedPolicy<'a>>,
@@ -89,17 +89,17 @@ pub(crate) struct NamespacePolicies<'a> {
     arena: &'a Arena,
 }
 
-/// A policy, and over which protocols it lets pods ask DNS: found out once, for however many pods.
+/// A policy, and the protocols over which it allows DNS. The protocols are computed once, regardless of the number of pods.
 struct CachedPolicy<'a> {
     policy: NetworkPolicy<'a>,
     dns: OnceCell<Result<Vec<Protocol>, Undecided>>,
 }
 
-/// Over which DNS is asked.
+/// The protocols that DNS clients use.
 const DNS: [Protocol; 2] = [Protocol::Udp, Protocol::Tcp];
 
 impl<'a> NamespacePolicies<'a> {
-    /// The policies that there are, but the one of that name: the request knows it better.
+    /// Reads the policies from the cluster. Skips the policy named `except`, because the request has its current state.
     pub(crate) fn read(
         settings: &'a NetworkPolicyRequired,
         name: &'a str,
@@ -111,7 +111,7 @@ impl<'a> NamespacePolicies<'a> {
         let mut namespace = NamespacePolicies { settings, policies: Vec::new(), cluster, arena };
         for object in cluster.list(group, kind, Some(name), arena)? {
             let called = object.at("metadata.name").text().unwrap_or_default();
-            // One that is on its way out isolates for as long as a finalizer holds it, and not for the pods to come.
+            // A policy that is being deleted isolates only until its finalizers are removed, so new pods cannot rely on it.
             if except == Some(called) || object.at("metadata.deletionTimestamp").is_set()? {
                 continue;
             }
@@ -126,12 +126,12 @@ impl<'a> NamespacePolicies<'a> {
         self.policies.push(CachedPolicy { policy, dns: OnceCell::new() });
     }
 
-    /// Takes the policy away that was added last.
-    pub(crate) fn take_last(&mut self) {
+    /// Removes the policy that was added last.
+    pub(crate) fn pop(&mut self) {
         drop(self.policies.pop());
     }
 
-    /// What a pod with these labels lacks here.
+    /// The requirements that these policies do not meet for a pod with these labels.
     pub(crate) fn missing(&self, labels: &Labels<'_>) -> Result<BTreeSet<MissingPolicy>, Undecided> {
         let mut missing = BTreeSet::new();
         for way in Direction::BOTH {
@@ -144,7 +144,7 @@ impl<'a> NamespacePolicies<'a> {
         }
         if self.settings.wants(ControlId::Dns) && self.isolates(Direction::Egress, labels) {
             for protocol in DNS {
-                if !self.answers(protocol, labels)? {
+                if !self.reaches_dns(protocol, labels)? {
                     missing.insert(MissingPolicy::Dns(protocol));
                 }
             }
@@ -153,13 +153,13 @@ impl<'a> NamespacePolicies<'a> {
         Ok(missing)
     }
 
-    /// Whether a policy isolates a pod with these labels that way.
+    /// Whether a policy isolates a pod with these labels in this direction.
     pub(crate) fn isolates(&self, way: Direction, labels: &Labels<'_>) -> bool {
         self.policies.iter().any(|known| known.policy.isolates(way, labels))
     }
 
-    /// Whether a pod may ask DNS over a protocol.
-    fn answers(&self, protocol: Protocol, labels: &Labels<'_>) -> Result<bool, Undecided> {
+    /// Whether a pod with these labels can reach DNS over a protocol.
+    fn reaches_dns(&self, protocol: Protocol, labels: &Labels<'_>) -> Result<bool, Undecided> {
         for known in self.policies.iter().filter(|known| known.policy.isolates(Direction::Egress, labels)) {
             match known.dns.get_or_init(|| self.dns(&known.policy)) {
                 Ok(protocols) if protocols.contains(&protocol) => return Ok(true),
@@ -170,11 +170,11 @@ impl<'a> NamespacePolicies<'a> {
         Ok(false)
     }
 
-    /// Over which protocols a policy lets the pods that it selects ask DNS.
+    /// The protocols over which a policy allows the pods that it selects to reach DNS.
     fn dns(&self, policy: &NetworkPolicy<'a>) -> Result<Vec<Protocol>, Undecided> {
         let server = &self.settings.dns_server;
         let number = server.port;
-        // What CoreDNS calls its ports.
+        // The port names that CoreDNS uses.
         let named = [("dns", Protocol::Udp), ("dns-tcp", Protocol::Tcp)].map(|(name, protocol)| NamedPort {
             name,
             protocol,
@@ -187,7 +187,7 @@ impl<'a> NamespacePolicies<'a> {
         let labels_of = |namespace: &str| namespace_labels_in(self.cluster, namespace, self.arena);
         let mut allowed = Vec::new();
         for protocol in DNS {
-            // Outside of the cluster no port has a name.
+            // Named ports exist only on pods, not on addresses.
             for (named, endpoint) in [(&named[..], Some(&pods)), (&[], cache.as_ref())] {
                 let Some(endpoint) = endpoint else { continue };
                 let destination = Destination { protocol, number, named };

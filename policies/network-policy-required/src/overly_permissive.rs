@@ -1,4 +1,4 @@
-//! A NetworkPolicy by itself: whether it can be read, is wide open, or says something that has no effect.
+//! Checks a single NetworkPolicy: whether it is valid, is overly permissive, or has rules without effect.
 
 use policy_core::{Field, Operation, Request, Undecided, Verdict};
 use policy_kubernetes::namespace::NAMESPACE_NAME;
@@ -8,7 +8,7 @@ use policy_kubernetes::selector::{Requirement, Selector};
 use crate::NetworkPolicyRequired;
 use crate::settings::{ControlId, of};
 
-/// Reads the policy of a request, unless it goes, and says what is wrong with it.
+/// Reads and checks the policy of a request. Returns `None` for DELETE.
 pub(crate) fn evaluate<'a>(
     settings: &NetworkPolicyRequired,
     request: &Request<'a>,
@@ -40,14 +40,14 @@ pub(crate) fn evaluate<'a>(
             verdict.deny_by(
                 control.as_str(),
                 rules,
-                "must not be every address: the blocks of its rules add up to it",
+                "must not allow every address: the blocks of its rules together do",
             );
         }
     }
     Ok(Some(policy))
 }
 
-/// Says what is wrong with a rule by itself, and whether it is open to every address.
+/// Checks a single rule. Returns whether it allows every address.
 fn evaluate_rule(
     rule: &Rule<'_>,
     field: Field<'_>,
@@ -60,7 +60,7 @@ fn evaluate_rule(
         verdict.deny_by(
             control,
             field,
-            format!("must name somebody in `{}`: it is open to everybody", way.peers()),
+            format!("must list peers in `{}`: without any, the rule allows every peer", way.peers()),
         );
         return Ok(true);
     }
@@ -69,13 +69,13 @@ fn evaluate_rule(
         match peer {
             Peer::Block(block) if block.contains_every_address() => {
                 by_itself = true;
-                let message = "must not be every address: name fewer, or except some";
+                let message = "must not allow every address: use a smaller CIDR, or add `except`";
                 verdict.deny_by(control, field.at("ipBlock"), message);
             }
             Peer::Pods { namespaces: Some(namespaces), pods }
                 if matches_every_namespace(namespaces) && pods.matches_everything() =>
             {
-                let message = "must not be every namespace: name some, or add a podSelector";
+                let message = "must not match every namespace: match fewer, or add a podSelector";
                 verdict.deny_by(control, field.at("namespaceSelector"), message);
             }
             Peer::Block(_) | Peer::Pods { .. } => {}
@@ -83,12 +83,12 @@ fn evaluate_rule(
     }
     let together = !by_itself && Block::all_of(rule.blocks()).contains_every_address();
     if together {
-        verdict.deny_by(control, peers, "must not be every address: the blocks add up to it");
+        verdict.deny_by(control, peers, "must not allow every address: the blocks together do");
     }
     Ok(by_itself || together)
 }
 
-/// Whether a selector takes every namespace there is: it asks for nothing, or for what each of them has.
+/// Whether a selector matches every namespace: it is empty, or requires only the name label that each namespace has.
 fn matches_every_namespace(namespaces: &Selector<'_>) -> bool {
     namespaces
         .requirements
@@ -97,7 +97,7 @@ fn matches_every_namespace(namespaces: &Selector<'_>) -> bool {
 }
 
 impl NetworkPolicyRequired {
-    /// Whether all ports of a rule may be open to everybody.
+    /// Whether the settings allow all ports of a rule to be open to every peer.
     fn may_be_open(&self, rule: &Rule<'_>) -> bool {
         let is_open = |port: &Port<'_>| match port {
             Port::Numbers(_, first, last) => (*first..=*last).all(|port| self.open_ports.contains(&port)),

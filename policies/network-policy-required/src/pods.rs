@@ -1,4 +1,4 @@
-//! Pods, and workloads by the pods that they make.
+//! Checks pods, and workloads by their pod templates.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::NetworkPolicyRequired;
 use crate::missing::{MissingPolicy, NamespacePolicies};
 use crate::settings::{ControlId, Grace};
 
-/// Says what the pods of a request lack.
+/// Reports the requirements that the NetworkPolicies of the namespace do not meet for the pods of a request.
 pub(crate) fn evaluate(
     settings: &NetworkPolicyRequired,
     request: &Request<'_>,
@@ -33,10 +33,10 @@ pub(crate) fn evaluate(
     }
     let on_the_node = pod.spec.at("hostNetwork");
     if on_the_node.is_true()? {
-        // It is on the network of its node whatever its labels become.
+        // `hostNetwork` is immutable, so a change of labels makes no difference.
         if !changes_pod && settings.wants(ControlId::HostNetwork) {
             let message =
-                "must not be true: no NetworkPolicy isolates a pod on the network of its node for certain";
+                "must not be true: NetworkPolicies do not reliably isolate pods on the host network";
             verdict.deny_by(ControlId::HostNetwork.as_str(), on_the_node, message);
         }
         return Ok(());

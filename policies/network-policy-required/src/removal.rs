@@ -1,4 +1,4 @@
-//! A NetworkPolicy among others: who would come to lack something by its change or removal.
+//! Finds the running pods that would lose isolation or DNS access if a NetworkPolicy is created, changed or removed.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,10 +11,10 @@ use policy_kubernetes::network_policy::{Direction, NetworkPolicy};
 use crate::NetworkPolicyRequired;
 use crate::missing::{MissingPolicy, NamespacePolicies};
 
-/// How many pods a message names.
+/// The maximum number of pods that a message names.
 const NAMED: usize = 10;
 
-/// Whether an UPDATE leaves the policy as it is, and changes its metadata at most.
+/// Whether the request is an UPDATE that changes at most the metadata.
 pub(crate) fn is_none(request: &Request<'_>) -> Result<bool, Undecided> {
     let (new, old) = (request.object, request.old_object);
     Ok(request.operation == Operation::Update
@@ -23,7 +23,7 @@ pub(crate) fn is_none(request: &Request<'_>) -> Result<bool, Undecided> {
         && new.at("spec").value()? == old.at("spec").value()?)
 }
 
-/// Denies what would leave running pods without something that they have now.
+/// Denies a request that would remove isolation, a default deny or DNS access from running pods.
 pub(crate) fn evaluate<'a>(
     settings: &'a NetworkPolicyRequired,
     request: &Request<'a>,
@@ -34,18 +34,18 @@ pub(crate) fn evaluate<'a>(
     let arena = request.object.arena();
     let creates = request.operation == Operation::Create;
     if !creates && !request.old_object.is_set()? {
-        return Err(request.old_object.undecided("the request must say what the NetworkPolicy was"));
+        return Err(request.old_object.undecided("the request must include the old NetworkPolicy"));
     }
-    if request.operation == Operation::Delete && is_going(request.namespace, cluster, arena)? {
+    if request.operation == Operation::Delete && is_being_deleted(request.namespace, cluster, arena)? {
         return Ok(());
     }
     let pods = running(request.namespace, cluster, arena)?;
     if pods.is_empty() {
         return Ok(());
     }
-    // What is asked is newer than what is known of the cluster.
-    let requested = if creates { request.object } else { request.old_object };
-    let name = requested.at("metadata.name").text()?;
+    // The request is newer than the cluster data.
+    let policy = if creates { request.object } else { request.old_object };
+    let name = policy.at("metadata.name").text()?;
     let mut namespace = NamespacePolicies::read(settings, request.namespace, Some(name), cluster, arena)?;
     let before = if creates {
         needs(&namespace, &pods)?
@@ -54,10 +54,10 @@ pub(crate) fn evaluate<'a>(
             Ok(old) => {
                 namespace.add(old);
                 let before = needs(&namespace, &pods)?;
-                namespace.take_last();
+                namespace.pop();
                 before
             }
-            // It may have isolated everybody, for all that is known: what pods lack without it counts.
+            // The old policy may have isolated every pod, so assume that no pod lacked anything.
             Err(_) => MissingByPod::default(),
         }
     };
@@ -67,21 +67,24 @@ pub(crate) fn evaluate<'a>(
         Operation::Delete => Field::missing(arena),
         _ => request.object.at("spec"),
     };
-    after.say_beside(&before, creates, field, request.namespace, verdict);
+    after.report_new(&before, creates, field, request.namespace, verdict);
     Ok(())
 }
 
-/// Whether the namespace is being deleted, and everything in it.
-fn is_going(namespace: &str, cluster: &dyn Cluster, arena: &Arena) -> Result<bool, Undecided> {
+/// Whether the namespace is being deleted, with everything in it.
+fn is_being_deleted(namespace: &str, cluster: &dyn Cluster, arena: &Arena) -> Result<bool, Undecided> {
     let WatchedKind { group, kind, .. } = WatchedKind::NAMESPACE;
     let missing = || {
-        Undecided::of_cluster(format!("needs the Namespace `{}`, which does not exist", excerpt(namespace)))
+        Undecided::cluster_error(format!(
+            "needs the Namespace `{}`, which does not exist",
+            excerpt(namespace)
+        ))
     };
     let object = cluster.get(group, kind, None, namespace, arena)?.ok_or_else(missing)?;
     object.at("metadata.deletionTimestamp").is_set()
 }
 
-/// The names and labels of the pods of a namespace to which policies apply, and that are there to stay.
+/// The names and labels of the pods in a namespace, without finished pods, pods being deleted and pods on the host network.
 fn running<'a>(
     namespace: &str,
     cluster: &'a dyn Cluster,
@@ -93,24 +96,24 @@ fn running<'a>(
         let name = object.at("metadata.name").text()?;
         let of_pod = |undecided: Undecided| undecided.in_object(kind, name);
         let has_ended = matches!(object.at("status.phase").text().map_err(of_pod)?, "Succeeded" | "Failed");
-        let is_going = object.at("metadata.deletionTimestamp").is_set().map_err(of_pod)?;
+        let is_being_deleted = object.at("metadata.deletionTimestamp").is_set().map_err(of_pod)?;
         let on_the_node = object.at("spec.hostNetwork").is_true().map_err(of_pod)?;
-        if !has_ended && !is_going && !on_the_node {
+        if !has_ended && !is_being_deleted && !on_the_node {
             pods.push((name, Labels::of(object.at("metadata.labels")).map_err(of_pod)?));
         }
     }
     Ok(pods)
 }
 
-/// What pods need and do not have, by their names.
+/// The requirements that are not met, with the names of the pods.
 #[derive(Default)]
 struct MissingByPod<'a> {
-    lacking: BTreeMap<MissingPolicy, BTreeSet<&'a str>>,
-    /// Those that nothing isolates for egress: they can ask DNS for want of a policy.
+    missing: BTreeMap<MissingPolicy, BTreeSet<&'a str>>,
+    /// Pods that no policy isolates for egress, so that they can reach DNS.
     free: BTreeSet<&'a str>,
 }
 
-/// Who lacks what. Pods that are labelled alike are looked at once.
+/// Finds the unmet requirements of all pods. Pods with equal labels are evaluated once.
 fn needs<'a>(
     namespace: &NamespacePolicies<'_>,
     pods: &[(&'a str, Labels<'a>)],
@@ -125,7 +128,7 @@ fn needs<'a>(
             }
         };
         for lack in &*missing {
-            needs.lacking.entry(*lack).or_default().insert(name);
+            needs.missing.entry(*lack).or_default().insert(name);
         }
         if !*is_isolated {
             needs.free.insert(name);
@@ -135,9 +138,9 @@ fn needs<'a>(
 }
 
 impl MissingByPod<'_> {
-    /// Says what pods would come to lack that they did not before. What isolates them and lets them ask DNS may come one after
-    /// the other: of that they are warned.
-    fn say_beside(
+    /// Reports requirements that were met before and no longer are. If pods become isolated and lose DNS, this is a warning,
+    /// because the policy that allows DNS may be applied next.
+    fn report_new(
         &self,
         before: &MissingByPod<'_>,
         creates: bool,
@@ -145,8 +148,8 @@ impl MissingByPod<'_> {
         namespace: &str,
         verdict: &mut Verdict,
     ) {
-        for (lack, named) in &self.lacking {
-            let known = before.lacking.get(lack);
+        for (lack, named) in &self.missing {
+            let known = before.missing.get(lack);
             let lost = named.iter().filter(|pod| known.is_none_or(|known| !known.contains(*pod)));
             let may_follow =
                 |pod: &str| creates || (matches!(lack, MissingPolicy::Dns(_)) && before.free.contains(pod));
@@ -162,7 +165,7 @@ impl MissingByPod<'_> {
     }
 }
 
-/// `the pods `a`, `b` and 3 more`.
+/// Formats names for a message: the pods `a`, `b` and 3 more.
 fn list(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{}`", excerpt(name))).collect();
     let more = names.len().saturating_sub(NAMED);

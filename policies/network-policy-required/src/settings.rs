@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of the policy.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::NetworkPolicyRequired;
 
-/// A direction, seen from the pod.
+/// The direction of a connection, from the point of view of the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DirectionSetting {
@@ -20,40 +20,40 @@ pub enum DirectionSetting {
     Egress,
 }
 
-/// Whether a workload may come before its NetworkPolicies.
+/// Whether a workload may be applied before its NetworkPolicies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grace {
-    /// Workloads and pods are denied alike.
+    /// Workloads and pods are both denied.
     #[default]
     None,
-    /// Workloads are warned of what their pods will be denied for.
+    /// Workloads are admitted with a warning; their pods are denied.
     WarnWorkload,
 }
 
-/// What to do with pods on the network of their node.
+/// How to treat pods on the host network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostNetwork {
-    /// They are denied: no NetworkPolicy isolates them for certain.
+    /// Denied, because NetworkPolicies do not reliably isolate them.
     #[default]
     Deny,
-    /// They are let alone.
+    /// Not checked.
     Allow,
 }
 
-/// Who answers DNS: pods, and perhaps a cache on each node.
+/// The cluster's DNS server: pods, and optionally a cache on each node.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct DnsServer {
-    /// The namespace of its pods.
+    /// The namespace of the DNS pods.
     pub namespace: String,
-    /// The labels of its pods.
+    /// The labels of the DNS pods.
     pub labels: BTreeMap<String, String>,
-    /// The port of its pods; OpenShift's is 5353.
+    /// The port of the DNS pods; 5353 on OpenShift.
     pub port: u16,
-    /// The address of a cache on the nodes, such as NodeLocal DNSCache's `169.254.20.10`, if there is one: a rule for that
-    /// address will do as well then.
+    /// The address of a DNS cache on the nodes, such as `169.254.20.10` for NodeLocal DNSCache. If set, a rule that allows
+    /// this address is also sufficient.
     pub address: Option<IpAddr>,
 }
 
@@ -71,7 +71,7 @@ impl DnsServer {
             return Err("dnsServer: must have a namespace and a port".to_owned());
         }
         match self.labels.values().find(|value| !is_label_value(value)) {
-            Some(value) => Err(format!("dnsServer: `{value}` is no label value")),
+            Some(value) => Err(format!("dnsServer: `{value}` is not a valid label value")),
             None => Ok(()),
         }
     }
@@ -98,22 +98,22 @@ policy_core::controls! {
         remediation: "Add a NetworkPolicy with `podSelector: {}`, `policyTypes: [Egress]` and no rules.",
         fix: true,
     },
-    /// Pods that are isolated for egress can ask DNS.
+    /// Pods that are isolated for egress can reach DNS.
     Dns = "dns" {
-        remediation: "Allow egress to the DNS pods, UDP and TCP.",
+        remediation: "Allow egress to the DNS pods over UDP and TCP.",
         fix: false,
     },
-    /// No NetworkPolicy is wide open for ingress.
+    /// NetworkPolicies are not overly permissive for ingress.
     NarrowIngress = "narrowIngress" {
-        remediation: "Name the peers in `from`.",
+        remediation: "List the peers in `from`.",
         fix: false,
     },
-    /// No NetworkPolicy is wide open for egress.
+    /// NetworkPolicies are not overly permissive for egress.
     NarrowEgress = "narrowEgress" {
-        remediation: "Name the peers in `to`.",
+        remediation: "List the peers in `to`.",
         fix: false,
     },
-    /// No pod is on the network of its node.
+    /// Pods do not use the host network.
     HostNetwork = "hostNetwork" {
         remediation: "Remove `hostNetwork`.",
         fix: true,
@@ -121,9 +121,9 @@ policy_core::controls! {
 }
 
 impl NetworkPolicyRequired {
-    /// Whether a control is in force.
+    /// Whether a control is evaluated.
     pub(crate) fn wants(&self, control: ControlId) -> bool {
-        let requested = match control {
+        let is_enabled = match control {
             ControlId::IsolatedIngress => self.isolated.contains(&DirectionSetting::Ingress),
             ControlId::IsolatedEgress => self.isolated.contains(&DirectionSetting::Egress),
             ControlId::DefaultDenyIngress => self.default_deny.contains(&DirectionSetting::Ingress),
@@ -133,11 +133,11 @@ impl NetworkPolicyRequired {
             ControlId::NarrowEgress => self.narrow.contains(&DirectionSetting::Egress),
             ControlId::HostNetwork => self.host_network == HostNetwork::Deny,
         };
-        requested && !self.exempt_controls.contains(&control)
+        is_enabled && !self.exempt_controls.contains(&control)
     }
 }
 
-/// The control of a direction, of two.
+/// Returns the control for a direction.
 pub(crate) fn of(direction: network_policy::Direction, ingress: ControlId, egress: ControlId) -> ControlId {
     match direction {
         network_policy::Direction::Ingress => ingress,

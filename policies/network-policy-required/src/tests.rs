@@ -1,4 +1,4 @@
-//! What no case can show: clusters that do not answer, settings that are none.
+//! Tests that cannot be case files: unavailable cluster data, invalid settings.
 
 use policy_core::policy::configure;
 use policy_core::{
@@ -43,7 +43,7 @@ fn without_a_cluster_nothing_is_decided() {
 }
 
 #[test]
-fn whether_a_namespace_goes_must_be_known() {
+fn removal_needs_the_namespace() {
     assert_eq!(
         message(DELETED),
         "network-policy-required: could not decide: needs the Namespace `shop`, which does not exist"
@@ -67,17 +67,17 @@ fn a_removal_without_the_old_object_is_not_decided() {
         let verdicts = admit(&policies, &request, cluster, AdmissionPhase::Validating);
         assert_eq!(
             verdicts.message(),
-            "network-policy-required: could not decide: the request must say what the NetworkPolicy was"
+            "network-policy-required: could not decide: the request must include the old NetworkPolicy"
         );
     }
 }
 
 #[test]
-fn settings_that_are_none_are_named() {
+fn invalid_settings_are_rejected() {
     for (settings, message) in [
         (r#"{"openPorts":[0]}"#, "openPorts: must be from 1 to 65535, is `0`"),
         (r#"{"dnsServer":{"port":0}}"#, "dnsServer: must have a namespace and a port"),
-        (r#"{"dnsServer":{"labels":{"a":"-"}}}"#, "dnsServer: `-` is no label value"),
+        (r#"{"dnsServer":{"labels":{"a":"-"}}}"#, "dnsServer: `-` is not a valid label value"),
         (r#"{"grace":"warn"}"#, "unknown variant `warn`, expected `none` or `warn-workload`"),
         (r#"{"isolate":[]}"#, "unknown field `isolate`"),
     ] {

@@ -1,4 +1,4 @@
-//! What a control is, and the list of all of them.
+//! The controls of the Pod Security Standards.
 
 use policy_core::{Undecided, Verdict};
 use policy_kubernetes::pod::Pod;
@@ -12,15 +12,15 @@ use crate::controls::{
 use crate::version::Version;
 use crate::violations::ControlViolations;
 
-/// The levels of the standards; each holds what the one before it does.
+/// The levels of the standards. Each level includes the restrictions of the previous one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Denies nothing.
     Privileged,
-    /// Denies the known ways out of a container.
+    /// Prevents known privilege escalations.
     Baseline,
-    /// Asks for today's hardening as well.
+    /// Also enforces current pod hardening practices.
     #[default]
     Restricted,
 }
@@ -28,26 +28,26 @@ pub enum Level {
 /// One control of the standards.
 #[derive(Debug)]
 pub struct Control {
-    /// Its name, as upstream has it.
+    /// The control's ID, as used upstream.
     pub id: ControlId,
-    /// The level from which on it is judged.
+    /// The lowest level that includes the control.
     pub level: Level,
     /// The baseline control that it replaces.
     pub overrides: Option<ControlId>,
-    /// What is judged from which version on, oldest first; a version that changed a control adds a line.
+    /// The check for each version that changed the control, oldest first.
     pub(crate) versions: &'static [(Version, ControlCheck)],
 }
 
-/// Judges a pod, and says what offends.
+/// Checks a pod and reports the violations.
 pub(crate) type ControlCheck = fn(&Pod<'_>, &mut ControlViolations<'_>) -> Result<(), Undecided>;
 
 impl Control {
-    /// The first version that has the control.
+    /// The first version with the control.
     pub fn since(&self) -> Version {
         self.versions.first().map_or(Version::FIRST, |(version, _)| *version)
     }
 
-    /// Judges a pod as that version does.
+    /// Evaluates a pod with the check of that version.
     pub(crate) fn evaluate(
         &self,
         version: Version,
@@ -64,32 +64,32 @@ impl Control {
 }
 
 policy_core::controls! {
-    /// AppArmor profiles are the runtime's or local ones.
+    /// AppArmor profiles must be the runtime's default or local.
     AppArmorProfile = "appArmorProfile" {
         remediation: "Remove the profile, or use `RuntimeDefault` or `Localhost`.",
         fix: false,
     },
-    /// No capabilities beyond the runtime's.
+    /// No capabilities beyond those that container runtimes usually grant.
     CapabilitiesBaseline = "capabilities_baseline" {
         remediation: "Remove the capability from `capabilities.add`.",
         fix: false,
     },
-    /// No network, process or IPC namespace of the node.
+    /// No host network, PID or IPC namespace.
     HostNamespaces = "hostNamespaces" {
         remediation: "Remove `hostNetwork`, `hostPID` and `hostIPC`.",
         fix: true,
     },
-    /// No folders of the node.
+    /// No `hostPath` volumes.
     HostPathVolumes = "hostPathVolumes" {
         remediation: "Use another source for the volume, such as `emptyDir` or a PersistentVolumeClaim.",
         fix: false,
     },
-    /// No ports of the node.
+    /// No host ports.
     HostPorts = "hostPorts" {
-        remediation: "Remove `hostPort`, and reach the pod by a Service.",
+        remediation: "Remove `hostPort`, and reach the pod through a Service.",
         fix: true,
     },
-    /// Probes and lifecycle hooks go to the pod itself.
+    /// Probes and lifecycle hooks must connect to the pod itself.
     HostProbesAndHostLifecycle = "hostProbesAndHostLifecycle" {
         remediation: "Remove `host` from the probe or hook: without it the kubelet connects to the pod.",
         fix: true,
@@ -99,22 +99,22 @@ policy_core::controls! {
         remediation: "Remove `privileged`, and add the capabilities that the container needs.",
         fix: true,
     },
-    /// `/proc` is masked.
+    /// `/proc` must be masked.
     ProcMount = "procMount" {
         remediation: "Remove `procMount`, or set it to `Default`.",
         fix: true,
     },
-    /// SELinux types of containers only, no user, no role.
+    /// Only SELinux types for containers; no SELinux user or role.
     SeLinuxOptions = "seLinuxOptions" {
         remediation: "Remove `user` and `role`, and use one of the types that the message lists.",
         fix: false,
     },
-    /// Seccomp is not turned off.
+    /// Seccomp must not be disabled.
     SeccompProfileBaseline = "seccompProfile_baseline" {
         remediation: "Set `seccompProfile.type` to `RuntimeDefault`.",
         fix: true,
     },
-    /// Only sysctls of the pod's own namespaces.
+    /// Only safe sysctls.
     Sysctls = "sysctls" {
         remediation: "Remove the sysctl, or set it on the node.",
         fix: false,
@@ -124,24 +124,24 @@ policy_core::controls! {
         remediation: "Remove `windowsOptions.hostProcess`.",
         fix: true,
     },
-    /// No way to more privileges than the parent process.
+    /// No more privileges than the parent process.
     AllowPrivilegeEscalation = "allowPrivilegeEscalation" {
         remediation: "Set `allowPrivilegeEscalation: false`.",
         fix: true,
     },
-    /// All capabilities dropped, at most `NET_BIND_SERVICE` added.
+    /// All capabilities must be dropped; only `NET_BIND_SERVICE` may be added.
     CapabilitiesRestricted = "capabilities_restricted" {
         remediation: "Set `capabilities.drop: [ALL]`, and add nothing but `NET_BIND_SERVICE`.",
         fix: true,
         replaces: "capabilities_baseline",
     },
-    /// `/proc` is masked, user namespace or not.
+    /// `/proc` must be masked, even with a user namespace.
     ProcMountRestricted = "procMount_restricted" {
         remediation: "Remove `procMount`, or set it to `Default`.",
         fix: true,
         replaces: "procMount",
     },
-    /// Only volumes that hold no part of the node.
+    /// Only the volume types that the restricted level allows.
     RestrictedVolumes = "restrictedVolumes" {
         remediation: "Use one of the volume sources that the message lists.",
         fix: false,
@@ -152,12 +152,12 @@ policy_core::controls! {
         remediation: "Set `runAsNonRoot: true`; if the image runs as root, set `runAsUser` to the user that it supports.",
         fix: false,
     },
-    /// No user 0.
+    /// Containers must not run as user 0.
     RunAsUser = "runAsUser" {
         remediation: "Set `runAsUser` to a user other than 0 that the image supports.",
         fix: false,
     },
-    /// Seccomp is turned on.
+    /// Containers must have a seccomp profile.
     SeccompProfileRestricted = "seccompProfile_restricted" {
         remediation: "Set `seccompProfile.type` to `RuntimeDefault`.",
         fix: true,
@@ -165,7 +165,7 @@ policy_core::controls! {
     },
 }
 
-/// All controls: baseline, then restricted, each by name.
+/// All controls: baseline, then restricted, each sorted by name.
 pub const CONTROLS: &[Control] = &[
     baseline(ControlId::AppArmorProfile, &[(V0, app_armor::v1_0)]),
     baseline(ControlId::CapabilitiesBaseline, &[(V0, capabilities::baseline_v1_0)]),

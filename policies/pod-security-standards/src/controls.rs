@@ -1,4 +1,4 @@
-//! One file for each subject of the standards; each reads as the standard's table does: fields, allowed values, code.
+//! The checks, one file per subject of the standards. Each file starts with the fields and their allowed values.
 
 pub(crate) mod app_armor;
 pub(crate) mod capabilities;
@@ -20,15 +20,15 @@ use policy_core::{Field, Undecided};
 
 use crate::violations::ControlViolations;
 
-/// Offends wherever `true` stands.
-fn must_not_be_true(field: Field<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+/// Reports a violation if the field is `true`.
+fn must_not_be_true(field: Field<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     if field.is_true()? {
-        offences.add(field, "must not be true");
+        violations.add(field, "must not be true");
     }
     Ok(())
 }
 
-/// What a user wrote, as a message quotes it.
+/// Quotes a user's value for a message.
 fn quote(text: &str) -> String {
     format!("`{}`", excerpt(text))
 }

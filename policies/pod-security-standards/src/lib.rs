@@ -1,4 +1,4 @@
-//! The Pod Security Standards of Kubernetes: all controls, levels and versions, with the verdicts of upstream.
+//! The Pod Security Standards of Kubernetes: all controls, levels and versions, with the same verdicts as upstream.
 
 mod control;
 mod controls;
@@ -16,48 +16,48 @@ use serde::{Deserialize, Serialize};
 pub use control::{CONTROLS, Control, ControlId, Level};
 pub use version::Version;
 
-/// Holds pods, and the workloads that make them, to one level of the Pod Security Standards at one version.
+/// Enforces one level and version of the Pod Security Standards for pods and for the workloads that create them.
 ///
 /// ## What it denies
 ///
-/// A pod, or a workload whose template makes such pods, that the Pod Security Standards forbid at the chosen level:
-/// `baseline` stops the known ways out of a container, `restricted` asks for today's hardening as well. Every
-/// offending field of every container, init container and ephemeral container is named.
+/// A pod, or a workload with a pod template, that violates the Pod Security Standards at the chosen level. `baseline` prevents
+/// known privilege escalations; `restricted` also enforces current pod hardening practices. The findings name each violating
+/// field of each container, init container and ephemeral container.
 ///
-/// The verdicts are those of Kubernetes' own admission (`k8s.io/pod-security-admission`), at every version from v1.0
-/// on. Where a control changed, the version decides: host probes are judged from v1.34 on, a pod with a user
-/// namespace of its own (`hostUsers: false`) may run as root from v1.35 on.
+/// The verdicts match Kubernetes' own admission (`k8s.io/pod-security-admission`) in every version since v1.0. If a control
+/// changed, the version decides: host probes are checked since v1.34, and a pod with its own user namespace
+/// (`hostUsers: false`) may run as root since v1.35.
 ///
 /// ## Why
 ///
-/// A container with more than these standards allow has the node's devices, files or network, and with them the
-/// other pods of the node. Kubernetes' own admission denies such pods, but only warns of the Deployments that make
-/// them, so that the rollout stops where nobody looks. This policy denies the Deployment.
+/// A container with more privileges than these standards allow can reach the node's devices, files or network, and through
+/// them the other pods of the node. Kubernetes' own admission denies such pods, but only warns about the Deployments that
+/// create them, so a rollout stops without a visible error. This policy denies the Deployment.
 ///
-/// ## What is special
+/// ## Notes and limits
 ///
-/// - An update is judged if it can change the verdict: a changed image, container or ephemeral container, or a changed
-///   template. Labels and finalizers of a pod from before the policy can be kept.
-/// - Restricted controls replace their baseline twins. A pod with `spec.os.name: windows` is exempt from
-///   `allowPrivilegeEscalation`, `capabilities_restricted` and `seccompProfile_restricted` from v1.25 on, as upstream.
-/// - Of a volume with two sources, which no API server takes, both are judged; upstream looks at the first it knows.
-/// - Housekeeping on a pod that is being deleted, such as the removal of a finalizer, is never denied, whatever else it
-///   changes; its ephemeral containers are judged.
-/// - A pod without containers or with more than 5,000, or a field of another type than Kubernetes has, is denied: it
-///   cannot be judged.
+/// - An update is evaluated if it can change the verdict: if it changes an image, a container, an ephemeral container or a pod
+///   template. You can still update the labels and finalizers of pods that are older than the policy.
+/// - Restricted controls replace their baseline counterparts. As upstream, a pod with `spec.os.name: windows` is exempt from
+///   `allowPrivilegeEscalation`, `capabilities_restricted` and `seccompProfile_restricted` since v1.25.
+/// - If a volume has two sources, which the API server rejects, both are checked. Upstream checks only the first it knows.
+/// - An update of a pod that is being deleted, such as the removal of a finalizer, is admitted even if it also changes the
+///   spec. Updates that change its labels or ephemeral containers are evaluated.
+/// - A pod is denied if it has no containers, more than 5,000 in one list, or a field of the wrong type, because it cannot be
+///   evaluated.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct PodSecurityStandards {
-    /// The level to hold pods to.
+    /// The level to enforce.
     pub level: Level,
-    /// The version of the standards: `latest`, or a minor version of Kubernetes such as `v1.29`. One that is newer
-    /// than this policy is read as the newest it knows.
+    /// The version of the standards: `latest`, or a minor version of Kubernetes such as `v1.29`. A version newer than the
+    /// policy knows is treated as the newest known version.
     pub version: Version,
-    /// Judge only these controls, whatever the level. All that the level has, if empty.
+    /// Evaluate only these controls, regardless of the level. If empty, evaluate all controls of the level.
     pub controls: Vec<ControlId>,
-    /// Judge all but these controls. A restricted control that is exempt leaves its baseline twin in force.
+    /// Skip these controls. If you exempt a restricted control, the baseline control that it replaces is evaluated.
     pub exempt_controls: Vec<ControlId>,
-    /// Custom kinds that make pods, beside the built-in ones.
+    /// Custom kinds that create pods, in addition to the built-in kinds.
     pub pod_templates: Vec<PodTemplate>,
 }
 
@@ -66,7 +66,7 @@ impl Policy for PodSecurityStandards {
         name: "pod-security-standards",
         title: "Pod Security Standards",
         summary: "Denies pods and workloads that the Pod Security Standards forbid at the chosen level and version.",
-        remediation: "Change each named field to what its message allows, or lower the level for workloads that need more.",
+        remediation: "Change each named field to what its message allows, or add an exception for the workload to policies.yaml.",
         source: "https://kubernetes.io/docs/concepts/security/pod-security-standards/",
         severity: Severity::High,
         category: Category::PodSecurity,
@@ -78,12 +78,12 @@ impl Policy for PodSecurityStandards {
         denies: true,
     };
 
-    /// A control that the version does not have yet would silently judge nothing.
+    /// Rejects controls that are newer than the version, because they would silently check nothing.
     fn validate(&self) -> Result<(), String> {
         self.pod_templates.iter().try_for_each(PodTemplate::validate)?;
         let too_old = |id: &&ControlId| CONTROLS.iter().any(|c| c.id == **id && c.since() > self.version);
         if let Some(id) = self.controls.iter().find(|id| self.exempt_controls.contains(id)) {
-            return Err(format!("controls: `{}` is in exemptControls as well", id.as_str()));
+            return Err(format!("controls: `{}` is also in exemptControls", id.as_str()));
         }
         match self.controls.iter().find(too_old) {
             Some(id) => Err(format!("controls: `{}` does not exist in {} yet", id.as_str(), self.version)),

@@ -1,4 +1,4 @@
-//! What the cases cannot show: the grammar of settings, and the list of controls.
+//! Tests that cases cannot express: the syntax of settings, and the list of controls.
 
 use policy_core::policy::configure;
 
@@ -60,7 +60,7 @@ fn the_list_is_in_order() {
 }
 
 #[test]
-fn an_exempt_restricted_control_leaves_its_baseline_twin() {
+fn exempting_a_restricted_control_restores_the_baseline_control() {
     let wanted = |settings: &str| -> Vec<&str> {
         let policy = configure::<PodSecurityStandards>(settings).unwrap();
         CONTROLS.iter().filter(|control| policy.wants(control)).map(|control| control.id.as_str()).collect()

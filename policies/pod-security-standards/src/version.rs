@@ -6,7 +6,7 @@ use policy_core::path::excerpt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A version of the standards, by the minor version of Kubernetes that it belongs to.
+/// A version of the standards, identified by a minor version of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("pattern" = r"^(latest|v1\.(0|[1-9][0-9]*))$"))]
@@ -15,7 +15,7 @@ pub struct Version(u32);
 impl Version {
     /// The first version.
     pub const FIRST: Version = Version(0);
-    /// The newest version in which a control is known to change.
+    /// The newest version with a known change to a control.
     pub const LATEST: Version = Version(37);
 
     /// Version `v1.<minor>`.
@@ -33,7 +33,7 @@ impl Default for Version {
 impl TryFrom<String> for Version {
     type Error = String;
 
-    /// Reads `latest` or `v1.<minor>` without leading zeros, as the labels of Pod Security Admission are read.
+    /// Parses `latest` or `v1.<minor>` without leading zeros, like the labels of Pod Security Admission.
     fn try_from(text: String) -> Result<Self, String> {
         if text == "latest" {
             return Ok(Self::LATEST);
@@ -42,7 +42,7 @@ impl TryFrom<String> for Version {
             minor.bytes().all(|byte| byte.is_ascii_digit()) && (*minor == "0" || !minor.starts_with('0'))
         });
         match minor {
-            // Digits that no u32 holds are a version newer than the newest.
+            // A number too large for u32 is newer than the newest version.
             Some(minor) if !minor.is_empty() => {
                 Ok(Version(minor.parse().unwrap_or(u32::MAX)).min(Self::LATEST))
             }
@@ -52,7 +52,7 @@ impl TryFrom<String> for Version {
 }
 
 impl From<Version> for String {
-    /// The newest version is `latest`, as the default of a setting is written.
+    /// Writes the newest version as `latest`, like the default of the setting.
     fn from(version: Version) -> String {
         if version == Version::LATEST { "latest".to_owned() } else { version.to_string() }
     }

@@ -1,8 +1,8 @@
-//! Where a control reports what offends it.
+//! The violations that a control reports.
 
 use policy_core::{Field, Verdict};
 
-/// Where a control says what offends it.
+/// Adds the violations of a control to the verdict.
 #[derive(Debug)]
 pub(crate) struct ControlViolations<'v> {
     pub(crate) control: &'static str,
@@ -10,7 +10,7 @@ pub(crate) struct ControlViolations<'v> {
 }
 
 impl ControlViolations<'_> {
-    /// Denies that field; the message says what it must be.
+    /// Denies the field; the message states the required value.
     pub(crate) fn add(&mut self, field: Field<'_>, message: impl Into<String>) {
         self.verdict.deny_by(self.control, field, message);
     }

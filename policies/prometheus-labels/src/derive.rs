@@ -1,4 +1,4 @@
-//! The labels `app.kubernetes.io/*`, as far as they follow from what is there
+//! Derives the labels `app.kubernetes.io/*` from existing labels, annotations, owners and images
 //! (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
 
 use policy_core::{Field, Undecided};
@@ -11,10 +11,10 @@ pub(crate) const NAME: &str = "app.kubernetes.io/name";
 pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
 pub(crate) const VERSION: &str = "app.kubernetes.io/version";
 
-/// Labels that said the same before there was a common one.
+/// Labels with the same meaning that predate `app.kubernetes.io/name`.
 const OLDER: [&str; 3] = ["app", "k8s-app", "name"];
 
-/// The name of a pod's application: as its labels have it, or that of the workload that makes it.
+/// The name of a pod's application, from its labels or from the workload that creates it.
 pub(crate) fn name_of_pod(pod: Field<'_>) -> Result<Option<String>, Undecided> {
     let metadata = pod.at("metadata");
     if let Some(name) = older(metadata.at("labels"))? {
@@ -24,11 +24,11 @@ pub(crate) fn name_of_pod(pod: Field<'_>) -> Result<Option<String>, Undecided> {
         let known = ancestors(owner, metadata.at("labels"), WorkloadKinds::BUILT_IN)?;
         return Ok(value(known.first().map_or(owner.name, |(_, name)| name)));
     }
-    // A pod that nobody made is not named after itself: a ReplicaSet whose selector asks for no more would adopt it.
+    // Do not use the name of a pod without a controller: a ReplicaSet that selects this label would adopt the pod.
     Ok(None)
 }
 
-/// The name of a Service's application: as its labels or its selector have it, or its own.
+/// The name of a Service's application, from its labels, its selector or its name.
 pub(crate) fn name_of_service(metadata: Field<'_>, spec: Field<'_>) -> Result<Option<String>, Undecided> {
     let selector = spec.at("selector");
     let name = match (older(metadata.at("labels"))?, selector.key(NAME).str()?, older(selector)?) {
@@ -38,8 +38,8 @@ pub(crate) fn name_of_service(metadata: Field<'_>, spec: Field<'_>) -> Result<Op
     Ok(value(name))
 }
 
-/// The release that installed it, as Helm notes it down. The label `release` says so too, but not where it is the one that
-/// is given to every target.
+/// The Helm release, from Helm's annotation or from the label `release`. The label is ignored if it has the value `given`,
+/// which this policy adds to every target.
 pub(crate) fn instance(metadata: Field<'_>, given: &str) -> Result<Option<String>, Undecided> {
     let noted = metadata.at("annotations").key("meta.helm.sh/release-name").str()?;
     let label = metadata.at("labels.release").str()?.filter(|release| *release != given);

@@ -1,4 +1,4 @@
-//! Makes pods and Services that serve metrics findable for Prometheus.
+//! Labels pods and Services that serve metrics, so that Prometheus can select them.
 
 mod derive;
 mod ports;
@@ -15,61 +15,61 @@ use policy_kubernetes::{Pod, WorkloadKinds, scopes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The label by which monitors select what is to be scraped; `"false"` opts out.
+/// The label by which monitors select scrape targets; `"false"` opts out.
 pub const SCRAPE: &str = "pratique.dev/scrape";
 
-/// Adds to a pod or a Service with a metrics port what Prometheus finds it by, when it is made.
+/// Labels new pods and Services that have a metrics port, so that Prometheus can select them.
 ///
 /// ## What it changes
 ///
-/// A pod or a Service is one that serves metrics if a port is named `metrics`, `prometheus`, `metrics-…` or `…-metrics`, or
-/// has the number of a known exporter. It gets, where it has none yet:
+/// A pod or Service serves metrics if a TCP port is named `metrics`, `prometheus`, `metrics-…` or `…-metrics`, or has the
+/// number of a known exporter. The policy adds the following if they are missing:
 ///
 /// - the label `pratique.dev/scrape: "true"`, which a ServiceMonitor or PodMonitor can select by;
-/// - the label `release`, if the setting names one: what the selectors of kube-prometheus-stack ask for;
+/// - the label `release`, if it is set in the settings, because the selectors of kube-prometheus-stack require it;
 /// - `app.kubernetes.io/name`, from the labels `app`, `k8s-app` or `name`, from the Service's selector or name, or from the
-///   workload that makes the pod; `app.kubernetes.io/instance` from Helm's annotation or the label `release`;
+///   workload that creates the pod; `app.kubernetes.io/instance` from Helm's annotation or the label `release`;
 ///   `app.kubernetes.io/version` from the tag of the first container's image;
-/// - the name `metrics` for its metrics port, if that has none and no other port is called so. Monitors select by name.
+/// - the port name `metrics`, if the metrics port has no name and no other port has this one. Monitors select ports by name.
 ///
-/// With `mark: annotations` a pod gets `prometheus.io/scrape` and `prometheus.io/port` instead of labels, for a Prometheus
-/// that is configured by that convention; Services are left alone, or each pod would be scraped twice.
+/// With `mark: annotations`, a pod gets the annotations `prometheus.io/scrape` and `prometheus.io/port` instead of labels, for
+/// a Prometheus that uses this convention. Services are not changed, because each pod would then be scraped twice.
 ///
-/// What is there is never changed, selectors and workloads are never touched, and what has the label
-/// `pratique.dev/scrape: "false"` or the annotation `prometheus.io/scrape: "false"` is left as it is.
+/// Existing values, selectors and workloads are never changed. To opt out, set the label `pratique.dev/scrape: "false"` or the
+/// annotation `prometheus.io/scrape: "false"`.
 ///
 /// ## Why
 ///
-/// A target that no monitor selects is not an error anywhere: its metrics are just not there, and the alert that waits for
-/// them never fires. Labels that every team writes by hand are wrong in one place of ten.
+/// If no monitor selects a target, nothing reports an error: its metrics are missing, and alerts on them never fire. Labels
+/// that each team writes by hand are often wrong.
 ///
-/// ## What is special
+/// ## Notes and limits
 ///
-/// - A label can make a pod match more than the monitor: a Service would send it requests, a NetworkPolicy isolate it, or
-///   no longer. Where an added label does that, the request is warned of, with the name of the object. This needs to know the
-///   cluster's Services and NetworkPolicies. A webhook without a cluster says nothing; a Kubewarden that may not read them
-///   changes nothing and says so (`cluster-unknown` in the audit log).
-/// - It changes nothing on UPDATE: the labels of a running pod are what controllers count by.
-/// - A mirror pod and a Service of type ExternalName are left as they are.
+/// - An added label can also make a Service or NetworkPolicy select the pod, or stop selecting it. The response then has a
+///   warning that names the object. This requires the cluster's Services and NetworkPolicies. A webhook server without
+///   cluster data does not warn. If Kubewarden is not allowed to read these objects, the policy changes nothing and reports
+///   `cluster-unknown` in the audit log.
+/// - UPDATE requests are not changed, because controllers select running pods by their labels.
+/// - Mirror pods and Services of type ExternalName are not changed.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct PrometheusLabels {
-    /// What targets are marked with.
+    /// How targets are marked.
     pub mark: Mark,
-    /// The value of the label `release`; none is added if it is empty.
+    /// The value of the label `release`. If empty, the label is not added.
     pub release: String,
-    /// Numbers of further ports that serve metrics, beside those of known exporters.
+    /// Numbers of other ports that serve metrics, in addition to the ports of known exporters.
     pub metrics_ports: Vec<u32>,
 }
 
-/// What targets are marked with.
+/// How targets are marked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
     /// Labels, for the selectors of ServiceMonitors and PodMonitors.
     #[default]
     Labels,
-    /// Annotations `prometheus.io/*`, for a Prometheus that is configured by them.
+    /// The annotations `prometheus.io/*`, for a Prometheus that uses this convention.
     Annotations,
 }
 
@@ -77,8 +77,8 @@ impl Policy for PrometheusLabels {
     const METADATA: PolicyMetadata = PolicyMetadata {
         name: "prometheus-labels",
         title: "Prometheus labels",
-        summary: "Adds the labels and the port name by which Prometheus finds pods and Services that serve metrics.",
-        remediation: "Mend the named field: the object is not as Kubernetes has it.",
+        summary: "Adds labels and a port name to pods and Services that serve metrics, so that Prometheus can select them.",
+        remediation: "Correct the named field: its value is not valid in Kubernetes.",
         source: "https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/",
         severity: Severity::Low,
         category: Category::Observability,
@@ -92,7 +92,7 @@ impl Policy for PrometheusLabels {
 
     fn validate(&self) -> Result<(), String> {
         if !is_label_value(&self.release) {
-            return Err(format!("release: `{}` is no label value", self.release));
+            return Err(format!("release: `{}` is not a valid label value", self.release));
         }
         match self.metrics_ports.iter().find(|port| !(1..=65535).contains(*port)) {
             Some(port) => Err(format!("metricsPorts: must be from 1 to 65535, is `{port}`")),
@@ -138,7 +138,7 @@ impl Evaluate for PrometheusLabels {
     }
 }
 
-/// Labels and what they become, where that is known.
+/// Label keys with their values; `None` if the value cannot be derived.
 type Derived = Vec<(&'static str, Option<String>)>;
 
 impl PrometheusLabels {
@@ -156,7 +156,7 @@ impl PrometheusLabels {
         add(verdict, missing(labels, added)?.into_iter().map(|(key, value)| (labels.key(key), value)))
     }
 
-    /// What pods and Services get alike.
+    /// The labels that pods and Services have in common.
     fn common(&self, metadata: Field<'_>) -> Result<Derived, Undecided> {
         let release = Some(self.release.clone()).filter(|release| !release.is_empty());
         Ok(vec![
@@ -166,7 +166,7 @@ impl PrometheusLabels {
         ])
     }
 
-    /// Adds the labels that are missing to a pod, and warns of what selects it for them.
+    /// Adds missing labels to a pod, and warns if this changes which Services and NetworkPolicies select it.
     fn label(
         &self,
         request: &Request<'_>,
@@ -181,14 +181,13 @@ impl PrometheusLabels {
         }
         for (kind, name, after) in selectors_that_change(request, cluster, labels, &added)? {
             let (how, what) = if after { ("make", "select") } else { ("keep", "from selecting") };
-            verdict
-                .warn(labels, format!("the labels that are added {how} the {kind} `{name}` {what} the pod"));
+            verdict.warn(labels, format!("the added labels {how} the {kind} `{name}` {what} the pod"));
         }
         add(verdict, added.into_iter().map(|(key, value)| (labels.key(key), value)))
     }
 }
 
-/// The Services and NetworkPolicies to which added labels make a difference: kind, name, and whether they select the pod then.
+/// The Services and NetworkPolicies for which the added labels matter: kind, name, and whether they then select the pod.
 fn selectors_that_change(
     request: &Request<'_>,
     cluster: &dyn Cluster,
@@ -221,11 +220,11 @@ fn selectors_that_change(
     Ok(changed)
 }
 
-/// Those of the labels that are not there, and whose value is known.
+/// The labels that the object does not have and that have a known value.
 fn missing(labels: Field<'_>, added: Derived) -> Result<Vec<(&'static str, String)>, Undecided> {
     let mut missing = Vec::new();
     for (key, value) in added {
-        // What is there stays, also if it is empty.
+        // Keep an existing label, even if it is empty.
         if let (None, Some(value)) = (labels.key(key).str()?, value) {
             missing.push((key, value));
         }

@@ -1,10 +1,10 @@
-//! Which port serves metrics, and the name that it gets.
+//! Finds the port that serves metrics, and names it.
 
 use policy_core::{Field, Undecided, Verdict};
 use policy_kubernetes::exporters;
 use policy_kubernetes::pod::{Pod, is_tcp};
 
-/// The name that monitors select.
+/// The port name that monitors select.
 const METRICS: &str = "metrics";
 
 fn is_metrics(name: &str, number: Option<i64>, further: &[u32]) -> bool {
@@ -17,9 +17,9 @@ fn is_metrics(name: &str, number: Option<i64>, further: &[u32]) -> bool {
         || number.is_some_and(known)
 }
 
-/// The number of the pod's metrics port, if it has one; gives a name to the first that has none, if `metrics` is free.
+/// The number of the pod's metrics port, if it has one. Names the first unnamed one `metrics`, if the name is free.
 ///
-/// The port of a container that was added to the pod counts last: it is there whoever is asked first.
+/// The port of an injected exporter counts last, so that the result does not depend on the order of the mutating policies.
 pub(crate) fn of_pod(
     pod: &Pod<'_>,
     further: &[u32],
@@ -28,7 +28,7 @@ pub(crate) fn of_pod(
     let added = pod.added_container()?;
     let (mut own, mut of_added, mut unnamed, mut is_taken) = (None, None, None, false);
     for container in &pod.containers {
-        // Nobody listens on the port of an init container that has ended.
+        // An init container that has ended does not listen on its port.
         if !container.keeps_running()? {
             continue;
         }
@@ -52,14 +52,14 @@ pub(crate) fn of_pod(
     Ok(own.or(of_added))
 }
 
-/// Whether a Service has a metrics port; gives it its name if it is the only one and has none.
+/// Whether a Service has a metrics port. Names it `metrics` if it is the only port and has no name.
 pub(crate) fn of_service(spec: Field<'_>, further: &[u32], verdict: &mut Verdict) -> Result<bool, Undecided> {
     let ports = spec.at("ports");
     let count = ports.items()?.len();
     let mut found = false;
     for port in ports.items()? {
         let (name, target) = (port.at("name").text()?, port.at("targetPort"));
-        // A target is a number, or the name of a container's port.
+        // A `targetPort` is a number or the name of a container port.
         let (number, target_name) = match target.value()? {
             Some(policy_core::Value::String(name)) => (port.at("port").int()?, *name),
             Some(_) => (target.int()?, ""),
@@ -69,7 +69,7 @@ pub(crate) fn of_service(spec: Field<'_>, further: &[u32], verdict: &mut Verdict
             continue;
         }
         found = true;
-        // Of several ports each has a name already, or the API server refuses them.
+        // With several ports, the API server requires a name for each.
         if name.is_empty() && count == 1 {
             verdict.set(port.at("name"), METRICS);
         }

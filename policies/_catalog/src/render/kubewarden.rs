@@ -7,28 +7,28 @@ use serde_json::{Value, json};
 use super::json as yaml;
 use super::rules::{RegisteredPolicy, watched_kind};
 
-/// How an environment asks a policy.
+/// How an environment deploys a policy.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyDeployment {
     /// The policy's settings.
     pub settings: Value,
-    /// Whether what it denies is refused, or only reported.
+    /// Whether denied requests are rejected, or only reported.
     pub enforced: bool,
-    /// The namespaces that are not judged.
+    /// The exempt namespaces.
     pub exempt: BTreeSet<String>,
-    /// The LabelSelector of those that are judged; `null` for all others.
+    /// The LabelSelector of the namespaces to evaluate; `null` for all that are not exempt.
     pub namespace_selector: Value,
-    /// The controls that are excepted, by namespace.
+    /// The controls that have exceptions, by namespace.
     pub excepted: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Kubewarden's resources for a policy: one ClusterAdmissionPolicy, and an AdmissionPolicy in each namespace that has
-/// exceptions. Those cannot name a workload there: what is excepted for one is exempt in its namespace.
+/// exceptions. Kubewarden cannot limit an exception to a workload, so its control is exempt for the whole namespace.
 ///
-/// `module` is the place of the Wasm module.
+/// `module` is the address of the Wasm module.
 pub fn kubewarden(policy: &RegisteredPolicy, module: &str, deployed: &PolicyDeployment) -> String {
     let metadata = policy.metadata();
-    // A policy without controls has none that could be exempt.
+    // A policy without controls has nothing to exempt.
     let excepted = deployed.excepted.iter().filter(|_| !metadata.controls.is_empty());
     let exempt: Vec<&String> =
         deployed.exempt.iter().chain(excepted.clone().map(|(namespace, _)| namespace)).collect();
@@ -47,7 +47,7 @@ pub fn kubewarden(policy: &RegisteredPolicy, module: &str, deployed: &PolicyDepl
         text.push_str(&format!("    - {}\n", yaml(&expression)));
     }
     for (namespace, controls) in excepted {
-        // A restricted control that is exempt leaves its baseline twin in force.
+        // The baseline control that an exempt restricted control replaces must be exempt too.
         let twins = metadata.controls.iter().filter(|control| controls.contains(control.id));
         let twins = twins.filter_map(|control| control.replaces.map(str::to_owned));
         let exempt: BTreeSet<String> = twins.chain(controls.iter().cloned()).collect();
@@ -58,7 +58,7 @@ pub fn kubewarden(policy: &RegisteredPolicy, module: &str, deployed: &PolicyDepl
             controls.extend(exempt.difference(&known).map(|id| json!(id)));
         }
         text.push_str(&format!(
-            "---\n# All but what is excepted there, for every pod of the namespace: the webhook is exact, Kubewarden is not.\n\
+            "---\n# Controls with an exception in this namespace are exempt for all its pods, because Kubewarden cannot select workloads.\n\
              apiVersion: policies.kubewarden.io/v1\nkind: AdmissionPolicy\nmetadata:\n  name: {}\n  \
              namespace: {namespace}\n{}",
             metadata.name,
@@ -86,8 +86,8 @@ fn spec(policy: &RegisteredPolicy, module: &str, deployed: &PolicyDeployment, se
     text
 }
 
-/// What a LabelSelector asks, as expressions: Kubewarden's controller drops the `matchLabels` of a selector to which it adds
-/// its own exemptions.
+/// A LabelSelector as `matchExpressions` only, because Kubewarden's controller drops the `matchLabels` of a selector when it
+/// adds its own exemptions.
 fn expressions(selector: &Value) -> Vec<Value> {
     let labels = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
     let of_labels = labels.map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]}));

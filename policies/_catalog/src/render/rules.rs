@@ -1,4 +1,4 @@
-//! What follows from scopes: the rules of webhooks, and the kinds that are read.
+//! Webhook rules and watched kinds, generated from the scopes of policies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::json;
 
-/// A policy as a cluster registers it.
+/// A policy to register in a cluster.
 #[derive(Clone, Debug)]
 pub struct RegisteredPolicy {
     /// The policy.
     pub definition: PolicyDefinition,
-    /// The custom kinds that its settings add to those that make pods.
+    /// The custom workload kinds from its settings.
     pub pod_templates: Vec<PodTemplate>,
 }
 
@@ -26,12 +26,12 @@ impl From<PolicyDefinition> for RegisteredPolicy {
 }
 
 impl RegisteredPolicy {
-    /// Its metadata.
+    /// The metadata of the policy.
     pub fn metadata(&self) -> &'static PolicyMetadata {
         self.definition.metadata
     }
 
-    /// The rules of its scope.
+    /// The webhook rules for the scope of the policy.
     fn rules(&self) -> Vec<WebhookRule> {
         let mut rules = scope_rules(&self.metadata().scope);
         if scopes::includes_workloads(&self.metadata().scope) {
@@ -47,7 +47,7 @@ impl RegisteredPolicy {
         rules
     }
 
-    /// The rules of its scope as YAML, one for each resource, each line after `indent`.
+    /// The rules as YAML, one for each resource. Each line starts with `indent`.
     pub(super) fn rules_yaml(&self, indent: &str) -> String {
         self.rules().iter().map(|rule| rule.yaml(indent)).collect()
     }
@@ -85,8 +85,8 @@ fn scope_rules(scope: &Scope) -> Vec<WebhookRule> {
     scope.resources.iter().map(rule).collect()
 }
 
-/// The rules of one webhook that serves all these policies: as few as there are groups, versions and sets of operations; empty if
-/// there is nothing to evaluate. What `others` evaluate in any case is left out. Each line after `indent`.
+/// The rules of one webhook for all these policies, merged by group, version and operations; empty if there is nothing to
+/// evaluate. Operations that `others` evaluate anyway are left out. Each line starts with `indent`.
 pub fn webhook_rules(policies: &[RegisteredPolicy], others: &[RegisteredPolicy], indent: &str) -> String {
     let others = operations_of(others);
     let mut rules: BTreeMap<(String, String, Vec<Operation>), Vec<String>> = BTreeMap::new();
@@ -105,7 +105,7 @@ pub fn webhook_rules(policies: &[RegisteredPolicy], others: &[RegisteredPolicy],
     rules.into_iter().map(|entry| rule(entry).yaml(indent)).collect()
 }
 
-/// By group, version and resource: the operations that these policies evaluate.
+/// The operations that these policies evaluate, by group, version and resource.
 fn operations_of(policies: &[RegisteredPolicy]) -> BTreeMap<(String, String, String), BTreeSet<Operation>> {
     let mut all: BTreeMap<_, BTreeSet<Operation>> = BTreeMap::new();
     for rule in policies.iter().flat_map(RegisteredPolicy::rules) {
@@ -117,7 +117,7 @@ fn operations_of(policies: &[RegisteredPolicy]) -> BTreeMap<(String, String, Str
     all
 }
 
-/// A kind that is read, as Kubewarden names it.
+/// A watched kind in Kubewarden's notation.
 pub(super) fn watched_kind(read: &WatchedKind) -> Value {
     serde_json::json!({"apiVersion": api_version(read.group, read.version), "kind": read.kind})
 }

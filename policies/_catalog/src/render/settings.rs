@@ -1,26 +1,31 @@
-//! What settings there are, out of the JSON Schema of a policy: for its page, and for a terminal.
+//! Describes the settings of a policy from its JSON Schema, as Markdown and for a terminal.
 
 use policy_core::PolicyDefinition;
 use serde_json::Value;
 
-/// The table of a policy's settings, and of the values that they may name.
+/// The tables of a policy's settings and of their allowed values.
 pub(super) fn settings(schema: &Value) -> String {
-    let mut text = "\n## Settings\n\n| setting | type | default | what |\n|---|---|---|---|\n".to_owned();
+    let mut text =
+        "\n## Settings\n\n| setting | type | default | description |\n|---|---|---|---|\n".to_owned();
     for (name, property) in members(schema, "properties") {
         let default = property.get("default").map(|default| format!("`{default}`")).unwrap_or_default();
-        text.push_str(&format!("| `{name}` | {} | {default} | {} |\n", kind(property), one_line(property)));
+        text.push_str(&format!(
+            "| `{name}` | {} | {default} | {} |\n",
+            kind(schema, property),
+            one_line(property)
+        ));
     }
     for (name, definition) in objects(schema) {
         text.push_str(&format!(
-            "\n### {name}\n\n{}\n\n| field | type | what |\n|---|---|---|\n",
+            "\n### {name}\n\n{}\n\n| field | type | description |\n|---|---|---|\n",
             one_line(definition)
         ));
         for (name, property) in members(definition, "properties") {
-            text.push_str(&format!("| `{name}` | {} | {} |\n", kind(property), one_line(property)));
+            text.push_str(&format!("| `{name}` | {} | {} |\n", kind(schema, property), one_line(property)));
         }
     }
     for (name, values) in enumerations(schema) {
-        text.push_str(&format!("\n### {name}\n\n| value | what |\n|---|---|\n"));
+        text.push_str(&format!("\n### {name}\n\n| value | description |\n|---|---|\n"));
         for value in values {
             let word = value.get("const").and_then(Value::as_str).unwrap_or_default();
             text.push_str(&format!("| `{word}` | {} |\n", one_line(value)));
@@ -29,7 +34,7 @@ pub(super) fn settings(schema: &Value) -> String {
     text
 }
 
-/// The definitions of a schema that are objects, such as the items of a setting that is a list.
+/// The object definitions of a schema, such as the items of a list setting.
 fn objects(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     members(schema, "$defs").filter(|(_, definition)| definition.get("properties").is_some())
 }
@@ -39,18 +44,22 @@ fn members<'s>(schema: &'s Value, key: &str) -> impl Iterator<Item = (&'s String
     schema.get(key).and_then(Value::as_object).into_iter().flatten()
 }
 
-/// The definitions of a schema that list the values a setting may have, and those values.
+/// The definitions of a schema that list the allowed values of a setting, and those values.
 fn enumerations(schema: &Value) -> impl Iterator<Item = (&String, &Vec<Value>)> {
     members(schema, "$defs")
         .filter_map(|(name, definition)| Some((name, definition.get("oneOf")?.as_array()?)))
 }
 
-fn kind(property: &Value) -> String {
+fn kind(schema: &Value, property: &Value) -> String {
     let reference = |value: &Value| {
         let name = value.get("$ref").and_then(Value::as_str)?.rsplit('/').next()?;
-        Some(format!("[{name}](#{})", name.to_lowercase()))
+        let sections =
+            objects(schema).map(|(name, _)| name).chain(enumerations(schema).map(|(name, _)| name));
+        let has_section = sections.into_iter().any(|section| section == name);
+        // A definition that is only a string has no section.
+        Some(if has_section { format!("[{name}](#{})", name.to_lowercase()) } else { "string".to_owned() })
     };
-    // What may be left out may be null as well: `["string", "null"]`, or any of a reference and null.
+    // An optional property may also be null: `["string", "null"]`, or `anyOf` a reference and null.
     let word = |value: &Value| match value.get("type")? {
         Value::Array(words) => words.first().and_then(Value::as_str).map(str::to_owned),
         word => word.as_str().map(str::to_owned),
@@ -70,7 +79,7 @@ fn one_line(schema: &Value) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
-/// A policy as `pratique policies NAME` describes it on a terminal.
+/// The output of `pratique policies NAME`.
 pub fn help(entry: &PolicyDefinition) -> String {
     let metadata = entry.metadata;
     let schema = (entry.schema)();

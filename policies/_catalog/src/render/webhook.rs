@@ -1,4 +1,4 @@
-//! What registers the native webhook at an API server: two webhook configurations, and the rights of its service account.
+//! The manifests that register the native webhook: two webhook configurations, and the permissions of its service account.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,39 +7,39 @@ use policy_core::{AdmissionPhase, WatchedKind};
 use super::json;
 use super::rules::{RegisteredPolicy, webhook_rules};
 
-/// How the API server calls the webhook, and about what not.
+/// How the API server reaches the webhook, and the namespaces that are exempt.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Where it is.
+    /// The address of the webhook.
     pub endpoint: WebhookEndpoint,
-    /// By what its certificate is trusted.
+    /// How the API server verifies its certificate.
     pub trust: CertificateTrust,
-    /// The namespaces that it is not asked about.
+    /// The exempt namespaces, for which the API server does not call the webhook.
     pub exempt: BTreeSet<String>,
 }
 
-/// Where the webhook is.
+/// The address of the webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WebhookEndpoint {
-    /// Behind a Service, at its port 443.
+    /// Port 443 of a Service.
     Service {
         /// The Service's namespace.
         namespace: String,
         /// The Service's name.
         name: String,
     },
-    /// At a URL, without a path.
+    /// A URL without a path.
     Url(String),
 }
 
-/// By what the webhook's certificate is trusted.
+/// How the API server verifies the webhook's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateTrust {
-    /// By what cert-manager puts there: `NAMESPACE/NAME` of a Certificate.
+    /// cert-manager injects the CA bundle: `NAMESPACE/NAME` of a Certificate.
     CertManager(String),
-    /// By what the webhook puts there itself (`serve --tls-service`).
+    /// The webhook sets the CA bundle itself (`serve --tls-service`).
     SelfManaged,
-    /// By these certificates: PEM, in base64.
+    /// These CA certificates: PEM, encoded as base64.
     Bundle(String),
 }
 
@@ -47,67 +47,67 @@ pub enum CertificateTrust {
 const NAME: &str = "pratique";
 
 const MUTATING: &str = "\
-# Who is asked for changes. Its rules are what the policies that change objects say that they look at.
+# Mutating policies. The rules are generated from the scope of each policy that changes objects.
 ";
 const VALIDATING: &str = "\
-# Who is asked about what. Its rules are what the policies say that they judge.
+# Validating policies. The rules are generated from each policy's scope.
 ";
 const IGNORE: &str = "  \
-  # Ignore: a database without its exporter is better than no database. What comes of it is judged by the other webhook,
+  # Ignore: a database without its exporter is better than no database. The result is evaluated by the validating webhook,
   # which does not fail open.
   failurePolicy: Ignore
   matchPolicy: Equivalent
-  # Asked again when another webhook has changed the pod since: what is there already is not added twice.
+  # The API server calls this webhook again if another webhook changes the pod later. No container is added twice.
   reinvocationPolicy: IfNeeded
   sideEffects: None
   timeoutSeconds: 5
-  # The namespaces of the other webhook, for the same reasons.
+  # The same exempt namespaces as for validate.pratique.dev, for the same reasons.
 ";
 const FAIL: &str = "  \
-  # Fail: a pod that nobody judged may have the node. A webhook that fails open is turned off by whoever can make it
-  # fail. The price, nothing is created while it does not answer, is paid with three replicas, a disruption budget, and
-  # the exemptions below, so that nothing that the webhook itself stands on waits for it.
+  # Fail: a pod that was not evaluated may take over its node, and a client that can make the webhook fail could bypass it.
+  # The drawback is that nothing can be created while the webhook does not answer. Therefore it has three replicas and a
+  # disruption budget, and the exemptions below ensure that its own dependencies never wait for it.
   failurePolicy: Fail
-  # Old API versions of the same objects are judged as well.
+  # Objects in other API versions are evaluated as well.
   matchPolicy: Equivalent
   sideEffects: None
-  # A verdict takes microseconds: what takes longer is lost, and its retry may not be.
+  # A verdict takes microseconds: a call that takes this long is lost, but its retry may succeed.
   timeoutSeconds: 5
-  # By the name that the API server itself sets, which nobody can give to another namespace. What is in these namespaces
-  # is not judged: the cluster's own parts, the webhook, and what makes its certificate.
+  # The API server sets this label to the name of the namespace, so no client can give it to another one. These namespaces
+  # are exempt: those of the cluster's own components, of the webhook, and of the issuer of its certificate.
 ";
 
 const OBSERVE: &str = "  \
-  # Ignore: what only warns, or only counts, keeps nothing from being made.
+  # Ignore: policies that only warn or count must not block a request.
   failurePolicy: Ignore
   matchPolicy: Equivalent
   sideEffects: None
   timeoutSeconds: 5
-  # The namespaces of the other webhook, for the same reasons.
+  # The same exempt namespaces as for validate.pratique.dev, for the same reasons.
 ";
 
-/// The MutatingWebhookConfiguration or the ValidatingWebhookConfiguration by which these policies are asked, as YAML; `None`
-/// where none of them has anything to say there. What only policies look at that are not enforced fails open: they deny nothing,
-/// and nothing is refused for want of them.
+/// The MutatingWebhookConfiguration or the ValidatingWebhookConfiguration for these policies, as YAML; `None` if none of them
+/// runs in that phase. The webhook for resources that only unenforced policies evaluate fails open: because these policies
+/// never reject a request, a failure must not either.
 pub fn webhook_configuration(
-    half: AdmissionPhase,
+    phase: AdmissionPhase,
     enforced: &[RegisteredPolicy],
     unenforced: &[RegisteredPolicy],
     registration: &Registration,
 ) -> Option<String> {
     let speaking = |entries: &[RegisteredPolicy]| -> Vec<RegisteredPolicy> {
-        let speaks = |policy: &&RegisteredPolicy| match half {
+        let speaks = |policy: &&RegisteredPolicy| match phase {
             AdmissionPhase::Mutating => policy.metadata().mutates,
             AdmissionPhase::Validating => policy.metadata().denies,
         };
         entries.iter().filter(speaks).cloned().collect()
     };
     let (enforced, unenforced) = (speaking(enforced), speaking(unenforced));
-    let (comment, kind) = match half {
+    let (comment, kind) = match phase {
         AdmissionPhase::Mutating => (MUTATING, "MutatingWebhookConfiguration"),
         AdmissionPhase::Validating => (VALIDATING, "ValidatingWebhookConfiguration"),
     };
-    let webhooks: String = match half {
+    let webhooks: String = match phase {
         AdmissionPhase::Mutating => {
             let all = [enforced, unenforced].concat();
             vec![("mutate", IGNORE, webhook_rules(&all, &[], "  "))]
@@ -119,7 +119,7 @@ pub fn webhook_configuration(
     }
     .iter()
     .filter(|(_, _, rules)| !rules.is_empty())
-    .map(|(name, policy, rules)| webhook(name, half, policy, rules, registration))
+    .map(|(name, policy, rules)| webhook(name, phase, policy, rules, registration))
     .collect();
     if webhooks.is_empty() {
         return None;
@@ -139,20 +139,20 @@ pub fn webhook_configuration(
 /// One webhook of a configuration.
 fn webhook(
     name: &str,
-    half: AdmissionPhase,
+    phase: AdmissionPhase,
     policy: &str,
     rules: &str,
     registration: &Registration,
 ) -> String {
     let mut text = format!("- name: {name}.pratique.dev\n  admissionReviewVersions: [v1]\n  clientConfig:\n");
-    let half = half.as_str();
+    let phase = phase.as_str();
     text.push_str(&match &registration.endpoint {
         WebhookEndpoint::Service { namespace, name } => format!(
-            "    service:\n      name: {}\n      namespace: {}\n      path: /{half}\n      port: 443\n",
+            "    service:\n      name: {}\n      namespace: {}\n      path: /{phase}\n      port: 443\n",
             scalar(name),
             scalar(namespace)
         ),
-        WebhookEndpoint::Url(url) => format!("    url: {}/{half}\n", url.trim_end_matches('/')),
+        WebhookEndpoint::Url(url) => format!("    url: {}/{phase}\n", url.trim_end_matches('/')),
     });
     if let CertificateTrust::Bundle(bundle) = &registration.trust {
         text.push_str(&format!("    caBundle: {bundle}\n"));
@@ -166,7 +166,7 @@ fn webhook(
     text
 }
 
-/// A name as YAML: what would be read as a number, a boolean or null is quoted.
+/// A name as YAML, quoted if a parser would read it as a number, a boolean or null.
 fn scalar(name: &str) -> String {
     let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic());
     match is_word && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&name) {
@@ -175,8 +175,8 @@ fn scalar(name: &str) -> String {
     }
 }
 
-/// The ServiceAccount of the webhook, and what it may: look at what policies read, and no more; where it looks after its own
-/// certificate, that as well. As YAML.
+/// The ServiceAccount of the webhook and its permissions, as YAML: to list and watch the kinds that policies read and, if it
+/// manages its own certificate, to update that.
 ///
 /// `namespace` and `name` are those of its Service.
 pub fn service_account(
@@ -202,11 +202,12 @@ pub fn service_account(
     let secret = scalar(&format!("{name}-tls"));
     let (namespace, name) = (&*scalar(namespace), &*scalar(name));
     let mut text = format!(
-        "# What the policies look at beside the object they judge, and nothing else: no Secret, no write, no other kind.\n\
+        "# Permission to read the cluster data that policies need, and nothing else: no Secret, no write, no other kind.\n\
          apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: {name}\n  namespace: {namespace}\n"
     );
     if *trust == CertificateTrust::SelfManaged {
-        text = text.replace("nothing else: no Secret, no write, no other kind.", "its own certificate.");
+        text = text
+            .replace("nothing else: no Secret, no write, no other kind.", "to manage its own certificate.");
         rules.push_str(&format!(
             "- apiGroups: [admissionregistration.k8s.io]\n  resources: [mutatingwebhookconfigurations, \
              validatingwebhookconfigurations]\n  resourceNames: [{NAME}]\n  verbs: [get, patch]\n"
@@ -215,7 +216,7 @@ pub fn service_account(
     text.push_str(&role("Cluster", &cluster_role, "", &rules, &Account { namespace, name }));
     if *trust == CertificateTrust::SelfManaged {
         let place = format!("  namespace: {namespace}\n");
-        // That a Secret is made cannot be limited to one name.
+        // RBAC cannot limit `create` to one name.
         let of_secret = format!(
             "- apiGroups: [\"\"]\n  resources: [secrets]\n  resourceNames: [{secret}]\n  verbs: [get, update]\n\
              - apiGroups: [\"\"]\n  resources: [secrets]\n  verbs: [create]\n"
@@ -231,7 +232,7 @@ struct Account<'s> {
     name: &'s str,
 }
 
-/// A role and who has it.
+/// A role and its binding.
 fn role(prefix: &str, name: &str, place: &str, rules: &str, account: &Account<'_>) -> String {
     let Account { namespace, name: account } = account;
     let rules = if rules.is_empty() { " []\n".to_owned() } else { format!("\n{rules}") };

@@ -1,4 +1,4 @@
-//! What of the objects that are given is kept.
+//! Adds objects to a topology.
 
 use policy_core::{Field, Request, Undecided, Value};
 use policy_kubernetes::namespace::namespace_labels;
@@ -12,7 +12,7 @@ use policy_kubernetes::route::{Gateway, RouteBackends};
 use policy_kubernetes::workloads::owner_of;
 use policy_kubernetes::{Labels, WorkloadName};
 
-/// Kinds of policies beside NetworkPolicy that decide about traffic too, and are not read.
+/// Other policy kinds that restrict traffic. They are not supported.
 const OTHER_POLICIES: &[(&str, &str)] = &[
     ("cilium.io", "CiliumClusterwideNetworkPolicy"),
     ("cilium.io", "CiliumNetworkPolicy"),
@@ -28,10 +28,10 @@ const OTHER_POLICIES: &[(&str, &str)] = &[
 ];
 
 impl<'a> Topology<'a> {
-    /// Adds the object of a request, if it has to do with traffic. `origin` is how the caller calls its place.
+    /// Adds the object of a request, if it is relevant for the map. `origin` is the caller's identifier for its source.
     ///
     /// # Errors
-    /// It is not as Kubernetes has it, or another object of its name is there that says otherwise.
+    /// The object is not valid, or differs from another object of the same name.
     pub fn add(&mut self, request: &Request<'_>, origin: usize) -> Result<(), Undecided> {
         let (group, kind) = (request.kind.group, request.kind.kind);
         match (group, kind) {
@@ -45,7 +45,7 @@ impl<'a> Topology<'a> {
                 let mut policy = NetworkPolicy::read(object, namespace)?;
                 self.once(request, object.at("spec"))?;
                 if policy.name.is_empty() {
-                    // The API server makes a name of its own for each.
+                    // The API server generates a unique name for each.
                     let generated = format!("{}{origin}", object.at("metadata.generateName").text()?);
                     policy.name = self.text(&generated);
                 }
@@ -83,25 +83,24 @@ impl<'a> Topology<'a> {
         let is_other_policy = OTHER_POLICIES.contains(&(group, kind));
         if kind.eq_ignore_ascii_case("NetworkPolicy") && !is_other_policy {
             let version = request.object.at("apiVersion");
-            return Err(version.undecided("must be networking.k8s.io/v1 of a NetworkPolicy"));
+            return Err(version.undecided("must be networking.k8s.io/v1 for a NetworkPolicy"));
         }
         if is_other_policy {
             let name = request.display_name()?;
-            self.notes.push(format!(
-                "{kind}.{group} {name} is not read: the map is without what it allows and denies"
-            ));
-        } else if !self.add_workload(request)? && makes_pods(request.object) {
+            self.notes.push(format!("{kind}.{group} {name} is not supported: the map ignores its rules"));
+        } else if !self.add_workload(request)? && has_pod_template(request.object) {
             let (name, namespace) = (request.display_name()?, request.namespace);
-            self.notes
-                .push(format!("{kind}.{group} {namespace}/{name} is not read: the map is without its pods"));
+            self.notes.push(format!(
+                "{kind}.{group} {namespace}/{name} is not a known workload kind: the map ignores its pods"
+            ));
         }
         Ok(())
     }
 
-    /// Remembers what an object says, and gives its name.
+    /// Records the contents of an object and returns its name.
     ///
     /// # Errors
-    /// Another object of its name says otherwise: which of them counts is not known here.
+    /// Another object of the same name has other contents, so it is unclear which of them applies.
     fn once(&mut self, request: &Request<'_>, says: Field<'a>) -> Result<&'a str, Undecided> {
         let name = self.text(request.object.at("metadata.name").text()?);
         let key = (self.text(request.kind.kind), self.text(request.namespace), name);
@@ -109,7 +108,7 @@ impl<'a> Topology<'a> {
         match self.message.get(&key) {
             Some(known) if *known != says && !name.is_empty() => {
                 let reason = format!(
-                    "must not be that of another {} which says otherwise: a map is of one cluster, so give one environment",
+                    "must be unique: another {} of this name differs; a map covers one cluster, so pass only one environment",
                     request.kind.kind
                 );
                 Err(request.object.at("metadata.name").undecided(reason))
@@ -121,7 +120,7 @@ impl<'a> Topology<'a> {
         }
     }
 
-    /// Adds the pods of a workload; says whether it is one.
+    /// Adds the pods of an object; returns false if it is not a workload.
     fn add_workload(&mut self, request: &Request<'_>) -> Result<bool, Undecided> {
         if !Workload::is_one(request, self.kinds) {
             return Ok(false);
@@ -140,7 +139,7 @@ impl<'a> Topology<'a> {
         Ok(true)
     }
 
-    /// Adds pods that no object speaks of, such as those that a chart makes.
+    /// Adds pods that are not in the manifests, such as those of a Helm chart.
     pub fn add_pods(&mut self, pods: &Workload<'_>) {
         let name = self.name(pods.name);
         let labels: Vec<_> = pods.labels.iter().map(|(k, v)| (self.text(k), self.text(v))).collect();
@@ -158,7 +157,7 @@ impl<'a> Topology<'a> {
         self.workloads.insert((name, labels, ports, host_network), kept);
     }
 
-    /// Says which labels the pods have that a Gateway is made of, beside those that the Gateway API gives them.
+    /// Adds labels to the pods of a Gateway, in addition to those that the Gateway API sets.
     pub fn add_gateway_labels(&mut self, name: WorkloadName<'_>, labels: &Labels<'_>) {
         let key = (self.text(name.namespace), self.text(name.name));
         let labels: Vec<_> = labels.iter().map(|(k, v)| (self.text(k), self.text(v))).collect();
@@ -168,10 +167,10 @@ impl<'a> Topology<'a> {
         }
     }
 
-    /// The object of a request and its namespace, to stay.
+    /// Copies the object of a request and its namespace into the arena.
     fn keep(&mut self, request: &Request<'_>) -> Result<(Field<'a>, &'a str), Undecided> {
         let value = request.object.value()?.copied().unwrap_or(Value::Null);
-        Ok((Field::root(value.kept_in(self.arena), self.arena), self.text(request.namespace)))
+        Ok((Field::root(value.copy_to(self.arena), self.arena), self.text(request.namespace)))
     }
 
     fn name(&mut self, name: WorkloadName<'_>) -> WorkloadName<'a> {
@@ -182,7 +181,7 @@ impl<'a> Topology<'a> {
         }
     }
 
-    /// A text, kept once however often it is said.
+    /// Copies a text into the arena, once for equal texts.
     fn text(&mut self, text: &str) -> &'a str {
         if let Some(kept) = self.texts.get(text) {
             return kept;
@@ -193,8 +192,8 @@ impl<'a> Topology<'a> {
     }
 }
 
-/// Whether an object of a kind that is not known has a template for pods where all do.
-fn makes_pods(object: Field<'_>) -> bool {
+/// Whether an object of an unknown kind has a pod template in the usual place.
+fn has_pod_template(object: Field<'_>) -> bool {
     let containers = object.at("spec.template.spec.containers");
     containers.items().is_ok_and(|containers| containers.len() > 0)
 }

@@ -1,4 +1,4 @@
-//! What the engine holds whatever the policies are.
+//! Properties of the engine that do not depend on the policies.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use crate::policy::{Policy, PolicyDefinition};
 use crate::scope::{CHANGES, Resource, Scope, Subresources};
 use crate::value::Arena;
 
-/// Does to a pod what its settings say.
+/// A test policy: each setting enables one change or one denial.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Toy {
@@ -28,8 +28,8 @@ impl Policy for Toy {
     const METADATA: PolicyMetadata = PolicyMetadata {
         name: "toy",
         title: "Toy",
-        summary: "Does what it is told.",
-        remediation: "Tell it otherwise.",
+        summary: "Does what its settings enable.",
+        remediation: "Change its settings.",
         source: "https://example.com/",
         severity: Severity::Low,
         scope: Scope {
@@ -88,7 +88,7 @@ fn run(policies: &[&str], request: &str) -> (bool, String, String) {
     run_half(policies, request, AdmissionPhase::Mutating)
 }
 
-fn run_half(policies: &[&str], request: &str, half: AdmissionPhase) -> (bool, String, String) {
+fn run_half(policies: &[&str], request: &str, phase: AdmissionPhase) -> (bool, String, String) {
     let arena = Arena::new();
     let policies: Vec<ConfiguredPolicy> = policies
         .iter()
@@ -98,7 +98,7 @@ fn run_half(policies: &[&str], request: &str, half: AdmissionPhase) -> (bool, St
         })
         .collect();
     let root = Field::root(Value::from_json(request.as_bytes(), &arena).unwrap(), &arena);
-    let verdicts = admit(&policies, &Request::read(root).unwrap(), &NoCluster, half);
+    let verdicts = admit(&policies, &Request::read(root).unwrap(), &NoCluster, phase);
     (verdicts.allowed(), verdicts.message(), serde_json::to_string(&verdicts.patch()).unwrap())
 }
 
@@ -111,14 +111,14 @@ fn a_patch_that_is_denied_is_a_fault_and_is_not_sent() {
     assert!(!allowed);
     assert_eq!(message, "the patch would be denied: toy: metadata.labels.toy: must not be `x`");
     assert_eq!(patch, "[]");
-    // What the object brings along is its own.
+    // A label of the original object is not the fault of the patch.
     let (allowed, message, _) = run(&policies, &CREATE.replace(r#""name":"web""#, r#""labels":{"toy":"x"}"#));
     assert_eq!((allowed, message.as_str()), (false, "toy: metadata.labels.toy: must not be `x`"));
 }
 
 #[test]
-fn the_order_of_those_who_change_does_not_matter() {
-    // The one adds what the other waits for.
+fn mutation_order_does_not_matter() {
+    // One policy adds the annotation that the other waits for.
     let policies = [r#"{"label":"x","if_annotated":true}"#, r#"{"annotate":true}"#];
     let mut patches: Vec<String> = Vec::new();
     for order in [[0, 1], [1, 0]] {
@@ -141,24 +141,24 @@ fn later_policies_see_earlier_patches() {
 }
 
 #[test]
-fn a_patch_that_would_be_made_again_is_refused() {
+fn a_patch_that_never_settles_is_denied() {
     let (allowed, message, _) = run(&[r#"{"count":true}"#], CREATE);
     assert!(!allowed);
-    assert!(message.contains("could not decide: the policy would patch its own patch again"), "{message}");
+    assert!(message.contains("could not decide: the policy keeps changing its own patch"), "{message}");
 }
 
 #[test]
 fn validation_evaluates_the_object_unchanged() {
     let labelled = CREATE.replace(r#""name":"web""#, r#""name":"web","labels":{"toy":"bad"}"#);
     let policies = [r#"{"label":"good"}"#, r#"{"deny_label":"bad"}"#];
-    assert!(run_half(&policies, &labelled, AdmissionPhase::Mutating).0, "the patch mends it");
+    assert!(run_half(&policies, &labelled, AdmissionPhase::Mutating).0, "the patch fixes it");
     let (allowed, message, patch) = run_half(&policies, &labelled, AdmissionPhase::Validating);
-    assert!(!allowed, "nothing is patched any more");
+    assert!(!allowed, "the validating phase does not patch");
     assert_eq!((message.as_str(), patch.as_str()), ("toy: metadata.labels.toy: must not be `bad`", "[]"));
 }
 
 #[test]
-fn a_million_offences_are_counted_and_a_thousand_kept() {
+fn findings_above_the_limit_are_only_counted() {
     let list = vec![r#""x""#; 5000].join(",");
     let request = CREATE.replace(r#""name":"web""#, &format!(r#""name":"web","list":[{list}]"#));
     let (allowed, message, _) = run(&[r#"{"deny_items":true}"#], &request);
@@ -167,7 +167,7 @@ fn a_million_offences_are_counted_and_a_thousand_kept() {
 }
 
 #[test]
-fn a_policy_that_changes_objects_does_without_a_cluster() {
+fn mutating_policies_warn_without_cluster_data() {
     let arena = Arena::new();
     let settings = r#"{"undecided":true,"label":"x"}"#;
     let policy = (PolicyDefinition::of::<Toy>().configure)(settings).unwrap();
@@ -183,11 +183,11 @@ fn a_policy_that_changes_objects_does_without_a_cluster() {
     assert_eq!(verdicts.audit().0, [("toy", "cluster-unknown")]);
     let reason = "changes nothing: needs the cluster's Namespace objects, and no cluster was given";
     assert_eq!(verdicts.warnings(), [format!("toy: {reason}")]);
-    // One that only judges denies.
-    static JUDGE: PolicyMetadata = PolicyMetadata { mutates: false, ..Toy::METADATA };
+    // A validating policy denies.
+    static VALIDATING: PolicyMetadata = PolicyMetadata { mutates: false, ..Toy::METADATA };
     let policy = (PolicyDefinition::of::<Toy>().configure)(r#"{"undecided":true}"#).unwrap();
     let verdicts = admit(
-        &[ConfiguredPolicy { metadata: &JUDGE, policy }],
+        &[ConfiguredPolicy { metadata: &VALIDATING, policy }],
         &request,
         &NoCluster,
         AdmissionPhase::Mutating,
@@ -198,11 +198,11 @@ fn a_policy_that_changes_objects_does_without_a_cluster() {
 }
 
 #[test]
-fn there_is_nothing_to_patch_without_an_object() {
+fn mutation_without_an_object_is_denied() {
     let request = r#"{"uid":"u","kind":{"version":"v1","kind":"Pod"},"operation":"CREATE","object":null}"#;
     let (allowed, message, _) = run(&[r#"{"label":"x"}"#], request);
     assert!(!allowed);
-    assert!(message.contains("there is no object to change"), "{message}");
+    assert!(message.contains("the request has no object to change"), "{message}");
 }
 
 #[test]
@@ -217,9 +217,9 @@ fn deleted_objects_are_admitted_but_their_subresources_evaluated() {
     let going = r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","labels":{"toy":"x"}}}"#;
     assert!(update("", going));
     let relabelled = r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","labels":{"toy":"y"}}}"#;
-    assert!(!update("", relabelled), "others still select it by its labels");
+    assert!(!update("", relabelled), "other objects still select it by its labels");
     assert!(!update("ephemeralcontainers", going));
-    assert!(!update("", r#"{"metadata":{}}"#), "only the old object can say that it is going");
+    assert!(!update("", r#"{"metadata":{}}"#), "only the deletion timestamp of the old object counts");
 }
 
 #[test]

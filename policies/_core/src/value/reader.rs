@@ -1,4 +1,4 @@
-//! Reads a tree from whatever serde can read, into the arena.
+//! Reads a tree from any serde format into the arena.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{Arena, Member, Value, repeated_key};
 
-/// Where members and items wait until their object or list is complete; one pair for the whole tree.
+/// Buffers for members and items until their object or list is complete; one pair for the whole tree.
 pub(super) struct Scratch<'a> {
     arena: &'a Arena,
     members: Vec<Member<'a>>,
@@ -82,7 +82,7 @@ impl<'a> Visitor<'a> for Reader<'a, '_> {
             self.0.members.push((key, value));
         }
         let members = self.0.members.get(start..).unwrap_or_default();
-        // Kept aside rather than returned: an error that serde_json has to word makes every guest 4 KB larger.
+        // Stored instead of returned, because the code for another serde_json error makes every guest 4 KB larger.
         self.0.repeated_key = self.0.repeated_key.or_else(|| repeated_key(members));
         let object = self.0.arena.object(members);
         self.0.members.truncate(start);

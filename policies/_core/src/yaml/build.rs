@@ -9,11 +9,11 @@ use super::scalar;
 use crate::path::excerpt;
 use crate::value::{Arena, Member, Value, repeated_key};
 
-/// How deep values may lie within each other, as in JSON.
+/// The maximum nesting depth, as in JSON.
 const MAX_DEPTH: usize = 128;
-/// How many values a document may have once its aliases are followed.
+/// The maximum number of values in a document, with aliases expanded.
 const MAX_VALUES: usize = 2_000_000;
-/// Up to how many members a mapping's keys are compared as they come.
+/// The maximum number of members for which each new key is compared with all earlier ones.
 const SHORT: usize = 32;
 
 /// Builds the value from events, without recursion.
@@ -22,7 +22,7 @@ pub(super) struct ValueBuilder<'a> {
     open: Vec<OpenCollection<'a>>,
     items: Vec<Value<'a>>,
     members: Vec<Member<'a>>,
-    /// The value of each anchor, and how large it is.
+    /// The value of each anchor, and its size.
     anchors: BTreeMap<usize, (Value<'a>, Size)>,
     values: usize,
     root: Option<Value<'a>>,
@@ -34,11 +34,11 @@ struct OpenCollection<'a> {
     start: usize,
     anchor: usize,
     values_before: usize,
-    /// How deep the deepest of its values so far is.
+    /// The depth of its deepest value so far.
     depth: usize,
 }
 
-/// How large a value is, aliases followed.
+/// The size of a value, with aliases expanded.
 #[derive(Clone, Copy)]
 struct Size {
     values: usize,
@@ -71,12 +71,12 @@ impl<'a> ValueBuilder<'a> {
         }
     }
 
-    /// The document's value, once its last event was taken.
+    /// The document's value, after the last event.
     pub(super) fn root(&self) -> Option<Value<'a>> {
         self.root
     }
 
-    /// Takes the next event.
+    /// Processes the next event.
     pub(super) fn take(&mut self, event: Event<'a>) -> Result<(), String> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -99,7 +99,7 @@ impl<'a> ValueBuilder<'a> {
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => {
                 let Some(&(value, size)) = self.anchors.get(&anchor) else {
-                    return Err("an alias stands within its own anchor".to_owned());
+                    return Err("an alias is within its own anchor".to_owned());
                 };
                 self.place(value, size)
             }
@@ -124,13 +124,13 @@ impl<'a> ValueBuilder<'a> {
         if let Some(OpenCollection { kind: CollectionKind::Mapping { key, .. }, start, .. }) =
             self.open.last_mut()
         {
-            // Most mappings are short, and the second of two keys is where the reader must look; of the long ones all
-            // that is said is that there are two.
+            // Most mappings are short, so the error points to the second key. For long mappings, the error points to the end of
+            // the mapping.
             let own = self.members.get(*start..).unwrap_or_default();
             if own.len() <= SHORT && own.iter().any(|(earlier, _)| *earlier == text) {
-                return Err(format!("key `{}` stands twice in one mapping", excerpt(text)));
+                return Err(format!("duplicate key `{}` in a mapping", excerpt(text)));
             }
-            // In quotes it is a key like any other.
+            // A quoted `<<` is a normal key.
             *key = Some(if plain && text == MERGE { PendingKey::Merge } else { PendingKey::Name(text) });
         }
         Ok(())
@@ -144,13 +144,13 @@ impl<'a> ValueBuilder<'a> {
         name: &str,
     ) -> Result<(), String> {
         if tag.is_some_and(|tag| !tag.is_yaml_core_schema() || tag.suffix != name) {
-            return Err("a tag that JSON has no value for".to_owned());
+            return Err("the tag has no JSON equivalent".to_owned());
         }
         if self.key_expected() {
             return Err("a key must be a string".to_owned());
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(format!("values lie more than {MAX_DEPTH} deep"));
+            return Err(format!("values are nested more than {MAX_DEPTH} levels deep"));
         }
         let start = match kind {
             CollectionKind::List => self.items.len(),
@@ -173,7 +173,7 @@ impl<'a> ValueBuilder<'a> {
             CollectionKind::Mapping { merges, .. } => {
                 let own = self.members.get(start..).unwrap_or_default();
                 if let Some(key) = (own.len() > SHORT).then(|| repeated_key(own)).flatten() {
-                    return Err(format!("key `{}` stands twice in the mapping that ends here", excerpt(key)));
+                    return Err(format!("duplicate key `{}` in the mapping that ends here", excerpt(key)));
                 }
                 self.merge(start, &merges);
                 let object = self.arena.object(self.members.get(start..).unwrap_or_default());
@@ -186,8 +186,8 @@ impl<'a> ValueBuilder<'a> {
         self.place(value, Size { values: 1, depth })
     }
 
-    /// Adds the members of merged mappings (`<<`) that the mapping does not have itself; of two that are merged the
-    /// first counts.
+    /// Adds the members of merged mappings (`<<`) that the mapping does not have itself. If several merged mappings have the same
+    /// key, the first one counts.
     fn merge(&mut self, start: usize, merges: &[&'a [Member<'a>]]) {
         if merges.is_empty() {
             return;
@@ -210,13 +210,15 @@ impl<'a> ValueBuilder<'a> {
     fn place(&mut self, value: Value<'a>, size: Size) -> Result<(), String> {
         self.values += size.values;
         if self.open.len() + size.depth > MAX_DEPTH {
-            return Err(format!("values lie more than {MAX_DEPTH} deep, aliases followed"));
+            return Err(format!(
+                "values are nested more than {MAX_DEPTH} levels deep, with aliases expanded"
+            ));
         }
         if let Some(open) = self.open.last_mut() {
             open.depth = open.depth.max(size.depth);
         }
         if self.values > MAX_VALUES {
-            return Err(format!("the document has more than {MAX_VALUES} values, aliases followed"));
+            return Err(format!("the document has more than {MAX_VALUES} values, with aliases expanded"));
         }
         match self.open.last_mut() {
             None => self.root = Some(value),
@@ -226,7 +228,7 @@ impl<'a> ValueBuilder<'a> {
                     None => return Err("a key must be a string".to_owned()),
                     Some(PendingKey::Name(key)) => self.members.push((key, value)),
                     Some(PendingKey::Merge) if !merges.is_empty() => {
-                        return Err("`<<` stands twice in one mapping".to_owned());
+                        return Err("duplicate `<<` in a mapping".to_owned());
                     }
                     Some(PendingKey::Merge) => {
                         *merges = merged(value)?;
@@ -240,7 +242,7 @@ impl<'a> ValueBuilder<'a> {
     }
 }
 
-/// What `<<` merges: a mapping, or a list of mappings.
+/// The mappings that `<<` merges: one mapping, or a list of mappings.
 fn merged<'a>(value: Value<'a>) -> Result<Vec<&'a [Member<'a>]>, String> {
     let members = |value: &Value<'a>| match value {
         Value::Object(members) => Ok(*members),
@@ -252,7 +254,7 @@ fn merged<'a>(value: Value<'a>) -> Result<Vec<&'a [Member<'a>]>, String> {
     }
 }
 
-/// Refuses a `<<` behind a key that is in what it merges: `kubectl` has the merge win, `kustomize` the key.
+/// Rejects a `<<` after a key that the merged mapping also has: `kubectl` uses the merged value, `kustomize` the explicit one.
 fn unambiguous(own: &[Member<'_>], merges: &[&[Member<'_>]]) -> Result<(), String> {
     if own.is_empty() {
         return Ok(());
@@ -260,7 +262,7 @@ fn unambiguous(own: &[Member<'_>], merges: &[&[Member<'_>]]) -> Result<(), Strin
     let own: BTreeSet<&str> = own.iter().map(|(key, _)| *key).collect();
     match merges.iter().copied().flatten().find(|(key, _)| own.contains(key)) {
         Some((key, _)) => Err(format!(
-            "`<<` behind key `{}`, which is in what it merges, means two things to two readers: put `<<` first",
+            "key `{}` before `<<` is also in the merged mapping, and kubectl and kustomize use different values: put `<<` first",
             excerpt(key)
         )),
         None => Ok(()),

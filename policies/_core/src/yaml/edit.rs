@@ -1,7 +1,7 @@
-//! Makes the operations of a JSON Patch in the text of a document, and leaves all else in it as it is written.
+//! Applies a JSON Patch to the text of a document, and leaves everything else as it is.
 //!
-//! What is added is written in the style of what it is added to: block in block, flow in flow. Whoever calls decodes the
-//! result and compares it with what the patch makes of the value; anchors and merge keys are where the two can differ.
+//! New text follows the style of its parent: block or flow. The caller must decode the result and compare it with the patched
+//! value, because the two can differ if the document has anchors or merge keys.
 
 mod write;
 
@@ -14,12 +14,12 @@ use super::tree::{Children, MappingMembers, YamlNode, parse};
 use crate::patch::PatchOperation;
 use write::{block, flow, quoted};
 
-/// The text of a document with these operations made.
+/// The text of a document with these operations applied.
 ///
-/// The text is read once for as many of them as do not touch the same place, which is all of them but in odd cases.
+/// The text is parsed again only if two operations replace the same place, which is rare.
 ///
 /// # Errors
-/// An operation that leads nowhere in the text, such as into the target of an alias; in words.
+/// A message, if the target of an operation is not in the text, such as a field behind an alias.
 pub(super) fn edited(text: &str, operations: &[PatchOperation]) -> Result<String, String> {
     let mut text = text.to_owned();
     let mut rest = operations;
@@ -30,7 +30,7 @@ pub(super) fn edited(text: &str, operations: &[PatchOperation]) -> Result<String
         for operation in rest {
             let fail = |reason: String| format!("{}: {reason}", operation.path);
             let place = place(&root, &text, operation).map_err(fail)?;
-            // What replaces something changes what others would be added to.
+            // A replacement changes the place that a later operation refers to.
             if places.iter().any(|(at, _)| !at.is_empty() && *at == place.0) {
                 break;
             }
@@ -42,7 +42,7 @@ pub(super) fn edited(text: &str, operations: &[PatchOperation]) -> Result<String
     Ok(text)
 }
 
-/// The text with all of these put in their places; what belongs to the same place keeps its order.
+/// The text with all of these changes. Changes at the same place keep their order.
 fn with(text: &str, mut places: Vec<(Range<usize>, String)>) -> String {
     places.sort_by_key(|(at, _)| at.start);
     let is_dos = text.contains("\r\n");
@@ -53,7 +53,7 @@ fn with(text: &str, mut places: Vec<(Range<usize>, String)>) -> String {
         from = at.end;
         if new.starts_with('\n') {
             made.truncate(made.trim_end_matches(' ').len());
-            // A comment on what was empty stays behind its key.
+            // A comment after an empty value stays on the line of its key.
             let line = text.get(from..).and_then(|rest| rest.split('\n').next()).unwrap_or_default();
             if line.trim_start().starts_with('#') {
                 made.push(' ');
@@ -68,9 +68,9 @@ fn with(text: &str, mut places: Vec<(Range<usize>, String)>) -> String {
     made + text.get(from..).unwrap_or_default()
 }
 
-/// Where an operation changes the text, and what stands there then.
+/// The range that an operation replaces, and its new text.
 fn place(root: &YamlNode, text: &str, operation: &PatchOperation) -> Result<(Range<usize>, String), String> {
-    let (parent, last) = operation.path.rsplit_once('/').ok_or("there is no way to it")?;
+    let (parent, last) = operation.path.rsplit_once('/').ok_or("the path must start with `/`")?;
     let last = last.replace("~1", "/").replace("~0", "~");
     let (node, indent) = root.at_pointer(parent)?;
     Ok(match &node.children {
@@ -83,7 +83,7 @@ fn place(root: &YamlNode, text: &str, operation: &PatchOperation) -> Result<(Ran
         Children::List(items) if last == "-" => node.with_item(text, items, &operation.value, indent),
         Children::List(items) => {
             let item = last.parse().ok().and_then(|index: usize| items.get(index));
-            let item = item.ok_or("there is no such item")?;
+            let item = item.ok_or("the item does not exist")?;
             (item.at.clone(), flow(&operation.value))
         }
         Children::Scalar => return Err("it is written as an alias or a scalar".to_owned()),
@@ -91,7 +91,7 @@ fn place(root: &YamlNode, text: &str, operation: &PatchOperation) -> Result<(Ran
 }
 
 impl YamlNode {
-    /// The node at a pointer, and the column of the key that it is the value of.
+    /// The node at a pointer, and the column of its key.
     fn at_pointer(&self, pointer: &str) -> Result<(&YamlNode, usize), String> {
         let mut found = (self, 0);
         for segment in pointer.split('/').skip(1) {
@@ -107,24 +107,24 @@ impl YamlNode {
                 Children::Scalar => None,
             };
             found = next.ok_or_else(|| {
-                format!("`{key}` is not written there; it may come from an alias or a merge key")
+                format!("`{key}` is not in the text; it may come from an alias or a merge key")
             })?;
         }
         Ok(found)
     }
 
-    /// How a value is written in the place of this one, which is the value of a key in that column.
+    /// The text of a value that replaces this node; `column` is the column of the node's key.
     fn written_as(&self, value: &Json, column: usize) -> String {
         let is_collection = value.is_object() || value.is_array();
         if self.in_flow || !is_collection {
             return flow(value);
         }
         let lines = block(value, if value.is_array() { column } else { column + 2 });
-        // A key without a value ends at its colon.
+        // A key without a value ends with its colon.
         format!("\n{}", lines.trim_end())
     }
 
-    /// Where a member is added to a mapping, which is the value of a key in column `indent`, and how it is written.
+    /// The range at which to add a member to a mapping, and its text; `indent` is the column of the mapping's key.
     fn with_member(
         &self,
         text: &str,
@@ -146,7 +146,7 @@ impl YamlNode {
         insert_line(text, last.at.end, &block(&added_member(), column))
     }
 
-    /// Where an item is added to a list, which is the value of a key in column `indent`, and how it is written.
+    /// The range at which to add an item to a list, and its text; `indent` is the column of the list's key.
     fn with_item(
         &self,
         text: &str,
@@ -161,14 +161,14 @@ impl YamlNode {
         if self.is_flow {
             return (last.at.end..last.at.end, format!(",{}{}", self.spread(text, last.at.end), flow(value)));
         }
-        // A list that is not indented starts at its first item, and has its dashes below its key.
+        // A list that is not indented starts at its first item, and its dashes are in the column of its key.
         let own = text.get(self.at.start..).unwrap_or_default();
         let is_at_dash = own.strip_prefix('-').is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n']));
         let dash = if is_at_dash { column(text, self.at.start) } else { indent };
         insert_line(text, last.at.end, &block(&list, dash))
     }
 
-    /// A key as the other keys of a flow mapping are written: JSON stays JSON.
+    /// A key in the style of the other keys of a flow mapping: JSON stays JSON.
     fn flow_key(&self, text: &str, key: &str) -> String {
         let is_json = text
             .get(self.at.clone())
@@ -176,12 +176,12 @@ impl YamlNode {
         if is_json { Json::from(key).to_string() } else { quoted(key) }
     }
 
-    /// What stands between the members of a flow collection: a space, or a new line with the indentation of the last.
+    /// The space before a new member of a flow collection: a space, or a new line with the indentation of the last member.
     fn spread(&self, text: &str, end: usize) -> String {
         let own = text.get(self.at.clone()).unwrap_or_default();
         let line_start =
             text.get(..end).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-        // Lines of their own for what has lines of its own: not behind the bracket that opens.
+        // Use a new line only if the members have their own lines, not if they follow the opening bracket.
         let closes_on_its_own_line = own.trim_end_matches(['}', ']']).ends_with(['\n', ' '])
             && own.contains('\n')
             && self.at.start < line_start;
@@ -191,7 +191,7 @@ impl YamlNode {
     }
 }
 
-/// Puts lines behind the line on which something ends, with what else stands on that line.
+/// Inserts lines after the line that contains the byte `end`.
 fn insert_line(text: &str, end: usize, lines: &str) -> (Range<usize>, String) {
     let rest = text.get(end..).unwrap_or_default();
     match rest.find('\n') {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_replaced() {
+    fn empty_values_are_replaced() {
         for null in ["", " null", " ~", " # none"] {
             let text = format!("spec:\n  initContainers:{null}\n  containers: []\n");
             let edited = edit_with(&text, &[("replace", "/spec/initContainers", json!([{"name": "a"}]))]);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_found_however_they_are_written() {
+    fn lists_are_found_in_every_style() {
         let item = [("add", "/s/l/-", json!({"k": 2})), ("add", "/s/z", json!(1))];
         for (text, wanted) in [
             ("s:\n  l:\n  - {k: 1}\n", "s:\n  l:\n  - {k: 1}\n  - k: 2\n  z: 1\n"),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_there_is_said() {
+    fn edits_behind_aliases_are_errors() {
         let operation = PatchOperation { op: "add", path: "/b/c".to_owned(), value: json!(1) };
         let error = edited("a: &x { k: v }\nb: *x\n", &[operation]).unwrap_err();
         assert_eq!(error, "/b/c: it is written as an alias or a scalar");

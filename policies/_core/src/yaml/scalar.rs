@@ -1,4 +1,4 @@
-//! What a scalar means to Kubernetes.
+//! Resolves YAML scalars as Kubernetes does.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use saphyr_parser::{ScalarStyle, Tag};
 use crate::path::excerpt;
 use crate::value::{Arena, Value};
 
-/// The text, borrowed from the document if it stands there as it is.
+/// The text, borrowed from the document if it is there unchanged.
 pub(super) fn borrow<'a>(text: Cow<'a, str>, arena: &'a Arena) -> &'a str {
     match text {
         Cow::Borrowed(text) => text,
@@ -15,7 +15,7 @@ pub(super) fn borrow<'a>(text: Cow<'a, str>, arena: &'a Arena) -> &'a str {
     }
 }
 
-/// What a scalar means: by its tag if it has one, a string if it is quoted, else by how it looks.
+/// The value of a scalar: determined by its tag if it has one, a string if it is quoted, otherwise determined by its form.
 pub(super) fn value<'a>(
     text: Cow<'a, str>,
     style: ScalarStyle,
@@ -37,15 +37,15 @@ pub(super) fn value<'a>(
             "null" => Some(Value::Null),
             _ => None,
         };
-        return value.ok_or_else(|| format!("`{}` is no value of tag `!!{}`", excerpt(text), tag.suffix));
+        return value.ok_or_else(|| format!("`{}` is not valid for tag `!!{}`", excerpt(text), tag.suffix));
     }
-    Err(format!("tag `{}{}` is one that JSON has no value for", tag.handle, tag.suffix))
+    Err(format!("tag `{}{}` has no JSON equivalent", tag.handle, tag.suffix))
 }
 
-/// A plain scalar that is no string (go-yaml v2, `resolve.go`, by way of `sigs.k8s.io/yaml`).
+/// A plain scalar that is not a string (go-yaml v2, `resolve.go`, by way of `sigs.k8s.io/yaml`).
 fn plain<'a>(text: &str) -> Option<Value<'a>> {
     let first = text.bytes().next();
-    // Most scalars are words: the first byte tells them apart.
+    // Most scalars are words, which the first byte shows.
     if !matches!(first, None | Some(b'0'..=b'9' | b'-' | b'+' | b'.' | b'~'))
         && !matches!(first, Some(b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O'))
     {

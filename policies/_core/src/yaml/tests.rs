@@ -20,7 +20,7 @@ fn fails(text: &str, position: &str, reason: &str) {
 }
 
 #[test]
-fn scalars_mean_what_kubectl_makes_of_them() {
+fn scalars_resolve_as_in_kubectl() {
     for (yaml, json) in [
         ("yes", "true"),
         ("Off", "false"),
@@ -81,17 +81,17 @@ fn anchors_and_merges_are_followed() {
 }
 
 #[test]
-fn merges_that_readers_understand_differently_are_refused() {
-    assert_eq!(decode("k: {\"<<\": {x: 1}}\n").unwrap(), r#"{"k":{"<<":{"x":1}}}"#, "in quotes it is a key");
+fn ambiguous_merge_keys_are_rejected() {
+    assert_eq!(decode("k: {\"<<\": {x: 1}}\n").unwrap(), r#"{"k":{"<<":{"x":1}}}"#, "a quoted `<<` is a key");
     assert_eq!(decode("k: {y: 1, <<: {x: 1}}\n").unwrap(), r#"{"k":{"y":1,"x":1}}"#);
-    fails("k: {x: 1, <<: {x: 2}}\n", "1:20", "behind key `x`");
-    fails("k: {<<: {x: 2}, <<: {y: 2}}\n", "1:26", "`<<` stands twice");
+    fails("k: {x: 1, <<: {x: 2}}\n", "1:20", "key `x` before `<<`");
+    fails("k: {<<: {x: 2}, <<: {y: 2}}\n", "1:26", "duplicate `<<`");
     fails("k: {<<: 7}\n", "1:9", "must merge a mapping, is an integer");
 }
 
 #[test]
 fn hostile_text_takes_no_quadratic_time() {
-    // Each of these took seconds or minutes before it was mended; the test has no clock, but would be felt.
+    // Each of these took seconds or minutes before it was fixed. The test does not measure time, but you would notice.
     let aliases = "- &a x\n".repeat(100_000) + &"- *a\n".repeat(100_000);
     assert!(decode(&aliases).is_ok());
     let keys: String = (0..100_000).map(|i| format!("  k{i}: 0\n")).collect();
@@ -108,14 +108,14 @@ fn hostile_text_takes_no_quadratic_time() {
 fn json_is_read_as_json() {
     assert_eq!(decode(r#"{"a":"\ud83d\ude00\/"}"#).unwrap(), r#"{"a":"😀/"}"#);
     assert_eq!(decode("[1, # no JSON\n 2]").unwrap(), "[1,2]");
-    fails(r#"{"a":1,"a":2}"#, "1:8", "stands twice");
+    fails(r#"{"a":1,"a":2}"#, "1:8", "duplicate key `a`");
 }
 
 #[test]
-fn hostile_text_is_refused_with_its_place() {
-    fails("a: 1\n---\nb: 1\nb: 2\n", "4:1", "key `b` stands twice");
+fn hostile_yaml_errors_have_a_position() {
+    fails("a: 1\n---\nb: 1\nb: 2\n", "4:1", "duplicate key `b`");
     let many: String = (0..100).map(|i| format!("k{}: 0\n", i % 99)).collect();
-    assert!(decode(&many).unwrap_err().reason.contains("key `k0` stands twice"));
+    assert!(decode(&many).unwrap_err().reason.contains("duplicate key `k0`"));
     fails("a:\n\tb: 1\n", "2:2", "tab");
     fails("a: x\u{0}\nb: 1\n", "1:5", "character U+0000 is not allowed");
     fails("a: x # \u{2028}b: 1\n", "1:8", "character U+2028");
@@ -127,7 +127,7 @@ fn hostile_text_is_refused_with_its_place() {
     fails("? [a]\n: 1\n", "1:3", "a key must be a string");
     fails("a: *b\n", "1:4", "unknown anchor");
     assert!(decode(&"[".repeat(100_000)).unwrap_err().reason.contains("recursion limit"));
-    fails(&format!("a: {}\n", "{b: ".repeat(200)), "1:512", "more than 128 deep");
+    fails(&format!("a: {}\n", "{b: ".repeat(200)), "1:512", "more than 128 levels deep");
     assert!(decode("a: [1\n").is_err());
     assert!(decode("a: 'x\n").is_err());
 }
@@ -143,14 +143,14 @@ fn anchors_that_explode_are_refused() {
     assert!(error.reason.contains("more than 2000000 values"), "{error}");
 }
 
-/// Depth is what every recursion over a value is bounded by, so aliases count.
+/// Every recursion over a value relies on the depth limit, so aliases count too.
 #[test]
-fn aliases_do_not_lie_deeper_than_text_may() {
+fn aliases_count_towards_the_depth_limit() {
     let mut text = "x0: &a0 [0]\n".to_owned();
     for i in 1..100 {
         text.push_str(&format!("x{i}: &a{i} [[*a{}]]\n", i - 1));
     }
-    assert!(decode(&text).unwrap_err().reason.contains("more than 128 deep, aliases followed"));
+    assert!(decode(&text).unwrap_err().reason.contains("more than 128 levels deep, with aliases expanded"));
     let fits: String = text.lines().take(60).map(|line| format!("{line}\n")).collect();
     assert!(decode(&fits).is_ok());
 }
@@ -163,7 +163,7 @@ fn one_long_line_is_read() {
 }
 
 #[test]
-fn fields_know_their_place() {
+fn fields_have_positions() {
     let text = "# x\n---\nspec:\n  containers:\n  - name: web\n    securityContext: {privileged: true}\n  é: {b: 1}\n";
     let documents = documents(text);
     let key = |key: &str| Segment::Key(key.to_owned());

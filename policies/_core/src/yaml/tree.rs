@@ -1,4 +1,4 @@
-//! The tree of a document: where in the text every value starts and ends. Positions of findings and edits of the text come from it.
+//! The syntax tree of a document, with the start and end of every value. Used to locate findings and to edit the text.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,17 +8,17 @@ use saphyr_parser::{Event, Marker, ScalarStyle, Span};
 use super::{Document, Position, YamlError};
 use crate::path::Segment;
 
-/// From how many members on the keys of a mapping are sorted to be found.
+/// Mappings with more members than this have a sorted index of their keys.
 const LONG: usize = 16;
 
-/// A value of the document: the bytes that it takes up, and what is in it.
+/// A value of the document: its range of bytes, and its children.
 pub(super) struct YamlNode {
     pub(super) at: Range<usize>,
-    /// Where it starts.
+    /// The position of its start.
     position: Position,
     /// Whether it is in a flow collection, `{…}` or `[…]`.
     pub(super) in_flow: bool,
-    /// Whether it is one.
+    /// Whether it is itself a flow collection.
     pub(super) is_flow: bool,
     pub(super) children: Children,
 }
@@ -29,18 +29,18 @@ pub(super) enum Children {
     Mapping(MappingMembers),
 }
 
-/// The members of a mapping, in their order.
+/// The members of a mapping, in document order.
 #[derive(Default)]
 pub(super) struct MappingMembers {
     pub(super) list: Vec<NodeMember>,
-    /// The indices of the members by key, if there are many.
+    /// The indices of the members sorted by key, if there are many.
     sorted: Vec<usize>,
 }
 
 /// A key and its value.
 pub(super) struct NodeMember {
     pub(super) key: String,
-    /// Where the key starts.
+    /// The position of the key.
     position: Position,
     pub(super) value: YamlNode,
 }
@@ -53,7 +53,7 @@ impl NodeMember {
 }
 
 impl MappingMembers {
-    /// The member of that key.
+    /// The member with that key.
     pub(super) fn get(&self, key: &str) -> Option<&NodeMember> {
         if self.sorted.is_empty() {
             return self.list.iter().find(|member| member.key == key);
@@ -73,7 +73,7 @@ impl MappingMembers {
 }
 
 impl YamlNode {
-    /// Where the key or the item at the end of the path starts, or the nearest parent that is in the text.
+    /// The position of the key or the item at the end of the path, or of its nearest parent in the text.
     pub(super) fn find(&self, path: &[Segment]) -> Position {
         let (mut node, mut at) = (self, self.position);
         for segment in path {
@@ -93,7 +93,7 @@ impl YamlNode {
     }
 }
 
-/// The tree of a document; `None` if there is nothing in it.
+/// The tree of a document; `None` if it is empty.
 pub(super) fn parse(document: &Document<'_>) -> Result<Option<YamlNode>, YamlError> {
     let readable = without_surrogates(document.text);
     let text = document.text;
@@ -111,7 +111,7 @@ pub(super) fn parse(document: &Document<'_>) -> Result<Option<YamlNode>, YamlErr
     Ok(builder.root)
 }
 
-/// JSON writes what is beyond 16 bits as two escapes, which YAML refuses. Another escape of the same length keeps all places.
+/// Replaces surrogate escapes, which JSON has and YAML rejects. The new escape has the same length, so positions stay valid.
 fn without_surrogates(text: &str) -> Cow<'_, str> {
     let is_surrogate = |rest: &str| {
         let digits = rest.get(2..6).unwrap_or_default();
@@ -130,7 +130,7 @@ struct TreeBuilder<'t> {
     text: &'t str,
     /// The line of the stream on which the text starts.
     first_line: usize,
-    /// The collections that are not complete, with the key that waits for its value.
+    /// The collections that are not complete, each with the key that waits for its value.
     open: Vec<(YamlNode, Option<TreeKey>)>,
     root: Option<YamlNode>,
 }
@@ -157,12 +157,12 @@ impl TreeBuilder<'_> {
                 let rest = self.text.get(start..).unwrap_or_default();
                 let own = self.text.get(start..end).unwrap_or_default().trim_end();
                 let mut end = match style {
-                    // Where it is written as it reads, that is all of it, whatever the parser has looked at behind it.
+                    // If the text starts with the value, it ends there, even if the parser's span is longer.
                     ScalarStyle::Plain if rest.starts_with(&**value) => start + value.len(),
                     _ => start + own.len(),
                 };
                 if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-                    // The empty lines that it keeps are its own.
+                    // Trailing empty lines that the scalar keeps belong to it.
                     let kept = value.len() - value.trim_end_matches('\n').len();
                     for _ in 1..kept {
                         let newline = self.text.get(end..).and_then(|rest| rest.find('\n'));
@@ -187,7 +187,7 @@ impl TreeBuilder<'_> {
                     Children::Mapping(members) => members.list.last().map(|member| member.value.at.end),
                     Children::Scalar => None,
                 };
-                // The bracket alone: what the parser has looked at behind it may be a comment.
+                // Only the bracket, because the parser's span may include a comment after it.
                 let closes = self.text.get(start..).is_some_and(|rest| rest.starts_with(['}', ']']));
                 let end = match node.is_flow {
                     true if closes => start + 1,
@@ -201,7 +201,7 @@ impl TreeBuilder<'_> {
         }
     }
 
-    /// A flow collection starts with a token of its own, behind its tag and its anchor; a block one starts with what is in it.
+    /// A flow collection starts at its bracket, after its tag and its anchor; a block collection starts at its first child.
     fn open(&mut self, span: &Span, children: Children) {
         let (start, end) = (self.bytes.at(&span.start), self.bytes.at(&span.end));
         let token = self.text.get(start..end).unwrap_or_default().trim_end();
@@ -225,7 +225,7 @@ impl TreeBuilder<'_> {
             Some((YamlNode { children: Children::Mapping(members), .. }, key)) => {
                 let Some(TreeKey { name, position, end }) = key.take() else { return };
                 if node.at.is_empty() {
-                    // No text at all: it is behind the colon, if there is one.
+                    // An empty value is located after the colon, if there is one.
                     let rest = text.get(end..).unwrap_or_default();
                     let blank = rest.len() - rest.trim_start().len();
                     let has_colon = rest.trim_start().starts_with(':');
@@ -239,12 +239,12 @@ impl TreeBuilder<'_> {
     }
 }
 
-/// A place in the stream whose line `first_line` the text starts on.
+/// The position in the stream; the text starts on line `first_line`.
 fn position(marker: &Marker, first_line: usize) -> Position {
     Position { line: marker.line() + first_line - 1, column: marker.col() + 1 }
 }
 
-/// From the parser's positions, which count characters, to bytes.
+/// Converts the parser's positions, which count characters, to bytes.
 struct Bytes(Option<Vec<usize>>);
 
 impl Bytes {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::{LETTER, Layout, Side};
 use crate::order;
 
-/// The height of a place at which a edge starts or ends.
+/// The height of a slot, in which an edge starts or ends.
 const SLOT: f64 = 18.0;
-/// Around the nodes of a group, and between them.
+/// The space around and between the nodes of a group.
 const PAD: f64 = 16.0;
-/// Above the nodes of a group, for its title.
+/// The space above the nodes of a group, which contains the title.
 const HEAD: f64 = 30.0;
 
-/// The height that an edge leads to, its index, and whether it starts here.
+/// The vertical position of the edge's other end, the index of the edge, and whether it starts here.
 type Slot = (i64, usize, bool);
 
 impl Layout {
@@ -20,7 +20,7 @@ impl Layout {
         self.nodes.get(node).map(|node| node.column).unwrap_or_default()
     }
 
-    /// Nodes are behind those that lead to them within a group too; a column of groups takes as many columns as the widest of them.
+    /// Chooses the columns of nodes. A node comes after nodes of its group with edges to it, so a group can span several columns.
     pub(super) fn choose_columns(&mut self) {
         let mut spans: BTreeMap<usize, usize> = BTreeMap::new();
         for (number, one) in self.groups.iter().enumerate() {
@@ -49,8 +49,8 @@ impl Layout {
         }
     }
 
-    /// An edge goes from right to left where its end is in a column further to the right, the other way back, and bends where
-    /// both are in one column.
+    /// An edge to a later column leaves its node on the right and enters the other on the left. An edge to an earlier column does
+    /// the reverse. An edge within a column uses the right side of both nodes.
     pub(super) fn choose_sides(&mut self) {
         for i in 0..self.edges.len() {
             let Some((from, to)) = self.edges.get(i).map(|edge| (edge.from, edge.to)) else { continue };
@@ -65,7 +65,7 @@ impl Layout {
         }
     }
 
-    /// As high as the more crowded side needs; as wide as the widest of the column.
+    /// A node is as high as the side with more edges requires, and as wide as the widest node of its column.
     pub(super) fn size(&mut self) {
         let mut counts: BTreeMap<(usize, bool), usize> = BTreeMap::new();
         for edge in &self.edges {
@@ -94,7 +94,7 @@ impl Layout {
         }
     }
 
-    /// The order of nodes from top to bottom, groups together, near the nodes that they are linked with.
+    /// The order of nodes from top to bottom: groups stay together, and nodes are near the nodes that they are linked with.
     pub(super) fn arrange(&self) -> Vec<usize> {
         let columns: Vec<usize> = (0..self.nodes.len()).map(|node| self.column(node)).collect();
         let groups: Vec<usize> = self.nodes.iter().map(|node| node.group).collect();
@@ -102,8 +102,8 @@ impl Layout {
         order::rows(&columns, &groups, &pairs)
     }
 
-    /// Columns beside each other, each as far from the next as labels need; groups one below the other, in the middle of the
-    /// height, and the nodes of each in the middle of it.
+    /// Places columns side by side, with space for labels between them. Groups are stacked and centred vertically, and so are the
+    /// nodes in a group.
     pub(super) fn lay_out(&mut self, order: &[usize]) {
         let longest =
             self.edges.iter().map(|edge| edge.label.chars().count()).max().unwrap_or_default() as f64;
@@ -161,7 +161,7 @@ impl Layout {
         }
     }
 
-    /// Every edge from a place of its own to a place of its own, those that go up above those that go down.
+    /// Draws every edge between two slots of its own. Edges that lead up are above edges that lead down.
     pub(super) fn draw_edges(&mut self) {
         let middle =
             |node: usize| self.nodes.get(node).map(|node| node.y + node.height / 2.0).unwrap_or_default();

@@ -2,19 +2,19 @@
 
 use super::{COMMON, Credentials, Exporter, SidecarForm};
 
-/// The built-in exporters, by name; the comment of each row names the source of its values.
+/// The built-in exporters, sorted by name. The comment of each row names the source of its values.
 pub const EXPORTERS: &[Exporter] = &[
     // Elasticsearch, OpenSearch: prometheus-community/elasticsearch_exporter (`main.go`, README).
     Exporter {
         name: "elasticsearch",
         serves: "Elasticsearch, OpenSearch",
-        secret: "the password, where security is on",
+        secret: "the password, if security is enabled",
         series: &["elasticsearch_"],
         image: "quay.io/prometheuscommunity/elasticsearch-exporter:v1.11.0",
         port: 9114,
         args: &[
             "--es.uri=http://127.0.0.1:9200",
-            // This pod's node alone: with --es.all each pod would export them all.
+            // Only the Elasticsearch node in this pod: with --es.all, every pod would export all nodes.
             "--es.indices",
             "--web.listen-address=:{port}",
         ],
@@ -30,17 +30,17 @@ pub const EXPORTERS: &[Exporter] = &[
         programs: &["elasticsearch", "opensearch", "eswrapper"],
         ..COMMON
     },
-    // Kafka: danielqsj/kafka_exporter (`kafka_exporter.go`, README; issue 293). It ends while no broker answers, and is started
-    // again.
+    // Kafka: danielqsj/kafka_exporter (`kafka_exporter.go`, README; issue 293). It exits while no broker responds, and is then
+    // restarted.
     Exporter {
         name: "kafka",
-        serves: "Kafka; always classic, because it ends while no broker answers",
-        secret: "the SASL password, where it is on",
+        serves: "Kafka; always classic, because it exits while no broker responds",
+        secret: "the SASL password, if SASL is enabled",
         series: &["kafka_"],
         image: "docker.io/danielqsj/kafka-exporter:v1.9.0",
         port: 9308,
         args: &["--kafka.server=127.0.0.1:9092", "--web.listen-address=:{port}"],
-        // Version 1.9.0 reads no variable; the kubelet fills in the argument, so that no manifest has the password.
+        // Version 1.9.0 does not read variables. The kubelet expands the argument, so the manifest does not contain the password.
         credentials: Some(Credentials {
             variable: "SASL_PASSWORD",
             required: false,
@@ -53,7 +53,7 @@ pub const EXPORTERS: &[Exporter] = &[
             ],
         }),
         username: "exporter",
-        // A native sidecar would have to be seen running before the broker is started that it needs.
+        // A native sidecar must be running before the broker starts, but this exporter needs the broker to run.
         form: Some(SidecarForm::Classic),
         images: &["kafka", "cp-kafka", "kafka-native", "cp-server"],
         programs: &["kafka-server-start.sh", "kafka-server-start"],
@@ -85,11 +85,11 @@ pub const EXPORTERS: &[Exporter] = &[
             "--collector.diagnosticdata",
             "--collector.replicasetstatus",
             "--collector.dbstats",
-            // The names that dashboards know.
+            // Metric names that dashboards use.
             "--compatible-mode",
         ],
         credentials: Some(Credentials { variable: "MONGODB_URI", required: true, env: &[], args: &[] }),
-        // The image's own.
+        // The user of the image.
         run_as_user: 65535,
         images: &[
             "mongo",
@@ -113,7 +113,7 @@ pub const EXPORTERS: &[Exporter] = &[
             "--mysqld.address=127.0.0.1:3306",
             "--mysqld.username={username}",
             "--web.listen-address=:{port}",
-            // The latency of queries by digest, which is off by default.
+            // Query latency by digest, which is disabled by default.
             "--collect.perf_schema.eventsstatements",
         ],
         credentials: Some(Credentials {
@@ -151,10 +151,10 @@ pub const EXPORTERS: &[Exporter] = &[
             "-routez",
             "-subz",
             "-jsz=all",
-            // The server's monitoring port: last, for it is no flag.
+            // The monitoring port of the server. It must be last because it is not a flag.
             "http://127.0.0.1:8222",
         ],
-        // It has no page that does not ask NATS: the port has to do.
+        // Every path queries NATS, so the probe only connects to the port.
         liveness_path: "",
         images: &["nats", "nats-server"],
         programs: &["nats-server"],
@@ -169,11 +169,11 @@ pub const EXPORTERS: &[Exporter] = &[
         image: "docker.io/nginx/nginx-prometheus-exporter:1.5.1",
         port: 9113,
         args: &[
-            // What NGINX serves there is its own configuration's to say (`stub_status`).
+            // The configuration of NGINX must enable `stub_status` at this address.
             "--nginx.scrape-uri=http://127.0.0.1:8080/stub_status",
             "--web.listen-address=:{port}",
         ],
-        // The image's own.
+        // The user of the image.
         run_as_user: 1001,
         images: &["nginx", "nginx-unprivileged"],
         programs: &["nginx", "nginx-debug"],
@@ -187,13 +187,13 @@ pub const EXPORTERS: &[Exporter] = &[
         series: &["phpfpm_"],
         image: "docker.io/hipages/php-fpm_exporter:2.2.0",
         port: 9253,
-        // The image's entrypoint has the word `server` already.
+        // The entrypoint of the image already contains `server`.
         env: &[
             ("PHP_FPM_SCRAPE_URI", "tcp://127.0.0.1:9000/status"),
             ("PHP_FPM_FIX_PROCESS_COUNT", "true"),
             ("PHP_FPM_WEB_LISTEN_ADDRESS", ":{port}"),
         ],
-        // Of the tags of the image `php` only those with FPM are servers.
+        // Only tags of the image `php` with FPM are servers.
         images: &["php:fpm", "php-fpm"],
         programs: &["php-fpm"],
         ..COMMON
@@ -208,7 +208,7 @@ pub const EXPORTERS: &[Exporter] = &[
         port: 9187,
         args: &["--web.listen-address=:{port}"],
         env: &[
-            // Over the pod's own loopback.
+            // Over the loopback interface of the pod.
             ("DATA_SOURCE_URI", "127.0.0.1:5432/postgres?sslmode=disable"),
             ("DATA_SOURCE_USER", "{username}"),
         ],
@@ -218,18 +218,18 @@ pub const EXPORTERS: &[Exporter] = &[
         programs: &["postgres"],
         ..COMMON
     },
-    // Redis, Valkey and their like: oliver006/redis_exporter (`main.go`, README, Dockerfile).
+    // Redis, Valkey and compatible servers: oliver006/redis_exporter (`main.go`, README, Dockerfile).
     Exporter {
         name: "redis",
         serves: "Redis, Valkey",
-        secret: "the password, where there is one",
+        secret: "the password, if one is set",
         series: &["redis_"],
         image: "docker.io/oliver006/redis_exporter:v1.88.0",
         port: 9121,
         env: &[("REDIS_ADDR", "redis://127.0.0.1:6379"), ("REDIS_EXPORTER_WEB_LISTEN_ADDRESS", ":{port}")],
-        // With the default user's password; with an access control list settings add REDIS_USER.
+        // The password of the default user. With an access control list, set REDIS_USER in the settings.
         credentials: Some(Credentials { variable: "REDIS_PASSWORD", required: false, env: &[], args: &[] }),
-        // The image's own.
+        // The user of the image.
         run_as_user: 59000,
         images: &["redis", "redis-stack", "redis-stack-server", "valkey", "keydb", "dragonfly"],
         programs: &["redis-server", "valkey-server", "keydb-server", "dragonfly"],

@@ -9,7 +9,7 @@ use crate::ports::{NamedPort, Protocol};
 use crate::selector::Labels;
 use crate::workloads::{labels_of_pods, owner_of};
 
-/// The pods of a workload, all alike.
+/// The pods of a workload, which are all alike.
 #[derive(Clone, Debug)]
 pub struct PodGroup<'a> {
     /// The kind of the workload, or `Pod`.
@@ -22,7 +22,7 @@ pub struct PodGroup<'a> {
     pub labels: Labels<'a>,
     /// The containers that run as long as the pods do.
     pub containers: Vec<RunningContainer<'a>>,
-    /// The resources of the pod as a whole; missing for pods that the set does not contain.
+    /// The pod-level resources; missing for pods that the set does not contain.
     pub resources: Field<'a>,
 }
 
@@ -51,10 +51,10 @@ impl<'a> PodGroup<'a> {
         Ok(PodGroup { kind, namespace, name, labels, containers, resources: pod.spec.at("resources") })
     }
 
-    /// The pod of a request.
+    /// The pod in a request.
     ///
     /// # Errors
-    /// The pod is not as Kubernetes has it.
+    /// The pod is not valid.
     pub fn of_request(request: &Request<'a>) -> Result<Self, Undecided> {
         let (namespace, name) = (request.namespace, request.display_name()?);
         let object = ListedObject { kind: "Pod", namespace, name, field: request.object };
@@ -70,13 +70,13 @@ impl<'a> PodGroup<'a> {
         display(self.kind, self.namespace, self.name)
     }
 
-    /// The TCP ports that have names, as NetworkPolicies refer to them.
+    /// The TCP ports with their names, as NetworkPolicies refer to them.
     pub fn named_ports(&self) -> Vec<NamedPort<'a>> {
         let ports = self.containers.iter().flat_map(|container| &container.ports);
         ports.map(|(name, number)| NamedPort { name, protocol: Protocol::Tcp, number: *number }).collect()
     }
 
-    /// The container that declares a port, by number or by name as the value says, and the number of the port.
+    /// The container that declares the port with that name or number, and the number of the port.
     pub fn port(&self, reference: Value<'_>) -> Option<(&RunningContainer<'a>, u16)> {
         self.containers.iter().find_map(|container| {
             let is_it = |(name, number): &&(&str, u16)| match reference {
@@ -87,8 +87,8 @@ impl<'a> PodGroup<'a> {
         })
     }
 
-    /// The container and number of a port to which a Service leads. Kubernetes does not require that a number is declared; in a pod
-    /// that declares ports, a number that it does not declare is taken for a mistake.
+    /// The container and number of the target port of a Service. Kubernetes does not require that a port number is declared. But
+    /// if the pod declares ports, an undeclared number is treated as a mistake.
     pub fn target(&self, reference: Value<'_>) -> Option<(&RunningContainer<'a>, u16)> {
         let declares = self.containers.iter().any(|container| !container.ports.is_empty());
         match reference {
@@ -111,7 +111,7 @@ impl<'a> RunningContainer<'a> {
     fn read(container: &Container<'a>) -> Result<Self, Undecided> {
         let mut ports = Vec::new();
         for port in container.ports()? {
-            // Metrics are requested over TCP.
+            // Prometheus scrapes metrics over TCP.
             if !port.is_tcp()? {
                 continue;
             }

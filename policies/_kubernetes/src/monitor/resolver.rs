@@ -1,4 +1,4 @@
-//! Follows a monitor to the ports that it leads to.
+//! Resolves a monitor to the ports that it selects.
 
 use policy_core::path::{excerpt, listed};
 use policy_core::{Field, Undecided, Value};
@@ -26,7 +26,7 @@ fn namespaces_display(namespaces: Option<&[&str]>) -> String {
     }
 }
 
-/// Resolves monitors of one Prometheus.
+/// Resolves monitors for one Prometheus.
 pub(super) struct MonitorResolver<'s, 'p, 'a> {
     pub(super) inventory: &'s Inventory<'a>,
     pub(super) prometheus: &'p Prometheus,
@@ -65,7 +65,7 @@ impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
         }
         if selected.is_empty() {
             let message = format!(
-                "must select a Service of {}: none has these labels; there are {}",
+                "must select a Service in {}: none has these labels; found {}",
                 namespaces_display(within.as_deref()),
                 listed(services.iter().map(|service| service.name))
             );
@@ -88,7 +88,7 @@ impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
         targets: &mut ScrapeTargets<'s, 'a>,
     ) -> Result<(), Undecided> {
         let (port, target) = (endpoint.at("port"), endpoint.at("targetPort"));
-        // `targetPort` is a port of the container, whatever the ports of the Service lead to.
+        // `targetPort` is a port of the container, regardless of the ports of the Service.
         if !port.is_set()? && target.is_set()? {
             for service in selected {
                 self.service_port(endpoint, service, target, target, targets)?;
@@ -121,7 +121,7 @@ impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
         Ok(())
     }
 
-    /// From a port of a Service, which `own` names and `leads_to` refers to, to the pods behind the Service.
+    /// Resolves a port of a Service to the pods behind it. `own` is the field of the port, `leads_to` refers to the target port.
     fn service_port(
         &self,
         endpoint: Field<'a>,
@@ -132,16 +132,16 @@ impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
     ) -> Result<(), Undecided> {
         let at = if endpoint.at("port").is_set()? { endpoint.at("port") } else { endpoint.at("targetPort") };
         let behind = self.inventory.pods_behind(service)?;
-        // Endpoints that somebody else writes may be of pods or of addresses outside of the set.
+        // Manually managed endpoints may belong to pods or addresses outside of the manifest set.
         if behind.is_empty() && (service.has_selector()? || !self.inventory.has_endpoints(service)?) {
-            let message = format!("must lead to pods: {} selects none of the set", service.display());
+            let message = format!("must lead to pods: {} selects none in the set", service.display());
             targets.broken.push(BrokenLink { link: MonitorLink::Selection, field: at, message });
         }
         let Some(reference) = leads_to.value()? else { return Ok(()) };
         for pods in behind {
             let Some((container, number)) = pods.target(*reference) else {
                 let message = format!(
-                    "must lead to a port: `{}` of {} leads to `{}`, and {} has {}",
+                    "must lead to a port: `{}` of {} leads to `{}`, but {} has {}",
                     excerpt(&port_display(own)?),
                     service.display(),
                     excerpt(&reference_display(*reference)),
@@ -174,7 +174,7 @@ impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
         }
         if selected.is_empty() {
             let message = format!(
-                "must select pods of {}: none has these labels; there are those of {}",
+                "must select pods in {}: none have these labels; found pods of {}",
                 namespaces_display(within.as_deref()),
                 listed(others)
             );
@@ -214,7 +214,7 @@ impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
         Ok(())
     }
 
-    /// Adds a port that is scraped, if Prometheus can reach it.
+    /// Adds a scraped port if Prometheus can reach it, and a broken link if not.
     fn add(
         &self,
         scrape: Scrape<'s, 'a>,
@@ -224,7 +224,7 @@ impl<'s, 'a> MonitorResolver<'s, '_, 'a> {
         match reachable(self.inventory, self.prometheus, scrape.pods, scrape.number)? {
             Reachability::Reachable { allowed_by } => targets.scrapes.push(Scrape { allowed_by, ..scrape }),
             Reachability::Blocked { reason } => {
-                let message = format!("must be within reach: {reason}");
+                let message = format!("must be reachable: {reason}");
                 targets.broken.push(BrokenLink { link: MonitorLink::NetworkPolicy, field: at, message });
                 targets.unreachable.push(scrape);
             }
@@ -251,8 +251,8 @@ fn reference_display(port: Value<'_>) -> String {
 }
 
 impl<'s, 'a> ScrapeTargets<'s, 'a> {
-    /// Takes over the targets of an endpoint. If it leads to some, selected pods without the port are not a mistake: Prometheus
-    /// leaves them out.
+    /// Adds the targets of an endpoint. If it has targets, selected pods without the port are not a mistake, because Prometheus
+    /// ignores them.
     fn take(&mut self, mut endpoint: ScrapeTargets<'s, 'a>) {
         if !endpoint.scrapes.is_empty() {
             endpoint.broken.retain(|broken| broken.link != MonitorLink::Port);

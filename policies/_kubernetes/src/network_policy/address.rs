@@ -1,4 +1,4 @@
-//! Addresses outside of the cluster: what an `ipBlock` contains, and the ranges into which several blocks divide all addresses.
+//! Addresses outside of the cluster: the ranges of an `ipBlock`, and the ranges into which several blocks divide all addresses.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,12 +8,12 @@ use ipnet::{IpNet, Ipv4Net};
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided};
 
-/// The addresses from one to another, both included, of one family.
+/// A range of addresses of one family, including both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Range {
-    /// The first.
+    /// The first address.
     pub first: IpAddr,
-    /// The last.
+    /// The last address.
     pub last: IpAddr,
 }
 
@@ -29,7 +29,7 @@ impl Range {
         Range { first: net.network(), last: net.broadcast() }
     }
 
-    /// Whether all of another range is in this one.
+    /// Whether this range contains all of another range.
     pub fn contains(&self, other: &Range) -> bool {
         self.first <= other.first && other.last <= self.last && self.first.is_ipv4() == other.first.is_ipv4()
     }
@@ -49,7 +49,7 @@ impl Block {
     /// Reads an `ipBlock`.
     ///
     /// # Errors
-    /// The API server would not take it (`ValidateIPBlock`): no CIDR, or an exception that is not a part of it.
+    /// The API server would reject it (`ValidateIPBlock`): the CIDR is not valid, or an exception is not a part of it.
     pub fn read(block: Field<'_>) -> Result<Self, Undecided> {
         only(block, &["cidr", "except"])?;
         let whole = net(block.at("cidr"))?;
@@ -83,20 +83,20 @@ impl Block {
         &self.0
     }
 
-    /// Every address there is.
+    /// All IPv4 and IPv6 addresses.
     pub fn everything() -> Self {
         Block(vec![Range::V4, Range::V6])
     }
 
-    /// The block of that CIDR.
+    /// The block of one CIDR.
     ///
     /// # Errors
-    /// It is not a CIDR.
+    /// The value is not a CIDR.
     pub fn of_cidr(cidr: Field<'_>) -> Result<Self, Undecided> {
         Ok(Block(vec![Range::of(net(cidr)?)]))
     }
 
-    /// The parts of a range that it contains.
+    /// The parts of a range that the block contains.
     pub fn within(&self, range: &Range) -> impl Iterator<Item = Range> {
         let parts = self.0.iter().filter(|own| own.first.is_ipv4() == range.first.is_ipv4());
         let parts =
@@ -104,7 +104,7 @@ impl Block {
         parts.filter(|part| part.first <= part.last)
     }
 
-    /// The addresses that any of these blocks contains.
+    /// The union of these blocks.
     pub fn all_of<'b>(blocks: impl Iterator<Item = &'b Block>) -> Self {
         let mut all: Vec<Range> = Vec::new();
         for block in blocks {
@@ -122,14 +122,14 @@ impl Block {
         Block(all)
     }
 
-    /// Whether it contains every address of a range.
+    /// Whether the block contains every address of a range.
     pub fn contains(&self, range: &Range) -> bool {
         let behind = self.0.partition_point(|own| own.first <= range.first);
         let own = behind.checked_sub(1).and_then(|place| self.0.get(place));
         own.is_some_and(|own| own.contains(range))
     }
 
-    /// Whether it contains every address of a family.
+    /// Whether the block contains every IPv4 address or every IPv6 address.
     pub fn contains_every_address(&self) -> bool {
         self.contains(&Range::V4) || self.contains(&Range::V6)
     }
@@ -138,7 +138,7 @@ impl Block {
 fn net(field: Field<'_>) -> Result<IpNet, Undecided> {
     let text = field.text()?;
     let no_net = |_| field.undecided(format!("must be a CIDR such as 10.0.0.0/8, is `{}`", excerpt(text)));
-    // The API server has taken leading zeros in octets (`ParseCIDRSloppy`), and keeps what it has.
+    // The API server used to accept leading zeros in octets (`ParseCIDRSloppy`), so stored objects may contain them.
     let parsed = text.parse::<IpNet>().or_else(|_| without_leading_zeros(text).parse());
     parsed.map(|net| unmapped(net).trunc()).map_err(no_net)
 }
@@ -161,15 +161,15 @@ fn without_leading_zeros(text: &str) -> String {
     format!("{}/{length}", octets.join("."))
 }
 
-/// Holds an object to the fields that it can have: of one that is misspelt, the rule would mean everybody.
+/// Rejects unknown fields, because a rule with a misspelled field would match all peers.
 pub(crate) fn only(object: Field<'_>, known: &[&str]) -> Result<(), Undecided> {
     match object.members()?.find(|(key, _)| !known.contains(key)) {
-        Some((_, field)) => Err(field.undecided(format!("must not be set: there are {}", known.join(", ")))),
+        Some((_, field)) => Err(field.undecided(format!("must not be set: use one of {}", known.join(", ")))),
         None => Ok(()),
     }
 }
 
-/// The address before, of the same family; `None` before the first.
+/// The previous address of the same family; `None` for the first.
 fn before(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => Some(IpAddr::V4(Ipv4Addr::from_bits(address.to_bits().checked_sub(1)?))),
@@ -177,7 +177,7 @@ fn before(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// The address after, of the same family; `None` after the last.
+/// The next address of the same family; `None` for the last.
 fn after(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => Some(IpAddr::V4(Ipv4Addr::from_bits(address.to_bits().checked_add(1)?))),
@@ -185,8 +185,8 @@ fn after(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// The ranges into which these blocks cut all addresses: each block takes all of a range or nothing of it. IPv6 is among them
-/// only where a block is of that family: where none is, the map would say everything twice.
+/// The ranges into which these blocks divide all addresses. Each block contains all of a range or nothing of it. IPv6 is included
+/// only if a block contains IPv6 addresses, because otherwise the network map would list everything twice.
 pub fn ranges<'b>(blocks: impl Iterator<Item = &'b Block>) -> Vec<Range> {
     let mut starts = BTreeSet::new();
     starts.insert(Range::V4.first);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_would_not_take_is_undecided() {
+    fn invalid_ip_blocks_are_undecided() {
         for (text, message) in [
             (r#"{"cidr":"10.0.0.0"}"#, "cidr: must be a CIDR such as 10.0.0.0/8, is `10.0.0.0`"),
             (r#"{}"#, "cidr: must be a CIDR such as 10.0.0.0/8, is ``"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_cut_the_world() {
+    fn blocks_divide_all_addresses() {
         assert_eq!(cut(&[]), ["0.0.0.0-255.255.255.255"]);
         assert_eq!(cut(&[r#"{"cidr":"0.0.0.0/0"}"#]), ["0.0.0.0-255.255.255.255"]);
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Whether the NetworkPolicies of one end of a connection allow it.
+//! Decides whether the NetworkPolicies at one end of a connection allow it.
 //!
-//! Source: kubernetes.io/docs/concepts/services-networking/network-policies: policies add up, and a pod that none of them isolates
-//! in a direction may connect to everything in it.
+//! Source: kubernetes.io/docs/concepts/services-networking/network-policies: policies are additive, and if no policy isolates a
+//! pod in a direction, all connections in that direction are allowed.
 
 use policy_core::Undecided;
 
@@ -23,30 +23,30 @@ pub struct PodEndpoint<'e> {
 pub enum Endpoint<'e> {
     /// A pod.
     Pod(PodEndpoint<'e>),
-    /// All of these addresses outside of the cluster.
+    /// A range of addresses outside of the cluster.
     Addresses(Range),
 }
 
-/// A port at the end that is connected to.
+/// The destination port of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Destination<'e> {
     /// The protocol.
     pub protocol: Protocol,
-    /// The number.
+    /// The port number.
     pub number: u16,
-    /// The ports of that end that have names; none outside of the cluster.
+    /// The named ports of the destination; empty for addresses outside of the cluster.
     pub named: &'e [NamedPort<'e>],
 }
 
 /// Looks up the labels of a namespace by its name.
 pub type NamespaceLabels<'e> = &'e dyn Fn(&str) -> Result<Labels<'e>, Undecided>;
 
-/// What the policies of one end say of a connection.
+/// The decision of the policies at one end of a connection.
 #[derive(Debug)]
 pub struct Decision<'p, 'a> {
-    /// The policies that isolate that end in that direction; with none of them everything is allowed.
+    /// The policies that isolate that end in that direction. If empty, everything is allowed.
     pub isolated_by: Vec<&'p NetworkPolicy<'a>>,
-    /// Those of them that allow the connection.
+    /// The isolating policies that allow the connection.
     pub allowed_by: Vec<&'p NetworkPolicy<'a>>,
 }
 
@@ -57,11 +57,11 @@ impl Decision<'_, '_> {
     }
 }
 
-/// Decides by these policies, which must be those of the pod's namespace, whether a pod with these labels may
-/// connect to the peer (egress), or the peer to it (ingress).
+/// Decides whether a pod with these labels may connect to the peer (egress), or the peer to the pod (ingress). The policies must
+/// be those of the pod's namespace.
 ///
 /// # Errors
-/// The labels of a namespace are needed and not known.
+/// The labels of a namespace are needed but not known.
 pub fn decide<'p, 'a: 'p>(
     policies: impl IntoIterator<Item = &'p NetworkPolicy<'a>>,
     direction: Direction,

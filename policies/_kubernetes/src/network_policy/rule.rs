@@ -1,4 +1,4 @@
-//! A rule of a NetworkPolicy: with whom connections are allowed, and on which ports.
+//! Rules of a NetworkPolicy: the allowed peers and ports.
 
 use policy_core::path::excerpt;
 use policy_core::{Field, Undecided, Value};
@@ -10,23 +10,23 @@ use crate::namespace::NAMESPACE_NAME;
 use crate::ports::{FIRST, LAST, NamedPort, Ports, Protocol, port_number};
 use crate::selector::{Labels, Requirement, Selector};
 
-/// One thing that is allowed: these peers, on these ports.
+/// A rule, which allows connections with its peers on its ports.
 #[derive(Clone, Debug)]
 pub struct Rule<'a> {
-    /// With whom; none means everybody.
+    /// The allowed peers; if empty, all peers.
     pub peers: Vec<Peer<'a>>,
-    /// On which ports; none means all.
+    /// The allowed ports; if empty, all ports.
     pub ports: Vec<Port<'a>>,
 }
 
-/// Some of those with whom a rule allows connections.
+/// A peer of a rule.
 #[derive(Clone, Debug)]
 pub enum Peer<'a> {
     /// Pods.
     Pods {
-        /// Of which namespaces; `None` for the policy's own.
+        /// The selector of namespaces; `None` for the namespace of the policy.
         namespaces: Option<Selector<'a>>,
-        /// Which pods of these.
+        /// The selector of pods in these namespaces.
         pods: Selector<'a>,
     },
     /// Addresses outside of the cluster.
@@ -38,13 +38,13 @@ pub enum Peer<'a> {
 pub enum Port<'a> {
     /// These numbers, both ends included.
     Numbers(Protocol, u16, u16),
-    /// What the destination's pod calls so. Outside of the cluster nothing is called anything.
+    /// The ports with that name in the destination pod. Addresses outside of the cluster have no named ports.
     Named(Protocol, &'a str),
 }
 
 impl<'a> Rule<'a> {
     pub(crate) fn read(rule: Field<'a>, direction: Direction) -> Result<Self, Undecided> {
-        // It would be ignored, and the rule be open to everybody.
+        // The field would be ignored, and the rule would allow all peers.
         let other = rule.at(direction.other().peers());
         if other.is_set()? {
             return Err(other.undecided(format!(
@@ -59,15 +59,15 @@ impl<'a> Rule<'a> {
         Ok(Rule { peers, ports })
     }
 
-    /// Whether it is for every peer, or names every one of these addresses.
+    /// Whether the rule applies to all peers, or one of its blocks contains all of these addresses.
     pub fn matches_addresses(&self, addresses: &Range) -> bool {
         self.peers.is_empty() || self.blocks().any(|block| block.contains(addresses))
     }
 
-    /// Whether it is for that peer; `namespace` is the namespace of its policy.
+    /// Whether the rule applies to that peer; `namespace` is the namespace of its policy.
     ///
     /// # Errors
-    /// The labels of a namespace are needed and not known.
+    /// The labels of a namespace are needed but not known.
     pub fn matches(
         &self,
         namespace: &str,
@@ -85,7 +85,7 @@ impl<'a> Rule<'a> {
         Ok(false)
     }
 
-    /// The blocks of addresses that it names.
+    /// The address blocks of the rule.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> + Clone {
         self.peers.iter().filter_map(|peer| match peer {
             Peer::Block(block) => Some(block),
@@ -93,7 +93,7 @@ impl<'a> Rule<'a> {
         })
     }
 
-    /// The ports that it allows at a destination whose ports have these names.
+    /// The ports that the rule allows at a destination with these named ports.
     pub fn ports(&self, named: &[NamedPort<'_>]) -> Ports {
         if self.ports.is_empty() {
             return Ports::all();
@@ -110,13 +110,13 @@ impl<'a> Rule<'a> {
 }
 
 impl<'a> Peer<'a> {
-    /// Whether it is that peer: the one place that answers the question, to which the network map's compiled peers are held by the tests.
+    /// Whether it matches that endpoint. Tests check that the compiled peers of the network map match in the same way.
     ///
     /// `namespace` is the namespace of the policy. The labels of the peer's namespace are looked up only if the selector compares
-    /// more than the name.
+    /// other labels than the name.
     ///
     /// # Errors
-    /// The labels of a namespace are needed and not known.
+    /// The labels of a namespace are needed but not known.
     pub fn matches(
         &self,
         namespace: &str,
@@ -145,7 +145,7 @@ impl<'a> Peer<'a> {
                 let namespaces = namespaces.is_set()?.then(|| Selector::read(namespaces)).transpose()?;
                 Ok(Peer::Pods { namespaces, pods: Selector::read(pods)? })
             }
-            (true, true) => Err(block.undecided("must not be set beside a selector")),
+            (true, true) => Err(block.undecided("must not be set together with a selector")),
             (false, false) => {
                 Err(peer.undecided("must have a podSelector, a namespaceSelector or an ipBlock"))
             }
@@ -181,10 +181,10 @@ impl<'a> Port<'a> {
     }
 }
 
-/// Whether a selector of namespaces matches the one of that name.
+/// Whether a namespace selector matches the namespace with that name.
 ///
 /// # Errors
-/// The labels of the namespace are needed and not known.
+/// The labels of the namespace are needed but not known.
 pub fn selects_namespace(
     selector: &Selector<'_>,
     namespace: &str,
@@ -203,7 +203,7 @@ pub fn selects_namespace(
     Ok(others.into_iter().all(|requirement| requirement.holds(&labels)))
 }
 
-/// Whether a port may be called that (apimachinery, `IsValidPortName`).
+/// Whether a port may have that name (apimachinery, `IsValidPortName`).
 fn is_port_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     (1..=15).contains(&name.len())

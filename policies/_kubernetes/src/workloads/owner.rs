@@ -1,14 +1,14 @@
-//! Owners: the controller of an object, and the workloads that are behind it.
+//! Owners: the controller of an object, and the workloads behind it.
 
 use policy_core::kinds::is_same_group;
 use policy_core::{Field, Undecided};
 
 use super::{Controller, NameOf, WorkloadKind, WorkloadKinds};
 
-/// The controller of an object, as its owner references name it.
+/// The controller of an object, from its owner references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner<'a> {
-    /// The API group, `apps`.
+    /// The API group, such as `apps`.
     pub group: &'a str,
     /// `ReplicaSet`.
     pub kind: &'a str,
@@ -16,9 +16,9 @@ pub struct Owner<'a> {
     pub name: &'a str,
 }
 
-/// The controller of an object (`metadata.ownerReferences`). A static pod belongs to its node, which makes nothing.
+/// The controller of an object (`metadata.ownerReferences`). The Node that owns a static pod is not a controller.
 ///
-/// Whoever creates an object writes its owner references too: see [`is_controller_of`].
+/// Any client that creates an object can set its owner references: see [`is_controller_of`].
 ///
 /// # Errors
 /// The reference of the controller has no kind or no name.
@@ -41,9 +41,9 @@ pub fn owner_of(object: Field<'_>) -> Result<Option<Owner<'_>>, Undecided> {
     Ok(None)
 }
 
-/// The workloads that make such an owner, by kind and name: the Deployment of a ReplicaSet, the CronJob of a Job.
+/// The workloads that create such an owner, by kind and name: the Deployment of a ReplicaSet, or the CronJob of a Job.
 ///
-/// `labels` are those of the pod: controllers note there of which template or workload it is.
+/// `labels` are the labels of the pod, in which controllers store the hash of the template or the name of the workload.
 ///
 /// # Errors
 /// A label is not a string.
@@ -75,11 +75,11 @@ pub fn ancestors<'a>(
     Ok(found)
 }
 
-/// Whether a user is the controller of that kind, so that the owner references it writes can be believed.
+/// Whether a user is the controller of that kind, so that its owner references can be trusted.
 ///
-/// kube-controller-manager has one account for each controller (`--use-service-account-credentials`), or one for all.
+/// kube-controller-manager uses one account for each controller (`--use-service-account-credentials`), or one for all of them.
 pub fn is_controller_of(group: &str, kind: &str, user: &str, kinds: WorkloadKinds<'_>) -> bool {
-    // A reference without an API version is not valid; the kind alone decides then.
+    // A reference without an API version is not valid; only the kind is compared then.
     let is_row =
         |row: &WorkloadKind<'_>| row.kind == kind && (group.is_empty() || is_same_group(row.group, group));
     kinds.iter().filter(is_row).any(|row| match row.controller {

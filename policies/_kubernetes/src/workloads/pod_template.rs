@@ -1,34 +1,34 @@
-//! Kinds that a configuration adds to those that make pods.
+//! Custom kinds that create pods, from the configuration.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Controller, WORKLOAD_KINDS, WorkloadKind};
 
-/// A kind that makes pods and that a configuration adds to the built-in ones.
+/// A custom kind that creates pods, in addition to the built-in kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct PodTemplate {
     /// The API group, such as `argoproj.io`.
     pub group: String,
-    /// The version that webhook rules name; objects of other versions match as well.
+    /// The version in webhook rules; objects of other versions match as well.
     #[serde(default = "first_version")]
     pub version: String,
     /// The kind, such as `Rollout`.
     pub kind: String,
-    /// The resource, such as `rollouts`; the lower-case plural of the kind if not set.
+    /// The resource, such as `rollouts`. Defaults to the lowercase plural of the kind.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub plural: String,
     /// The path of the pod template, such as `spec.template`.
     #[serde(default = "usual_path")]
     pub path: String,
-    /// Whether an object may go without a pod template. If not, one without is denied: a misspelt path would admit everything.
+    /// Whether the pod template is optional. If not, objects without one are denied, so a misspelled path admits nothing.
     #[serde(default)]
     pub optional: bool,
     /// Whether the kind has a `scale` subresource, so that a HorizontalPodAutoscaler can scale it.
     #[serde(default)]
     pub scalable: bool,
-    /// The user name of the controller that makes the pods; without it, exceptions for this kind do not cover its pods.
+    /// The user name of the controller that creates the pods. If not set, exceptions for this kind do not cover its pods.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub controller: String,
 }
@@ -42,10 +42,10 @@ fn usual_path() -> String {
 }
 
 impl PodTemplate {
-    /// Fills in the plural and rejects rows that cannot match anything.
+    /// Rejects rows that cannot match any object.
     ///
     /// # Errors
-    /// A sentence that names the key: it is empty, the path is not one of keys joined by dots, or not that of a built-in kind.
+    /// A message that names the key: the value is empty, the path is not valid, or the path of a built-in kind is different.
     pub fn validate(&self) -> Result<(), String> {
         for (key, value) in [("kind", &self.kind), ("version", &self.version), ("path", &self.path)] {
             if value.trim().is_empty() {
@@ -67,12 +67,12 @@ impl PodTemplate {
         }
     }
 
-    /// Whether it is for that group and kind.
+    /// Whether the row is for that group and kind.
     pub fn is(&self, group: &str, kind: &str) -> bool {
         self.group == group && self.kind == kind
     }
 
-    /// The built-in row of the same kind, which is used instead; only the controller can be another.
+    /// The built-in row of the same kind, which is used instead. Only the controller may differ.
     pub fn built_in(&self) -> Option<&'static WorkloadKind<'static>> {
         WORKLOAD_KINDS.iter().find(|row| self.is(row.group, row.kind))
     }
@@ -94,7 +94,7 @@ impl PodTemplate {
         }
     }
 
-    /// The resource name: as set, or the plural of the kind.
+    /// The resource name: the configured one, or the plural of the kind.
     pub fn resource(&self) -> String {
         match self.plural.as_str() {
             "" => policy_core::kinds::plural(&self.kind),

@@ -1,4 +1,4 @@
-//! The pods that a workload makes, as the requests of its controller.
+//! The pods of a workload, as its controller would request them.
 
 use policy_core::request::api_version;
 use policy_core::{Field, FieldPath, Finding, Request, Undecided, Value};
@@ -6,31 +6,31 @@ use policy_core::{Field, FieldPath, Finding, Request, Undecided, Value};
 use super::{Controller, WorkloadKinds};
 use crate::selector::Labels;
 
-/// The pods that the controller of a workload makes, all alike.
+/// The pods that the controller of a workload creates, which are all alike.
 #[derive(Debug)]
 pub struct WorkloadPods<'a> {
-    /// The request that creates one of them.
+    /// The request that creates one of the pods.
     pub request: Request<'a>,
     /// The path of the pod template in the workload.
     pub template: FieldPath,
 }
 
 impl WorkloadPods<'_> {
-    /// A finding about the pod, as a finding about the workload.
+    /// Converts a finding about the pod to a finding about the workload.
     pub fn in_workload(&self, finding: &Finding) -> Finding {
         Finding { field: finding.field.below(&self.template), ..finding.clone() }
     }
 }
 
-/// What the controller sets in a pod, whatever the template has.
+/// Metadata that the controller sets in a pod, regardless of the template.
 const SET_BY_CONTROLLER: [&str; 4] = ["name", "generateName", "namespace", "ownerReferences"];
 
-/// The pods of the workload in the request; `None` if it makes none.
+/// The pods of the workload in the request; `None` if it creates none.
 ///
-/// They belong to the workload itself, not to the ReplicaSet or Job that a controller would make in between.
+/// Their owner is the workload itself, not the ReplicaSet or Job that a controller would create in between.
 ///
 /// # Errors
-/// The workload is not as Kubernetes has it.
+/// The workload is not valid.
 pub fn pods_of<'a>(
     request: &Request<'a>,
     kinds: WorkloadKinds<'_>,
@@ -69,11 +69,11 @@ pub fn pods_of<'a>(
     Ok(Some(WorkloadPods { request: made, template: template.path() }))
 }
 
-/// The template that makes pods like `pod`: the template of the workload in the request, with what a policy changed in the pod
-/// that [`pods_of`] gave. The template as it is, and as it would be.
+/// The pod template of the workload in the request, before and after the changes that a policy made to `pod`. The pod must come
+/// from [`pods_of`].
 ///
 /// # Errors
-/// Either is not as Kubernetes has it.
+/// The workload or the pod is not valid.
 pub fn template_making<'a>(
     request: &Request<'a>,
     pod: Field<'a>,
@@ -108,7 +108,7 @@ pub fn template_making<'a>(
     Ok(Some((before, arena.object(&members))))
 }
 
-/// Labels that controllers add to pods with values that a template does not tell.
+/// Labels that controllers add to pods with values that the template does not contain.
 pub const LABELS_OF_EACH_POD: [&str; 5] = [
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/job-completion-index",
@@ -117,11 +117,11 @@ pub const LABELS_OF_EACH_POD: [&str; 5] = [
     "statefulset.kubernetes.io/pod-name",
 ];
 
-/// The labels of the pods of a workload: those of its template (`metadata.labels`), and those that its controller adds to all of
-/// them.
+/// The labels of the pods of a workload: the labels of its template (`metadata.labels`), and those that its controller adds to
+/// all pods.
 ///
 /// # Errors
-/// The labels of the template are not as Kubernetes has them.
+/// The labels of the template are not valid.
 pub fn labels_of_pods<'a>(kind: &str, name: &'a str, template: Field<'a>) -> Result<Labels<'a>, Undecided> {
     let mut labels = Labels::of(template)?;
     if kind == "Job" {

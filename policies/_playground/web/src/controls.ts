@@ -1,9 +1,9 @@
-/** Controls of a form, each made from a part of a JSON Schema. */
+/** Form controls, each generated from a part of a JSON Schema. */
 
 import { el } from "./elements";
 import type { Schema } from "./shapes";
 
-/** One setting. A value of `undefined` is the default. */
+/** The control for one setting. The value `undefined` means the default. */
 export interface Control {
   element: HTMLElement;
   get(): unknown;
@@ -12,7 +12,7 @@ export interface Control {
 
 let labels = 0;
 
-/** The control for a setting; `root` has the definitions that its schema refers to. */
+/** Creates the control for a setting. `root` has the definitions that its schema refers to. */
 export function control(name: string, schema: Schema, root: Schema): Control {
   const meant = resolved(schema, root);
   const [type] = [meant.type ?? "object"].flat();
@@ -33,14 +33,14 @@ export function control(name: string, schema: Schema, root: Schema): Control {
   }
 }
 
-/** Without what is report twice: a reference, or a type that may also be null. */
+/** Resolves a reference, or the type of an optional property, which may also be null. */
 function resolved(schema: Schema, root: Schema): Schema {
   const one = schema.anyOf?.find((schema) => schema.type !== "null") ?? schema;
   const name = one.$ref?.split("/").at(-1);
   return (name !== undefined && root.$defs?.[name]) || one;
 }
 
-/** The first paragraph of a description, without Markdown's signs. */
+/** The first paragraph of a description, without Markdown markup. */
 function plain(description: string): string {
   return (description.split("\n\n")[0] ?? "").replaceAll(/[`*]/g, "").replaceAll("\n", " ");
 }
@@ -50,7 +50,7 @@ function number({ minimum, maximum }: Schema): Record<string, string> {
   return { type: "number", step: "1", ...bound("min", minimum), ...bound("max", maximum) };
 }
 
-/** A label, the input, and what it is for. */
+/** A label, an input and its help text. */
 function labelled(name: string, help: string, input: HTMLElement): HTMLElement {
   const id = `setting-${++labels}`;
   input.id = id;
@@ -76,8 +76,8 @@ function entry(
   return {
     element: labelled(name, help, input),
     get: () => {
-      // What is no number goes as something that is none, so that the policy says what it should be.
-      if (input.validity.badInput) return "no number";
+      // Pass a string that is not a number, so that the policy rejects it with a message.
+      if (input.validity.badInput) return "not a number";
       return input.value === "" || input.value === shown ? undefined : read(input.value);
     },
     set: (value) => (input.value = value === undefined || value === null ? shown : write(value)),
@@ -85,7 +85,7 @@ function entry(
 }
 
 function check(name: string, help: string, standard: boolean, type: Schema["type"]): Control {
-  // What may be left out as well has three values.
+  // An optional boolean has three values.
   if (Array.isArray(type)) return choice(name, help, [{ const: "true" }, { const: "false" }], undefined, (word) => word === "true");
   const input = el("input", { type: "checkbox" });
   return {
@@ -103,7 +103,7 @@ function choice(
   read: (word: string) => unknown = (word) => word,
 ): Control {
   const select = el("select");
-  if (standard === undefined) select.append(el("option", { value: "" }, "by default"));
+  if (standard === undefined) select.append(el("option", { value: "" }, "default"));
   for (const { const: word = "", description } of values) {
     select.append(el("option", { value: word, title: plain(description ?? "") }, word));
   }
@@ -126,7 +126,7 @@ function list(name: string, help: string, schema: Schema, root: Schema, standard
     return isNumber ? words.map((word) => (Number.isNaN(Number(word)) ? word : Number(word))) : words;
   };
   const write = (value: unknown) => (Array.isArray(value) ? value.join(", ") : String(value));
-  return entry(name, `${help} Separate by commas.`.trim(), { type: "text" }, standard, read, write);
+  return entry(name, `${help} Separate values with commas.`.trim(), { type: "text" }, standard, read, write);
 }
 
 function choices(name: string, help: string, values: Schema[], standard: unknown): Control {
@@ -152,7 +152,7 @@ function choices(name: string, help: string, values: Schema[], standard: unknown
   };
 }
 
-/** Settings within a setting. */
+/** The control for an object of settings. */
 export function group(name: string, help: string, schema: Schema, root: Schema): Control {
   const controls = Object.entries(schema.properties ?? {}).map(
     ([name, schema]) => [name, control(name, schema, root)] as const,
@@ -175,7 +175,7 @@ export function group(name: string, help: string, schema: Schema, root: Schema):
   };
 }
 
-/** A list of settings within a setting, to which one is added and from which one is taken. */
+/** The control for a list of objects, with buttons to add and remove items. */
 function groups(name: string, help: string, schema: Schema, root: Schema): Control {
   const items = el("div");
   const add = el("button", { type: "button" }, `Add to ${name}`);
@@ -214,11 +214,11 @@ function groups(name: string, help: string, schema: Schema, root: Schema): Contr
   };
 }
 
-/** What no form has a shape for is written as JSON. */
+/** The control for settings that no other control supports, edited as JSON. */
 function json(name: string, help: string, standard: unknown): Control {
   const area = el("textarea", { rows: "2", spellcheck: "false" });
   const shown = JSON.stringify(standard ?? null);
-  // What is no JSON goes as the string that it is, and the policy says what it should be.
+  // Pass invalid JSON as a string, so that the policy rejects it with a message.
   const read = (text: string): unknown => {
     try {
       return JSON.parse(text);
@@ -227,7 +227,7 @@ function json(name: string, help: string, standard: unknown): Control {
     }
   };
   return {
-    element: labelled(name, `${help} As JSON.`.trim(), area),
+    element: labelled(name, `${help} Enter JSON.`.trim(), area),
     get: () => (area.value.trim() === "" || area.value === shown ? undefined : read(area.value)),
     set: (value) => (area.value = value === undefined ? shown : JSON.stringify(value)),
   };

@@ -1,4 +1,4 @@
-/** The editor: YAML, with what is found drawn under the very value. */
+/** The YAML editor. It underlines the values that findings refer to. */
 
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching, indentOnInput, syntaxHighlighting } from "@codemirror/language";
@@ -19,12 +19,12 @@ import { classHighlighter } from "@lezer/highlight";
 import { highlightedYaml } from "./highlighted";
 import type { LocatedMessage, Placed, ReportedFinding, PlaygroundReport } from "./shapes";
 
-/** How much is taken at once, in UTF-16 code units: beyond it the page would hold more than a browser's tab should. */
+/** The maximum size of a pasted text in UTF-16 code units, because more would use too much memory for a browser tab. */
 const MOST = 16 * 1024 * 1024;
-/** And in how many lines: the editor needs a second for a few millions. */
+/** The maximum number of pasted lines, because the editor needs a second for a few million. */
 const MOST_LINES = 1_000_000;
 
-/** Why a text is not taken; nothing if it is. */
+/** Why a text is rejected; undefined if it is accepted. */
 function tooMuch(text: string): string | undefined {
   if (text.length > MOST) return "it is larger than 16 MB";
   let lines = 0;
@@ -61,9 +61,9 @@ export class Editor {
       highlightSelectionMatches(),
       search({ top: true }),
       highlightedYaml(),
-      // Colours are the stylesheet's, for the dark as for the light.
+      // The stylesheet defines the colours for the light and dark theme.
       syntaxHighlighting(classHighlighter),
-      // Tab is left to whoever goes through the page by keyboard.
+      // The editor does not bind Tab, so that it moves the focus in keyboard navigation.
       keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap, ...lintKeymap]),
       EditorView.contentAttributes.of({ "aria-label": "Manifests as YAML", "aria-describedby": "editor-help", tabindex: "0" }),
     ];
@@ -78,12 +78,12 @@ export class Editor {
     return this.view.state.doc.toString();
   }
 
-  /** Another text, with a history of its own: nobody undoes it, and is left with the settings of another. */
+  /** Replaces the text and clears the undo history, because undo would not restore the settings of the previous text. */
   set text(text: string) {
     this.view.setState(EditorState.create({ doc: text, extensions: this.extensions }));
   }
 
-  /** Draws what is report of the text as it is. */
+  /** Underlines the findings and errors of a report on the current text. */
   mark(report: PlaygroundReport): void {
     const diagnostics: Diagnostic[] = report.errors.filter((error) => error.line > 0).map((error) => this.diagnostic(error, "error"));
     for (const object of report.objects) {
@@ -92,7 +92,7 @@ export class Editor {
         diagnostics.push(...warnings.map((found) => this.diagnostic(found, "warning", policy)));
       }
     }
-    // Those that are drawn move with the text: most keys change none of them.
+    // Diagnostics already move with the text, and most edits do not change them.
     const drawn: string[] = [];
     forEachDiagnostic(this.view.state, ({ severity, message }, from, to) => drawn.push(JSON.stringify([from, to, severity, message])));
     const wanted = diagnostics.map(({ from, to, severity, message }) => JSON.stringify([from, to, severity, message]));
@@ -101,7 +101,7 @@ export class Editor {
     }
   }
 
-  /** Goes to a place and selects the value there. */
+  /** Scrolls to a location and selects the value there. */
   go(place: Placed): void {
     const { from: anchor, to: head } = this.range(place);
     this.view.dispatch({ selection: { anchor, head }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });

@@ -1,8 +1,8 @@
-/** Elements. Text goes in as text: nothing that somebody wrote is ever read as HTML. */
+/** Helpers to create elements. They insert text as text nodes, so user input is never parsed as HTML. */
 
 type Child = Node | string;
 
-/** An element with attributes and children. */
+/** Creates an element with attributes and children. */
 export function el<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Record<string, string> = {},
@@ -14,7 +14,7 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** The element of that id, which index.html has. */
+/** Returns the element with that id, which must be in index.html. */
 export function byId<T extends HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (!element) throw new Error(`index.html has no #${id}`);

@@ -1,8 +1,8 @@
 /**
- * Asks the policies: in the page itself as somebody types, so that the verdict is there with the letter, and in a worker where it
- * may take longer, so that nothing can hold up the page.
+ * Evaluates texts: small changes in the page itself, so that the verdict appears with the typed character, and everything that
+ * may take longer in a worker, so that it cannot block the page.
  *
- * A browser puts off what a worker answers to a key until it has drawn the next frame; only what is done at once is shown at once.
+ * A browser processes a worker's message only after it has drawn the next frame, so evaluation in the page is faster.
  */
 
 import { initSync, evaluate } from "playground-wasm";
@@ -11,15 +11,15 @@ import workerCode from "worker-code";
 import type { Options, PlaygroundReport } from "./shapes";
 import type { Answer, Question } from "./worker";
 
-/** After so long an answer is no longer waited for, in milliseconds. */
+/** The timeout for an answer, in milliseconds. */
 const PATIENCE = 10_000;
-/** What is evaluated in the page: what took no longer the last time, in milliseconds, … */
+/** Limits for evaluation in the page: the time of the last evaluation in milliseconds, … */
 const QUICK = 8;
-/** … is no longer than this, and differs by no more than this from what was evaluated last, in UTF-16 code units. */
+/** … the size of the text, and the size of the difference to the last text, in UTF-16 code units. */
 const MOST = 32 * 1024;
 const TYPED = 20;
 
-/** How long the part of two texts is in which they differ. */
+/** The length of the part in which two texts differ. */
 function difference(one: string, other: string): number {
   const most = Math.min(one.length, other.length);
   let before = 0;
@@ -29,17 +29,17 @@ function difference(one: string, other: string): number {
   return Math.max(one.length, other.length) - before - after;
 }
 
-/** Whether a text could say more than it is long: by an alias it could be a thousand times as large. */
+/** Whether a text may have YAML aliases, which could expand it to a thousand times its size. */
 function couldExplode(text: string): boolean {
   return text.includes("*");
 }
 
 export interface Hearers {
-  /** What is report of the text as it is now, and to which question. */
+  /** Receives the report on the current text, and the number of the question. */
   report(report: PlaygroundReport, number: number): void;
-  /** That nothing can be report of it, and why. */
+  /** Receives the reason why the text could not be evaluated, and the number of the question. */
   failed(reason: string, number: number): void;
-  /** That the answer takes so long that it shows. */
+  /** Called if the answer takes noticeably long. */
   waiting(): void;
 }
 
@@ -49,7 +49,7 @@ export class Evaluator {
   private asking: Question | undefined;
   private next: Question | undefined;
   private timers: ReturnType<typeof setTimeout>[] = [];
-  /** How the last text that was evaluated went. */
+  /** The last evaluation: its input, and how long it took. */
   private last = { text: "", options: "", took: Infinity };
   private isUsable = true;
 
@@ -60,7 +60,7 @@ export class Evaluator {
     initSync({ module });
   }
 
-  /** Asks about a text, and gives the question's number; whatever was options before is no longer of interest. */
+  /** Starts to evaluate a text and returns the number of the question. Answers to earlier questions are dropped. */
   ask(text: string, options: Options): number {
     const question = { number: ++this.number, text, options: JSON.stringify(options) };
     const isQuick = this.last.took <= QUICK && text.length <= MOST && question.options === this.last.options && !couldExplode(text);
@@ -79,7 +79,7 @@ export class Evaluator {
     try {
       report = evaluate(question.text, question.options);
     } catch {
-      // What has failed is of no more use; the worker says why.
+      // The module cannot be used after a failure. The worker reports the reason.
       this.isUsable = false;
       this.next = question;
       return this.send();
@@ -97,12 +97,12 @@ export class Evaluator {
     this.worker.postMessage(question);
     this.timers = [
       setTimeout(() => this.hearers.waiting(), 300),
-      setTimeout(() => this.give(`no verdict within ${PATIENCE / 1000} seconds: pratique check evaluates large sets`), PATIENCE),
+      setTimeout(() => this.give(`no verdict within ${PATIENCE / 1000} seconds: use pratique check for large manifest sets`), PATIENCE),
     ];
   }
 
   private start(): Worker {
-    // From a blob, not from a file: such a worker is under the page's own Content-Security-Policy, whoever serves the page.
+    // A worker from a blob inherits the page's Content-Security-Policy, whatever headers the server sends.
     const url = URL.createObjectURL(new Blob([workerCode], { type: "text/javascript" }));
     const worker = new Worker(url, { type: "module" });
     worker.postMessage(this.module);
@@ -114,15 +114,15 @@ export class Evaluator {
   private hear(answer: Answer): void {
     const question = this.asking;
     if (answer.number !== question?.number) return;
-    if ("failed" in answer) return this.give(`a bug in pratique: it could not be evaluated (${answer.failed})`);
+    if ("failed" in answer) return this.give(`a bug in pratique: evaluation failed (${answer.failed})`);
     this.settle();
     this.note(question, answer.took);
-    // What was typed meanwhile is options instead: places have moved.
+    // If the text has changed meanwhile, evaluate it instead, because locations have moved.
     if (!this.next) this.hearers.report(JSON.parse(answer.report) as PlaygroundReport, answer.number);
     this.send();
   }
 
-  /** Gives up on what is options; a worker that hangs or has failed is of no more use. */
+  /** Cancels the current question and discards the worker, which hangs or has failed. */
   private give(reason: string): void {
     this.worker?.terminate();
     this.worker = undefined;

@@ -1,4 +1,4 @@
-/** YAML that is highlighted as far as it can be: the parser follows thousands of levels by recursion, and no stack is sure to hold them. */
+/** Highlights YAML. The parser is recursive, so it may overflow the stack in a text with thousands of levels. */
 
 import { yamlLanguage } from "@codemirror/lang-yaml";
 import { Language, LanguageSupport } from "@codemirror/language";
@@ -13,7 +13,7 @@ class Guarded extends Parser {
           return parse.advance();
         } catch (error) {
           if (!(error instanceof RangeError)) throw error;
-          // What is too deep is shown plainly; it is evaluated all the same.
+          // Show a text that is too deeply nested without highlighting. It is evaluated nevertheless.
           return new Tree(NodeType.none, [], [], input.length);
         }
       },

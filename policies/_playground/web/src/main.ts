@@ -1,4 +1,4 @@
-/** The page: what is typed is options, what is report is shown, and a link holds all of it. */
+/** The page: evaluates the text as you type, shows the report, and stores the state in a link. */
 
 import example from "./example.yaml";
 import { Editor } from "./editor";
@@ -11,7 +11,7 @@ import { Verdict } from "./verdict";
 
 const [policies, module] = await Promise.all([
   load("catalog.json", (response) => response.json() as Promise<Policy[]>),
-  // Not as it streams: that asks for a media type that not every static host sends.
+  // Not compileStreaming, because it requires a media type that not every static host sends.
   load("playground.wasm", async (response) => WebAssembly.compile(await response.arrayBuffer())),
 ]);
 const cases = new Map<string, { policy: Policy; one: Case }>(
@@ -47,10 +47,10 @@ const editor = new Editor(
     ask(text);
     changed();
   },
-  (reason) => (shared.textContent = `Not taken: ${reason}. pratique check evaluates any size.`),
+  (reason) => (shared.textContent = `Not inserted: ${reason}. Use pratique check for large files.`),
 );
 
-/** Loads a file that is beside the page, or says why that cannot be. */
+/** Loads a file next to the page, or shows why that fails. */
 async function load<T>(name: string, read: (response: Response) => Promise<T>): Promise<T> {
   try {
     const response = await fetch(new URL(name, import.meta.url));
@@ -58,12 +58,12 @@ async function load<T>(name: string, read: (response: Response) => Promise<T>): 
     return await read(response);
   } catch (error) {
     byId("outcome").textContent = "Could not be loaded";
-    byId("counts").textContent = `${name}, which is beside this page: ${reason(error)}`;
+    byId("counts").textContent = `${name}, which must be next to this page: ${reason(error)}`;
     throw error;
   }
 }
 
-/** What is there is nobody's case any more, and not what a link in the address bar says. */
+/** Resets the case menu and the link in the address bar, because they no longer match the edited state. */
 function changed(): void {
   why.textContent = "";
   shared.textContent = "";
@@ -71,16 +71,16 @@ function changed(): void {
   forget();
 }
 
-/** Takes a link out of the address bar: whoever loads the page again is not to get an older state. */
+/** Removes a link from the address bar, so that reloading the page does not restore an older state. */
 function forget(): void {
   if (isLink(location.hash)) history.replaceState(null, "", location.pathname + location.search);
 }
 
 function ask(text: string): void {
-  verdict.options(evaluator.ask(text, options));
+  verdict.sent(evaluator.ask(text, options));
 }
 
-/** Puts a state into the page. */
+/** Restores a state. */
 function restore({ text, ...given }: State): void {
   forms.options = given;
   options = forms.options;
@@ -88,14 +88,14 @@ function restore({ text, ...given }: State): void {
   ask(editor.text);
 }
 
-/** What is options at first: what can decide something by an object alone. */
+/** The default options: all policies that need no cluster data. */
 function first(): Options {
   const chosen = policies.filter(({ needsCluster }) => !needsCluster).map(({ name }) => [name, {}] as const);
   return { namespace: "default", policies: Object.fromEntries(chosen) };
 }
 
 const EXAMPLE = "example";
-menu.append(el("option", { value: EXAMPLE }, "A small shop"), el("option", { value: "" }, "Your own: an empty text"));
+menu.append(el("option", { value: EXAMPLE }, "A small shop"), el("option", { value: "" }, "Empty text"));
 for (const policy of policies) {
   const options = policy.cases.map(({ name }) => el("option", { value: `${policy.name}/${name}` }, name));
   menu.append(el("optgroup", { label: policy.name }, ...options));
@@ -118,7 +118,7 @@ byId("share").addEventListener("click", async () => {
   try {
     link = await pack({ text: editor.text, ...options });
   } catch (error) {
-    shared.textContent = `There can be no link: ${reason(error)}. The text itself can be sent.`;
+    shared.textContent = `Cannot create a link: ${reason(error)}. Share the text itself instead.`;
     return;
   }
   history.replaceState(null, "", link);
@@ -126,21 +126,21 @@ byId("share").addEventListener("click", async () => {
     () => "clipboard",
     () => "address bar",
   );
-  shared.textContent = `The link is in the ${where}. All of the state is in it, and nowhere else.`;
+  shared.textContent = `The link is in the ${where}. It contains the whole state, which is not stored anywhere else.`;
 });
 
 function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** All policies: the example is a whole set, with its NetworkPolicies. */
+/** All policies, for the example, which is a complete manifest set with NetworkPolicies. */
 function everything(): Options {
   return { namespace: "default", policies: Object.fromEntries(policies.map(({ name }) => [name, {}])) };
 }
 
 let starts = 0;
 
-/** Begins with what the link holds; without one, with the example, unless there is something already. */
+/** Restores the state in the link. Without a link, shows the example, but only when the page is first loaded. */
 async function start(isFirst: boolean): Promise<void> {
   const number = ++starts;
   let state: State | undefined;
@@ -150,7 +150,7 @@ async function start(isFirst: boolean): Promise<void> {
   } catch (error) {
     problem = `The link cannot be read: ${reason(error)}`;
   }
-  // Another link was followed meanwhile.
+  // The user has followed another link meanwhile.
   if (number !== starts) return;
   if (state || isFirst) {
     menu.value = state || problem ? "" : EXAMPLE;

@@ -1,7 +1,7 @@
-/** What wasm-bindgen writes beside the Wasm. */
+/** The JavaScript bindings that wasm-bindgen generates. */
 declare module "playground-wasm" {
   export function initSync(options: { module: WebAssembly.Module }): unknown;
-  /** What the policies say of a text; in and out are JSON of shapes.ts. */
+  /** Evaluates a text. `options` and the returned report are JSON, with the types in shapes.ts. */
   export function evaluate(text: string, options: string): string;
 }
 
@@ -10,7 +10,7 @@ declare module "*.yaml" {
   export default text;
 }
 
-/** worker.ts, bundled, as text. */
+/** The bundled worker.ts, as text. */
 declare module "worker-code" {
   const code: string;
   export default code;

@@ -1,4 +1,4 @@
-/** Which policies are options, and with which settings: a form for each, made from its JSON Schema. */
+/** The forms to choose policies and their settings, generated from the JSON Schema of each policy. */
 
 import { type Control, group } from "./controls";
 import { el } from "./elements";
@@ -8,7 +8,7 @@ interface Form {
   policy: Policy;
   options: HTMLInputElement;
   settings: Control;
-  /** What was given, until somebody touches the form: it may say what no control can, and the policy is to say so. */
+  /** The restored settings, until the user edits the form. They may be invalid, which the policy should report. */
   given: Settings | undefined;
   problem: HTMLElement;
   details: HTMLDetailsElement;
@@ -17,7 +17,7 @@ interface Form {
 export class Forms {
   private readonly forms: Form[];
   private readonly namespace: HTMLInputElement;
-  /** What is options for that there is no form for. */
+  /** Settings of unknown policies, for which there is no form. */
   private unknown: Record<string, Settings> = {};
 
   constructor(parent: HTMLElement, policies: Policy[], changed: () => void) {
@@ -30,7 +30,7 @@ export class Forms {
         { class: "setting" },
         el("label", { for: "namespace" }, "Namespace"),
         this.namespace,
-        el("small", {}, "Of objects that name none."),
+        el("small", {}, "For objects that do not specify one."),
       ),
     );
     for (const one of this.forms) {
@@ -62,11 +62,11 @@ export class Forms {
     }
   }
 
-  /** Shows which settings a policy does not take. */
+  /** Shows errors in the settings. */
   mark(report: PlaygroundReport): void {
     for (const { policy, problem, details } of this.forms) {
       const reason = report.settings[policy.name] ?? "";
-      // PlaygroundReport once, not at every key.
+      // Announce an error once, not after every key press.
       if (problem.textContent === reason) continue;
       problem.textContent = reason;
       problem.hidden = reason === "";
@@ -85,7 +85,7 @@ function form(policy: Policy): Form {
     { class: "policy" },
     el("summary", {}, policy.name),
     el("p", {}, policy.summary),
-    el("div", { class: "setting" }, el("label", { for: options.id }, "Ask this policy"), options),
+    el("div", { class: "setting" }, el("label", { for: options.id }, "Run this policy"), options),
     problem,
     settings.element,
   );

@@ -1,15 +1,15 @@
-/** What goes between the page and the policies. What comes back is generated from the Rust types. */
+/** The types of the data exchanged with the policies. Those of the report are generated from the Rust types. */
 
 export type { DocumentChange, LocatedMessage, ObjectEntry, Outcome, MapDiagram, PolicyResult, ReportedFinding, PlaygroundReport } from "./report";
 
-/** A place in the text, and the value there if `start` and `end` are known. */
+/** A location in the text, with the range of the value if `start` and `end` are known. */
 export interface Placed {
   line: number;
   start?: number;
   end?: number;
 }
 
-/** Which policies are options: the settings of each. */
+/** The policies to evaluate, with their settings. */
 export interface Options {
   namespace: string;
   policies: Record<string, Settings>;
@@ -27,14 +27,14 @@ export interface Case {
 export interface Policy {
   name: string;
   summary: string;
-  /** What to do about a denial. */
+  /** How to fix a denial. */
   remediation: string;
   needsCluster: boolean;
   schema: Schema;
   cases: Case[];
 }
 
-/** As much of JSON Schema as the settings of policies use. */
+/** The part of JSON Schema that the settings of policies use. */
 export interface Schema {
   $ref?: string;
   $defs?: Record<string, Schema>;

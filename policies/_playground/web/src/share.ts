@@ -1,4 +1,4 @@
-/** The whole state in the fragment of a link, which no browser sends to a server. */
+/** Stores the whole state in the fragment of a link, which browsers do not send to the server. */
 
 import type { Options } from "./shapes";
 
@@ -7,15 +7,15 @@ export interface State extends Options {
 }
 
 const NAME = "s=";
-/** How much a link may unpack to, in bytes: somebody else may have made it. */
+/** The maximum unpacked size of a state in bytes, because a link may come from anyone. */
 const MOST = 4 * 1024 * 1024;
-/** How long a link may be, in characters: longer ones are cut off or refused on their way. */
+/** The maximum length of a link in characters, because longer links may be truncated or rejected. */
 const LONGEST = 256 * 1024;
 
-/** The fragment for a state. Throws why there can be none. */
+/** Packs a state into a fragment. Throws an error if the state is too large. */
 export async function pack(state: State): Promise<string> {
   const json = new Blob([JSON.stringify(state)]);
-  if (json.size > MOST) throw new Error(`what is to be in it is larger than ${MOST / 1024 / 1024} MiB`);
+  if (json.size > MOST) throw new Error(`the state is larger than ${MOST / 1024 / 1024} MiB`);
   const packed = json.stream().pipeThrough(new CompressionStream("deflate-raw"));
   const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
   let binary = "";
@@ -24,12 +24,12 @@ export async function pack(state: State): Promise<string> {
   return `#${NAME}${btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
 }
 
-/** Whether a fragment is a state, or was one. */
+/** Whether a fragment contains a state, valid or not. */
 export function isLink(fragment: string): boolean {
   return decoded(fragment).startsWith(NAME);
 }
 
-/** A fragment as it was made: what passes links on may encode them once more. */
+/** Decodes a fragment, because programs that pass links on may percent-encode them. */
 function decoded(fragment: string): string {
   try {
     return decodeURIComponent(fragment.replace(/^#/, ""));
@@ -38,23 +38,23 @@ function decoded(fragment: string): string {
   }
 }
 
-/** The state in a fragment; nothing if it has none. Throws what is to be report of one that cannot be read. */
+/** Unpacks the state in a fragment; undefined if it has none. Throws an error with a message if it cannot be read. */
 export async function unpack(fragment: string): Promise<State | undefined> {
   if (!isLink(fragment)) return undefined;
   let text: string;
   try {
     text = await inflated(decoded(fragment).slice(NAME.length));
   } catch (error) {
-    throw error instanceof TooMuch ? error : new Error("it is damaged, or cut off");
+    throw error instanceof TooMuch ? error : new Error("it is damaged or truncated");
   }
   const state: unknown = JSON.parse(text);
-  if (!isState(state)) throw new Error("it holds something else");
+  if (!isState(state)) throw new Error("it does not contain a state of this page");
   return state;
 }
 
 class TooMuch extends Error {}
 
-/** What was packed. */
+/** Unpacks the JSON text. */
 async function inflated(packed: string): Promise<string> {
   const binary = atob(packed.replaceAll("-", "+").replaceAll("_", "/"));
   const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));

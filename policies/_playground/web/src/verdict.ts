@@ -1,4 +1,4 @@
-/** The verdict beside the text: what is denied, warned of, changed, and who can talk to whom. */
+/** Shows the report: denials, warnings, changes and the map of allowed connections. */
 
 import { structuredPatch } from "diff";
 
@@ -7,16 +7,16 @@ import type { DocumentChange, LocatedMessage, ObjectEntry, Outcome, MapDiagram, 
 
 const WORDS: Record<Outcome, string> = {
   allow: "Admitted",
-  warn: "Admitted, with warnings",
-  patch: "Admitted, and changed",
+  warn: "Admitted with warnings",
+  patch: "Admitted with changes",
   deny: "Denied",
 };
 
-/** For how long differences are looked for, all together, in milliseconds. */
+/** The maximum time to compute all differences, in milliseconds. */
 const DIFF_TIME = 200;
-/** How many lines of them are shown. */
+/** The maximum number of lines to show for a difference. */
 const MOST_LINES = 2000;
-/** How long to wait until a screen reader is told, in milliseconds: it is not to speak between two keys. */
+/** The delay before an announcement to screen readers, in milliseconds, so that they do not speak while the user types. */
 const QUIET = 700;
 
 export class Verdict {
@@ -74,7 +74,7 @@ export class Verdict {
     this.draw(null);
   }
 
-  /** Whether a part of what is report is another than it was: what stays is not drawn again at every key. */
+  /** Whether a part of the report has changed. Unchanged parts are not drawn again after every key press. */
   private isNew(part: string, report: unknown): boolean {
     const now = JSON.stringify(report);
     const isNew = this.drawn.get(part) !== now;
@@ -89,14 +89,14 @@ export class Verdict {
     const shown = changed.flatMap((one) => differences(one, until - performance.now()));
     if (leftOut > 0) {
       const documents = count(leftOut, "more document");
-      shown.push(el("p", { class: "note" }, `${documents} would change, too many or too large to show: pratique render --diff shows all.`));
+      shown.push(el("p", { class: "note" }, `${documents} would change, too many or too large to show. Use pratique render --diff to see all.`));
     }
     byId("diff").replaceChildren(...shown);
   }
 
-  /** Notes which question is options, and below which one is answered: what is shown is of the text as it is where they are the same. */
-  options(number: number): void {
-    this.verdict.dataset["options"] = String(number);
+  /** Records the number of the last question. If `answered` has recorded the same number, the shown report is up to date. */
+  sent(number: number): void {
+    this.verdict.dataset["sent"] = String(number);
   }
 
   answered(number: number): void {
@@ -143,7 +143,7 @@ export class Verdict {
     return article;
   }
 
-  /** The objects of which nothing is report: one line for all. */
+  /** The objects without findings, in one list. */
   private quiet(objects: ObjectEntry[]): HTMLElement[] {
     if (objects.length === 0) return [];
     const items = objects.map((object) => el("li", {}, this.link(object.name, object, "name")));
@@ -151,21 +151,21 @@ export class Verdict {
       el(
         "article",
         { class: "object quiet", "data-outcome": "allow" },
-        el("h3", {}, el("span", { class: "badge", "data-outcome": "allow" }, "allow"), " Nothing is report of"),
+        el("h3", {}, el("span", { class: "badge", "data-outcome": "allow" }, "allow"), " No findings"),
         el("ul", {}, ...items),
       ),
     ];
   }
 
   private row(row: PolicyResult): HTMLElement {
-    const of = row.of ? " (the pods that it makes)" : "";
+    const of = row.of ? " (its pods)" : "";
     const section = el("section", { class: "row", "data-policy": row.policy }, el("h4", {}, row.policy + of));
     const findings = [
       ...row.denials.map((found) => this.finding(found, "deny")),
       ...row.warnings.map((found) => this.finding(found, "warn")),
     ];
     if (findings.length > 0) section.append(el("ul", {}, ...findings));
-    if (row.audit) section.append(el("p", { class: "note audit" }, "For the audit log: ", el("code", {}, row.audit)));
+    if (row.audit) section.append(el("p", { class: "note audit" }, "Audit annotation: ", el("code", {}, row.audit)));
     const remediation = this.policies.find(({ name }) => name === row.policy)?.remediation;
     if (row.denials.length > 0 && remediation) section.append(el("p", { class: "remediation" }, remediation));
     return section;
@@ -194,7 +194,7 @@ export class Verdict {
     this.map.hidden = picture === null;
     if (!this.isNew("picture", picture)) return;
     const svg = picture?.svg ?? "";
-    // Read as XML and drawn in a tree of its own: its style is its own, and no script in it would run.
+    // Parse the SVG as XML and show it in a shadow tree, which isolates its styles. Scripts in it would not run.
     const drawing = new DOMParser().parseFromString(svg || "<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml");
     const isDrawn = svg !== "" && drawing.querySelector("parsererror") === null;
     const notes = [...(picture?.notes ?? [])];
@@ -209,7 +209,7 @@ export class Verdict {
   }
 }
 
-/** The drawing's colours where the page is dark. */
+/** The colours of the drawing in the dark theme. */
 const DARK = `svg{max-width:none;display:block}@media (prefers-color-scheme:dark){svg>rect:first-of-type{fill:#16181d!important}
 text{fill:#dde1e7!important}.box{fill:#1d2027!important;stroke:#3a404c!important}.title,.kind{fill:#a9b2bf!important}
 .node rect{fill:#262b34!important}.edge text{stroke:#16181d!important}.edge path{filter:brightness(1.5)}}`;
@@ -218,7 +218,7 @@ function hasFindings(row: PolicyResult): boolean {
   return row.denials.length > 0 || row.warnings.length > 0;
 }
 
-/** Whether there is more to say of an object than that it is admitted. A case has one, and all of it is report. */
+/** Whether to show the details of an object: it has findings or is changed, or it is the object of a case. */
 function isTelling(object: ObjectEntry, report: PlaygroundReport): boolean {
   return report.isCase || object.outcome !== "allow" || object.results.some(hasFindings);
 }
@@ -228,13 +228,13 @@ function leftOut({ summary }: PlaygroundReport): HTMLElement[] {
     ...(summary.objectsLeftOut > 0 ? [count(summary.objectsLeftOut, "more object")] : []),
     ...(summary.findingsLeftOut > 0 ? [count(summary.findingsLeftOut, "more finding")] : []),
   ];
-  return left.length === 0 ? [] : [el("p", { class: "note" }, `Not shown: ${left.join(", ")}. pratique check shows all.`)];
+  return left.length === 0 ? [] : [el("p", { class: "note" }, `Not shown: ${left.join(", ")}. Use pratique check to see all.`)];
 }
 
-/** The lines that differ, with some around them, if they are found within so many milliseconds. */
+/** The changed lines with some context, if they can be computed within `time` milliseconds. */
 function differences({ line, before, after }: DocumentChange, time: number): HTMLElement[] {
   const patch = time > 0 ? structuredPatch("", "", before, after, "", "", { context: 3, timeout: time }) : undefined;
-  if (!patch) return [el("p", { class: "note" }, `Line ${line}: too much differs to show it: pratique render --diff does.`)];
+  if (!patch) return [el("p", { class: "note" }, `Line ${line}: the changes are too large to show. Use pratique render --diff to see them.`)];
   return patch.hunks.map((hunk) => {
     const title = `From line ${line + hunk.oldStart - 1}`;
     const lines = hunk.lines.slice(0, MOST_LINES).map((text) => {

@@ -1,4 +1,4 @@
-/** Judges texts beside the page, so that no text can hold it up. */
+/** Evaluates texts in a worker, so that no text can block the page. */
 
 import { initSync, evaluate } from "playground-wasm";
 

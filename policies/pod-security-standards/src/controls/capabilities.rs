@@ -1,9 +1,9 @@
 //! Linux capabilities.
 //!
 //! **Fields**: `securityContext.capabilities.add` and `.drop` of each container.
-//! **Allowed** at baseline: to add what container runtimes give anyway; at restricted: to drop `ALL` and add at most
-//! `NET_BIND_SERVICE`. Names are compared as written: `all` and `CAP_CHOWN` are none. From v1.25 on restricted
-//! leaves Windows pods alone, which have no capabilities.
+//! **Allowed** at baseline: adding capabilities that container runtimes usually grant; at restricted: dropping `ALL` and
+//! adding at most `NET_BIND_SERVICE`. Names are compared as written, so `all` and `CAP_CHOWN` do not match. Since v1.25,
+//! restricted exempts Windows pods, because they have no capabilities.
 
 use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
@@ -28,11 +28,14 @@ const BASELINE: &[&str] = &[
 ];
 const RESTRICTED: &[&str] = &["NET_BIND_SERVICE"];
 
-pub(crate) fn baseline_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
-    added(pod, BASELINE, offences)
+pub(crate) fn baseline_v1_0(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+    added(pod, BASELINE, violations)
 }
 
-pub(crate) fn restricted_v1_22(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+pub(crate) fn restricted_v1_22(
+    pod: &Pod<'_>,
+    violations: &mut ControlViolations<'_>,
+) -> Result<(), Undecided> {
     for container in &pod.containers {
         let drop = container.security_context.at("capabilities.drop");
         let mut drops_all = false;
@@ -40,23 +43,26 @@ pub(crate) fn restricted_v1_22(pod: &Pod<'_>, offences: &mut ControlViolations<'
             drops_all |= capability.str()? == Some("ALL");
         }
         if !drops_all {
-            offences.add(drop, "must include `ALL`");
+            violations.add(drop, "must include `ALL`");
         }
     }
-    added(pod, RESTRICTED, offences)
+    added(pod, RESTRICTED, violations)
 }
 
-pub(crate) fn restricted_v1_25(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
-    if pod.is_windows()? { Ok(()) } else { restricted_v1_22(pod, offences) }
+pub(crate) fn restricted_v1_25(
+    pod: &Pod<'_>,
+    violations: &mut ControlViolations<'_>,
+) -> Result<(), Undecided> {
+    if pod.is_windows()? { Ok(()) } else { restricted_v1_22(pod, violations) }
 }
 
-fn added(pod: &Pod<'_>, allowed: &[&str], offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+fn added(pod: &Pod<'_>, allowed: &[&str], violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         for capability in container.security_context.at("capabilities.add").items()? {
             let name = capability.text()?;
             if !allowed.contains(&name) {
                 let message = format!("must not add {}, only {}", quote(name), allowed.join(", "));
-                offences.add(capability, message);
+                violations.add(capability, message);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Namespaces of the node.
+//! Host namespaces.
 //!
 //! **Fields**: `spec.hostNetwork`, `spec.hostPID`, `spec.hostIPC`. **Allowed**: not set, `false`.
 
@@ -8,9 +8,9 @@ use policy_kubernetes::pod::Pod;
 use super::must_not_be_true;
 use crate::violations::ControlViolations;
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for key in ["hostNetwork", "hostPID", "hostIPC"] {
-        must_not_be_true(pod.spec.at(key), offences)?;
+        must_not_be_true(pod.spec.at(key), violations)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Probes and lifecycle hooks that the kubelet would send elsewhere.
+//! Probes and lifecycle hooks that connect to another host.
 //!
 //! **Fields**: `host` of `httpGet` and `tcpSocket`, in the three probes and the two lifecycle hooks of each container.
-//! **Allowed**: not set, empty. `127.0.0.1` is the node's, not the pod's, and is denied as well.
+//! **Allowed**: not set, empty. `127.0.0.1` is denied because it is the node's loopback, not the pod's.
 
 use policy_core::{Field, Undecided};
 use policy_kubernetes::pod::Pod;
@@ -12,24 +12,24 @@ use crate::violations::ControlViolations;
 const PROBES: &[&str] = &["livenessProbe", "readinessProbe", "startupProbe"];
 const HOOKS: &[&str] = &["postStart", "preStop"];
 
-pub(crate) fn v1_34(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_34(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
         for probe in PROBES {
-            hosts(container.field.at(probe), offences)?;
+            hosts(container.field.at(probe), violations)?;
         }
         let lifecycle = container.field.at("lifecycle");
         for hook in HOOKS {
-            hosts(lifecycle.at(hook), offences)?;
+            hosts(lifecycle.at(hook), violations)?;
         }
     }
     Ok(())
 }
 
-fn hosts(handler: Field<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+fn hosts(handler: Field<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for host in [handler.at("httpGet.host"), handler.at("tcpSocket.host")] {
         let name = host.text()?;
         if !name.is_empty() {
-            offences.add(host, format!("must not be set, is {}", quote(name)));
+            violations.add(host, format!("must not be set, is {}", quote(name)));
         }
     }
     Ok(())

@@ -8,9 +8,9 @@ use policy_kubernetes::pod::Pod;
 use super::must_not_be_true;
 use crate::violations::ControlViolations;
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+pub(crate) fn v1_0(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for container in &pod.containers {
-        must_not_be_true(container.security_context.at("privileged"), offences)?;
+        must_not_be_true(container.security_context.at("privileged"), violations)?;
     }
     Ok(())
 }

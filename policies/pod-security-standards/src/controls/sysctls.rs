@@ -1,7 +1,7 @@
-//! Kernel parameters.
+//! Sysctls (kernel parameters).
 //!
-//! **Fields**: `spec.securityContext.sysctls[*].name`. **Allowed**: those that belong to the pod's own namespaces; the list
-//! grew with v1.27, v1.29, v1.32 and v1.37. Names are compared as written: `kernel/shm_rmid_forced` is none of them.
+//! **Fields**: `spec.securityContext.sysctls[*].name`. **Allowed**: the safe sysctls, which affect only the pod itself. The list
+//! grew in v1.27, v1.29, v1.32 and v1.37. Names are compared as written, so `kernel/shm_rmid_forced` does not match.
 
 use policy_core::Undecided;
 use policy_kubernetes::pod::Pod;
@@ -26,36 +26,36 @@ const SINCE_V1_29: &[&str] = &[
 const SINCE_V1_32: &[&str] = &["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"];
 const SINCE_V1_37: &[&str] = &["net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_notsent_lowat"];
 
-pub(crate) fn v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
-    sysctls(pod, &[V1_0], offences)
+pub(crate) fn v1_0(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+    sysctls(pod, &[V1_0], violations)
 }
 
-pub(crate) fn v1_27(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
-    sysctls(pod, &[V1_0, SINCE_V1_27], offences)
+pub(crate) fn v1_27(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+    sysctls(pod, &[V1_0, SINCE_V1_27], violations)
 }
 
-pub(crate) fn v1_29(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
-    sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29], offences)
+pub(crate) fn v1_29(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+    sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29], violations)
 }
 
-pub(crate) fn v1_32(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
-    sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29, SINCE_V1_32], offences)
+pub(crate) fn v1_32(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+    sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29, SINCE_V1_32], violations)
 }
 
-pub(crate) fn v1_37(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
-    sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29, SINCE_V1_32, SINCE_V1_37], offences)
+pub(crate) fn v1_37(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+    sysctls(pod, &[V1_0, SINCE_V1_27, SINCE_V1_29, SINCE_V1_32, SINCE_V1_37], violations)
 }
 
 fn sysctls(
     pod: &Pod<'_>,
     allowed: &[&[&str]],
-    offences: &mut ControlViolations<'_>,
+    violations: &mut ControlViolations<'_>,
 ) -> Result<(), Undecided> {
     for sysctl in pod.security_context().at("sysctls").items()? {
         let field = sysctl.at("name");
         let name = field.text()?;
         if !allowed.iter().any(|names| names.contains(&name)) {
-            offences.add(field, format!("must not be {}, which is not the pod's own", quote(name)));
+            violations.add(field, format!("must be a safe sysctl, is {}", quote(name)));
         }
     }
     Ok(())

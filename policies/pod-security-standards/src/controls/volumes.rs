@@ -1,7 +1,7 @@
-//! Where volumes come from.
+//! Volume sources.
 //!
-//! **Fields**: `spec.volumes[*]`. **Allowed** at baseline: anything but `hostPath`; at restricted: the sources listed here,
-//! and none at all, which the API server makes an `emptyDir`. A source that is not known is not allowed.
+//! **Fields**: `spec.volumes[*]`. **Allowed** at baseline: every source except `hostPath`; at restricted: the sources listed
+//! here, or no source, because the API server then sets `emptyDir`. Restricted does not allow unknown sources.
 
 use policy_core::{Field, Undecided};
 use policy_kubernetes::pod::Pod;
@@ -21,23 +21,26 @@ const RESTRICTED: &[&str] = &[
     "secret",
 ];
 
-pub(crate) fn host_path_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+pub(crate) fn host_path_v1_0(pod: &Pod<'_>, violations: &mut ControlViolations<'_>) -> Result<(), Undecided> {
     for volume in volumes(pod)? {
         let host_path = volume.at("hostPath");
         if host_path.is_set()? {
-            offences.add(host_path, "must not be used");
+            violations.add(host_path, "must not be used");
         }
     }
     Ok(())
 }
 
-pub(crate) fn restricted_v1_0(pod: &Pod<'_>, offences: &mut ControlViolations<'_>) -> Result<(), Undecided> {
+pub(crate) fn restricted_v1_0(
+    pod: &Pod<'_>,
+    violations: &mut ControlViolations<'_>,
+) -> Result<(), Undecided> {
     for volume in volumes(pod)? {
         for (key, source) in volume.members()? {
             if key != "name" && source.is_set()? && !RESTRICTED.contains(&key) {
                 let message =
                     format!("must not be a volume of type {}, only {}", quote(key), RESTRICTED.join(", "));
-                offences.add(source, message);
+                violations.add(source, message);
             }
         }
     }

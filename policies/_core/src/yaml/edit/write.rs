@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-/// A value as it stands in a flow collection: JSON is YAML.
+/// A value in flow style: JSON is valid YAML.
 pub(super) fn flow(value: &Json) -> String {
     value.to_string()
 }
@@ -39,7 +39,7 @@ pub(super) fn block(value: &Json, indent: usize) -> String {
     }
 }
 
-/// What people look for first stands first.
+/// The rank of a key, so that the keys that readers look for come first.
 fn rank(key: &str) -> usize {
     const FIRST: [&str; 4] = ["name", "image", "args", "env"];
     FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len())
@@ -52,7 +52,7 @@ fn scalar(value: &Json) -> String {
     }
 }
 
-/// A text as it is, where YAML 1.1 and 1.2 read it as that text, and in double quotes elsewhere.
+/// A plain scalar, if YAML 1.1 and 1.2 both read it as that text; otherwise a quoted scalar.
 pub(super) fn quoted(text: &str) -> String {
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') || text.starts_with("--");
     let inner = |c: char| c.is_ascii_alphanumeric() || "/-_.=:".contains(c);
