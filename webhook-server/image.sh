@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The container image of the webhook: one static binary and nothing else, for a numeric user.
+# Builds the container image of the webhook: one static binary and nothing else, running as a numeric user.
 #
 #   webhook-server/image.sh [DESTINATION]
 #
-# DESTINATION is where `buildah push` can put it: oci-archive:FILE (target/image/pratique.tar, if not given), docker-archive:FILE,
-# docker://REGISTRY/NAME:TAG, … The same binary gives the same image, byte for byte.
+# DESTINATION is any destination of `buildah push`: oci-archive:FILE (default: target/image/pratique.tar), docker-archive:FILE,
+# docker://REGISTRY/NAME:TAG, … The same binary and commit give the same image, byte for byte.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,16 +16,16 @@ if ! rustc --print target-libdir --target "$target" | xargs test -d; then
   rustup target add "$target"
 fi
 
-# Of whoever builds, only the commit's time goes into the image.
+# Use the time of the commit as the time of the image, so that builds are reproducible.
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct 2>/dev/null || echo 0)"
 version="$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)"
 export "CC_${target//-/_}=musl-gcc"
-# The playground is for who sits at a machine, not for a cluster.
+# Leave the playground out, because it is for local use and not for a cluster.
 unset PRATIQUE_SITE
-cargo build --release --locked --quiet --package webhook-server --bin pratique --target "$target"
-binary="${CARGO_TARGET_DIR:-target}/$target/release/pratique"
+cargo build --profile dist --locked --quiet --package webhook-server --bin pratique --target "$target"
+binary="${CARGO_TARGET_DIR:-target}/$target/dist/pratique"
 
-# A store of its own: nothing of it is left, and no other is asked for a base image.
+# Use a temporary store, so that nothing is left behind and the existing stores are not used.
 store="$(mktemp -d)"
 trap 'rm -rf "$store"' EXIT
 in_store() { buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs "$@"; }

@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The command-line arguments.
 
 #[cfg(feature = "server")]
 mod demo;
@@ -19,11 +19,11 @@ pub use report::{FailOn, ReportArgs, ReportFormat};
 #[cfg(feature = "server")]
 pub use serve::{ClusterArgs, LogFormat, ServeArgs, TlsArgs, WhenStale};
 
-/// Judges Kubernetes manifests and admission requests by policies written in Rust.
+/// Checks Kubernetes manifests and admission requests against policies written in Rust.
 #[derive(Debug, Parser)]
 #[command(name = "pratique", version, max_term_width = 100)]
 pub struct Args {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -31,69 +31,76 @@ pub struct Args {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Judge manifests as a cluster would when they are created.
+    /// Check manifests against the policies, as an admission webhook would when the objects are created.
     ///
-    /// Exit code 0: all admitted. 1: something denied. 2: could not run, or could not read something.
+    /// Exit code 0: everything is admitted. 1: something is denied, or an exception is unused. 2: the command cannot run, or
+    /// cannot read an input.
     Check(CheckArgs),
-    /// Print manifests as they will run: with what admission would add to the pods that they make.
+    /// Print manifests with the changes that mutating policies would make to the objects and to the pods that they create.
     ///
-    /// Comments, order and style of all else are kept. Applied in that form, the pods are left alone by the webhook.
-    /// Exit code 1: a policy that changes pods denies one. 2: could not run, or could not read or write something. Nothing is
-    /// printed then. What other policies deny is for `check` to say.
+    /// Comments, order and style are kept. If you apply the output, the webhook has nothing left to change. Only denials of
+    /// mutating policies count here; use `check` for all policies. Exit code 1: a mutating policy denies an object. 2: the
+    /// command cannot run, or cannot read or change an input. On an error, no manifests are printed.
     Render(RenderArgs),
-    /// Show who can talk to whom, as NetworkPolicies have it.
+    /// Show which connections NetworkPolicies allow between workloads.
     ///
-    /// A flow a line: `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`. Pods go under the name of the workload that
-    /// makes them, addresses outside of the cluster as the ranges that the policies tell apart. Exit code 1: `--explain` finds
-    /// the connection denied, or `--intended` finds another map than was meant. 2: could not run, or could not read something.
+    /// One connection per line: `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`. Pods appear under the name of their
+    /// workload, external addresses as the IP ranges that the policies distinguish. Exit code 1: `--explain` finds the
+    /// connection denied, or `--expected` finds differences. 2: the command cannot run, or cannot read an input.
     Connectivity(ConnectivityArgs),
-    /// Run cases: examples of requests with the verdict they must give.
+    /// Run case files: example requests with their expected verdicts.
+    ///
+    /// Exit code 1: a case fails. 2: the command cannot run.
     Test(TestArgs),
     /// List the policies, or describe one.
     Policies(PoliciesArgs),
-    /// Explain a policy, or one of its controls: what it asks, why, of which fields, how to fix a denial, with examples.
+    /// Explain a policy or one of its controls: its requirements, the reason for them, the fields, and how to fix a denial.
     Explain {
-        /// `POLICY` or `POLICY/CONTROL`, as a report names them
+        /// `POLICY` or `POLICY/CONTROL`, as shown in reports
         #[arg(value_name = "POLICY[/CONTROL]")]
         what: String,
     },
-    /// Explain where an autoscaler's metric comes from in a set of manifests: a line of links, down to the port that is scraped.
+    /// Explain where an autoscaler's metric comes from in a manifest set, link by link down to the scraped port.
+    ///
+    /// Exit code 1: a link is broken. 2: the command cannot run, cannot read an input, or no autoscaler uses the metric.
     ExplainMetric(ExplainMetricArgs),
     #[cfg(feature = "server")]
     /// Serve the policies as an admission webhook, over TLS.
     Serve(Box<ServeArgs>),
     #[cfg(feature = "server")]
-    /// Start the webhook on a free loopback port, send it every object of a path as an API server would, and stop.
+    /// Start the webhook on a free loopback port, send it every object in a path as an API server would, and stop.
+    ///
+    /// Exit code 1: an object is denied. 2: the command cannot run.
     Demo(DemoArgs),
     #[cfg(feature = "server")]
-    /// Serve a page on loopback on which manifests are judged as they are typed; nothing leaves it.
+    /// Serve a web page on loopback that checks manifests as you type; your input stays in the browser.
     Playground(PlaygroundArgs),
     /// Print a completion script: `pratique completions bash > /etc/bash_completion.d/pratique`.
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Write the manual pages, one for each command.
+    /// Write a manual page for each command.
     Man {
-        /// The folder to write them to, such as /usr/local/share/man/man1
+        /// The folder for the pages, such as /usr/local/share/man/man1
         folder: PathBuf,
     },
 }
 
-/// How a command ended that could run.
+/// The result of a command that could run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// All is well.
+    /// No problem was found.
     Success,
-    /// Something was denied, or a case failed.
+    /// A check failed, such as a denied object or a failed case.
     Denied,
-    /// Something could not be read; the rest was judged.
+    /// An input could not be read; the others were checked.
     Unreadable,
 }
 
 impl From<ExitStatus> for ExitCode {
-    fn from(end: ExitStatus) -> Self {
-        ExitCode::from(match end {
+    fn from(status: ExitStatus) -> Self {
+        ExitCode::from(match status {
             ExitStatus::Success => 0,
             ExitStatus::Denied => 1,
             ExitStatus::Unreadable => 2,
@@ -101,41 +108,41 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
-/// Which policies, with which settings.
+/// The policies to run, and their settings.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Selection {
-    /// A file that lists policies, their settings and exceptions; if not given, `policies.yaml` in the one directory that
-    /// is judged, or all policies with default settings (those that need to know the cluster only where one is given)
+    /// A file with policies, their settings and exceptions. Default: `policies.yaml` in PATH if the command has one PATH and it is
+    /// a directory, otherwise all policies with default settings (without cluster data, only those that do not need it)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Only this policy; may be given again
+    /// Run only this policy; can be repeated
     #[arg(long = "policy", value_name = "NAME")]
     pub policies: Vec<String>,
-    /// Settings of a policy, as JSON, instead of what the file or the default says; may be given again
+    /// Settings of a policy, as JSON, in place of those in the file or the defaults; can be repeated
     #[arg(long = "set", value_name = "NAME={json}")]
     pub settings: Vec<String>,
 }
 
-/// The form of a report.
+/// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people
+    /// Text for people
     #[default]
     Human,
-    /// For programs: one JSON object
+    /// One JSON object
     Json,
 }
 
-/// Which manifests, by which policies.
+/// The manifests, and the policies that check them.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Manifests {
     /// Files, directories, or `-` for standard input
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    #[expect(missing_docs, reason = "clap would use a doc comment here as help text")]
     pub selection: Selection,
-    /// The namespace of objects that name none
+    /// The namespace for objects without one
     #[arg(long, value_name = "NS", default_value = "default")]
     pub namespace: String,
 }
@@ -144,10 +151,10 @@ pub struct Manifests {
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    #[expect(missing_docs, reason = "clap would use a doc comment here as help text")]
     pub manifests: Manifests,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    #[expect(missing_docs, reason = "clap would use a doc comment here as help text")]
     pub report: ReportArgs,
 }
 
@@ -155,9 +162,9 @@ pub struct CheckArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct RenderArgs {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    #[expect(missing_docs, reason = "clap would use a doc comment here as help text")]
     pub manifests: Manifests,
-    /// Print only what differs, as `diff -u` does
+    /// Print only the changes, as a unified diff
     #[arg(long)]
     pub diff: bool,
 }
@@ -165,11 +172,11 @@ pub struct RenderArgs {
 /// Arguments of `explain-metric`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExplainMetricArgs {
-    /// The metric, as autoscalers ask for it
+    /// The metric name, as an autoscaler refers to it
     #[arg(value_name = "NAME")]
     pub metric: String,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    #[expect(missing_docs, reason = "clap would use a doc comment here as help text")]
     pub manifests: Manifests,
 }
 
@@ -179,57 +186,57 @@ pub struct ConnectivityArgs {
     /// Files, directories, or `-` for standard input
     #[arg(required_unless_present = "diff", conflicts_with = "diff", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The form of the map
+    /// The output format of the map
     #[arg(long, short, value_enum, default_value_t)]
     pub output: MapFormat,
-    /// Why the one can call the other, or cannot: a workload (`shop/web`, `shop/web[Deployment]`), an address, or as DST a
-    /// Service (`shop/api[Service]`, whose port PORT is then); the port as `8080`, `TCP/8080` or `UDP/53`
-    #[arg(long, num_args = 3, value_names = ["SRC", "DST", "PORT"], conflicts_with_all = ["diff", "intended", "output"])]
+    /// Explain why SRC can or cannot connect to DST. Each is a workload (`shop/web`, `shop/web[Deployment]`) or an address;
+    /// DST can also be a Service (`shop/api[Service]`) with PORT as its port. PORT is `8080`, `TCP/8080` or `UDP/53`
+    #[arg(long, num_args = 3, value_names = ["SRC", "DST", "PORT"], conflicts_with_all = ["diff", "expected", "output"])]
     pub explain: Option<Vec<String>>,
-    /// The flows that are in NEW and not in OLD, and the other way round; exit code 0 also where they differ
-    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "intended")]
+    /// Print the connections that differ between OLD and NEW; the exit code is 0 even if they differ
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "expected")]
     pub diff: Option<Vec<PathBuf>>,
-    /// A file that lists the flows that are meant to be; says which are missing, and which there are beside them
-    #[arg(long, value_name = "FILE", conflicts_with = "output")]
-    pub intended: Option<PathBuf>,
-    /// Also the flows between pods of one workload
+    /// Compare with the expected connections in this file; print those that are missing and those that are unexpected
+    #[arg(long, alias = "intended", value_name = "FILE", conflicts_with = "output")]
+    pub expected: Option<PathBuf>,
+    /// Include connections between pods of the same workload
     #[arg(long)]
     pub within_workloads: bool,
-    /// The namespace of objects that name none
+    /// The namespace for objects without one
     #[arg(long, value_name = "NS", default_value = "default")]
     pub namespace: String,
 }
 
-/// The form of a map.
+/// The output format of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum MapFormat {
-    /// A flow a line
+    /// One connection per line
     #[default]
     Text,
-    /// For programs: one JSON object
+    /// One JSON object
     Json,
-    /// For spreadsheets: src,dst,conn
+    /// CSV with the columns src,dst,conn
     Csv,
-    /// For Graphviz
+    /// Graphviz
     Dot,
-    /// For Markdown
+    /// Mermaid, for Markdown
     Mermaid,
-    /// A picture
+    /// An SVG image
     Svg,
-    /// A page: the picture, and the flows as a table
+    /// An HTML page with the image and a table of the connections
     Html,
 }
 
 /// Arguments of `test`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TestArgs {
-    /// Case files, or directories that hold them in `<policy>/cases/`
+    /// Case files, or directories with case files in `<policy>/cases/`
     #[arg(default_value = "policies", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The policy of cases that name none and lie in no `<policy>/cases/`
+    /// The policy for cases that name none and are not in `<policy>/cases/`
     #[arg(long, value_name = "NAME")]
     pub policy: Option<String>,
-    /// Write the verdicts into the files; a verdict that is not what a file's name says is still a failure
+    /// Write the verdicts into the files; a verdict that contradicts the file name is still a failure
     #[arg(long)]
     pub bless: bool,
 }
@@ -240,14 +247,14 @@ pub struct PoliciesArgs {
     /// The policy to describe
     #[arg(value_name = "NAME", conflicts_with_all = ["webhook_configuration", "kubewarden", "schema"])]
     pub name: Option<String>,
-    /// The form of the list
+    /// The output format
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
-    /// Print, as YAML, what registers the webhook at an API server: both webhook configurations, and the service account with
+    /// Print the YAML that registers the webhook with an API server: both webhook configurations, the service account and
     /// its RBAC
     #[arg(long)]
     pub webhook_configuration: bool,
-    /// Print, as YAML, Kubewarden's resources for the same policies; their modules are under this place, such as
+    /// Print the YAML of Kubewarden's resources for the same policies. REGISTRY is the prefix of their modules, such as
     /// `registry.example.com/policies`
     #[arg(long, value_name = "REGISTRY", conflicts_with = "webhook_configuration", value_parser = validate::registry)]
     pub kubewarden: Option<String>,
@@ -255,32 +262,32 @@ pub struct PoliciesArgs {
     #[arg(long, conflicts_with_all = ["webhook_configuration", "kubewarden"])]
     pub schema: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    #[expect(missing_docs, reason = "clap would use a doc comment here as help text")]
     pub registration: RegistrationArgs,
 }
 
-/// How what registers policies is to be.
+/// Options for the objects that register the policies.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "With --webhook-configuration and --kubewarden")]
 pub struct RegistrationArgs {
-    /// The file that lists the policies; all of them with default settings, if not given
+    /// The file that lists the policies. Default: all policies with default settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The webhook's Service
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "pratique/webhook", value_parser = validate::namespaced)]
     pub service: (String, String),
-    /// Call the webhook at this URL, not by its Service: https://HOST:PORT
+    /// Call the webhook at this URL instead of through its Service: https://HOST:PORT
     #[arg(long, value_name = "URL", requires = "trust", value_parser = validate::url)]
     pub url: Option<String>,
-    /// Trust the certificates in this file, PEM; without it and --self-managed, cert-manager puts there what is to be trusted:
-    /// the CA of the Certificate that is named like the Service
+    /// Trust the certificates in this PEM file. Without this and --self-managed, cert-manager injects the CA of the
+    /// Certificate that has the same name as the Service
     #[arg(long, value_name = "FILE", group = "trust")]
     pub ca_bundle: Option<PathBuf>,
-    /// The webhook looks after its own certificate: `serve --tls-service`
+    /// The webhook manages its own certificate (`serve --tls-service`)
     #[arg(long, group = "trust")]
     pub self_managed: bool,
-    /// A namespace that is not judged, beside cert-manager, kube-node-lease, kube-system and that of the Service; may be given
-    /// again
+    /// A namespace to exempt in addition to cert-manager, kube-node-lease, kube-system and that of the Service; can be
+    /// repeated
     #[arg(long = "exempt", value_name = "NS", value_parser = validate::name)]
     pub exempt: Vec<String>,
 }

@@ -1,26 +1,26 @@
-//! Certificates: how long they are valid, and their form as text.
+//! Certificates: their validity and their PEM encoding.
 
 use anyhow::Context as _;
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls_pki_types::CertificateDer;
 
-/// From when until when a certificate may be used, in seconds since 1970.
+/// The validity period of a certificate, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first second.
     pub not_before: i64,
-    /// The last.
+    /// The last second.
     pub not_after: i64,
 }
 
 impl Validity {
-    /// That of a certificate.
+    /// The validity of a certificate.
     ///
     /// # Errors
-    /// It cannot be read as X.509.
+    /// The certificate is not valid X.509.
     pub fn of(certificate: &CertificateDer<'_>) -> anyhow::Result<Self> {
         let parsed = x509_parser::parse_x509_certificate(certificate);
-        let (_, parsed) = parsed.context("certificate: it cannot be read as X.509")?;
+        let (_, parsed) = parsed.context("certificate: not a valid X.509 certificate")?;
         let validity = parsed.validity();
         Ok(Validity {
             not_before: validity.not_before.timestamp(),
@@ -28,14 +28,12 @@ impl Validity {
         })
     }
 
-    /// What is the matter with it at a time, if anything is.
+    /// Why the certificate is not valid at a time, or `None` if it is.
     pub fn problem(&self, now: i64) -> Option<&'static str> {
         match self {
-            Validity { not_after, .. } if now > *not_after => {
-                Some("the certificate that is served has expired")
-            }
+            Validity { not_after, .. } if now > *not_after => Some("the server certificate has expired"),
             Validity { not_before, .. } if now < *not_before => {
-                Some("the certificate that is served is not valid yet")
+                Some("the server certificate is not valid yet")
             }
             _ => None,
         }

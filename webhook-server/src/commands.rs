@@ -1,4 +1,4 @@
-//! The commands of `pratique`, a file each; `serve` is in [`crate::server`].
+//! The commands of `pratique`, one module each; `serve` is in [`crate::server`].
 
 pub mod check;
 pub mod connectivity;

@@ -1,5 +1,5 @@
-//! Which policies are asked, how strictly, with which settings and where, and what is excepted: from the command line, from
-//! `policies.yaml`, or all of them.
+//! The configuration: which policies run, with which mode, settings, namespaces and exceptions. It comes from the command
+//! line and from `policies.yaml`.
 
 mod decode;
 pub mod exceptions;
@@ -25,45 +25,45 @@ use selection::FileSelection;
 
 pub use schema::schema;
 
-/// The name of the file that governs the directory it is in, where `check` and `demo` are given none.
+/// The name of the configuration file that `check` and `demo` look for in the given directory.
 const NAME: &str = sources::CONFIGURATION;
 
-/// Which policies are asked, and what is excepted of what they deny.
+/// The policies that run, and the exceptions to their denials.
 #[derive(Default)]
 pub struct Config {
     /// The policies that are enforced, in the catalog's order.
     pub policies: Vec<ConfiguredPolicy>,
-    /// Those that are asked as well, but deny and change nothing, in the same order.
+    /// The policies that are not enforced, so that they deny and change nothing, in the same order.
     pub unenforced: Vec<UnenforcedPolicy>,
-    /// The exceptions of all these policies.
+    /// The exceptions to all these policies.
     pub exceptions: Exceptions,
-    /// Whether it was found in the one directory that is judged, so that all that it governs is seen.
-    pub governs_all: bool,
-    /// The policies that nobody named, and that can decide nothing without a cluster.
-    pub unasked: Vec<&'static str>,
-    /// How each was asked for, for what is rendered of it.
+    /// Whether the file is in the one directory that is evaluated, so that everything it applies to is evaluated.
+    pub is_from_checked_directory: bool,
+    /// The policies that are skipped because they need cluster data and are not selected explicitly.
+    pub skipped: Vec<&'static str>,
+    /// Each policy as it is configured, to render its registration.
     pub listed: Vec<ListedPolicy>,
-    /// Custom kinds that make pods.
+    /// Custom kinds that create pods.
     pub pod_templates: Vec<PodTemplate>,
-    /// What of the cluster their namespace selectors need to know.
+    /// The kind that their namespace selectors read from the cluster.
     namespaces: Option<WatchedKind>,
 }
 
-/// What follows from a denial.
+/// The effect of a denial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The request is refused, and what the policy changes is changed.
+    /// The request is denied, and the policy's changes are applied.
     #[default]
     Enforce,
-    /// The request is admitted as it is; who asks is warned of what would be denied.
+    /// The request is admitted unchanged, and the client gets a warning about each denial.
     Warn,
-    /// The request is admitted as it is; the audit log, the webhook's log and its metrics are told what would be denied.
+    /// The request is admitted unchanged. Denials are recorded in the audit log, the webhook's log and its metrics.
     Audit,
 }
 
 impl Mode {
-    /// The word.
+    /// The name of the mode in `policies.yaml`.
     pub fn as_str(self) -> &'static str {
         match self {
             Mode::Enforce => "enforce",
@@ -73,7 +73,7 @@ impl Mode {
     }
 }
 
-/// A policy that is asked, but not enforced.
+/// A policy that runs but is not enforced.
 pub struct UnenforcedPolicy {
     /// [`Mode::Warn`] or [`Mode::Audit`].
     pub mode: Mode,
@@ -81,25 +81,25 @@ pub struct UnenforcedPolicy {
     pub configured: ConfiguredPolicy,
 }
 
-/// A policy as it was asked for.
+/// A policy as it is configured.
 #[derive(Clone)]
 pub struct ListedPolicy {
     /// The policy.
     pub entry: &'static PolicyDefinition,
-    /// What follows from its denials.
+    /// The effect of its denials.
     pub mode: Mode,
     /// Its settings, as JSON; empty for the default.
     pub settings: String,
-    /// The LabelSelector of the namespaces that it is asked about, as JSON; `None` for all.
+    /// The LabelSelector of the namespaces that it evaluates, as JSON; `None` for all.
     pub namespace_selector: Option<String>,
 }
 
 impl Config {
-    /// What the command line asks for: a file, or all policies, fewer of them, with other settings. Of all, those that can
-    /// decide nothing without a cluster are left out unless one is known.
+    /// Loads the policies of a file, or all policies, and applies the selection and settings of the command line. Without a
+    /// file, policies that need cluster data are skipped unless `knows_cluster` is set.
     ///
     /// # Errors
-    /// A file that cannot be read, a policy that does not exist, settings that it does not take.
+    /// A file cannot be read, a policy does not exist, or settings are invalid.
     pub fn load(selection: &Selection, knows_cluster: bool) -> anyhow::Result<Self> {
         let mut wanted = match &selection.config {
             Some(path) => FileSelection::from_file(path)?,
@@ -109,11 +109,11 @@ impl Config {
         wanted.select(selection)
     }
 
-    /// As [`Config::load`], for files; where none is named, the `policies.yaml` in the directory that is to be judged. What
-    /// a cluster would only note in its audit log is warned of: whoever checks files wants to see it.
+    /// Like [`Config::load`], for manifests. If no file is given, uses the `policies.yaml` in the directory to evaluate.
+    /// Policies in mode `audit` warn instead, because there is no audit log.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// See [`Config::load`].
     pub fn load_for(selection: &Selection, paths: &[PathBuf]) -> anyhow::Result<Self> {
         let found = match paths {
             [path] if selection.config.is_none() => in_directory(path),
@@ -122,44 +122,44 @@ impl Config {
         let mut config = match &found {
             None => Config::load(selection, false)?,
             Some(file) => {
-                anstream::eprintln!("pratique: policies and exceptions as {} has them", file.display());
+                print_error!("pratique: using policies and exceptions from {}", file.display());
                 FileSelection::from_file(file)?.select(selection)?
             }
         };
-        config.governs_all = found.is_some();
+        config.is_from_checked_directory = found.is_some();
         for unenforced in &mut config.unenforced {
             unenforced.mode = Mode::Warn;
         }
         Ok(config)
     }
 
-    /// The configuration that stands in a text; `path` is how errors name it.
+    /// Parses a configuration. Errors use `path` as the name of the file.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// See [`Config::load`].
     pub fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
         let wanted = FileSelection::parse(text, path).with_context(|| path.display().to_string())?;
         wanted.select(&Selection::default())
     }
 
-    /// What of it is asked in a cluster: the policies that judge sets of manifests are not.
+    /// The policies that run in a cluster: all except those for complete manifest sets.
     ///
     /// # Errors
-    /// Nothing is left.
+    /// No policy is left.
     pub fn serving(mut self) -> anyhow::Result<Self> {
         self.policies.retain(|configured| !configured.metadata.for_manifest_sets());
         self.unenforced.retain(|unenforced| !unenforced.configured.metadata.for_manifest_sets());
         self.listed.retain(|listed| !listed.entry.metadata.for_manifest_sets());
-        self.unasked.retain(|name| {
+        self.skipped.retain(|name| {
             policy_catalog::find(name).is_none_or(|entry| !entry.metadata.for_manifest_sets())
         });
         if self.listed.is_empty() {
-            bail!("every policy that is listed is for `pratique check` alone: nothing is left to ask");
+            bail!("no policy to serve: all listed policies run only in `pratique check`");
         }
         Ok(self)
     }
 
-    /// The policies that are asked, enforced or not, by name.
+    /// All policies that run, enforced or not, sorted by name.
     pub fn requested(&self) -> Vec<&'static PolicyMetadata> {
         let unenforced = self.unenforced.iter().map(|unenforced| unenforced.configured.metadata);
         let mut requested: Vec<_> =
@@ -168,56 +168,56 @@ impl Config {
         requested
     }
 
-    /// Their names.
+    /// The names of these policies.
     pub fn names(&self) -> Vec<&'static str> {
         self.requested().into_iter().map(|metadata| metadata.name).collect()
     }
 
-    /// What they look at in the cluster.
+    /// The kinds that these policies read from the cluster.
     pub fn reads(&self) -> Vec<WatchedKind> {
         let requested = self.requested();
         requested.iter().flat_map(|metadata| metadata.reads).copied().chain(self.namespaces).collect()
     }
 
-    /// Whether any of them is for namespaces that are told by their labels.
+    /// Whether any policy selects namespaces by their labels.
     #[cfg(feature = "server")]
     pub(crate) fn needs_labels(&self) -> bool {
         self.namespaces.is_some()
     }
 
-    /// The kinds that make pods.
+    /// The kinds that create pods.
     pub fn kinds(&self) -> WorkloadKinds<'_> {
         WorkloadKinds::with(&self.pod_templates)
     }
 
-    /// What the prerequisites of their changes are made of, beside what they read themselves.
+    /// The kinds that checks of prerequisites read, in addition to those that the policies read.
     pub fn prerequisites(&self) -> Vec<WatchedKind> {
         let entries = self.policies.iter().filter_map(|policy| policy_catalog::find(policy.metadata.name));
         entries.flat_map(|entry| entry.prerequisites).copied().collect()
     }
 
-    /// Whether any of the policies changes objects.
+    /// Whether any enforced policy changes objects.
     pub fn mutates(&self) -> bool {
         self.policies.iter().any(|configured| configured.metadata.mutates)
     }
 }
 
-/// These policies, enforced, and no exception.
+/// Enforces these policies, without exceptions.
 impl From<Vec<ConfiguredPolicy>> for Config {
     fn from(policies: Vec<ConfiguredPolicy>) -> Self {
         Config { policies, ..Config::default() }
     }
 }
 
-/// The configuration in a directory, if it has one ([`sources::governing_file`]).
+/// The configuration in a directory, if it has one ([`sources::config_file_in`]).
 pub fn in_directory(directory: &Path) -> Option<PathBuf> {
-    sources::governing_file(directory, NAME)
+    sources::config_file_in(directory, NAME)
 }
 
-/// The custom kinds that make pods, as the configuration of the one directory that is read has them.
+/// The custom kinds that create pods, from the configuration in the directory, if `paths` is a single directory.
 ///
 /// # Errors
-/// The configuration cannot be used.
+/// The configuration is invalid.
 pub fn pod_templates_for(paths: &[PathBuf]) -> anyhow::Result<Vec<PodTemplate>> {
     let [path] = paths else { return Ok(Vec::new()) };
     match in_directory(path) {
@@ -226,14 +226,14 @@ pub fn pod_templates_for(paths: &[PathBuf]) -> anyhow::Result<Vec<PodTemplate>> 
     }
 }
 
-/// The policy of that name.
+/// The policy with this name.
 ///
 /// # Errors
-/// There is none; the message lists those there are.
+/// The policy does not exist. The message lists all policies.
 pub fn find(name: &str) -> anyhow::Result<&'static PolicyDefinition> {
     policy_catalog::find(name).with_context(|| {
         let names: Vec<&str> = POLICIES.iter().map(|entry| entry.metadata.name).collect();
-        format!("there is no policy `{name}`; there are: {}", names.join(", "))
+        format!("unknown policy `{name}`; available policies: {}", names.join(", "))
     })
 }
 

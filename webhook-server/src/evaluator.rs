@@ -1,5 +1,5 @@
-//! What a configuration says of a request: what the enforced policies deny and change, what is excepted of it, and what the
-//! others would have denied.
+//! Evaluates a request with a configuration: enforced policies deny and change, exceptions suppress denials, and unenforced
+//! policies report the denials that they would cause.
 
 use policy_core::verdict::NOT_CHANGED;
 use policy_core::{
@@ -9,38 +9,38 @@ use policy_core::{
 use crate::config::exceptions::ExceptedDenial;
 use crate::config::{Config, Mode, UnenforcedPolicy};
 
-/// How many fields of a denial are named where there is little room.
+/// The maximum number of fields in a [`PolicyOutcome`].
 const MOST_FIELDS: usize = 8;
-/// How much of what an unenforced policy would deny the audit log is told, in characters.
+/// The maximum length of an unenforced policy's note in the audit log, in characters.
 const MOST_AUDITED: usize = 1024;
 
-/// What is said of a request.
+/// The result of evaluating a request.
 #[derive(Debug, Default)]
 pub struct Evaluation<'a, 'c> {
-    /// The verdicts, those of policies that are not enforced as warnings, or as notes for the audit log.
+    /// The verdicts. Denials of unenforced policies become warnings, or notes for the audit log.
     pub verdicts: Verdicts<'a>,
-    /// The denials that exceptions took back.
+    /// The denials that exceptions suppress.
     pub excepted: Vec<ExceptedDenial<'c>>,
-    /// What each policy said by itself.
+    /// The outcome of each policy, before its mode is applied.
     pub outcomes: Vec<PolicyOutcome>,
 }
 
-/// What one policy said, before its mode was looked at.
+/// The outcome of one policy, before its mode is applied.
 #[derive(Debug)]
 pub struct PolicyOutcome {
     /// The policy.
     pub metadata: &'static PolicyMetadata,
-    /// What follows from a denial.
+    /// The effect of a denial.
     pub mode: Mode,
-    /// Its verdict in one word.
+    /// The outcome of its verdict.
     pub outcome: Outcome,
-    /// Whether it could not decide.
+    /// Whether the policy could not decide.
     pub undecided: bool,
-    /// Some of the fields that it denies.
+    /// The first of the fields that it denies.
     pub fields: Vec<String>,
 }
 
-/// The policies that are asked: all of a configuration, or one.
+/// The policies to evaluate: all of a configuration, or one.
 #[derive(Clone, Copy)]
 pub struct PolicySet<'c> {
     config: &'c Config,
@@ -49,12 +49,12 @@ pub struct PolicySet<'c> {
 }
 
 impl Config {
-    /// All of them.
+    /// All policies.
     pub fn all(&self) -> PolicySet<'_> {
         PolicySet { config: self, policies: &self.policies, unenforced: &self.unenforced }
     }
 
-    /// The one of that name, if it is asked here.
+    /// The policy with this name, if it is configured.
     pub fn only(&self, name: &str) -> Option<PolicySet<'_>> {
         let all = self.all();
         if let Some(index) = self.policies.iter().position(|policy| policy.metadata.name == name) {
@@ -68,33 +68,33 @@ impl Config {
 }
 
 impl<'c> PolicySet<'c> {
-    /// Whether any of them changes objects, or would, were it enforced.
+    /// Whether any policy changes objects, or would change them if it were enforced.
     pub fn mutates(&self) -> bool {
         let unenforced = self.unenforced.iter().map(|unenforced| &unenforced.configured);
         self.policies.iter().chain(unenforced).any(|configured| configured.metadata.mutates)
     }
 
-    /// Judges a request.
+    /// Evaluates a request.
     pub fn evaluate<'a>(
         &self,
         request: &Request<'a>,
         cluster: &dyn Cluster,
-        half: AdmissionPhase,
+        phase: AdmissionPhase,
     ) -> Evaluation<'a, 'c> {
         let exceptions = &self.config.exceptions;
-        let mut verdicts = admit(self.policies, request, cluster, half);
+        let mut verdicts = admit(self.policies, request, cluster, phase);
         let mut excepted = exceptions.apply(request, self.config.kinds(), &mut verdicts);
         let mut outcomes: Vec<PolicyOutcome> =
             verdicts.rows.iter().map(|row| PolicyOutcome::of(row, Mode::Enforce)).collect();
-        // What is not enforced judges what the others have made of the object, and changes nothing.
+        // Unenforced policies evaluate the patched object, and change nothing.
         let patched = verdicts.patched.map_or(*request, |object| request.with_object(object));
         for UnenforcedPolicy { mode, configured } in self.unenforced {
-            let mut would_be =
+            let mut unenforced_verdicts =
                 admit(std::slice::from_ref(configured), &patched, cluster, AdmissionPhase::Validating);
-            excepted.extend(exceptions.apply(&patched, self.config.kinds(), &mut would_be));
-            for mut row in would_be.rows {
+            excepted.extend(exceptions.apply(&patched, self.config.kinds(), &mut unenforced_verdicts));
+            for mut row in unenforced_verdicts.rows {
                 outcomes.push(PolicyOutcome::of(&row, *mode));
-                soften(&mut row, *mode, half);
+                apply_mode(&mut row, *mode, phase);
                 verdicts.rows.push(row);
             }
         }
@@ -106,14 +106,13 @@ impl<'c> PolicySet<'c> {
 }
 
 impl Evaluation<'_, '_> {
-    /// Keeps what is said to whoever asks for one half ([`Verdicts::keep`]).
-    pub fn keep(&mut self, half: AdmissionPhase) {
-        self.verdicts.keep(half);
-        self.outcomes.retain(|outcomes| half == AdmissionPhase::Validating || outcomes.metadata.mutates);
-        // So that what the other half says is not counted twice.
-        self.excepted.retain(|excepted| {
-            self.outcomes.iter().any(|outcomes| outcomes.metadata.name == excepted.policy)
-        });
+    /// Keeps only the results for one admission phase ([`Verdicts::keep`]).
+    pub fn keep(&mut self, phase: AdmissionPhase) {
+        self.verdicts.keep(phase);
+        self.outcomes.retain(|outcome| phase == AdmissionPhase::Validating || outcome.metadata.mutates);
+        // Drop the exceptions of the other phase, so that they are not counted twice.
+        self.excepted
+            .retain(|excepted| self.outcomes.iter().any(|outcome| outcome.metadata.name == excepted.policy));
     }
 }
 
@@ -131,13 +130,13 @@ impl PolicyOutcome {
     }
 }
 
-/// Makes of a denial what its mode wants: a warning, or a note for the audit log.
-fn soften(row: &mut policy_core::verdicts::PolicyVerdict, mode: Mode, half: AdmissionPhase) {
+/// Turns denials into warnings or a note for the audit log, depending on the mode.
+fn apply_mode(row: &mut policy_core::verdicts::PolicyVerdict, mode: Mode, phase: AdmissionPhase) {
     let verdict = &mut row.verdict;
     let denials = std::mem::take(&mut verdict.denials);
     if mode == Mode::Warn {
-        if half == AdmissionPhase::Mutating && verdict.audit.as_deref() == Some(NOT_CHANGED) {
-            let message = "would change the object, were the policy enforced".to_owned();
+        if phase == AdmissionPhase::Mutating && verdict.audit.as_deref() == Some(NOT_CHANGED) {
+            let message = "would change the object if the policy were enforced".to_owned();
             verdict.warnings.insert(Finding { field: Default::default(), message, control: None });
         }
         verdict.warnings.extend(denials);

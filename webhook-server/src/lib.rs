@@ -2,15 +2,24 @@
 //!
 //! This is the only crate that opens a socket or a file.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | [`args`] | the arguments of every command |
-//! | [`commands`] | one file a command |
+//! | [`commands`] | one file per command |
 //! | [`sources`] | files, directories and kustomizations, read into documents with their origins |
 //! | [`config`] | `policies.yaml`: policies, modes, exceptions, custom kinds |
-//! | [`evaluator`] | a configuration, applied to a request |
-//! | [`report`] | what `check` found, in every output format |
+//! | [`evaluator`] | applies a configuration to a request |
+//! | [`report`] | the findings of `check`, in every output format |
 //! | `server` | the webhook: HTTP, TLS, limits, cluster stores, metrics, telemetry (cargo feature `server`) |
+
+/// Prints a line to standard error. If that cannot be written, the line is lost, but the command goes on to its exit code:
+/// `eprintln!` would panic.
+macro_rules! print_error {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        drop(writeln!(anstream::stderr(), $($arguments)*));
+    }};
+}
 
 pub mod args;
 pub mod certificate;
@@ -33,14 +42,14 @@ use crate::commands::{check, connectivity, explain, explain_metric, man_pages, p
 #[cfg(feature = "server")]
 use crate::commands::{demo, playground};
 
-/// The whole command: reads the arguments, runs what they ask for, and says how it went in the exit code.
+/// Parses the arguments, runs the command and returns its exit code.
 ///
-/// Apart from `main`, so that tests can run it in a process of their own without building the binary again.
+/// It is separate from `main` so that tests can run it in their own process without building the binary again.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         Err(error) => {
-            // Nobody is left to tell if the terminal is gone.
+            // If the terminal is gone, the error cannot be shown.
             drop(error.print());
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
@@ -64,15 +73,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match result {
         Ok(end) => end.into(),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        // As a program that SIGPIPE ends: the verdict is not known, so this must not be a success.
+        Err(error) if is_closed_pipe(&error) => ExitCode::from(CLOSED_PIPE),
         Err(error) => {
-            anstream::eprintln!("pratique: {error:#}");
+            print_error!("pratique: {error:#}");
             ExitCode::from(2)
         }
     }
 }
 
-/// Whoever read the output has read enough (`pratique policies | head`).
+/// 128 and the number of SIGPIPE.
+const CLOSED_PIPE: u8 = 141;
+
+/// Whether the reader of the output closed the pipe (`pratique policies | head`).
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let error: Option<&std::io::Error> = error.downcast_ref();
     error.map(std::io::Error::kind) == Some(std::io::ErrorKind::BrokenPipe)

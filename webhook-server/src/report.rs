@@ -1,4 +1,4 @@
-//! What `check` found, and the forms in which it is printed, object after object.
+//! The report of `check`, and its output formats. Reports are printed one object at a time.
 
 mod baseline;
 mod github;
@@ -16,16 +16,16 @@ use serde::Serialize;
 pub(crate) use human::{BOLD, GREEN, RED, YELLOW, style, wrapped};
 pub use printer::Printer;
 
-/// What was found in some objects, in their order.
+/// The results for some objects, in the order of the objects.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Every object, also those that no policy evaluates.
+    /// Every object, including those that no policy evaluates.
     pub objects: Vec<ObjectReport>,
-    /// What could not be read: `file:line:column: why`.
+    /// Read errors: `file:line:column: reason`.
     pub errors: Vec<String>,
-    /// What is wrong beside the verdicts, such as an exception that nothing needs: `file:line:column: what`.
+    /// Failures other than denials, such as an unused exception: `file:line:column: message`.
     pub failures: Vec<String>,
-    /// What a reader should know beside the verdicts.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct Report {
 pub struct ObjectReport {
     /// The results.
     pub results: Vec<PolicyResult>,
-    /// Whether any policy has evaluated it, or the pods that it makes.
+    /// Whether any policy has evaluated the object or its pods.
     pub is_evaluated: bool,
 }
 
@@ -45,13 +45,13 @@ impl ObjectReport {
     }
 }
 
-/// Who takes what was found, in the order of the sources.
+/// Receives results, in the order of the sources.
 pub trait ReportSink: Send {
-    /// Takes what was found next.
+    /// Receives the next results.
     fn take(&mut self, part: Report);
 }
 
-/// All of it is kept.
+/// Keeps all results in memory.
 impl ReportSink for Report {
     fn take(&mut self, part: Report) {
         self.objects.extend(part.objects);
@@ -68,23 +68,23 @@ impl Report {
     }
 }
 
-/// What a whole run has found.
+/// The totals of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) summary: RunSummary,
-    /// How many objects any policy has evaluated.
+    /// The number of objects that at least one policy has evaluated.
     pub(crate) evaluated: usize,
-    /// How many findings only warn, also of objects that are denied or changed.
+    /// The number of warnings, including those for denied or changed objects.
     pub(crate) warnings: usize,
-    /// How many findings were excepted.
+    /// The number of excepted findings.
     pub(crate) excepted: usize,
-    /// How many findings a baseline accepts.
+    /// The number of findings that the baseline accepts.
     pub(crate) accepted: usize,
     pub(crate) errors: Vec<String>,
     pub(crate) failures: Vec<String>,
 }
 
-/// How many objects came to what.
+/// The number of objects for each outcome.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct RunSummary {
     objects: usize,
@@ -93,7 +93,7 @@ pub(crate) struct RunSummary {
     patched: usize,
 }
 
-/// The file, the line and the column that an error begins with, if it does: `file:line:column: why`.
+/// The file, line and column at the start of an error, if it has them: `file:line:column: reason`.
 fn place_of(error: &str) -> Option<(&str, usize, usize)> {
     error.match_indices(": ").find_map(|(end, _)| {
         let (rest, column) = error.get(..end)?.rsplit_once(':')?;
@@ -102,7 +102,7 @@ fn place_of(error: &str) -> Option<(&str, usize, usize)> {
     })
 }
 
-/// A denial or a warning in the words of SARIF and of GitHub.
+/// The level of a denial or a warning in SARIF and in GitHub annotations.
 fn level(outcome: Outcome) -> &'static str {
     if outcome == Outcome::Deny { "error" } else { "warning" }
 }

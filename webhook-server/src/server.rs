@@ -1,4 +1,4 @@
-//! `pratique serve`: the webhook as a process, on TLS, from its start to the last answer.
+//! `pratique serve`: runs the webhook over TLS, from startup to graceful shutdown.
 
 mod certificate_reload;
 pub mod client;
@@ -39,43 +39,43 @@ use tls::Identity;
 use tls::clients::{Acceptor, TrustedClients};
 use webhook::Webhook;
 
-/// How long what is in flight may take after the last request was accepted. With the draining before it, it fits the
-/// 30 seconds that Kubernetes grants a pod.
+/// How long in-flight requests may take after the server stops accepting new ones. Together with the drain period it is less
+/// than the 30 seconds of a pod's default `terminationGracePeriodSeconds`.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How much is read of an HTTP/1 connection, or of an HTTP/2 stream, before somebody wants it.
+/// The read buffer of an HTTP/1 connection, and the initial window of an HTTP/2 stream, in bytes.
 const READ: usize = 64 * 1024;
 
-/// How long a new connection may take to ask for something.
+/// How long a new connection may take until its first request.
 const FIRST: Duration = Duration::from_secs(30);
 
-/// How long one that has been used may be idle, or take over the headers of its next request: longer than an API server keeps one that it
-/// does not use (90 s, Go's `net/http.DefaultTransport`), for whoever closes it first may lose a request of the other.
+/// How long a used connection may be idle, or take to send the headers of its next request. An API server closes idle connections
+/// after 90 s (Go's `net/http.DefaultTransport`). It must close first, because a request may be lost if the server does.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// A webhook that is being served.
+/// A running server.
 pub struct Server {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// What it shows; can be replaced while it serves.
+    /// The TLS configuration; it can be replaced while the server runs.
     tls: RustlsConfig,
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
-    /// Starts to serve on a listener.
+    /// Starts a server on a listener.
     ///
     /// # Errors
-    /// The listener is unusable.
+    /// The listener cannot be used.
     pub fn start(listener: TcpListener, config: Arc<ServerConfig>, router: Router) -> anyhow::Result<Self> {
         Server::start_for(None, listener, config, router)
     }
 
-    /// The same; where these clients are given, requests say whether they are theirs.
+    /// Like [`Server::start`]. If `clients` is set, every request carries a [`Caller`](tls::clients::Caller).
     ///
     /// # Errors
-    /// As [`Server::start`].
+    /// The listener cannot be used.
     pub fn start_for(
         clients: Option<TrustedClients>,
         listener: TcpListener,
@@ -86,7 +86,7 @@ impl Server {
         let address = listener.local_addr()?;
         let handle = Handle::new();
         let tls = RustlsConfig::from_config(config);
-        // Nagle's algorithm would hold back the last part of a handshake or an answer for 40 ms.
+        // Nagle's algorithm would delay the last part of a handshake or a response by 40 ms.
         let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(NoDelayAcceptor::new());
         let acceptor = Acceptor::new(acceptor, clients);
         let server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
@@ -100,7 +100,7 @@ impl Server {
         Ok(Server { address, tls, handle, task })
     }
 
-    /// The same with what it shows, to be replaced while it serves this webhook to these clients.
+    /// A handle to replace the certificate and the trusted clients of this server while it runs.
     pub fn served(
         &self,
         clients: Option<TrustedClients>,
@@ -110,29 +110,29 @@ impl Server {
         ServedCertificate::new(self.tls.clone(), clients, webhook, shown)
     }
 
-    /// Stops accepting, answers what is in flight, and returns when that is done.
+    /// Stops accepting connections, and waits until the in-flight requests are answered.
     ///
     /// # Errors
-    /// The server had failed.
+    /// The server failed before.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.handle.graceful_shutdown(Some(GRACE));
         Ok(self.task.await??)
     }
 }
 
-/// Runs the command, until SIGTERM or SIGINT.
+/// Runs the command until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// It cannot start: bad settings, bad certificate, an address in use.
+/// The server cannot start, for example because of invalid settings, an invalid certificate or an address in use.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitStatus> {
     let log = telemetry::log(args.log_format);
     let given = args.cluster.is_given();
-    // Before they are read, so that no change of them is missed.
+    // Start watching the files before they are read, so that no change is missed.
     let policies = args.selection.config.clone().map(|file| WatchedFiles::new([file]));
     let certificate = Certificate::of(args)?;
     let config = Config::load(&args.selection, given)?.serving()?;
     let (names, reads) = (config.names().join(", "), reload::fields(&config.reads()));
-    warn_of_ignorance(&config, given);
+    warn_without_cluster(&config, given);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let webhook = match given {
         true => {
@@ -178,18 +178,18 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitStatus> {
     if let Some(traces) = webhook.traces() {
         traces.end();
     }
-    // What still reads a file that hangs is not waited for.
+    // Do not wait for threads that are blocked reading a file.
     runtime.shutdown_background();
     Ok(ExitStatus::Success)
 }
 
-/// Where the certificate comes from.
+/// The source of the certificate.
 enum Certificate {
-    /// Files, and what was in them when they were last looked at.
+    /// PEM files, watched for changes.
     Files { cert: PathBuf, key: PathBuf, files: WatchedFiles },
-    /// A Secret that is looked after, of the Service of that namespace and name.
+    /// A managed Secret for the Service with this namespace and name.
     Service(String, String),
-    /// Nowhere: it is made, and nobody else trusts it.
+    /// A self-signed certificate, created at startup.
     Loopback,
 }
 
@@ -212,7 +212,7 @@ impl Certificate {
         })
     }
 
-    /// Serves with it, and with what becomes of it.
+    /// Starts the server with the certificate, and replaces the certificate when it changes.
     async fn serve(
         self,
         args: &ServeArgs,
@@ -233,7 +233,7 @@ impl Certificate {
                     &args.tls.registered_as,
                     Lifetimes::default(),
                 );
-                Some(managed.also_for(&args.tls.tls_names))
+                Some(managed.with_names(&args.tls.tls_names))
             }
             _ => None,
         };
@@ -241,14 +241,14 @@ impl Certificate {
             (_, Some(managed)) => managed.start().await.context("--tls-service")?,
             (Certificate::Files { cert, key, .. }, _) => Identity::from_files(cert, key)?,
             _ => {
-                tracing::info!("made a certificate for localhost that nobody else trusts");
+                tracing::info!("created a self-signed certificate for localhost");
                 Identity::for_loopback(args.listen.ip())?
             }
         };
         let chain = identity.chain.clone();
         let validity = identity.validity()?;
         if let Some(problem) = validity.problem(now()) {
-            tracing::error!("{problem}: callers will not believe it, and the webhook is not ready");
+            tracing::error!("{problem}: clients will reject it, and the webhook is not ready");
         }
         webhook.set_certificate(validity);
         let tls = identity.clone().server_for(clients.as_ref())?;
@@ -268,28 +268,26 @@ impl Certificate {
     }
 }
 
-/// Says what policies cannot do without a cluster, where none is given.
-fn warn_of_ignorance(config: &Config, given: bool) {
+/// Logs the effects on policies if no cluster is configured.
+fn warn_without_cluster(config: &Config, given: bool) {
     if given {
         return;
     }
-    for name in &config.unasked {
-        tracing::warn!(
-            "{name} is not asked: it can decide nothing without a cluster (--kubeconfig, --in-cluster)"
-        );
+    for name in &config.skipped {
+        tracing::warn!("skipped {name}: it needs cluster data (--kubeconfig, --in-cluster)");
     }
     if config.needs_labels() {
         tracing::warn!(
-            "no cluster is known here (--kubeconfig, --in-cluster): a policy with a namespaceSelector of labels can decide nothing"
+            "no cluster is configured (--kubeconfig, --in-cluster): policies with a namespaceSelector on labels cannot be evaluated"
         );
     }
     for metadata in config.requested().into_iter().filter(|metadata| !metadata.reads.is_empty()) {
         let PolicyMetadata { name, reads, .. } = metadata;
         let kinds: Vec<&str> = reads.iter().map(|read| read.kind).collect();
         let follows = match metadata.needs_cluster() {
-            true => "can decide nothing, for it cannot look up",
-            false => "does without what it would look up:",
+            true => "cannot be evaluated, because it needs the cluster's",
+            false => "runs without the cluster's",
         };
-        tracing::warn!("no cluster is known here: {name} {follows} {}", kinds.join(", "));
+        tracing::warn!("no cluster is configured: {name} {follows} {} objects", kinds.join(", "));
     }
 }

@@ -16,14 +16,14 @@ use policy_core::{Arena, Field, Request, Value, yaml};
 use origins::Origins;
 pub use origins::{Origin, value};
 
-/// A stream of YAML documents, and how reports name it.
+/// A stream of YAML documents, and its name in reports.
 #[derive(Debug)]
 pub struct Source {
-    /// The file, `<standard input>`, or the directory that was built.
+    /// The file, `<standard input>`, or the directory of the kustomization.
     pub name: String,
     /// The text.
     pub text: String,
-    /// What it was built of, if it was.
+    /// The kustomization that it was rendered from, if any.
     built: Option<RenderedKustomization>,
 }
 
@@ -31,25 +31,25 @@ pub struct Source {
 #[derive(Debug)]
 struct RenderedKustomization {
     dir: PathBuf,
-    /// Where its objects were written, once that is asked for.
+    /// The source files of its objects, found on first use.
     origins: OnceLock<Origins>,
 }
 
 impl Source {
-    /// A text that was not built.
+    /// A source that was not rendered from a kustomization.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Source { name: name.into(), text: text.into(), built: None }
     }
 
-    /// Where an object of what was built was written; `None` where that is not known, or nothing was built. The first to ask has it
-    /// built once more.
+    /// The source location of an object in the rendered output of a kustomization; `None` if it is not known, or if the source
+    /// is not a kustomization. The first call renders the kustomization again.
     pub fn origin(&self, request: &Request<'_>) -> Option<Origin<'_>> {
         let RenderedKustomization { dir, origins } = self.built.as_ref()?;
         origins.get_or_init(|| Origins::of(dir)).origin(request)
     }
 }
 
-/// Where a [`Source`] comes from; read one at a time, so that a large tree is never in memory as a whole.
+/// The input of a [`Source`]. Inputs can be read one at a time, so that a large tree is never in memory as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A file.
@@ -60,26 +60,26 @@ pub enum Input {
     StandardInput,
 }
 
-/// What to do with a directory that has a kustomization.
+/// How to read a directory that has a kustomization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kustomizations {
-    /// Build it.
+    /// Render the kustomization.
     Build,
-    /// Take its files as they are.
-    TakeFiles,
+    /// Read the files as they are.
+    ReadFiles,
 }
 
-/// The name of the file that governs the directory it is in.
+/// The name of the configuration file of a directory.
 pub const CONFIGURATION: &str = "policies.yaml";
 /// The name of the file that lists the expected connections of a directory.
 const EXPECTED_CONNECTIONS: &str = "connectivity.yaml";
 
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
-/// Finds all places under these paths, in order.
+/// Finds all inputs under these paths, in order.
 ///
 /// # Errors
-/// A path that does not exist or cannot be listed, or under which there is no manifest.
+/// A path does not exist, cannot be listed, or contains no manifest.
 pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Result<Vec<Input>> {
     let mut places = Vec::new();
     for path in paths {
@@ -87,8 +87,8 @@ pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Resu
         match path {
             path if path.as_os_str() == "-" => places.push(Input::StandardInput),
             path if path.is_dir() => {
-                // What governs the manifests is none.
-                walk(path, kustomizations, &beside_manifests(path), &mut places)?;
+                // Configuration files are not manifests.
+                walk(path, kustomizations, &config_files(path), &mut places)?;
             }
             path => {
                 path.metadata().with_context(|| path.display().to_string())?;
@@ -102,9 +102,9 @@ pub fn places(paths: &[PathBuf], kustomizations: Kustomizations) -> anyhow::Resu
     Ok(places)
 }
 
-/// The file of that name in a directory, unless it is a Kubernetes object. A file that cannot be read is one too: whoever reads it
-/// gets the error.
-pub fn governing_file(directory: &Path, name: &str) -> Option<PathBuf> {
+/// The file with this name in a directory, unless it is a Kubernetes object. A file that cannot be read is also returned, so
+/// that the caller reports the error.
+pub fn config_file_in(directory: &Path, name: &str) -> Option<PathBuf> {
     let file = directory.join(name);
     if !file.is_file() {
         return None;
@@ -120,13 +120,13 @@ pub fn governing_file(directory: &Path, name: &str) -> Option<PathBuf> {
     (!first.is_some_and(is_object)).then_some(file)
 }
 
-/// The files in a directory that say something of its manifests and are not manifests.
-fn beside_manifests(directory: &Path) -> Vec<PathBuf> {
+/// The configuration files in a directory, which are not manifests.
+fn config_files(directory: &Path) -> Vec<PathBuf> {
     let names = [CONFIGURATION, EXPECTED_CONNECTIONS];
-    names.iter().filter_map(|name| governing_file(directory, name)).collect()
+    names.iter().filter_map(|name| config_file_in(directory, name)).collect()
 }
 
-// Not the crate `ignore`: it drops hidden files and links without a word, and here whatever is left out is named.
+// This does not use the crate `ignore`, because that skips hidden files and links silently. Here every skipped file is reported.
 fn walk(
     dir: &Path,
     kustomizations: Kustomizations,
@@ -147,11 +147,11 @@ fn walk(
         let named = names(&text);
         let is_named = |path: &PathBuf| {
             let name = name(path);
-            named.contains(name.as_str()) || (!name.chars().all(is_of_name) && text.contains(&name))
+            named.contains(name.as_str()) || (!name.chars().all(is_name_char) && text.contains(&name))
         };
         let could_be_meant = |path: &&PathBuf| is_manifest(path) || (path.is_dir() && name(path) != ".git");
         for path in others.iter().filter(could_be_meant).filter(|path| !is_named(path)) {
-            skipped(path, "the kustomization beside it does not name it");
+            skipped(path, "the kustomization in the same folder does not name it");
         }
         places.push(Input::Kustomization(dir.to_owned()));
         return Ok(());
@@ -161,7 +161,9 @@ fn walk(
         let is_hidden = name(&path).starts_with('.');
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() && name(&path) == ".git" => {}
-            Ok(metadata) if metadata.is_dir() && is_hidden => skipped(&path, "hidden folders are left out"),
+            Ok(metadata) if metadata.is_dir() && is_hidden => {
+                skipped(&path, "hidden folders are not searched")
+            }
             Ok(metadata) if metadata.is_dir() && is_link => {
                 skipped(&path, "links to folders are not followed")
             }
@@ -178,14 +180,14 @@ fn walk(
     Ok(())
 }
 
-/// Every part of every path that a kustomization could name, outside of comments.
+/// Every component of every path that a kustomization could contain, outside of comments.
 fn names(kustomization: &str) -> BTreeSet<&str> {
     let lines = kustomization.lines().map(|line| line.split(" #").next().unwrap_or_default());
     let written = lines.filter(|line| !line.trim_start().starts_with('#'));
-    written.flat_map(|line| line.split(|c| !is_of_name(c))).collect()
+    written.flat_map(|line| line.split(|c| !is_name_char(c))).collect()
 }
 
-fn is_of_name(c: char) -> bool {
+fn is_name_char(c: char) -> bool {
     c.is_alphanumeric() || "._-".contains(c)
 }
 
@@ -197,19 +199,19 @@ fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
 }
 
-/// What is left out is said: it may be what somebody wants left out.
+/// Reports a skipped path, because the user may expect it to be evaluated.
 fn skipped(path: &Path, why: &str) {
-    anstream::eprintln!(
-        "pratique: skipped {}: {why}; name it to have it judged",
+    print_error!(
+        "pratique: skipped {}: {why}; pass its path to evaluate it",
         printable(&path.display().to_string())
     );
 }
 
 impl Input {
-    /// Reads it.
+    /// Reads the input.
     ///
     /// # Errors
-    /// It cannot be read, is not UTF-8, or the kustomization cannot be built.
+    /// The input cannot be read, is not UTF-8, or is a kustomization that cannot be rendered.
     pub fn read(&self) -> anyhow::Result<Source> {
         match self {
             Input::File(path) => {
@@ -221,7 +223,7 @@ impl Input {
                 let name = dir.display().to_string();
                 let text = build(dir).with_context(|| name.clone())?;
                 let built = RenderedKustomization { dir: dir.clone(), origins: OnceLock::new() };
-                Ok(Source { built: Some(built), ..Source::new(format!("{name} (built)"), text) })
+                Ok(Source { built: Some(built), ..Source::new(format!("{name} (rendered)"), text) })
             }
             Input::StandardInput => {
                 let name = "<standard input>";
@@ -233,10 +235,10 @@ impl Input {
     }
 }
 
-/// Reads a file as text, without the byte order mark that some editors put before it.
+/// Reads a file as text, without the byte order mark that some editors add.
 ///
 /// # Errors
-/// It cannot be read, or is not UTF-8.
+/// The file cannot be read, or is not UTF-8.
 pub fn read_file(path: &Path) -> anyhow::Result<String> {
     text(std::fs::read(path)?)
 }
@@ -253,7 +255,7 @@ fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
     })
 }
 
-/// Builds a kustomization with the first of the two tools that is there.
+/// Renders a kustomization with kustomize, or with kubectl if kustomize is not installed.
 fn build(dir: &Path) -> anyhow::Result<String> {
     for (tool, arguments) in [("kustomize", ["build"]), ("kubectl", ["kustomize"])] {
         match Command::new(tool).args(arguments).arg(dir).output() {
@@ -266,12 +268,12 @@ fn build(dir: &Path) -> anyhow::Result<String> {
         }
     }
     bail!(
-        "it has a kustomization, and neither kustomize nor kubectl is on the PATH to build it; install one of them, \
-         or name the files to take as they are"
+        "the folder has a kustomization, but neither kustomize nor kubectl is on the PATH; install one of them, \
+         or pass the paths of its files to read them as they are"
     )
 }
 
-/// Whether a kustomization can be built here.
+/// Whether a tool that can render kustomizations is installed.
 pub fn can_build() -> bool {
     ["kustomize", "kubectl"]
         .iter()

@@ -8,7 +8,7 @@ use super::{Selection, validate};
 /// Arguments of `playground`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlaygroundArgs {
-    /// The address to listen on, of loopback; port 0 takes a free one
+    /// The loopback address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8088", value_parser = validate::loopback)]
     pub listen: SocketAddr,
 }
@@ -20,13 +20,13 @@ pub struct DemoArgs {
     #[arg(default_value = "manifests", value_name = "PATH")]
     pub path: PathBuf,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would take a doc comment here for its own")]
+    #[expect(missing_docs, reason = "clap would use a doc comment here as help text")]
     pub selection: Selection,
-    /// Start the whole platform of this repository's manifests instead, on loopback: the control plane, Prometheus, its operator
-    /// and adapter, exporters; load it until it scales; and draw what was seen
+    /// Instead, start the whole platform of this repository's manifests on loopback (control plane, Prometheus with its
+    /// operator and adapter, exporters), generate load until it scales, and draw the measurements
     #[arg(long, conflicts_with_all = ["path", "config", "policies", "settings"])]
     pub platform: bool,
-    /// Where the picture goes
+    /// The file to write the drawing to
     #[arg(long, value_name = "FILE", default_value = "platform.svg", requires = "platform")]
     pub picture: PathBuf,
 }

@@ -1,48 +1,48 @@
-//! What can be said about a report.
+//! The arguments for reports.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-/// How a report is written, and what in it is a failure.
+/// The format of the report, and when the command fails.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReportArgs {
-    /// The form of the report
+    /// The output format
     #[arg(long, short, value_enum, default_value_t)]
     pub output: ReportFormat,
-    /// From what on the command fails
+    /// The minimum severity that makes the command exit with 1
     #[arg(long, value_enum, default_value_t)]
     pub fail_on: FailOn,
-    /// Accept the findings that are listed in this file, and report only others
+    /// Accept the findings listed in this file, and report only new ones
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// List what is found in this file, to be accepted from now on; nothing that is found fails the command then
+    /// Write the current findings to this file, as a baseline; findings do not make the command fail
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     pub write_baseline: Option<PathBuf>,
 }
 
-/// The form of a report of `check`.
+/// The output format of `check`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReportFormat {
-    /// For people
+    /// Text for people
     #[default]
     Human,
-    /// For programs: one JSON object
+    /// One JSON object
     Json,
-    /// For code scanning: SARIF 2.1.0
+    /// SARIF 2.1.0, for code scanning
     Sarif,
-    /// For CI servers: JUnit's XML
+    /// JUnit XML, for CI servers
     Junit,
-    /// For GitHub Actions: annotations of the lines of a pull request
+    /// GitHub Actions annotations on the lines of a pull request
     Github,
 }
 
-/// From what on `check` fails.
+/// The minimum severity at which `check` fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
-    /// Something is denied
+    /// Denials
     #[default]
     Deny,
-    /// Something is denied or warned of
+    /// Denials and warnings
     Warn,
 }

@@ -1,4 +1,4 @@
-//! Texts of the command line that are looked at before anything is done with them.
+//! Validation of command-line values.
 
 #[cfg(feature = "server")]
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     match fits {
         true => Ok(text.to_owned()),
         false => {
-            Err("must be at most 63 of a-z, 0-9 and -, as Kubernetes names namespaces and Services"
+            Err("must be a DNS label: at most 63 characters of a-z, 0-9 and -, starting and ending with a letter or digit"
                 .to_owned())
         }
     }
@@ -27,7 +27,7 @@ pub(super) fn namespaced(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// `https://HOST` or `https://HOST:PORT`: where the webhook is, without a path.
+/// The URL of the webhook: `https://HOST` or `https://HOST:PORT`, without a path.
 pub(super) fn url(text: &str) -> Result<String, String> {
     let refused = || "must be https://HOST or https://HOST:PORT, without a path".to_owned();
     let url: http::Uri = text.parse().map_err(|_| refused())?;
@@ -46,7 +46,7 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     if fits { Ok(format!("https://{authority}")) } else { Err(refused()) }
 }
 
-/// `registry.example.com/policies`: a host and a path, as image references have them.
+/// A host and a path as in an image reference, such as `registry.example.com/policies`.
 pub(super) fn registry(text: &str) -> Result<String, String> {
     let text = text.strip_prefix("registry://").unwrap_or(text).trim_end_matches('/');
     let fits = !text.is_empty()
@@ -60,17 +60,15 @@ pub(super) fn registry(text: &str) -> Result<String, String> {
 }
 
 #[cfg(feature = "server")]
-/// An address of loopback, with a port.
+/// A loopback address with a port.
 pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address = text.parse().map_err(|_| "must be ADDRESS:PORT, such as 127.0.0.1:8088".to_owned());
     let is_loopback = |address: &SocketAddr| address.ip().is_loopback();
     address.and_then(|address| match is_loopback(&address) {
         true => Ok(address),
-        false => {
-            Err("must be an address of loopback: the page is for whoever sits at this machine; for others, \
-                      `just site` writes it for a server"
-                .to_owned())
-        }
+        false => Err("must be a loopback address, because the page is for local use only; \
+                      to publish it on a server, run `just site DIR`"
+            .to_owned()),
     })
 }
 
@@ -79,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_break_a_manifest_is_refused() {
+    fn invalid_names_and_urls_are_rejected() {
         for wrong in ["", "*", "a]", "a # b", "x: y", "Team_A", "-a", "a.b", "a\nb"] {
             assert!(name(wrong).is_err(), "{wrong}");
         }
@@ -120,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_page_is_served_to_no_other_host() {
+    fn only_loopback_addresses_are_accepted() {
         for wrong in ["0.0.0.0:80", "[::]:80", "192.0.2.1:80", "localhost", "127.0.0.1", ""] {
             assert!(loopback(wrong).is_err(), "{wrong}");
         }

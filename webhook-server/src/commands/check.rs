@@ -1,4 +1,4 @@
-//! `pratique check`: every object of every document becomes a CREATE request, and every policy judges it.
+//! `pratique check`: evaluates every object of every document as a CREATE request, with every policy.
 
 mod decoded;
 mod order;
@@ -21,18 +21,19 @@ use decoded::{DecodedDocument, DocumentValue};
 use order::ReportOrder;
 use progress::CheckProgress;
 
-/// How many documents a thread takes at a time.
+/// Number of documents that a thread processes at a time.
 const BATCH: usize = 32;
 
 /// Runs the command.
 ///
 /// # Errors
-/// It cannot start: bad arguments, bad settings, a path that does not exist.
+/// The arguments or settings are invalid, or a path does not exist.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitStatus> {
     let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
-    for name in &config.unasked {
-        anstream::eprintln!(
-            "pratique: {name} is not asked: it would take what is given for the whole cluster; name it with --policy"
+    if !config.skipped.is_empty() {
+        print_error!(
+            "pratique: skipped {}: they need a complete manifest set; to run them on one, list all policies in its policies.yaml",
+            config.skipped.join(", ")
         );
     }
     let places = sources::places(&args.manifests.paths, Kustomizations::Build)?;
@@ -45,7 +46,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitStatus> {
         place.read().map_err(unreadable).ok()
     };
     if reads.is_empty() {
-        // One source at a time is in memory.
+        // Only one source at a time is in memory.
         for place in &places {
             if let Some(source) = read(place, &mut printer) {
                 check(&source, &config, &Objects::default(), namespace, &mut printer);
@@ -62,19 +63,19 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitStatus> {
             check_documents(source, documents, &config, &cluster, namespace, &mut printer);
         }
     }
-    let unused = config.exceptions.unused(config.governs_all);
-    let failures = unused.map(|unused| format!("{}: nothing needs this {unused}: strike it", unused.place));
+    let unused = config.exceptions.unused(config.is_from_checked_directory);
+    let failures = unused.map(|unused| format!("{}: unused {unused}: remove it", unused.place));
     printer.take(Report { failures: failures.collect(), ..Report::default() });
     printer.end()
 }
 
-/// The kinds of objects that are looked at beside the one that is judged: by policies, and by what follows from them.
+/// The kinds of other objects that the evaluation reads: those that policies read, and those of prerequisites.
 pub(crate) fn reads(config: &Config) -> Vec<WatchedKind> {
     config.reads().into_iter().chain(config.prerequisites()).collect()
 }
 
-/// The objects of these sources that policies read, as the cluster: workloads with what admission adds to their pods. What cannot
-/// be read is reported when it is evaluated.
+/// Builds cluster data from the objects of these sources that policies read. Workloads include the changes of admission to
+/// their pods. Objects that cannot be read are reported when they are evaluated.
 pub fn cluster<'a>(
     sources: &'a [Source],
     reads: &[WatchedKind],
@@ -88,7 +89,7 @@ pub fn cluster<'a>(
     Objects::new(stored(&documents, reads, config, namespace, arena), namespace)
 }
 
-/// The objects of the kinds that are read, as they are once they are admitted.
+/// The objects of the kinds in `reads`, as they are after admission.
 fn stored<'a, 'd>(
     documents: impl IntoIterator<Item = &'d DecodedDocument<'a>>,
     reads: &[WatchedKind],
@@ -106,7 +107,7 @@ where
             let Ok((request, _)) = object else { return };
             let is_read =
                 |read: &WatchedKind| read.group == request.kind.group && read.kind == request.kind.kind;
-            // No policy names them: whoever reads workloads reads these as well.
+            // Policies do not list custom workload kinds, but those that read workloads also read these.
             if config.kinds().adds(&request) || reads.iter().any(is_read) {
                 let patched = |pod: &Request<'a>| {
                     admit(&config.policies, pod, &NoCluster, AdmissionPhase::Mutating).patched
@@ -118,7 +119,7 @@ where
     kept
 }
 
-/// Evaluates every object of a source, each document decoded when its turn comes.
+/// Evaluates every object of a source. Each document is decoded just before it is evaluated.
 pub fn check(
     source: &Source,
     config: &Config,
@@ -131,7 +132,7 @@ pub fn check(
     check_documents(source, &documents, config, cluster, namespace, taker);
 }
 
-/// Evaluates every object of a source, on all processors, and gives what is found in the source's order, as soon as that is known.
+/// Evaluates every object of a source on all processors. Results are passed on early, but in the order of the source.
 fn check_documents(
     source: &Source,
     documents: &[DecodedDocument<'_>],
@@ -158,7 +159,7 @@ fn check_documents(
                     evaluation.document(&at, decoded, &arena, &mut part);
                 });
                 if catch_unwind(evaluate).is_err() {
-                    let reason = "a bug in pratique: it could not be judged";
+                    let reason = "a bug in pratique: the document could not be evaluated";
                     part.errors.push(format!("{}:{}: {reason}", source.name, document.start()));
                 }
                 arena.reset();
@@ -177,7 +178,7 @@ fn check_documents(
     progress.finish();
 }
 
-/// What documents are evaluated with.
+/// Evaluates documents with this configuration, cluster data and default namespace.
 struct DocumentEvaluator<'e> {
     config: &'e Config,
     cluster: &'e Objects<'e>,

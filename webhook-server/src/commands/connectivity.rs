@@ -1,4 +1,4 @@
-//! `pratique connectivity`: the map of a manifest set, why a flow is on it, and what differs between two maps.
+//! `pratique connectivity`: shows the connections of a manifest set, explains one of them, or compares two manifest sets.
 
 mod diff;
 mod expected;
@@ -19,7 +19,7 @@ use load::{LoadedTopology, ManifestText};
 /// Runs the command.
 ///
 /// # Errors
-/// It cannot start: bad arguments, a path that does not exist or cannot be read.
+/// The arguments are invalid, or a path does not exist or cannot be read.
 pub fn run(args: &ConnectivityArgs) -> anyhow::Result<ExitStatus> {
     let mut out = std::io::BufWriter::new(anstream::AutoStream::auto(std::io::stdout()));
     let end = match &args.diff {
@@ -34,20 +34,20 @@ fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<ExitSta
     let written = ManifestText::under(&args.paths)?;
     let arena = Arena::new();
     let known = written.known(&args.namespace, &arena);
-    if let Some(file) = &args.intended {
+    if let Some(file) = &args.expected {
         return expected::run(file, known, out);
     }
-    let end = known.complain();
+    let end = known.print_errors();
     let map = Map::of(&known.topology);
     let mut notes = known.notes(&map);
     say(&notes);
-    // A page or an object stands without its standard error.
+    // The HTML page and the JSON object are often kept without standard error, so they contain the read errors too.
     notes.splice(
         ..0,
-        known.errors.iter().map(|error| format!("could not be read, and is not on the map: {error}")),
+        known.errors.iter().map(|error| format!("could not be read and is missing from the map: {error}")),
     );
-    if let Some(requested) = &args.explain {
-        let answer = explain::run(&written, &known, &map, requested, out)?;
+    if let Some(query) = &args.explain {
+        let answer = explain::run(&written, &known, &map, query, out)?;
         return Ok(if end == ExitStatus::Success { answer } else { end });
     }
     let flows = map.flows(args.within_workloads);
@@ -63,25 +63,25 @@ fn show(args: &ConnectivityArgs, out: &mut impl Write) -> anyhow::Result<ExitSta
     Ok(end)
 }
 
-/// Says notes on standard error.
+/// Prints notes to standard error.
 fn say(notes: &[String]) {
     for note in notes {
-        anstream::eprintln!("pratique: {}", printable(note));
+        print_error!("pratique: {}", printable(note));
     }
 }
 
 impl<'a> LoadedTopology<'a> {
-    /// What a map does not say in its flows.
+    /// Notes on the manifests and on the limits of the map.
     fn notes(&self, map: &Map<'_, 'a>) -> Vec<String> {
         let mut notes = self.notes.clone();
         notes.extend(map.notes());
         notes
     }
 
-    /// Says what could not be read.
-    fn complain(&self) -> ExitStatus {
+    /// Prints the read errors, and returns the exit status that they cause.
+    fn print_errors(&self) -> ExitStatus {
         for error in &self.errors {
-            anstream::eprintln!("{}", printable(error));
+            print_error!("{}", printable(error));
         }
         if self.errors.is_empty() { ExitStatus::Success } else { ExitStatus::Unreadable }
     }

@@ -1,16 +1,16 @@
-//! `pratique demo`: the whole way of an object through the webhook, as an API server would send it, on this machine.
+//! `pratique demo`: starts the webhook on this machine, and sends objects to it as an API server would.
 
 mod platform;
+mod print;
 
-use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use policy_core::path::printable;
 use policy_core::yaml::documents;
-use policy_core::{Arena, Outcome, Request};
+use policy_core::{Arena, Request};
 use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::workloads::pods_of;
 use policy_manifests::ObjectName;
@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 
 use crate::args::{DemoArgs, ExitStatus};
 use crate::config::Config;
-use crate::report::style;
 use crate::server::Server;
 use crate::server::client::{Client, apply_patch};
 use crate::server::cluster::WatchedCluster;
@@ -26,15 +25,20 @@ use crate::server::tls::{self, Identity};
 use crate::server::webhook::Webhook;
 use crate::sources::{self, Kustomizations};
 
-/// Who applies manifests.
+/// The user that applies manifests.
 const USER: &str = "pratique-demo";
-/// Who makes the pods of workloads; exceptions of a workload are believed of its pods only then.
+/// The user that creates the pods of workloads. Only then do exceptions for a workload apply to its pods.
 const CONTROLLER: &str = "system:kube-controller-manager";
 
-/// An object on its way.
+/// The manifests that the demo sends by default.
+const OWN_MANIFESTS: &str = "manifests";
+/// Objects that are denied, to show how a denial looks.
+const EXAMPLES: &str = include_str!("demo/denied.yaml");
+
+/// An object to send.
 struct DemoObject {
     file: String,
-    /// How the table calls it: an object, or the pods that one makes.
+    /// The name in the table: an object, or the pods of a workload.
     title: String,
     name: ObjectName,
     resource: String,
@@ -56,7 +60,7 @@ impl DemoObject {
         })
     }
 
-    /// The object as an API server would have it: in the namespace that it is made in.
+    /// The object as an API server would store it, with its namespace set.
     fn stored(&self) -> Value {
         let mut object = self.object.clone();
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
@@ -68,9 +72,9 @@ impl DemoObject {
     }
 }
 
-/// What became of it.
+/// The response of the webhook to an object.
 struct DemoResult {
-    /// What was added to it: paths, and names of containers.
+    /// The additions of the patch, such as `container web`.
     added: Vec<String>,
     allowed: bool,
     reasons: Vec<String>,
@@ -80,81 +84,101 @@ struct DemoResult {
 /// Runs the command.
 ///
 /// # Errors
-/// It cannot start, or an object cannot be read.
+/// The webhook cannot start, or an object cannot be read.
 pub fn run(args: &DemoArgs) -> anyhow::Result<ExitStatus> {
     if args.platform {
         return platform::run(&args.picture);
     }
     let config = Config::load_for(&args.selection, std::slice::from_ref(&args.path))?.serving()?;
     let names = config.names();
-    let travellers = read(args, config.kinds())?;
-    // All that is sent is there already: a set is applied as a whole.
+    let items = read(args, config.kinds())?;
+    let mut examples = Vec::new();
+    if args.path == Path::new(OWN_MANIFESTS) {
+        add_objects("example", EXAMPLES, config.kinds(), &mut examples)?;
+        examples.retain(|example| example.user == USER);
+    }
+    // The cluster already contains all objects, because a manifest set is applied as a whole.
     let reads = config.reads();
-    let stored = travellers.iter().filter(|traveller| traveller.user == USER).map(DemoObject::stored);
+    let stored = items.iter().filter(|item| item.user == USER).map(DemoObject::stored);
     let named = stored.filter(|object| object.pointer("/metadata/name").is_some_and(Value::is_string));
-    let cluster = Arc::new(WatchedCluster::holding(reads, named)?);
+    let cluster = Arc::new(WatchedCluster::with_objects(reads, named)?);
     let identity = Identity::for_loopback(Ipv4Addr::LOCALHOST.into())?;
     let trusted = tls::trusting(&identity.chain)?;
     let tls = identity.server()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let arrivals = runtime.block_on(async {
+    let (denied, results) = runtime.block_on(async {
         let server = Server::start(listener, tls, Webhook::watching(config, cluster).router())?;
         anstream::println!("webhook on https://{}, policies: {}\n", server.address, names.join(", "));
         let mut client = Client::connect(server.address, trusted).await?;
-        let mut arrivals = Vec::with_capacity(travellers.len());
-        for (i, traveller) in travellers.iter().enumerate() {
-            arrivals.push(send(&mut client, i, traveller).await?);
-        }
+        let denied = send_all(&mut client, &examples).await?;
+        let results = send_all(&mut client, &items).await?;
         drop(client);
         server.stop().await?;
-        anyhow::Ok(arrivals)
+        anyhow::Ok((denied, results))
     })?;
-    print(&travellers, &arrivals)?;
-    Ok(if arrivals.iter().all(|arrival| arrival.allowed) { ExitStatus::Success } else { ExitStatus::Denied })
+    print::examples(&examples, &denied)?;
+    print::table(&items, &results)?;
+    let is_well = results.iter().all(|result| result.allowed) && denied.iter().all(|result| !result.allowed);
+    Ok(if is_well { ExitStatus::Success } else { ExitStatus::Denied })
 }
 
-/// Reads the path; kustomizations are built if a tool for it is here, and their files taken as they are if not.
+/// Reads the objects. Kustomizations are rendered if a tool is installed; otherwise their files are read as they are.
 fn read(args: &DemoArgs, kinds: WorkloadKinds<'_>) -> anyhow::Result<Vec<DemoObject>> {
-    let kustomizations = if sources::can_build() { Kustomizations::Build } else { Kustomizations::TakeFiles };
-    if kustomizations == Kustomizations::TakeFiles {
-        anstream::eprintln!("pratique: neither kustomize nor kubectl is here; taking the files as they are");
+    let kustomizations = if sources::can_build() { Kustomizations::Build } else { Kustomizations::ReadFiles };
+    if kustomizations == Kustomizations::ReadFiles {
+        print_error!("pratique: neither kustomize nor kubectl is on the PATH; reading files as they are");
     }
-    let mut travellers = Vec::new();
+    let mut items = Vec::new();
     for place in sources::places(std::slice::from_ref(&args.path), kustomizations)? {
         let source = place.read()?;
-        for document in documents(&source.text) {
-            let arena = Arena::new();
-            let mut objects = Vec::new();
-            policy_manifests::each(&document, "default", &arena, |object| {
-                objects.push(object.map(|(request, _)| request));
-            });
-            for request in objects {
-                let request =
-                    request.map_err(|unreadable| anyhow::anyhow!("{}:{unreadable}", source.name))?;
-                let name = ObjectName::of(&request).to_string();
-                let failed = |undecided| anyhow::anyhow!("{}:{}: {undecided}", source.name, document.start());
-                if let Some(pods) = pods_of(&request, kinds).map_err(failed)? {
-                    let title = format!("pods of {name}");
-                    travellers.push(DemoObject::new(&source.name, name, USER, &request)?);
-                    travellers.push(DemoObject::new(&source.name, title, CONTROLLER, &pods.request)?);
-                } else {
-                    travellers.push(DemoObject::new(&source.name, name, USER, &request)?);
-                }
+        add_objects(&source.name, &source.text, kinds, &mut items)?;
+    }
+    Ok(items)
+}
+
+/// Adds the objects of a text, and the pods that they create.
+fn add_objects(
+    file: &str,
+    text: &str,
+    kinds: WorkloadKinds<'_>,
+    items: &mut Vec<DemoObject>,
+) -> anyhow::Result<()> {
+    for document in documents(text) {
+        let arena = Arena::new();
+        let mut objects = Vec::new();
+        policy_manifests::each(&document, "default", &arena, |object| {
+            objects.push(object.map(|(request, _)| request));
+        });
+        for request in objects {
+            let request = request.map_err(|unreadable| anyhow::anyhow!("{file}:{unreadable}"))?;
+            let name = ObjectName::of(&request).to_string();
+            let failed = |undecided| anyhow::anyhow!("{file}:{}: {undecided}", document.start());
+            items.push(DemoObject::new(file, name.clone(), USER, &request)?);
+            if let Some(pods) = pods_of(&request, kinds).map_err(failed)? {
+                items.push(DemoObject::new(file, format!("pods of {name}"), CONTROLLER, &pods.request)?);
             }
         }
     }
-    Ok(travellers)
+    Ok(())
 }
 
-/// Sends an object to `/mutate`, and what comes of it to `/validate`.
-async fn send(client: &mut Client, number: usize, traveller: &DemoObject) -> anyhow::Result<DemoResult> {
+async fn send_all(client: &mut Client, items: &[DemoObject]) -> anyhow::Result<Vec<DemoResult>> {
+    let mut results = Vec::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        results.push(send(client, i, item).await?);
+    }
+    Ok(results)
+}
+
+/// Sends an object to `/mutate`, and the patched object to `/validate`.
+async fn send(client: &mut Client, number: usize, item: &DemoObject) -> anyhow::Result<DemoResult> {
     let since = Instant::now();
-    let mut object = traveller.object.clone();
-    let mutate = ask(client, "/mutate?timeout=10s", &review(number, traveller, &object)).await?;
+    let mut object = item.object.clone();
+    let mutate = ask(client, "/mutate?timeout=10s", &review(number, item, &object)).await?;
     let patch = mutate.get("patch").and_then(Value::as_str);
     let added = patch.map(|patch| apply_patch(&mut object, patch)).transpose()?.map(|patch| added(&patch));
-    let validate = ask(client, "/validate?timeout=10s", &review(number, traveller, &object)).await?;
+    let validate = ask(client, "/validate?timeout=10s", &review(number, item, &object)).await?;
     let latency = since.elapsed();
     let mut reasons = Vec::new();
     for answer in [&mutate, &validate] {
@@ -180,7 +204,7 @@ async fn send(client: &mut Client, number: usize, traveller: &DemoObject) -> any
     })
 }
 
-/// What a patch adds, in the words of whoever looks for it.
+/// The additions of a patch, in readable form.
 fn added(patch: &json_patch::Patch) -> Vec<String> {
     let mut added = Vec::new();
     for operation in patch.iter() {
@@ -217,11 +241,11 @@ async fn ask(client: &mut Client, path: &str, review: &Value) -> anyhow::Result<
 }
 
 /// The review that an API server would send when the object is created.
-fn review(number: usize, traveller: &DemoObject, object: &Value) -> Value {
-    let name = &traveller.name;
+fn review(number: usize, item: &DemoObject, object: &Value) -> Value {
+    let name = &item.name;
     let (group, version) = name.api_version.split_once('/').unwrap_or(("", &name.api_version));
     let kind = json!({"group": group, "version": version, "kind": name.kind});
-    let resource = json!({"group": group, "version": version, "resource": traveller.resource});
+    let resource = json!({"group": group, "version": version, "resource": item.resource});
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -229,44 +253,9 @@ fn review(number: usize, traveller: &DemoObject, object: &Value) -> Value {
             "uid": format!("00000000-0000-4000-8000-{number:012}"),
             "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
             "name": name.name, "namespace": name.namespace, "operation": "CREATE",
-            "userInfo": {"username": traveller.user, "groups": ["system:authenticated"]},
+            "userInfo": {"username": item.user, "groups": ["system:authenticated"]},
             "object": object, "oldObject": null, "dryRun": true,
             "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
         }
     })
-}
-
-fn print(travellers: &[DemoObject], arrivals: &[DemoResult]) -> std::io::Result<()> {
-    let mut out = anstream::stdout();
-    let width = travellers.iter().map(|traveller| traveller.title.chars().count()).max().unwrap_or(6);
-    writeln!(out, "{:width$}  mutate     validate   latency  file", "object")?;
-    for (traveller, arrival) in travellers.iter().zip(arrivals) {
-        let outcome = if arrival.allowed { Outcome::Allow } else { Outcome::Deny };
-        let color = style(outcome);
-        let mutated = if arrival.added.is_empty() { "unchanged" } else { "patched" };
-        let latency = arrival.latency.as_secs_f64() * 1e3;
-        writeln!(
-            out,
-            "{:width$}  {mutated:9}  {color}{:8}{color:#}  {latency:6.2} ms  {}",
-            printable(&traveller.title),
-            if arrival.allowed { "admitted" } else { "denied" },
-            printable(&traveller.file),
-        )?;
-        if !arrival.added.is_empty() {
-            writeln!(out, "    + {}", printable(&arrival.added.join(", ")))?;
-        }
-        for reason in &arrival.reasons {
-            writeln!(out, "    {}", printable(reason))?;
-        }
-    }
-    let denied = arrivals.iter().filter(|arrival| !arrival.allowed).count();
-    let mut latencies: Vec<Duration> = arrivals.iter().map(|arrival| arrival.latency).collect();
-    latencies.sort();
-    let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default().as_secs_f64() * 1e3;
-    writeln!(
-        out,
-        "\n{} objects and pods of workloads: {} admitted, {denied} denied; median latency of both calls together {median:.2} ms",
-        arrivals.len(),
-        arrivals.len() - denied,
-    )
 }

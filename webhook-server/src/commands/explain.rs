@@ -1,4 +1,4 @@
-//! `pratique explain`: what a policy or one of its controls asks, and why, with examples out of its cases.
+//! `pratique explain`: describes a policy or one of its controls, with its reason and with examples from its cases.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -12,13 +12,13 @@ use crate::args::ExitStatus;
 use crate::config;
 use crate::report::{BOLD, GREEN, RED, YELLOW};
 
-/// How many fields are named.
+/// The maximum number of fields to list.
 const MOST_FIELDS: usize = 12;
 
 /// Runs the command.
 ///
 /// # Errors
-/// There is no such policy or control, or standard output is closed.
+/// The policy or control does not exist, or standard output is closed.
 pub fn run(what: &str) -> anyhow::Result<ExitStatus> {
     let (name, control) = match what.split_once('/') {
         Some((name, control)) => (name, Some(control)),
@@ -31,7 +31,7 @@ pub fn run(what: &str) -> anyhow::Result<ExitStatus> {
         None => metadata.summary,
         Some(control) => match metadata.control(control) {
             Some(control) => control.title,
-            None if controls.is_empty() => bail!("{name} has no controls: pratique explain {name}"),
+            None if controls.is_empty() => bail!("{name} has no controls; run `pratique explain {name}`"),
             None => {
                 let all: Vec<&str> = controls.iter().map(|control| control.id).collect();
                 bail!("{name} has no control `{control}`; it has {}", all.join(", "))
@@ -66,18 +66,18 @@ pub fn run(what: &str) -> anyhow::Result<ExitStatus> {
         control.and_then(|control| metadata.control(control)).map(|control| control.remediation);
     let remediation = remediation.unwrap_or(metadata.remediation);
     writeln!(out, "\n{BOLD}How to fix a denial{BOLD:#}\n{remediation}")?;
-    writeln!(out, "\n{BOLD}What it holds to{BOLD:#}\n{}", metadata.source)?;
+    writeln!(out, "\n{BOLD}References{BOLD:#}\n{}", metadata.source)?;
     print_examples(&examples, &mut out)?;
     Ok(ExitStatus::Success)
 }
 
-/// One example each of a denial, a change and an admission.
+/// Prints one example each of a denial, a change and an admission.
 fn print_examples(examples: &[Example], out: &mut impl std::io::Write) -> std::io::Result<()> {
     for (word, color, title) in
         [("deny", RED, "Denied"), ("patch", YELLOW, "Changed"), ("allow", GREEN, "Admitted")]
     {
         let of_word = examples.iter().filter(|example| example.name.starts_with(&format!("{word}-")));
-        // One that is about this control first, and of those the shortest: it says it best.
+        // Prefer examples for this control alone, then the shortest one.
         if let Some(example) = of_word.min_by_key(|example| {
             (!example.names_it, !example.is_plain(), example.others, example.text.len())
         }) {
@@ -91,7 +91,7 @@ fn print_examples(examples: &[Example], out: &mut impl std::io::Write) -> std::i
     Ok(())
 }
 
-/// The paragraph under `## Why` on the policy's page.
+/// The text under `## Why` in the documentation of the policy.
 fn why(entry: &PolicyDefinition) -> Option<String> {
     let schema = (entry.schema)();
     let docs = schema.get("description").and_then(Value::as_str)?.to_owned();
@@ -100,29 +100,29 @@ fn why(entry: &PolicyDefinition) -> Option<String> {
     Some(why.trim().to_owned())
 }
 
-/// A case that is shown.
+/// A case that can be shown as an example.
 struct Example {
     name: &'static str,
     why: String,
-    /// The settings, the cluster and the object, as they are written.
+    /// The settings, the cluster and the object, as in the case file.
     text: String,
-    /// Whether its settings ask for the control alone.
+    /// Whether its settings select only the control.
     names_it: bool,
-    /// How many of its denials are of other controls.
+    /// The number of its denials that come from other controls.
     others: usize,
-    /// What is denied, without the numbers of items.
+    /// The denied fields and their messages, with `*` instead of list indexes.
     fields: Vec<String>,
 }
 
 impl Example {
-    /// Whether it is what one comes to see: something is made that has containers, and it could be decided.
+    /// Whether it is a simple example: an object with containers is created, and the policy could decide.
     fn is_plain(&self) -> bool {
         let is_undecided = self.fields.iter().any(|field| field.contains("could not decide"));
         self.text.contains("containers:") && !self.text.contains("request:") && !is_undecided
     }
 }
 
-/// The cases that are about a control alone, or all.
+/// The cases about one control, or all cases of the policy.
 fn examples(entry: &PolicyDefinition, control: Option<&str>) -> Vec<Example> {
     let all = cases(entry.metadata.name).iter();
     all.filter_map(|(name, text)| {
@@ -132,7 +132,7 @@ fn examples(entry: &PolicyDefinition, control: Option<&str>) -> Vec<Example> {
         let (denials, others): (Vec<Value>, Vec<Value>) =
             denials(case.recorded.unwrap_or_default()).into_iter().partition(is_meant);
         let names_it = control.is_some_and(|control| text.contains(&format!("controls: [{control}]")));
-        // A case that denies nothing is about the control that it asks for.
+        // A case without denials is about the control that its settings select.
         let denies_nothing = denials.is_empty() && others.is_empty();
         let is_about = control.is_none() || !denials.is_empty() || (denies_nothing && names_it);
         let with_field = denials.iter().filter(|denial| denial["field"] != "");
@@ -175,7 +175,7 @@ fn sentence(denial: &Value) -> String {
     format!("{field}: {}", text("message"))
 }
 
-/// A case without the comment at its top, which is said beside it, and without the verdict.
+/// The text of a case without the comment at its top, which is printed separately, and without the verdict.
 fn written(text: &str) -> String {
     let lines = text.lines().skip_while(|line| line.starts_with('#'));
     let lines = lines.take_while(|line| !line.starts_with("verdict:"));

@@ -1,4 +1,4 @@
-//! `pratique explain-metric`: where an autoscaler's metric comes from, link by link.
+//! `pratique explain-metric`: shows where an autoscaler's metric comes from, link by link.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -15,14 +15,14 @@ use crate::config::Config;
 use crate::report::{BOLD, GREEN, RED, wrapped};
 use crate::sources::{self, Kustomizations, Source};
 
-/// What is gone through for the metric.
+/// The kind of object whose metrics are traced.
 const AUTOSCALER: WatchedKind =
     WatchedKind { version: "v2", ..WatchedKind::of("autoscaling", "HorizontalPodAutoscaler", &["spec"]) };
 
 /// Runs the command.
 ///
 /// # Errors
-/// It cannot start, a file or object cannot be read, or no autoscaler asks for the metric.
+/// The arguments or settings are invalid, a file or object cannot be read, or no autoscaler uses the metric.
 pub fn run(args: &ExplainMetricArgs) -> anyhow::Result<ExitStatus> {
     let given = &args.manifests;
     let config = Config::load_for(&given.selection, &given.paths)?;
@@ -53,7 +53,7 @@ pub fn run(args: &ExplainMetricArgs) -> anyhow::Result<ExitStatus> {
     Ok(if is_broken { ExitStatus::Denied } else { ExitStatus::Success })
 }
 
-/// The ways of the metric, of every autoscaler that asks for it.
+/// Traces the metric for every autoscaler that uses it.
 fn found<'a>(
     settings: &'a MetricPath,
     cluster: &'a Objects<'a>,
@@ -76,12 +76,12 @@ fn found<'a>(
     if found.is_empty() {
         let others: Vec<String> = others.iter().map(|name| printable(name).into_owned()).collect();
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        bail!("no autoscaler asks for `{}`; they ask for: {others}", printable(&args.metric));
+        bail!("no autoscaler uses `{}`; metrics of autoscalers: {others}", printable(&args.metric));
     }
     Ok(found)
 }
 
-/// A line of links, each below the one that it feeds.
+/// Prints the links of a trace, each below the one that it feeds.
 fn draw(trace: &Trace, out: &mut impl std::io::Write) -> std::io::Result<()> {
     let last = trace.links.len().saturating_sub(1);
     for (i, link) in trace.links.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `pratique completions` and `pratique man`: what shells and `man` know, made of the same arguments.
+//! `pratique completions` and `pratique man`: completion scripts and manual pages, generated from the argument definitions.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::args::{Args, ExitStatus};
 /// # Errors
 /// Standard output is closed.
 pub fn completions(shell: Shell) -> anyhow::Result<ExitStatus> {
-    // Into memory first: what writes it does not expect that nobody reads.
+    // Write to memory first, because `generate` panics if standard output is closed.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "pratique", &mut script);
     std::io::Write::write_all(&mut std::io::stdout(), &script)?;
@@ -25,7 +25,7 @@ pub fn completions(shell: Shell) -> anyhow::Result<ExitStatus> {
 /// # Errors
 /// The folder cannot be written.
 pub fn pages(folder: &Path) -> anyhow::Result<ExitStatus> {
-    let named = || format!("{}: the manual pages cannot be written there", folder.display());
+    let named = || format!("{}: the manual pages cannot be written to this folder", folder.display());
     std::fs::create_dir_all(folder).with_context(named)?;
     clap_mangen::generate_to(Args::command(), folder).with_context(named)?;
     Ok(ExitStatus::Success)

@@ -1,4 +1,4 @@
-//! `pratique playground`: the page on which manifests are judged as they are typed, on loopback.
+//! `pratique playground`: serves a page on loopback that evaluates manifests as you type.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ mod site {
 
 const INDEX: &str = "index.html";
 
-/// What the page may do, and who may show it in a frame. It says the first itself, for servers that send no such header.
+/// Restricts the page's requests, and forbids frames. The page repeats the former, for servers that do not send this header.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:; \
      connect-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
@@ -29,23 +29,23 @@ pub fn page() -> Option<&'static str> {
     std::str::from_utf8(page).ok()
 }
 
-/// Runs the command until the process is ended.
+/// Runs the command until the process ends.
 ///
 /// # Errors
-/// The binary was built without the page, or the address is taken.
+/// The binary was built without the page, or the address is already in use.
 pub fn run(args: &PlaygroundArgs) -> anyhow::Result<ExitStatus> {
     if page().is_none() {
         bail!(
-            "this binary was built without the page, which needs npm; in the repository: just playground, or \
-             `just site target/site` and PRATIQUE_SITE=target/site cargo install --path webhook-server"
+            "this binary was built without the page; in the repository, run `just playground`, or `just site target/site` \
+             and `PRATIQUE_SITE=target/site cargo install --path webhook-server` (both need npm)"
         );
     }
     let listener = TcpListener::bind(args.listen)
-        .with_context(|| format!("--listen {}: name another port, or 0 for any that is free", args.listen))?;
+        .with_context(|| format!("--listen {}: use another port, or 0 for any free port", args.listen))?;
     let mut out = anstream::stdout();
     writeln!(
         out,
-        "http://{} (nothing that is typed there leaves it; Ctrl-C ends it)",
+        "http://{} (your input never leaves the page; press Ctrl-C to stop)",
         listener.local_addr()?
     )?;
     out.flush()?;
@@ -61,7 +61,7 @@ pub fn run(args: &PlaygroundArgs) -> anyhow::Result<ExitStatus> {
 /// A file of the page.
 fn file(name: &str) -> impl IntoResponse + use<> {
     let found = site::FILES.iter().find(|(known, _)| *known == name);
-    let (name, body) = found.ok_or((StatusCode::NOT_FOUND, "there is no such file"))?;
+    let (name, body) = found.ok_or((StatusCode::NOT_FOUND, "file not found"))?;
     let kind = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",

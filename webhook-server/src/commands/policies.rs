@@ -1,4 +1,4 @@
-//! `pratique policies`: what there is to choose from, and what asks it in a cluster.
+//! `pratique policies`: lists the policies, and prints the resources that register them in a cluster.
 
 mod registration;
 
@@ -14,13 +14,13 @@ use crate::report::{BOLD, wrapped};
 
 pub use registration::{exempt, kubewarden, webhook_configuration};
 
-/// How wide the columns between a name and what the policy does are, with the spaces around them.
+/// The width of the columns between the name and the summary, with the spaces around them.
 const COLUMNS: usize = "  SEVERITY  CHANGES  ".len();
 
 /// Runs the command.
 ///
 /// # Errors
-/// There is no such policy, a configuration that cannot be used, or standard output is closed.
+/// The policy does not exist, the configuration is invalid, or standard output is closed.
 pub fn run(args: &PoliciesArgs) -> anyhow::Result<ExitStatus> {
     let mut out = anstream::stdout();
     if args.schema {
@@ -56,11 +56,11 @@ pub fn run(args: &PoliciesArgs) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::Success)
 }
 
-/// The policies, a row each: names as wide as the longest, and what they do in the columns that are left.
+/// Prints a table of the policies. The first column is as wide as the longest name; summaries use the remaining width.
 fn table(entries: &[&PolicyDefinition], out: &mut impl std::io::Write) -> std::io::Result<()> {
     let width = entries.iter().map(|entry| entry.metadata.name.len()).max().unwrap_or_default();
     let left = width + COLUMNS;
-    writeln!(out, "{BOLD}{:width$}  SEVERITY  CHANGES  WHAT IT DOES{BOLD:#}", "POLICY")?;
+    writeln!(out, "{BOLD}{:width$}  SEVERITY  CHANGES  SUMMARY{BOLD:#}", "POLICY")?;
     for entry in entries {
         let metadata = entry.metadata;
         let changes = if metadata.mutates { "yes" } else { "no" };

@@ -1,4 +1,4 @@
-//! `pratique render`: the manifests as they will run, with what admission would add to their pods.
+//! `pratique render`: prints manifests with the changes that admission would make to their objects and pods.
 
 use std::cell::OnceCell;
 use std::io::Write as _;
@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::report::{GREEN, RED, YELLOW};
 use crate::sources::{self, Kustomizations, Source};
 
-/// Runs the command. Where anything is wrong, nothing is printed: half of a set is worse than none.
+/// Runs the command. If there is any error, no manifests are printed, because a partial manifest set is worse than none.
 ///
 /// # Errors
-/// It cannot start: bad arguments, bad settings, a path that does not exist or cannot be read.
+/// The arguments or settings are invalid, or a path does not exist or cannot be read.
 pub fn run(args: &RenderArgs) -> anyhow::Result<ExitStatus> {
     let config = Config::load_for(&args.manifests.selection, &args.manifests.paths)?;
     let places = sources::places(&args.manifests.paths, Kustomizations::Build)?;
@@ -34,10 +34,10 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<ExitStatus> {
     let mut notes = RenderNotes::default();
     let rendered: Vec<String> = sources.iter().map(|source| renderer.source(source, &mut notes)).collect();
     for note in &notes.notes {
-        anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
+        print_error!("{YELLOW}note{YELLOW:#} {}", printable(note));
     }
     for error in notes.unreadable.iter().chain(&notes.denied) {
-        anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
+        print_error!("{RED}error{RED:#} {}", printable(error));
     }
     if !notes.unreadable.is_empty() {
         return Ok(ExitStatus::Unreadable);
@@ -51,7 +51,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<ExitStatus> {
             diff(&mut out, source, text)?;
             continue;
         }
-        // A directive must not stand in the document before it.
+        // A directive must not become part of the previous document.
         let directive = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
         match directive {
             _ if i == 0 => {}
@@ -60,7 +60,7 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<ExitStatus> {
             _ => writeln!(out, "---")?,
         }
         out.write_all(text.as_bytes())?;
-        // As it is, unless another follows.
+        // Add a missing line break only if another source follows.
         if !text.ends_with('\n') && i + 1 < rendered.len() {
             writeln!(out)?;
         }
@@ -69,34 +69,34 @@ pub fn run(args: &RenderArgs) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::Success)
 }
 
-/// What is said beside the result: `file:line:column: what`.
+/// Messages that accompany the result: `file:line:column: message`.
 #[derive(Debug, Default)]
 pub struct RenderNotes {
-    /// What policies warn of.
+    /// Warnings of mutating policies.
     pub notes: Vec<String>,
-    /// What policies that change objects deny.
+    /// Denials of mutating policies.
     pub denied: Vec<String>,
-    /// What cannot be read, or cannot be written where it belongs.
+    /// Objects that cannot be read, and changes that cannot be written to the document.
     pub unreadable: Vec<String>,
 }
 
-/// What manifests are rendered with.
+/// Renders manifests with this configuration and this cluster data.
 pub struct Renderer<'r> {
     /// The policies.
     pub config: &'r Config,
-    /// The other documents.
+    /// The objects of all documents, as cluster data.
     pub cluster: &'r Objects<'r>,
-    /// The namespace of objects that name none.
+    /// The namespace of objects that do not set one.
     pub namespace: &'r str,
 }
 
 impl Renderer<'_> {
-    /// The text of a source with what admission adds. Where it is not all well, `said` says so, and the text is of no use.
+    /// The text of a source with the changes of admission. Do not use it if `notes` then contains denials or errors.
     pub fn source(&self, source: &Source, notes: &mut RenderNotes) -> String {
         let mut rendered = String::with_capacity(source.text.len());
         let mut at = 0;
         for document in documents(&source.text) {
-            // What stands between two documents stays there.
+            // Keep the text between two documents.
             let start = source
                 .text
                 .get(at..)
@@ -111,8 +111,8 @@ impl Renderer<'_> {
                 self.namespace,
                 self.config.kinds(),
                 &arena,
-                |requested, object, prefix| {
-                    self.changed(requested, &written, &ObjectName::of(object), prefix, notes)
+                |request, object, prefix| {
+                    self.changed(request, &written, &ObjectName::of(object), prefix, notes)
                 },
             );
             match text {
@@ -124,7 +124,7 @@ impl Renderer<'_> {
         rendered
     }
 
-    /// What the policies make of an object, if they change it; what they say beside is noted, at its place in the document.
+    /// The object as changed by the policies; `None` if they do not change it. Adds their denials and warnings to `notes`.
     fn changed<'a>(
         &self,
         request: &Request<'a>,
@@ -150,7 +150,7 @@ impl Renderer<'_> {
     }
 }
 
-/// A document and where it comes from; where its fields stand is looked for when it is asked.
+/// A document and its source. The positions of its fields are computed on first use.
 struct RenderedDocument<'s> {
     source: &'s Source,
     document: &'s Document<'s>,
@@ -164,7 +164,7 @@ impl RenderedDocument<'_> {
     }
 }
 
-/// Prints what differs, as `diff -u` does; nothing if nothing does.
+/// Prints the differences like `diff -u`, or nothing if the texts are equal.
 fn diff(out: &mut impl std::io::Write, source: &Source, rendered: &str) -> std::io::Result<()> {
     let name = printable(&source.name);
     let diff = TextDiff::from_lines(source.text.as_str(), rendered);
@@ -177,7 +177,7 @@ fn diff(out: &mut impl std::io::Write, source: &Source, rendered: &str) -> std::
             Some("@") => AnsiColor::Cyan.on_default(),
             _ => Style::new(),
         };
-        // The end of the line is the file's own: a patch of CRLF files is one.
+        // Keep the file's own line endings, so that the patch also applies to CRLF files.
         let (text, end) = line.split_at(line.trim_end_matches(['\r', '\n']).len());
         write!(out, "{style}{text}{style:#}{end}")?;
     }

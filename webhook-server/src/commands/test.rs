@@ -1,4 +1,4 @@
-//! `pratique test`: runs cases, and writes their verdicts when asked to.
+//! `pratique test`: runs cases, and records their verdicts with `--bless`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::{config, report};
 /// Runs the command.
 ///
 /// # Errors
-/// It cannot start: a path that does not exist or holds no case.
+/// A path does not exist or contains no case.
 pub fn run(args: &TestArgs) -> anyhow::Result<ExitStatus> {
     let (mut passed, mut failed) = (0, 0);
     for path in find(&args.paths)? {
@@ -29,15 +29,15 @@ pub fn run(args: &TestArgs) -> anyhow::Result<ExitStatus> {
     Ok(if failed > 0 { ExitStatus::Denied } else { ExitStatus::Success })
 }
 
-/// The case files under these paths: files that are named, and in directories those in a folder `cases`, or all where
-/// there is no such folder.
+/// The case files under these paths: the given files, and in each directory the files in folders named `cases`, or all
+/// files if it has no such folder.
 ///
 /// # Errors
-/// A path that does not exist, or under which there is no case.
+/// A path does not exist, or no case is found.
 pub fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
-        let places = sources::places(std::slice::from_ref(path), Kustomizations::TakeFiles)?;
+        let places = sources::places(std::slice::from_ref(path), Kustomizations::ReadFiles)?;
         let files: Vec<PathBuf> = places
             .into_iter()
             .filter_map(|place| match place {
@@ -55,7 +55,7 @@ pub fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The policy of a case that lies in `<policy>/cases/`.
+/// The policy of a case in `<policy>/cases/`.
 pub fn policy_by_folder(path: &Path) -> Option<&str> {
     let cases = path.parent().filter(|parent| parent.ends_with("cases"))?;
     cases.parent()?.file_name()?.to_str()
@@ -66,12 +66,12 @@ fn run_case(path: &Path, args: &TestArgs) -> anyhow::Result<()> {
     let arena = Arena::new();
     let case = Case::decode(&text, &arena)?;
     let name = case.policy.or(policy_by_folder(path)).or(args.policy.as_deref());
-    let name = name.context("which policy? say `policy: NAME` in the file, or --policy NAME")?;
+    let name = name.context("unknown policy: set `policy: NAME` in the file, or use --policy NAME")?;
     let verdicts = case.run(config::find(name)?, &arena)?;
     let claim = case::claim(path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default())?;
     let (outcome, rendered) = (case::outcome(&verdicts), case::render(&verdicts));
     if outcome != claim {
-        bail!("the file's name says {}, the verdict is {}:\n{rendered}", claim.as_str(), outcome.as_str());
+        bail!("the file name expects {}, the verdict is {}:\n{rendered}", claim.as_str(), outcome.as_str());
     }
     if case.recorded == Some(rendered.as_str()) {
         return Ok(());
@@ -81,10 +81,10 @@ fn run_case(path: &Path, args: &TestArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     match case.recorded {
-        None => bail!("it records no verdict; `pratique test --bless` writes the one it gives:\n{rendered}"),
+        None => bail!("no verdict is recorded; run `pratique test --bless` to record this one:\n{rendered}"),
         Some(recorded) => {
             bail!(
-                "the verdict is not the one it records (`--bless` writes it):\nrecorded {recorded}is {rendered}"
+                "the verdict differs from the recorded one (run with `--bless` to update it):\nrecorded {recorded}is {rendered}"
             )
         }
     }

@@ -1,11 +1,11 @@
-//! Decodes an item of the configuration, with the place of what is wrong with it.
+//! Decodes an item of the configuration, with positions in errors.
 
 use policy_core::path::Segment;
 use policy_core::yaml::FieldPositions;
 use policy_core::{Field, FieldPath, Value};
 use serde::Deserialize;
 
-/// An item as it is written; where it is none, the field that is at fault, and its place.
+/// Decodes an item. An error contains the invalid field and its position.
 pub(super) fn decode<'a, T: Deserialize<'a>>(item: Field<'a>, places: &FieldPositions) -> anyhow::Result<T> {
     use serde_path_to_error::Segment as Step;
     let value = item.value()?.copied().unwrap_or(Value::Null);

@@ -1,4 +1,4 @@
-//! Exceptions: denials that somebody has reviewed and owns, until a day that is written down.
+//! Exceptions: reviewed denials that are allowed until a given day, each with an owner.
 
 mod workload;
 
@@ -17,72 +17,72 @@ use serde::Deserialize;
 use self::workload::workloads;
 use crate::clock::today;
 
-/// An exception as `policies.yaml` has it: one control of one policy, for one workload, in one place of it.
+/// An exception in `policies.yaml`: one control of one policy, for one workload, in one part of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an exception")]
 pub(crate) struct ExceptionEntry {
     /// The policy whose denial is excepted.
     policy: String,
-    /// Which part of the policy, as denials name it.
+    /// The control of the policy, as denials name it.
     control: String,
-    /// Where the workload lives.
+    /// The namespace of the workload.
     namespace: String,
-    /// `DaemonSet/falco`: the object itself, and the pods that it makes.
+    /// The workload, such as `DaemonSet/falco`: the object itself and its pods.
     workload: String,
-    /// Only findings in the container of that name, in whichever list.
+    /// Only findings in the container with this name, in any of the container lists.
     container: Option<String>,
-    /// Only findings in the volumes of these names. With neither, only findings in no container and no volume.
+    /// Only findings in the volumes with these names. Without container and volumes, only findings outside of both.
     #[serde(default)]
     volumes: Vec<String>,
-    /// Only these values of the field that was found, or paths of the node where it is a volume; any, if there are none.
+    /// Only these values of the field, or these host paths of a volume. If empty, any value.
     #[serde(default)]
     values: Vec<String>,
-    /// Why.
+    /// The reason for the exception.
     reason: String,
-    /// Who answers for it.
+    /// The person or team that is responsible for it.
     owner: String,
-    /// The last day on which it holds, in UTC: `2027-06-30`.
+    /// The last day on which the exception applies, in UTC, such as `2027-06-30`.
     #[schemars(extend("format" = "date", "pattern" = r"^\d{4}-\d{2}-\d{2}$"))]
     expires: String,
 }
 
-/// An exception, checked, and whether it was needed.
+/// A validated exception, and whether it was used.
 #[derive(Debug)]
 pub struct Exception {
     /// The policy whose denial is excepted.
     pub policy: &'static str,
-    /// Which part of the policy.
+    /// The control of the policy.
     pub control: String,
-    /// Where the workload lives.
+    /// The namespace of the workload.
     pub namespace: String,
-    /// `DaemonSet/falco`: the object itself, and the pods that it makes.
+    /// The workload, such as `DaemonSet/falco`: the object itself and its pods.
     pub workload: String,
-    /// Only findings in the container of that name, in whichever list.
+    /// Only findings in the container with this name, in any of the container lists.
     pub container: Option<String>,
-    /// Only findings in the volumes of these names. With neither, only findings in no container and no volume.
+    /// Only findings in the volumes with these names. Without container and volumes, only findings outside of both.
     pub volumes: Vec<String>,
-    /// Only these values of the field that was found, or paths of the node where it is a volume; any, if there are none.
+    /// Only these values of the field, or these host paths of a volume. If empty, any value.
     pub values: Vec<String>,
-    /// Why.
+    /// The reason for the exception.
     pub reason: String,
-    /// Who answers for it.
+    /// The person or team that is responsible for it.
     pub owner: String,
-    /// The last day on which it holds, in UTC.
+    /// The last day on which the exception applies, in UTC.
     pub expires: Date,
-    /// `policies.yaml:12:3`.
+    /// The source location, such as `policies.yaml:12:3`.
     pub place: String,
     used: AtomicBool,
     seen: AtomicBool,
 }
 
-/// A denial that an exception took back.
+/// A denial that an exception suppresses.
 #[derive(Debug)]
 pub struct ExceptedDenial<'e> {
     /// The policy that denied.
     pub policy: &'static str,
-    /// What it found.
+    /// The suppressed finding.
     pub finding: Finding,
-    /// Which exception.
+    /// The exception that suppresses it.
     pub exception: &'e Exception,
 }
 
@@ -91,14 +91,14 @@ pub struct ExceptedDenial<'e> {
 pub struct Exceptions(Vec<Exception>);
 
 impl ExceptionEntry {
-    /// The exception, if it says all that it must.
+    /// Validates the entry.
     pub(crate) fn check(self, file: &Path, at: Position) -> anyhow::Result<Exception> {
         let entry = crate::config::find(&self.policy)?;
         let policy = entry.metadata.name;
         let controls = entry.metadata.controls;
         anyhow::ensure!(
             controls.is_empty() || entry.metadata.control(&self.control).is_some(),
-            "control: `{}` is none of {policy}; `pratique policies {policy}` lists them",
+            "control: `{}` is not a control of {policy}; `pratique policies {policy}` lists them",
             self.control
         );
         let mut names = self.container.iter().chain(&self.volumes).chain(&self.values);
@@ -113,11 +113,11 @@ impl ExceptionEntry {
         }
         anyhow::ensure!(
             self.container.is_none() || self.volumes.is_empty(),
-            "container, volumes: only one of them can be meant"
+            "container, volumes: must not both be set"
         );
         anyhow::ensure!(
             self.namespace.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
-            "namespace: must be the name of one, is `{}`",
+            "namespace: must be a valid namespace name, is `{}`",
             self.namespace
         );
         let named = self.workload.split_once('/').is_some_and(|(kind, name)| {
@@ -129,7 +129,7 @@ impl ExceptionEntry {
             self.workload
         );
         let expires = self.expires.parse().map_err(|_| {
-            anyhow::anyhow!("expires: must be a day such as `2027-06-30`, is `{}`", self.expires)
+            anyhow::anyhow!("expires: must be a date such as `2027-06-30`, is `{}`", self.expires)
         })?;
         Ok(Exception {
             policy,
@@ -150,12 +150,12 @@ impl ExceptionEntry {
 }
 
 impl Exception {
-    /// Whether the exception is about that finding in that object, whatever the day.
+    /// Whether the exception covers this finding in this object, regardless of the date.
     fn covers(&self, policy: &str, finding: &Finding, object: Field<'_>) -> bool {
         if self.policy != policy || finding.control != Some(self.control.as_str()) {
             return false;
         }
-        // What cannot be read is not excepted.
+        // A field that cannot be read is not excepted.
         let Ok((place, found)) = place(&finding.field, object) else { return false };
         let in_place = match place {
             PodPart::Container(name) => self.container.as_deref() == Some(name),
@@ -191,10 +191,10 @@ impl Exceptions {
         self.0.iter()
     }
 
-    /// Takes back the denials that are excepted today, and returns them. Of an exception that has expired, the denial says
-    /// so and stays. What was left out of a verdict was not looked at: such a verdict stays as it is.
+    /// Removes the denials that are excepted today, and returns them. If the exception has expired, the denial remains and
+    /// its message reports that. A truncated verdict remains unchanged, because its omitted denials cannot be checked.
     ///
-    /// It comes after `admit`, whose judgement of what it has patched itself knows no exceptions.
+    /// Call this after `admit`, which validates its own patches without exceptions.
     pub fn apply(
         &self,
         request: &Request<'_>,
@@ -245,22 +245,22 @@ impl Exceptions {
         excepted
     }
 
-    /// The exceptions that nothing needed. One whose workload was not judged may be needed elsewhere: it counts only if
-    /// `all` of what the configuration governs was judged.
+    /// The unused exceptions. If the workload of an exception was not evaluated, the exception counts only if `all` objects
+    /// that the configuration applies to were evaluated, because otherwise it may be needed elsewhere.
     pub fn unused(&self, all: bool) -> impl Iterator<Item = &Exception> {
         let unused = |exception: &&Exception| !exception.used.load(Ordering::Relaxed);
         self.0.iter().filter(unused).filter(move |exception| all || exception.seen.load(Ordering::Relaxed))
     }
 }
 
-/// Where in a pod a finding is.
+/// The part of a pod that contains a finding.
 enum PodPart<'a> {
     Container(&'a str),
     Volume(&'a str),
     Pod,
 }
 
-/// Where a finding is, and the field that it names.
+/// The part of the pod that contains a finding, and the field of the finding.
 fn place<'a>(path: &FieldPath, object: Field<'a>) -> Result<(PodPart<'a>, Field<'a>), Undecided> {
     let arena = object.arena();
     let mut field = object;
@@ -274,7 +274,9 @@ fn place<'a>(path: &FieldPath, object: Field<'a>) -> Result<(PodPart<'a>, Field<
             }
             Segment::Index(index) => {
                 let item = field.items()?.nth(*index);
-                field = item.ok_or_else(|| object.undecided("the finding is in no item of the list"))?;
+                field = item.ok_or_else(|| {
+                    object.undecided("the finding refers to a list item that does not exist")
+                })?;
                 match list {
                     "containers" | "initContainers" | "ephemeralContainers" => {
                         place = PodPart::Container(field.at("name").text()?);
@@ -288,7 +290,7 @@ fn place<'a>(path: &FieldPath, object: Field<'a>) -> Result<(PodPart<'a>, Field<
     Ok((place, field))
 }
 
-/// Whether a field is that value, or a volume is that path of the node.
+/// Whether a field has this value, or a volume has this host path.
 fn is_value(field: Field<'_>, value: &str) -> bool {
     let is = |field: Field<'_>| field.str().is_ok_and(|text| text == Some(value));
     is(field) || is(field.at("path")) || is(field.at("hostPath.path"))

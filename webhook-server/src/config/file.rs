@@ -1,4 +1,4 @@
-//! `policies.yaml` as it is written, and what is wrong with it, by line.
+//! Reads `policies.yaml`, and reports errors with their line.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::shared_settings::SharedSettings;
 use super::{ListedPolicy, Mode, find};
 use crate::sources;
 
-/// The file. `schema.rs` says the same to editors.
+/// The structure of the file. `schema.rs` describes it for editors.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with a list `policies`")]
 struct ConfigFile {
@@ -27,7 +27,7 @@ struct ConfigFile {
     #[expect(dead_code, reason = "read one by one, so that an error has its line")]
     #[serde(default, rename = "podTemplates")]
     pod_templates: Option<Vec<IgnoredAny>>,
-    #[expect(dead_code, reason = "read by itself, so that an error has its line")]
+    #[expect(dead_code, reason = "deserialized separately, so that an error has its line")]
     #[serde(default)]
     prometheus: Option<IgnoredAny>,
 }
@@ -76,7 +76,7 @@ impl FileSelection {
             policies.push(selected);
         }
         if policies.is_empty() {
-            bail!("{}: no policy is listed, so that everything would be admitted", at(root.at("policies")));
+            bail!("{}: no policy is listed, so everything would be admitted", at(root.at("policies")));
         }
         policies.sort_by_key(SelectedPolicy::name);
         let mut exceptions: Vec<Exception> = Vec::new();
@@ -92,7 +92,7 @@ impl FileSelection {
     }
 }
 
-/// One policy, configured.
+/// Reads and configures one policy.
 fn selected(
     item: Field<'_>,
     shared: &SharedSettings,

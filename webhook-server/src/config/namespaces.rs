@@ -6,8 +6,8 @@ use policy_core::{
 use policy_kubernetes::Selector;
 use policy_kubernetes::namespace::{NAMESPACE_NAME, namespace_labels, namespace_labels_in};
 
-/// A policy that is evaluated in the namespaces that a selector matches. Objects in no namespace are always evaluated, as by a
-/// webhook (admissionregistration.k8s.io/v1, `namespaceSelector`).
+/// A policy that is evaluated in the namespaces that a selector matches. Objects without a namespace are always evaluated, like
+/// with the `namespaceSelector` of a webhook (admissionregistration.k8s.io/v1).
 pub(super) struct NamespaceLimitedPolicy {
     policy: Box<dyn Evaluate>,
     selector: Selector<'static>,
@@ -17,7 +17,7 @@ impl NamespaceLimitedPolicy {
     /// `selector` is a LabelSelector as JSON.
     ///
     /// # Errors
-    /// It is not a LabelSelector that an API server would take.
+    /// The API server would reject the selector.
     pub(super) fn new(policy: Box<dyn Evaluate>, selector: &str) -> anyhow::Result<Self> {
         let arena = Arena::new();
         let value = Value::from_json(selector.as_bytes(), &arena)?;
@@ -25,12 +25,12 @@ impl NamespaceLimitedPolicy {
         Ok(NamespaceLimitedPolicy { policy, selector })
     }
 
-    /// What it needs to know of the cluster.
+    /// The kind that the selector reads from the cluster.
     pub(super) fn reads(&self) -> Option<WatchedKind> {
         self.needs_labels().then_some(WatchedKind::NAMESPACE)
     }
 
-    /// Whether the selector compares more than the name of the namespace.
+    /// Whether the selector uses other labels than the name of the namespace.
     fn needs_labels(&self) -> bool {
         self.selector.keys().any(|key| key != NAMESPACE_NAME)
     }

@@ -1,4 +1,4 @@
-//! Which policies are evaluated: those of a file or all of them, and what the command line leaves of these.
+//! Selects the policies to evaluate: those of a file or all of them, limited and configured by the command line.
 
 use anyhow::{Context as _, bail};
 use policy_catalog::POLICIES;
@@ -10,27 +10,27 @@ use super::shared_settings::SharedSettings;
 use super::{Config, ListedPolicy, Mode, UnenforcedPolicy, find};
 use crate::args::Selection;
 
-/// What a file says, before the command line adds to it.
+/// The content of a file, before the options of the command line are applied.
 pub(super) struct FileSelection {
     pub(super) policies: Vec<SelectedPolicy>,
     pub(super) exceptions: Vec<Exception>,
     /// The settings that several policies share.
     pub(super) shared: SharedSettings,
-    /// Whether somebody chose these, or they are all there are.
+    /// Whether the user selected these policies; if not, they are all policies of the catalog.
     pub(super) chosen: bool,
 }
 
-/// A policy that was asked for, configured.
+/// A selected policy, configured.
 pub(super) struct SelectedPolicy {
     pub(super) listed: ListedPolicy,
     policy: Box<dyn Evaluate>,
-    /// What its namespace selector needs to know.
+    /// The kind that its namespace selector reads.
     reads: Option<WatchedKind>,
 }
 
 impl SelectedPolicy {
     /// # Errors
-    /// The namespace selector is not one that an API server would take.
+    /// The API server would reject the namespace selector.
     pub(super) fn new(listed: ListedPolicy, policy: Box<dyn Evaluate>) -> anyhow::Result<Self> {
         let Some(selector) = &listed.namespace_selector else {
             return Ok(SelectedPolicy { listed, policy, reads: None });
@@ -40,7 +40,7 @@ impl SelectedPolicy {
         Ok(SelectedPolicy { listed, policy: Box::new(limited), reads })
     }
 
-    /// With default settings.
+    /// A policy with default settings.
     fn default_of(entry: &'static PolicyDefinition) -> anyhow::Result<Self> {
         let policy = (entry.configure)("")?;
         let listed =
@@ -64,10 +64,10 @@ impl FileSelection {
         })
     }
 
-    /// What the command line leaves of it, with the settings that it gives.
+    /// Applies the selection and the settings of the command line.
     pub(super) fn select(self, selection: &Selection) -> anyhow::Result<Config> {
         let FileSelection { mut policies, mut exceptions, shared, chosen } = self;
-        let mut unasked = Vec::new();
+        let mut skipped = Vec::new();
         for name in &selection.policies {
             let entry = find(name)?;
             if !policies.iter().any(|selected| selected.name() == entry.metadata.name) {
@@ -77,8 +77,10 @@ impl FileSelection {
         if !selection.policies.is_empty() {
             policies.retain(|selected| selection.policies.iter().any(|name| name == selected.name()));
         } else if !chosen {
-            let needy = policies.extract_if(.., |selected| selected.listed.entry.metadata.needs_cluster());
-            unasked.extend(needy.map(|needy| needy.name()));
+            let needs_cluster_policies =
+                policies.extract_if(.., |selected| selected.listed.entry.metadata.needs_cluster());
+            skipped
+                .extend(needs_cluster_policies.map(|needs_cluster_policies| needs_cluster_policies.name()));
         }
         for set in &selection.settings {
             let Some((name, settings)) = set.split_once('=') else {
@@ -87,20 +89,20 @@ impl FileSelection {
             let entry = find(name).context("--set")?;
             let name = entry.metadata.name;
             let Some(current) = policies.iter_mut().find(|selected| selected.name() == name) else {
-                bail!("--set {name}: the policy is not among those that are asked");
+                bail!("--set {name}: the policy is not selected");
             };
-            // First alone, so that an error is about what was given.
+            // Check the given settings alone first, so that errors refer only to them.
             (entry.configure)(settings)?;
             let settings = shared.add_to(entry, settings.to_owned())?;
             let policy = (entry.configure)(&settings)?;
             *current = SelectedPolicy::new(ListedPolicy { settings, ..current.listed.clone() }, policy)?;
         }
         if policies.is_empty() {
-            bail!("no policy is listed, so that everything would be admitted");
+            bail!("no policy is listed, so everything would be admitted");
         }
         exceptions.retain(|exception| policies.iter().any(|selected| selected.name() == exception.policy));
         let mut config = Config {
-            unasked,
+            skipped,
             exceptions: Exceptions::new(exceptions),
             pod_templates: shared.pod_templates,
             ..Config::default()

@@ -1,4 +1,4 @@
-//! Settings that are written once for several policies.
+//! Settings that several policies share.
 
 use anyhow::Context as _;
 use policy_core::yaml::FieldPositions;
@@ -8,12 +8,12 @@ use policy_kubernetes::reachability::Prometheus;
 
 use super::decode::decode;
 
-/// Settings that are written once, for every policy that has a setting of that name and does not set it itself.
+/// Shared settings. They apply to every policy that has a setting with the same name and does not set it itself.
 #[derive(Default)]
 pub(super) struct SharedSettings {
-    /// Custom kinds that make pods.
+    /// Custom kinds that create pods.
     pub(super) pod_templates: Vec<PodTemplate>,
-    /// By name, as JSON.
+    /// The values by name, as JSON.
     values: Vec<(&'static str, serde_json::Value)>,
 }
 
@@ -44,7 +44,7 @@ impl SharedSettings {
         Ok(shared)
     }
 
-    /// The settings of a policy with those that it shares.
+    /// Adds the shared settings to the settings of a policy.
     pub(super) fn add_to(&self, entry: &PolicyDefinition, settings: String) -> anyhow::Result<String> {
         let mut added = self.values.iter().filter(|(name, _)| entry.has_setting(name)).peekable();
         if added.peek().is_none() {

@@ -1,4 +1,4 @@
-//! What `policies.yaml` may say, what follows from it, and what is said of what it may not.
+//! Tests of `policies.yaml`: valid files and their effect, and the errors of invalid files.
 
 use policy_core::{AdmissionPhase, NoCluster, Objects, Request};
 use serde_json::{Value as Json, json};
@@ -11,11 +11,11 @@ fn parse(text: &str) -> anyhow::Result<Config> {
     Config::parse(text, Path::new("policies.yaml"))
 }
 
-/// What a configuration makes of a pod on the host's network, in the namespace `shop`: whether it is admitted, what is warned
-/// of, what the audit log is told, and whether it is changed.
+/// Evaluates a pod with `hostNetwork` in the namespace `shop`: whether it is admitted, the warnings, the audit annotations,
+/// and whether it is changed.
 fn evaluated(
     config: &str,
-    half: AdmissionPhase,
+    phase: AdmissionPhase,
     cluster: Option<Vec<Json>>,
 ) -> (bool, Vec<String>, Vec<String>, bool) {
     let config = parse(config).unwrap();
@@ -27,10 +27,10 @@ fn evaluated(
     let request = Request::create(Field::root(value(pod), &arena), "shop").unwrap();
     let objects = Objects::new(cluster.iter().flatten().cloned().map(value).collect(), "shop");
     let mut evaluated = match cluster {
-        Some(_) => config.all().evaluate(&request, &objects, half),
-        None => config.all().evaluate(&request, &NoCluster, half),
+        Some(_) => config.all().evaluate(&request, &objects, phase),
+        None => config.all().evaluate(&request, &NoCluster, phase),
     };
-    evaluated.keep(half);
+    evaluated.keep(phase);
     let verdicts = &evaluated.verdicts;
     let audit = verdicts.audit().0.into_iter().map(|(policy, what)| format!("{policy}: {what}")).collect();
     (verdicts.allowed(), verdicts.warnings(), audit, verdicts.patched.is_some())
@@ -43,7 +43,7 @@ fn baseline(more: &str) -> String {
 const DENIAL: &str = "pod-security-standards: spec.hostNetwork: must not be true (hostNamespaces)";
 
 #[test]
-fn a_denial_is_a_warning_or_a_note_where_the_policy_is_not_enforced() {
+fn unenforced_denials_become_warnings_or_audit_notes() {
     assert!(!evaluated(&baseline("  mode: enforce"), AdmissionPhase::Validating, None).0);
     assert_eq!(
         evaluated(&baseline("  mode: warn"), AdmissionPhase::Validating, None),
@@ -57,7 +57,7 @@ fn a_denial_is_a_warning_or_a_note_where_the_policy_is_not_enforced() {
 }
 
 #[test]
-fn kinds_that_make_pods_can_be_added() {
+fn custom_pod_kinds_are_evaluated() {
     let outcome = |row: &str, group: &str, kind: &str| {
         let config = parse(&format!("podTemplates: [{row}]\n{}", baseline("")))?;
         let arena = Arena::new();
@@ -74,7 +74,7 @@ fn kinds_that_make_pods_can_be_added() {
     let row = "{group: shop.example, kind: Storefront, path: spec.pods}";
     assert_eq!(field(row, "shop.example", "Storefront"), ["spec.pods.spec.hostNetwork"]);
     assert_eq!(field(row, "other.example", "Storefront"), [""; 0]);
-    // A row for a kind that is built in changes nothing, unless it contradicts.
+    // A row for a built-in kind has no effect if it agrees, and is an error if it contradicts.
     let rollout = "{group: argoproj.io, kind: Rollout, path: spec.template, scalable: true}";
     assert_eq!(field(rollout, "argoproj.io", "Rollout"), ["spec.template.spec.hostNetwork"]);
     let error = |row: &str| format!("{:#}", outcome(row, "x.example", "X").unwrap_err());
@@ -98,28 +98,31 @@ fn kinds_that_make_pods_can_be_added() {
 }
 
 #[test]
-fn what_is_not_enforced_changes_nothing() {
+fn unenforced_policies_do_not_mutate() {
     let labels = |mode: &str| format!("policies:\n- name: prometheus-labels\n  mode: {mode}\n");
     assert!(
         evaluated(&labels("enforce"), AdmissionPhase::Mutating, None).3,
-        "or the test would show nothing"
+        "the policy must change the pod if it is enforced"
     );
     let (allowed, warnings, _, changed) = evaluated(&labels("warn"), AdmissionPhase::Mutating, None);
     assert!(allowed && !changed);
-    assert_eq!(warnings, ["prometheus-labels: would change the object, were the policy enforced"]);
+    assert_eq!(warnings, ["prometheus-labels: would change the object if the policy were enforced"]);
     let (_, warnings, _, changed) = evaluated(&labels("audit"), AdmissionPhase::Mutating, None);
     assert!(!changed && warnings.is_empty());
-    assert!(evaluated(&labels("warn"), AdmissionPhase::Validating, None).1.is_empty(), "it is said once");
+    assert!(
+        evaluated(&labels("warn"), AdmissionPhase::Validating, None).1.is_empty(),
+        "only the mutating phase warns"
+    );
 }
 
-/// The host's network would be denied of the object as it was, and of what a patch makes of it: neither is a fault.
+/// An unenforced policy that would deny the object before and after a patch must not block the patch.
 #[test]
-fn what_is_not_enforced_holds_no_patch_up() {
+fn unenforced_policies_do_not_block_patches() {
     let config = baseline("  mode: audit\n- name: prometheus-labels\n");
     assert!(evaluated(&config, AdmissionPhase::Mutating, None).3);
 }
 
-/// What is excepted is not warned of either; what has been excepted for too long is.
+/// An excepted denial causes no warning, but a denial with an expired exception does.
 #[test]
 fn exceptions_hold_in_every_mode() {
     let exception = |expires: &str| {
@@ -144,8 +147,11 @@ fn a_policy_runs_where_its_selector_matches_the_namespace() {
         ))
     };
     assert!(!evaluated(&by_name("In"), AdmissionPhase::Validating, None).0);
-    assert!(evaluated(&by_name("NotIn"), AdmissionPhase::Validating, None).0, "its name needs no cluster");
-    let opted_in = baseline("  namespaceSelector: {matchLabels: {pratique.dev/judged: 'true'}}");
+    assert!(
+        evaluated(&by_name("NotIn"), AdmissionPhase::Validating, None).0,
+        "a selector for the name needs no cluster data"
+    );
+    let opted_in = baseline("  namespaceSelector: {matchLabels: {pratique.dev/evaluated: 'true'}}");
     let namespace = |labels: Json| {
         vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})]
     };
@@ -154,17 +160,17 @@ fn a_policy_runs_where_its_selector_matches_the_namespace() {
         !evaluated(
             &opted_in,
             AdmissionPhase::Validating,
-            Some(namespace(json!({"pratique.dev/judged": "true"})))
+            Some(namespace(json!({"pratique.dev/evaluated": "true"})))
         )
         .0
     );
-    // A label that says another name is not believed.
+    // A name label with a wrong value is ignored.
     let lying =
-        Some(namespace(json!({"kubernetes.io/metadata.name": "other", "pratique.dev/judged": "true"})));
+        Some(namespace(json!({"kubernetes.io/metadata.name": "other", "pratique.dev/evaluated": "true"})));
     assert!(!evaluated(&by_name("In"), AdmissionPhase::Validating, lying).0);
     assert!(
         !evaluated(&opted_in, AdmissionPhase::Validating, Some(vec![])).0,
-        "what is not known may be judged"
+        "an unknown namespace must not skip the policy"
     );
     assert!(!evaluated(&opted_in, AdmissionPhase::Validating, None).0);
     let reads = |config: &str| parse(config).unwrap().reads();
@@ -173,7 +179,7 @@ fn a_policy_runs_where_its_selector_matches_the_namespace() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_line() {
+fn config_errors_have_a_line() {
     for (more, message) in [
         (
             "  mode: Enforce\n",
@@ -196,14 +202,14 @@ fn what_is_wrong_is_said_with_its_line() {
     }
 }
 
-/// The command line says which policies, not how strictly.
+/// For manifests, policies in mode `audit` warn.
 #[test]
-fn what_is_checked_in_files_is_shown_though_a_cluster_only_notes_it() {
+fn audit_mode_warns_in_check() {
     let folder = std::env::temp_dir().join(format!("pratique-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("policies.yaml"), baseline("  mode: audit\n")).unwrap();
     let config = Config::load_for(&Selection::default(), std::slice::from_ref(&folder)).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
     assert_eq!(config.unenforced.iter().map(|unenforced| unenforced.mode).collect::<Vec<_>>(), [Mode::Warn]);
-    assert!(config.policies.is_empty() && config.governs_all);
+    assert!(config.policies.is_empty() && config.is_from_checked_directory);
 }

@@ -1,4 +1,4 @@
-//! The form of a report for GitHub Actions: workflow commands that annotate the lines of a pull request.
+//! The report format for GitHub Actions: workflow commands that annotate the lines of a pull request.
 //!
 //! Source: docs.github.com, "Workflow commands for GitHub Actions", setting an error message; the escaping is that of
 //! actions/toolkit, `packages/core/src/command.ts`.
@@ -10,7 +10,7 @@ use policy_report::ReportedFinding;
 use super::writer::{Out, ReportWriter};
 use super::{ObjectReport, RunSummary, Totals, level, place_of};
 
-/// `::error file=…,line=…,col=…,title=…::message`, a line each.
+/// `::error file=…,line=…,col=…,title=…::message`, one per line.
 pub(super) struct Github;
 
 impl ReportWriter for Github {

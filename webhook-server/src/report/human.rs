@@ -1,4 +1,4 @@
-//! The form of a report for people.
+//! The report format for people.
 
 use std::io::{self, Write as _};
 
@@ -14,15 +14,15 @@ pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
-/// In characters.
+/// The maximum line width, in characters.
 const WIDTH: usize = 80;
-/// Where the first line of a finding begins.
+/// The indentation of the first line of a finding.
 const INDENT: usize = 4;
-/// Where its other lines begin.
+/// The indentation of the other lines of a finding.
 const HANGING_INDENT: usize = 6;
 pub(crate) const BOLD: Style = Style::new().bold();
 
-/// How an outcome is coloured on a terminal.
+/// The color of an outcome on a terminal.
 pub(crate) fn style(outcome: Outcome) -> Style {
     match outcome {
         Outcome::Allow => GREEN,
@@ -31,10 +31,10 @@ pub(crate) fn style(outcome: Outcome) -> Style {
     }
 }
 
-/// What is not just admitted, by file, and a summary.
+/// Prints the denials, warnings and patches by file, and a summary.
 #[derive(Default)]
 pub(super) struct Human {
-    /// The file of what was printed last.
+    /// The file of the last printed result.
     file: String,
 }
 
@@ -66,7 +66,7 @@ impl ReportWriter for Human {
         let excepted = findings(totals.excepted, "excepted");
         let accepted = findings(totals.accepted, "in the baseline");
         let plural = if objects == 1 { "" } else { "s" };
-        let evaluated = format!("{} judged", totals.evaluated);
+        let evaluated = format!("{} evaluated", totals.evaluated);
         let blank = if self.file.is_empty() { "" } else { "\n" };
         writeln!(
             out,
@@ -75,8 +75,8 @@ impl ReportWriter for Human {
     }
 }
 
-/// A sentence on lines of [`WIDTH`], the first after so many columns, the others after as many spaces. Words are not broken, and
-/// styles take no room.
+/// Wraps a sentence to lines of [`WIDTH`]. The first line starts at column `first`, the others after `others` spaces. Words are
+/// not broken, and styles have no width.
 pub(crate) fn wrapped(sentence: &str, first: usize, others: usize) -> String {
     let (indent, others) = (" ".repeat(first), " ".repeat(others));
     let options = textwrap::Options::new(WIDTH)
@@ -94,7 +94,7 @@ fn print(out: &mut Out, result: &PolicyResult) -> io::Result<()> {
     let word = result.outcome.as_str();
     let of = if result.of.is_some() { "pods of " } else { "" };
     let (line, column) = (result.source.line, result.source.column);
-    // Findings have their own places.
+    // Findings have their own locations.
     let place = match result.denials.is_empty() && result.warnings.is_empty() {
         true => format!(" {DIM}{line}:{column}{DIM:#}"),
         false => String::new(),
@@ -109,14 +109,14 @@ fn print(out: &mut Out, result: &PolicyResult) -> io::Result<()> {
             writeln!(out, "      {DIM}|{DIM:#} {color}{}{color:#}", written.carets())?;
         }
         if let Some(built) = &finding.built {
-            writeln!(out, "      {DIM}| built:{DIM:#} {built}")?;
+            writeln!(out, "      {DIM}| rendered:{DIM:#} {built}")?;
         }
     }
     if result.left_out > 0 {
         writeln!(out, "    and {} more", result.left_out)?;
     }
     for operation in &result.patch {
-        // `render --diff` shows all of it.
+        // `render --diff` shows the whole change.
         let value = operation.value.to_string();
         let line = format!("    {} {} {}", operation.op, printable(&operation.path), excerpt(&value));
         match line.char_indices().nth(WIDTH - 1) {

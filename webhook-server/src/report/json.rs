@@ -1,4 +1,4 @@
-//! The form of a report for programs: one JSON object.
+//! The report format for programs: one JSON object.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::writer::{Out, ReportWriter};
 use super::{ObjectReport, RunSummary, Totals};
 
-/// `{"verdicts":[…],"summary":{…}}`, and `errors` and `failures` where there are any.
+/// `{"verdicts":[…],"summary":{…}}`, and `errors` and `failures` if there are any.
 #[derive(Default)]
 pub(super) struct Json {
     has_results: bool,

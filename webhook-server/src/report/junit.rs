@@ -1,4 +1,4 @@
-//! The form of a report for CI servers that read JUnit's: a test suite for each object, a test case for each policy that judged it.
+//! The report format for CI servers that read JUnit XML: a test suite for each object, and a test case for each of its policies.
 //!
 //! Source: the schema of Maven Surefire (`surefire-test-report.xsd`), which Jenkins and GitLab read as well.
 
@@ -12,7 +12,7 @@ use quick_xml::escape::escape;
 use super::writer::{Out, ReportWriter};
 use super::{ObjectReport, Totals};
 
-/// XML.
+/// Writes JUnit XML.
 pub(super) struct Junit;
 
 impl ReportWriter for Junit {
@@ -42,7 +42,7 @@ impl ReportWriter for Junit {
             let count = errors.len();
             writeln!(
                 out,
-                "<testsuite name=\"what could not be judged\" tests=\"{count}\" failures=\"0\" errors=\"{count}\" skipped=\"0\" time=\"0\">"
+                "<testsuite name=\"errors\" tests=\"{count}\" failures=\"0\" errors=\"{count}\" skipped=\"0\" time=\"0\">"
             )?;
             for error in errors {
                 let text = attribute(error);
@@ -82,12 +82,12 @@ fn case(out: &mut Out, result: &PolicyResult) -> io::Result<()> {
     writeln!(out, "</testcase>")
 }
 
-/// The text of an attribute: a line, without what XML 1.0 (section 2.2) has no place for.
+/// The text of an attribute: one line, without the characters that XML 1.0 (section 2.2) does not allow.
 fn attribute(text: &str) -> String {
     escape(&*printable(text)).into_owned()
 }
 
-/// The text of an element, of several lines.
+/// The text of an element, which can have several lines.
 fn content(text: &str) -> String {
     text.lines().map(|line| attribute(line) + "\n").collect()
 }

@@ -1,4 +1,4 @@
-//! Prints a report while it is made.
+//! Prints a report while objects are evaluated.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::writer::{Out, ReportWriter};
 use super::{RED, Report, ReportSink, Totals, YELLOW};
 use crate::args::{ExitStatus, FailOn, ReportArgs, ReportFormat};
 
-/// A report on its way to standard output. Notes and errors go to standard error, at the end.
+/// Prints a report to standard output, and notes and errors to standard error at the end.
 pub struct Printer {
     form: Box<dyn ReportWriter>,
     out: Out,
@@ -25,7 +25,7 @@ pub struct Printer {
     collected: Option<(Baseline, PathBuf)>,
     totals: Totals,
     notes: Vec<String>,
-    /// Why nothing more can be written.
+    /// The error because of which nothing more can be written.
     failed: Option<io::Error>,
 }
 
@@ -51,7 +51,7 @@ impl Printer {
         })
     }
 
-    /// Ends it, and says how the command ends.
+    /// Ends the report, and returns the exit status.
     ///
     /// # Errors
     /// Standard output is closed, or a baseline cannot be written.
@@ -64,21 +64,21 @@ impl Printer {
         let gone = self.accepted.as_ref().map_or(0, Baseline::gone);
         if gone > 0 {
             self.notes.push(format!(
-                "of what the baseline accepts, {gone} is gone: --write-baseline makes it anew"
+                "accepted findings that no longer occur: {gone}; update the baseline with --write-baseline"
             ));
         }
         for note in &self.notes {
-            anstream::eprintln!("{YELLOW}note{YELLOW:#} {}", printable(note));
+            print_error!("{YELLOW}note{YELLOW:#} {}", printable(note));
         }
         for error in self.totals.failures.iter().chain(&self.totals.errors) {
-            anstream::eprintln!("{RED}error{RED:#} {}", printable(error));
+            print_error!("{RED}error{RED:#} {}", printable(error));
         }
         let Totals { summary, warnings, errors, failures, .. } = &self.totals;
         let fails = summary.denied > 0 || (self.fail_on == FailOn::Warn && *warnings > 0);
         let end = match () {
             () if !errors.is_empty() => ExitStatus::Unreadable,
             () if !failures.is_empty() => ExitStatus::Denied,
-            // What was just accepted is no failure.
+            // Findings that this run writes to a baseline do not fail.
             () if fails && self.collected.is_none() => ExitStatus::Denied,
             () => ExitStatus::Success,
         };
@@ -119,7 +119,7 @@ impl ReportSink for Printer {
     }
 }
 
-/// The form that is asked for, and where it goes: colours only where people look.
+/// The writer for a format, and its output. Only the human format has colors, and only on a terminal.
 fn open(form: ReportFormat) -> (Box<dyn ReportWriter>, Out) {
     let plain = || -> Out { Box::new(std::io::BufWriter::new(std::io::stdout())) };
     match form {

@@ -1,4 +1,4 @@
-//! The form of a report for code scanning: SARIF 2.1.0 (docs.oasis-open.org/sarif/sarif/v2.1.0), a rule for each control.
+//! The report format for code scanning: SARIF 2.1.0 (docs.oasis-open.org/sarif/sarif/v2.1.0), with a rule for each control.
 
 use std::io::{self, Write as _};
 
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::writer::{Out, ReportWriter};
 use super::{ObjectReport, Totals, level, place_of};
 
-/// The name of what tells findings apart, whatever lines they stand in.
+/// The name of the fingerprint, which identifies a finding even if its line changes.
 const FINGERPRINT: &str = "finding/v1";
 
-/// One run.
+/// Writes one run.
 #[derive(Default)]
 pub(super) struct Sarif {
     has_results: bool,
@@ -28,7 +28,7 @@ impl ReportWriter for Sarif {
             "semanticVersion": env!("CARGO_PKG_VERSION"),
             "rules": POLICIES.iter().flat_map(rules).collect::<Vec<Value>>(),
         });
-        // Columns are those of characters here (section 3.14.17).
+        // Columns count characters (section 3.14.17).
         write!(
             out,
             "{{\"$schema\":\"https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json\",\
@@ -91,7 +91,7 @@ fn rules(entry: &PolicyDefinition) -> Vec<Value> {
     std::iter::once(whole).chain(each).collect()
 }
 
-/// As code scanning sorts them: a number of ten.
+/// The severity for code scanning, on a scale from 0 to 10.
 fn severity(severity: &str) -> &'static str {
     match severity {
         "critical" => "9.0",
@@ -123,7 +123,7 @@ fn sarif_result(result: &PolicyResult, outcome: Outcome, finding: &ReportedFindi
     })
 }
 
-/// What could not be read, at its place if it has one.
+/// A notification for an error, with its location if it has one.
 fn notification(error: &str) -> Value {
     let text = json!({"text": error});
     let Some((file, line, column)) = place_of(error) else {
@@ -134,7 +134,7 @@ fn notification(error: &str) -> Value {
     json!({"level": "error", "message": text, "locations": [place]})
 }
 
-/// A relative reference (RFC 3986, section 4.2): what is not unreserved, or a slash, is percent-encoded.
+/// A relative reference (RFC 3986, section 4.2): all bytes except unreserved characters and slashes are percent-encoded.
 fn uri(file: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {

@@ -1,21 +1,21 @@
-//! The forms of a report. Each is written as objects are judged, in their order, so that what is in memory does not grow with what is
-//! found.
+//! The interface of the report formats. Reports are written while objects are evaluated, so that memory usage does not grow
+//! with the number of findings.
 
 use std::io::{self, Write};
 
 use super::{ObjectReport, Totals};
 
-/// Where a report goes.
+/// The output of a report.
 pub(super) type Out = Box<dyn Write + Send>;
 
-/// One form of a report.
+/// A report format.
 pub(super) trait ReportWriter: Send {
-    /// What stands before the first object.
+    /// Writes the text before the first object.
     fn begin(&mut self, out: &mut Out) -> io::Result<()>;
 
-    /// An object, and what was found in it.
+    /// Writes an object and its findings.
     fn object(&mut self, out: &mut Out, object: &ObjectReport) -> io::Result<()>;
 
-    /// What stands after the last.
+    /// Writes the text after the last object.
     fn end(&mut self, out: &mut Out, totals: &Totals) -> io::Result<()>;
 }

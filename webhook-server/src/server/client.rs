@@ -1,4 +1,4 @@
-//! The other end of the webhook: one TLS connection that sends reviews as an API server does.
+//! A client of the webhook: one TLS connection that sends reviews as an API server does.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Makes the changes of an answer's `patch` (JSON Patch, in Base64), as an API server does, and gives the patch.
+/// Applies the `patch` of a response (JSON Patch, in Base64) as an API server does, and returns the patch.
 ///
 /// # Errors
-/// It is no patch, or does not apply.
+/// The patch is not valid or cannot be applied.
 pub fn apply_patch(object: &mut serde_json::Value, patch: &str) -> anyhow::Result<json_patch::Patch> {
     let patch: json_patch::Patch = serde_json::from_slice(&BASE64_STANDARD.decode(patch)?)?;
     json_patch::patch(object, &patch)?;
     Ok(patch)
 }
 
-/// A connection, kept alive.
+/// A keep-alive connection.
 #[derive(Debug)]
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Client {
-    /// Connects to a loopback address and shakes hands as a client of `localhost`.
+    /// Connects to a loopback address, and performs the TLS handshake for the name `localhost`.
     ///
     /// # Errors
     /// The connection or the handshake fails.
@@ -42,12 +42,12 @@ impl Client {
         stream.set_nodelay(true)?;
         let stream = TlsConnector::from(tls).connect(ServerName::try_from("localhost")?, stream).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with the connection, and what goes wrong on it is seen by the request that waits.
+        // The task ends with the connection. Errors are reported to the pending request.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Client { sender })
     }
 
-    /// Posts JSON, and gives the status and body of the answer.
+    /// Sends JSON in a POST request, and returns the status and body of the response.
     ///
     /// # Errors
     /// The connection fails.
@@ -55,10 +55,10 @@ impl Client {
         self.post_with(path, &[], body).await
     }
 
-    /// The same with more headers.
+    /// Like [`Client::post`], with additional headers.
     ///
     /// # Errors
-    /// As [`Client::post`].
+    /// The connection fails.
     pub async fn post_with(
         &mut self,
         path: &str,
@@ -68,7 +68,7 @@ impl Client {
         self.request("POST", path, headers, body).await
     }
 
-    /// Gets a page, such as `/readyz`.
+    /// Sends a GET request, such as for `/readyz`.
     ///
     /// # Errors
     /// The connection fails.

@@ -1,7 +1,7 @@
-//! The cluster as its API server tells: of each kind that policies look at, the objects, and of these the fields.
+//! Cluster data from the API server: the objects of each kind that policies read, reduced to the fields that they read.
 //!
-//! Nothing is asked of the API server while a request is judged. What is known is as old as the last word from it; when it
-//! has been silent for too long, what follows is a setting.
+//! No API calls are made while a request is evaluated. The data is as old as the last update from the API server; if it is too
+//! old, the behavior depends on `--when-stale`.
 
 pub(crate) mod metrics;
 mod store;
@@ -22,36 +22,36 @@ use tokio::sync::oneshot;
 use crate::args::{ClusterArgs, WhenStale};
 use store::{Store, StoreContents};
 
-/// How long a connection to the API server may take.
+/// The timeout for connecting to the API server.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A cluster of which everything that policies look at is in memory.
+/// A cluster with all data that policies read in memory.
 #[derive(Debug)]
 pub struct WatchedCluster {
     stores: Vec<Arc<Store>>,
     max_age: Duration,
     when_stale: WhenStale,
-    /// Ends the watches when it goes.
+    /// Stops the watches when it is dropped.
     watching: OnceLock<oneshot::Sender<()>>,
 }
 
-/// What is known of one kind, for metrics.
+/// The state of the data for one kind, for metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KindStatus {
-    /// `NetworkPolicy`.
+    /// The kind, such as `NetworkPolicy`.
     pub kind: &'static str,
-    /// How many objects.
+    /// The number of objects.
     pub objects: usize,
-    /// The bytes of what is kept of them.
+    /// The bytes stored for them.
     pub bytes: usize,
-    /// The time since the API server last said that this is all there is; `None` before it ever did.
+    /// The time since the data was last known to be complete; `None` until the first list is complete.
     pub age: Option<Duration>,
-    /// How often it could not be asked.
+    /// The number of failed lists and watches.
     pub failures: u64,
 }
 
 impl WatchedCluster {
-    /// A cluster of which nothing is known yet.
+    /// A cluster without data.
     pub fn new(
         reads: impl IntoIterator<Item = WatchedKind>,
         max_age: Duration,
@@ -70,16 +70,16 @@ impl WatchedCluster {
         WatchedCluster { stores: stores.collect(), max_age, when_stale, watching: OnceLock::new() }
     }
 
-    /// A cluster of which nothing is known yet of what these policies look at.
+    /// A cluster without data, for the kinds that these policies read.
     pub(crate) fn for_policies(config: &crate::config::Config, args: &ClusterArgs) -> Self {
         WatchedCluster::new(config.reads(), Duration::from_secs(args.stale_after), args.when_stale)
     }
 
-    /// A cluster that is just these objects, as an API server would have told them.
+    /// A cluster that consists of these objects, without an API server.
     ///
     /// # Errors
     /// An object has no name.
-    pub fn holding(
+    pub fn with_objects(
         reads: impl IntoIterator<Item = WatchedKind>,
         objects: impl IntoIterator<Item = serde_json::Value>,
     ) -> anyhow::Result<Self> {
@@ -100,15 +100,16 @@ impl WatchedCluster {
         Ok(watched)
     }
 
-    /// Starts to watch every kind, on a thread of its own, so that long lists keep no review waiting, for as long as this is there.
+    /// Watches every kind until this is dropped, on a separate thread so that long lists do not delay reviews.
     ///
     /// # Errors
-    /// The kubeconfig, or where none is given the pod's service account, gives no client.
+    /// The kubeconfig, or without one the pod's service account, cannot be used to create a client.
     pub fn start(&self, kubeconfig: Option<&Path>) -> anyhow::Result<()> {
-        // A watch ends, and is begun again, twice within the time after which what is known counts as too old.
+        // A watch ends and restarts twice within the time after which data is stale.
         let window = (self.max_age / 2).clamp(Duration::from_secs(1), Duration::from_secs(290));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(client(kubeconfig)).map_err(|error| anyhow::anyhow!(told(&error)))?;
+        let client =
+            runtime.block_on(client(kubeconfig)).map_err(|error| anyhow::anyhow!(error_chain(&error)))?;
         let stores = self.stores.clone();
         let (watching, ended) = oneshot::channel();
         drop(self.watching.set(watching));
@@ -125,30 +126,30 @@ impl WatchedCluster {
         Ok(())
     }
 
-    /// The kinds of which nothing is known yet.
+    /// The kinds that have not been listed yet.
     pub fn unknown(&self) -> Vec<&'static str> {
         self.stores.iter().filter(|store| store.age().is_none()).map(|store| store.read.kind).collect()
     }
 
-    /// What is known, by kind.
+    /// The state of the data, by kind.
     pub fn known(&self) -> Vec<KindStatus> {
         self.stores.iter().map(|store| store.known()).collect()
     }
 
-    /// The store of a kind, if what it has may be believed.
+    /// The store of a kind, if its data may be used.
     fn store(&self, group: &str, kind: &str) -> Result<&Store, Undecided> {
         let store = self.stores.iter().find(|store| store.is_of(group, kind));
         let store = store.ok_or_else(|| {
-            Undecided::of_cluster(format!("needs the cluster's {kind} objects, which are not watched"))
+            Undecided::cluster_error(format!("needs the cluster's {kind} objects, which are not watched"))
         })?;
         let Some(age) = store.age() else {
-            return Err(Undecided::of_cluster(format!(
-                "needs the cluster's {kind} objects, which the API server has not told yet"
+            return Err(Undecided::cluster_error(format!(
+                "needs the cluster's {kind} objects, which have not been listed yet"
             )));
         };
         if age > self.max_age && self.when_stale == WhenStale::Deny {
-            return Err(Undecided::of_cluster(format!(
-                "needs the cluster's {kind} objects, of which what is known is more than {} s old",
+            return Err(Undecided::cluster_error(format!(
+                "needs the cluster's {kind} objects, last updated more than {} s ago",
                 self.max_age.as_secs()
             )));
         }
@@ -189,27 +190,27 @@ impl Cluster for WatchedCluster {
 fn decoded<'a>(json: &'a [u8], kind: &str, arena: &'a Arena) -> Result<Field<'a>, Undecided> {
     let value = Value::from_json(json, arena);
     let value =
-        value.map_err(|error| Undecided::of_cluster(format!("the cluster's {kind} objects: {error}")))?;
+        value.map_err(|error| Undecided::cluster_error(format!("the cluster's {kind} objects: {error}")))?;
     Ok(Field::root(value, arena))
 }
 
-/// An error and what is behind it, without what has been said already.
-fn told(error: &anyhow::Error) -> String {
-    let mut told = String::new();
+/// An error and its causes, without repetition.
+fn error_chain(error: &anyhow::Error) -> String {
+    let mut error_chain = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told = cause;
-        } else if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
+        if error_chain.is_empty() {
+            error_chain = cause;
+        } else if !error_chain.contains(&cause) {
+            error_chain = format!("{error_chain}: {cause}");
         }
     }
-    printable(&told).into_owned()
+    printable(&error_chain).into_owned()
 }
 
 /// A client for the cluster that a kubeconfig names, or for the one that this process runs in.
 ///
 /// # Errors
-/// The file cannot be read or is none; there is no service account; the client cannot be made of it.
+/// The kubeconfig cannot be read or is not valid, the service account is missing, or the client cannot be created.
 pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     let mut config = match kubeconfig {
         Some(path) => {
@@ -218,8 +219,10 @@ pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> 
             let options = KubeConfigOptions::default();
             Config::from_custom_kubeconfig(file, &options).await.with_context(named)?
         }
-        None => Config::incluster().context("--in-cluster: there is no service account to use")?,
+        None => Config::incluster().context(
+            "--in-cluster: no service account found; run in a pod with a mounted token, or use --kubeconfig",
+        )?,
     };
     config.connect_timeout = Some(CONNECT);
-    Client::try_from(config).context("the API server cannot be called with this configuration")
+    Client::try_from(config).context("cannot create a client for the API server")
 }

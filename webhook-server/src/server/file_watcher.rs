@@ -1,32 +1,32 @@
-//! WatchedFiles that change while they are served: what Kubernetes mounts is swapped, all of a volume at once.
+//! Detects changes of files while the server runs, such as of a mounted ConfigMap or Secret.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How often the files are looked at.
+/// How often the files are read.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Some files, and what was in them when they were last looked at. They are read, not watched: a kubelet swaps a symbolic link
-/// above them, which no watch of the file itself is told.
+/// Files and their contents when they were last read. They are polled, because the kubelet replaces a symbolic link in the path
+/// and a watch of the file itself does not report that.
 pub(crate) struct WatchedFiles {
     paths: Vec<PathBuf>,
     taken: Option<Vec<Vec<u8>>>,
 }
 
 impl WatchedFiles {
-    /// These files, as they are now. Whoever reads them does it afterwards, so that no change is missed.
+    /// Records the current contents of these files. Call this before you read them, so that no change is missed.
     pub(crate) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut files = WatchedFiles { paths: paths.into_iter().collect(), taken: None };
         files.taken = contents(&files.paths);
         files
     }
 
-    /// Waits until something in them is new, or one of them is gone: once for each change, whether it can be used or not.
+    /// Waits until the contents change or a file disappears. Returns once per change, even if the new contents are not valid.
     pub(crate) async fn changed(&mut self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let paths = self.paths.clone();
-            let Ok(contents) = aside(move || Ok(contents(&paths))).await else { continue };
+            let Ok(contents) = on_blocking_thread(move || Ok(contents(&paths))).await else { continue };
             if contents != self.taken {
                 self.taken = contents;
                 return;
@@ -35,14 +35,14 @@ impl WatchedFiles {
     }
 }
 
-/// What is in all of them now; `None` while one of them cannot be read, or is no file.
+/// The current contents of all files; `None` if one cannot be read or is not a regular file.
 fn contents(paths: &[PathBuf]) -> Option<Vec<Vec<u8>>> {
     let read = |path: &PathBuf| path.is_file().then(|| std::fs::read(path).ok()).flatten();
     paths.iter().map(read).collect()
 }
 
-/// Does what reads files on a thread of its own: what is mounted may hang, and a large file takes its time.
-pub(crate) async fn aside<T: Send + 'static>(
+/// Runs work that reads files on a separate thread, because a mount may hang and a large file is slow to read.
+pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await?

@@ -1,8 +1,8 @@
-//! A certificate that the webhook makes itself, for clusters without cert-manager: a CA and a certificate in a Secret that all
-//! replicas share, renewed at two thirds of their life, and the CA in the webhook configurations.
+//! A certificate that the webhook issues itself, for clusters without cert-manager. A CA and a certificate are stored in a Secret
+//! that all replicas share, renewed after two thirds of their lifetime. The CA is written to the webhook configurations.
 //!
-//! A renewed CA is trusted before anything is signed by it: it is put beside the old one, and the API server has some time to
-//! hear of it, before the next certificate is made.
+//! A new CA is trusted before it signs anything: it is first added next to the old one. The next certificate is issued only
+//! after API servers had time to learn of the new CA.
 
 mod ca_bundle;
 mod issue;
@@ -28,50 +28,56 @@ pub use issue::Lifetimes;
 use issue::{LeafNames, is_due, seconds};
 use secret::{CertificateAuthority, StoredCertificates};
 
-/// How often another replica may have been faster before it is an error.
+/// The number of attempts when other replicas write at the same time.
 const TRIES: usize = 5;
-/// How many CAs are kept of those that were trusted when the Secret was lost.
+/// The maximum number of previously trusted CAs to keep if the Secret was lost.
 const MOST_OLD: usize = 4;
-/// How long the API server may take over all of a round.
+/// The timeout for all API calls of a round.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a start is tried, a second after the other.
-const STARTS: usize = 30;
+/// The number of attempts at startup, one per second.
+const STARTUP_ATTEMPTS: usize = 30;
 
-/// Whose certificate it is, and who must trust it.
+/// The certificate of a Service, and the webhook configurations that must trust it.
 #[derive(Clone)]
 pub struct ManagedCertificate {
     client: Client,
     namespace: String,
-    /// The Service.
+    /// The name of the Service.
     name: String,
-    /// Of the webhook configurations.
+    /// The name of the webhook configurations.
     configuration: String,
-    lives: Lifetimes,
-    /// Beside those of the Service, for a webhook that is called by URL.
+    lifetimes: Lifetimes,
+    /// Names in addition to those of the Service, for a webhook that is called by URL.
     more_names: Vec<String>,
-    /// The CAs that the webhook configurations trust, and since when this process knows.
+    /// The CAs that the webhook configurations trust, and when this process first saw each of them.
     trusted: Arc<Mutex<Vec<(CertificateDer<'static>, i64)>>>,
 }
 
 impl ManagedCertificate {
-    /// The certificate of the Service `name`, in the Secret `name-tls` beside it.
-    pub fn new(client: Client, namespace: &str, name: &str, configuration: &str, lives: Lifetimes) -> Self {
+    /// The certificate of the Service `name`, in the Secret `name-tls` in the same namespace.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        configuration: &str,
+        lifetimes: Lifetimes,
+    ) -> Self {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         ManagedCertificate {
             client,
             namespace,
             name,
             configuration: configuration.to_owned(),
-            lives,
+            lifetimes,
             more_names: Vec::new(),
             trusted: Arc::default(),
         }
     }
 
-    /// The same, also for these names and addresses.
+    /// Adds these names and addresses to the certificate.
     #[must_use]
-    pub fn also_for(mut self, names: &[String]) -> Self {
-        // As they are read from a certificate.
+    pub fn with_names(mut self, names: &[String]) -> Self {
+        // In the form in which names are read from a certificate.
         let written = |name: &String| match name.parse::<IpAddr>() {
             Ok(ip) => ip.to_string(),
             Err(_) => name.to_ascii_lowercase(),
@@ -80,16 +86,16 @@ impl ManagedCertificate {
         self
     }
 
-    /// What to begin with. An API server that does not answer yet, or another replica that is faster, is waited for.
+    /// The certificate to start with. Retries if the API server does not respond yet or another replica writes at the same time.
     ///
     /// # Errors
-    /// As [`ManagedCertificate::round`], the last time.
+    /// The error of the last [`ManagedCertificate::round`].
     pub async fn start(&self) -> anyhow::Result<Identity> {
         let mut tried = 1;
         loop {
             match self.round(now()).await {
-                Err(error) if tried < STARTS => {
-                    tracing::warn!("the certificate cannot be had yet: {error:#}")
+                Err(error) if tried < STARTUP_ATTEMPTS => {
+                    tracing::warn!("cannot get the certificate yet, retrying: {error:#}")
                 }
                 done => return done,
             }
@@ -98,63 +104,67 @@ impl ManagedCertificate {
         }
     }
 
-    /// Looks at all of it once: makes what is missing, renews what is due, and has the webhook configurations trust it.
+    /// Runs one round: creates or renews certificates if needed, and makes the webhook configurations trust the CA.
     /// `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// The API server does not answer, or does not let this be done.
+    /// The API server does not respond or denies access.
     pub async fn round(&self, now: i64) -> anyhow::Result<Identity> {
-        self.held(now).await?.identity()
+        self.reconcile(now).await?.identity()
     }
 
-    /// What is held when all of it has been looked at.
-    async fn held(&self, now: i64) -> anyhow::Result<StoredCertificates> {
-        let held = async {
+    /// Runs one round, and returns the contents of the Secret.
+    async fn reconcile(&self, now: i64) -> anyhow::Result<StoredCertificates> {
+        let reconcile = async {
             for _ in 0..TRIES {
-                let Some(held) = self.hold(now).await? else { continue };
-                if ca_bundle::trust(&self.client, &self.configuration, held.bundle()).await? {
-                    self.note(&held, now);
-                    return Ok(held);
+                let Some(reconcile) = self.hold(now).await? else { continue };
+                if ca_bundle::trust(&self.client, &self.configuration, reconcile.bundle()).await? {
+                    self.note(&reconcile, now);
+                    return Ok(reconcile);
                 }
             }
-            bail!("Secret {}/{}: it changes whenever it is to be changed here", self.namespace, self.secret())
+            bail!(
+                "Secret {}/{} or a webhook configuration: another client changed it on every attempt to update it",
+                self.namespace,
+                self.secret()
+            )
         };
-        let late = || format!("the API server takes longer than {PATIENCE:?}");
-        tokio::time::timeout(PATIENCE, held).await.with_context(late)?
+        let late = || format!("the API server did not respond within {PATIENCE:?}");
+        tokio::time::timeout(PATIENCE, reconcile).await.with_context(late)?
     }
 
-    /// Notes what is trusted from now on, if it was not before.
-    fn note(&self, held: &StoredCertificates, now: i64) {
+    /// Records the CAs that are trusted, and the time for new ones.
+    fn note(&self, reconcile: &StoredCertificates, now: i64) {
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
-        trusted.retain(|(der, _)| held.cas.iter().any(|ca| ca.der == *der));
-        for ca in &held.cas {
+        trusted.retain(|(der, _)| reconcile.cas.iter().any(|ca| ca.der == *der));
+        for ca in &reconcile.cas {
             if !trusted.iter().any(|(der, _)| *der == ca.der) {
                 trusted.push((ca.der.clone(), now));
             }
         }
     }
 
-    /// Whether the CA that signs has been trusted for long enough that every API server knows.
-    fn is_known(&self, held: &StoredCertificates, now: i64) -> bool {
+    /// Whether the signing CA has been trusted for long enough that every API server knows it.
+    fn is_known(&self, reconcile: &StoredCertificates, now: i64) -> bool {
         let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
-        let signs = held.cas.first();
+        let signs = reconcile.cas.first();
         trusted.iter().any(|(der, since)| {
-            signs.is_some_and(|ca| ca.der == *der) && now >= since + seconds(self.lives.spread)
+            signs.is_some_and(|ca| ca.der == *der) && now >= since + seconds(self.lifetimes.spread)
         })
     }
 
-    /// Goes on with it until the process ends, and shows what is new.
+    /// Runs rounds until the process ends, and serves new certificates.
     pub async fn keep(self, served: ServedCertificate, mut shown: Vec<CertificateDer<'static>>) {
         loop {
-            tokio::time::sleep(self.lives.round).await;
-            let renewed = self.held(now()).await.and_then(|held| {
-                let identity = held.identity()?;
+            tokio::time::sleep(self.lifetimes.round).await;
+            let renewed = self.reconcile(now()).await.and_then(|reconcile| {
+                let identity = reconcile.identity()?;
                 let chain = identity.chain.clone();
-                // One that a new CA signed, where the old one was lost, waits until that is known.
-                if chain != shown && (self.is_known(&held, now()) || !is_valid(&shown)) {
+                // If the old CA was lost, a certificate of the new one is served only after API servers know that CA.
+                if chain != shown && (self.is_known(&reconcile, now()) || !is_valid(&shown)) {
                     served.show(identity)?;
                     tracing::info!(
-                        "serving a new certificate of Secret {}/{}",
+                        "reloaded the certificate from Secret {}/{}",
                         self.namespace,
                         self.secret()
                     );
@@ -163,7 +173,7 @@ impl ManagedCertificate {
                 Ok(())
             });
             if let Err(error) = renewed {
-                served.failed("the certificate is", &error);
+                served.failed("server certificate", &error);
             }
         }
     }
@@ -172,18 +182,18 @@ impl ManagedCertificate {
         format!("{}-tls", self.name)
     }
 
-    /// What the Secret holds once nothing in it is due; `None` where another replica was faster.
+    /// Updates the Secret if needed and returns its contents; `None` if another replica changed it at the same time.
     async fn hold(&self, now: i64) -> anyhow::Result<Option<StoredCertificates>> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let named = || format!("Secret {}/{}", self.namespace, self.secret());
         let found = api.get_opt(&self.secret()).await.with_context(named)?;
-        let held = found.as_ref().and_then(StoredCertificates::read);
-        if found.is_some() && held.is_none() {
-            tracing::warn!("{} holds no certificate that can be used: it is made anew", named());
+        let reconcile = found.as_ref().and_then(StoredCertificates::read);
+        if found.is_some() && reconcile.is_none() {
+            tracing::warn!("{} does not contain a usable certificate: creating a new one", named());
         }
-        let held = match held {
-            Some(held) if self.is_well(&held, now) => return Ok(Some(held)),
-            Some(held) => self.renew(held, now)?,
+        let reconcile = match reconcile {
+            Some(reconcile) if self.is_well(&reconcile, now) => return Ok(Some(reconcile)),
+            Some(reconcile) => self.renew(reconcile, now)?,
             None => self.make(ca_bundle::trusted(&self.client, &self.configuration).await?, now)?,
         };
         let mut secret = found.clone().unwrap_or_else(|| Secret {
@@ -191,39 +201,39 @@ impl ManagedCertificate {
             type_: Some("kubernetes.io/tls".to_owned()),
             ..Secret::default()
         });
-        held.write(&mut secret);
+        reconcile.write(&mut secret);
         let parameters = PostParams::default();
         let written = match found {
-            // With the version that was read: whoever comes second is refused.
+            // The request has the resourceVersion that was read, so a concurrent update causes a conflict.
             Some(_) => api.replace(&self.secret(), &parameters, &secret).await,
             None => api.create(&parameters, &secret).await,
         };
         match written {
-            Ok(_) => Ok(Some(held)),
+            Ok(_) => Ok(Some(reconcile)),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error).with_context(named),
         }
     }
 
-    fn is_well(&self, held: &StoredCertificates, now: i64) -> bool {
-        let Some(ca) = held.cas.first() else { return false };
-        let expired = held.cas.iter().any(|ca| now > ca.validity.not_after);
-        !expired && !is_due(ca.validity, now) && !self.leaf_is_due(held, now)
+    fn is_well(&self, reconcile: &StoredCertificates, now: i64) -> bool {
+        let Some(ca) = reconcile.cas.first() else { return false };
+        let expired = reconcile.cas.iter().any(|ca| now > ca.validity.not_after);
+        !expired && !is_due(ca.validity, now) && !self.leaf_is_due(reconcile, now)
     }
 
-    /// Whether a certificate is to be made now. Not by a CA that is too new to be known everywhere, if the old certificate does.
-    fn leaf_is_due(&self, held: &StoredCertificates, now: i64) -> bool {
-        let Some((validity, names)) = held.leaf() else { return true };
+    /// Whether to issue a certificate now. If the old one is still valid, this waits until API servers know a new CA.
+    fn leaf_is_due(&self, reconcile: &StoredCertificates, now: i64) -> bool {
+        let Some((validity, names)) = reconcile.leaf() else { return true };
         if now > validity.not_after || self.names().iter().any(|name| !names.contains(name)) {
             return true;
         }
-        is_due(validity, now) && self.is_known(held, now)
+        is_due(validity, now) && self.is_known(reconcile, now)
     }
 
-    /// A CA and a certificate, out of nothing. Those that are trusted still are: what they signed may yet be shown.
+    /// Creates a CA and a certificate. CAs that are already trusted stay, because their certificates may still be in use.
     fn make(&self, trusted: Vec<CertificateAuthority>, now: i64) -> anyhow::Result<StoredCertificates> {
-        let (ca, ca_key) = self.lives.authority(&self.name, now)?;
-        let (cert, key) = self.lives.leaf(
+        let (ca, ca_key) = self.lifetimes.authority(&self.name, now)?;
+        let (cert, key) = self.lifetimes.leaf(
             &ca,
             &ca_key,
             LeafNames { common: &self.service(), alternative: self.names() },
@@ -234,35 +244,39 @@ impl ManagedCertificate {
         Ok(StoredCertificates { cas, ca_key: ca_key.serialize_pem(), cert, key })
     }
 
-    /// The same with what is due made anew.
-    fn renew(&self, mut held: StoredCertificates, now: i64) -> anyhow::Result<StoredCertificates> {
-        held.cas.retain(|ca| now <= ca.validity.not_after);
-        if held.cas.first().is_none_or(|ca| is_due(ca.validity, now)) {
-            let (ca, key) = self.lives.authority(&self.name, now)?;
-            held.cas.insert(0, ca);
-            held.ca_key = key.serialize_pem();
+    /// Renews the CA and the certificate, if they are due.
+    fn renew(&self, mut reconcile: StoredCertificates, now: i64) -> anyhow::Result<StoredCertificates> {
+        reconcile.cas.retain(|ca| now <= ca.validity.not_after);
+        if reconcile.cas.first().is_none_or(|ca| is_due(ca.validity, now)) {
+            let (ca, key) = self.lifetimes.authority(&self.name, now)?;
+            reconcile.cas.insert(0, ca);
+            reconcile.ca_key = key.serialize_pem();
         }
-        if self.leaf_is_due(&held, now) {
-            let ca = held.cas.first().context("there is a CA")?;
-            let key = KeyPair::from_pem(&held.ca_key).context("the key of the CA")?;
+        if self.leaf_is_due(&reconcile, now) {
+            let ca = reconcile.cas.first().context("the Secret has no CA")?;
+            let key = KeyPair::from_pem(&reconcile.ca_key).context("the key of the CA")?;
             let mut names = self.names();
-            if let Some((_, old)) = held.leaf().filter(|(validity, _)| !is_due(*validity, now)) {
-                // Another replica wants those: of two versions, while one follows the other.
+            if let Some((_, old)) = reconcile.leaf().filter(|(validity, _)| !is_due(*validity, now)) {
+                // Keep the old names, because replicas of another version may need them during a rollout.
                 names.extend(old);
                 names.sort();
                 names.dedup();
             }
-            (held.cert, held.key) =
-                self.lives.leaf(ca, &key, LeafNames { common: &self.service(), alternative: names }, now)?;
+            (reconcile.cert, reconcile.key) = self.lifetimes.leaf(
+                ca,
+                &key,
+                LeafNames { common: &self.service(), alternative: names },
+                now,
+            )?;
         }
-        Ok(held)
+        Ok(reconcile)
     }
 
     fn service(&self) -> String {
         format!("{}.{}.svc", self.name, self.namespace)
     }
 
-    /// The names that the API server may call it by, sorted.
+    /// The names that the API server may use for the webhook, sorted.
     fn names(&self) -> Vec<String> {
         let service = self.service();
         let mut names = vec![service.clone() + ".cluster.local", service];
@@ -273,7 +287,7 @@ impl ManagedCertificate {
     }
 }
 
-/// Whether a chain that is shown can still be believed.
+/// Whether the certificate of a chain is valid now.
 fn is_valid(chain: &[CertificateDer<'_>]) -> bool {
     let validity = chain.first().and_then(|leaf| Validity::of(leaf).ok());
     validity.is_some_and(|validity| validity.problem(now()).is_none())

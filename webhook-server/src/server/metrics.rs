@@ -1,4 +1,4 @@
-//! What the webhook counts, as Prometheus reads it. Its labels have few values, whatever is sent.
+//! Prometheus metrics of the webhook. Labels have a bounded number of values, regardless of the requests.
 
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -27,7 +27,7 @@ use crate::server::cluster::metrics::WatchedClusterHandle;
 /// The content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The lines of the log that were dropped.
+/// The number of dropped log lines.
 #[derive(Clone, Debug, Default)]
 struct DroppedLogLines(Arc<OnceLock<ErrorCounter>>);
 
@@ -35,12 +35,12 @@ impl Collector for DroppedLogLines {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let dropped = self.0.get().map_or(0, ErrorCounter::dropped_lines);
         let counter = ConstCounter::new(u64::try_from(dropped).unwrap_or(u64::MAX));
-        let help = "Lines of the log that nobody read, and that were dropped";
+        let help = "Log lines that were dropped because standard error was not read fast enough";
         counter.encode(encoder.encode_descriptor("log_lines_dropped", help, None, counter.metric_type())?)
     }
 }
 
-/// The counters, and the registry that prints them.
+/// The metrics, and the registry that encodes them.
 #[derive(Clone)]
 pub struct Metrics(Arc<MetricFamilies>);
 
@@ -54,7 +54,7 @@ struct MetricFamilies {
     reviews: Family<AdmissionRequestLabels, Counter>,
     refusals: Family<RejectionLabels, Counter>,
     excepted: Family<ControlLabels, Counter>,
-    faulty_patches: Counter,
+    invalid_patches: Counter,
     duration: Histogram,
     certificate: Gauge,
     certificate_failures: Counter,
@@ -68,7 +68,7 @@ struct AdmissionRequestLabels {
     outcome: &'static str,
 }
 
-/// The kinds are those that the policy judges.
+/// `kind` is one of the kinds in the scope of the policy, or `other`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PolicyEvaluationLabels {
     policy: &'static str,
@@ -89,14 +89,14 @@ struct RejectionLabels {
     code: u16,
 }
 
-/// The controls are those that the configuration names.
+/// `control` is one of the controls that the configuration has exceptions for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ControlLabels {
     policy: &'static str,
     control: String,
 }
 
-/// All at nothing.
+/// All metrics start at zero.
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("pratique");
@@ -105,15 +105,15 @@ impl Default for Metrics {
         let lines = DroppedLogLines::default();
         registry.register_collector(Box::new(lines.clone()));
         let mut metric = Registrar(registry);
-        // 50 µs to 1.6 s.
+        // From 50 µs to 1.6 s.
         let duration = Histogram::new(exponential_buckets(50e-6, 2.0, 16));
-        let config_ok = "Whether the configuration was taken the last time it changed: 1, or 0, and the one before is in force";
-        let config_since = "When the configuration that is in force was taken, in seconds since 1970";
-        let verdicts = "What each policy said of a review, before its mode was looked at";
-        let undecided = "Reviews that a policy could not decide, and so denies, or would";
-        let faulty_patches = "Patches that were not sent, because the policies would deny what they make";
-        let certificate = "When the certificate that is served ends, in seconds since 1970";
-        let failures = "Certificates that could not be read, made or used when they were to be replaced";
+        let config_ok = "1 if the last change of the configuration was loaded; 0 if it failed and the previous one is in use";
+        let config_since = "When the current configuration was loaded, in seconds since 1970";
+        let verdicts = "Policy evaluations by outcome, regardless of the mode of the policy";
+        let undecided = "Policy evaluations that failed; they deny if the policy is enforced";
+        let invalid_patches = "Patches that were not sent because the policies would deny the patched object";
+        let certificate = "When the server certificate expires, in seconds since 1970";
+        let failures = "Failed attempts to reload or renew the server certificate or the client CA";
         Metrics(Arc::new(MetricFamilies {
             watched,
             config_ok: metric.add("config_last_reload_successful", config_ok),
@@ -121,12 +121,12 @@ impl Default for Metrics {
             verdicts: metric.add("policy_evaluations", verdicts),
             undecided: metric.add("evaluation_errors", undecided),
             reviews: metric.add("admission_requests", "Reviews that were answered"),
-            refusals: metric.add("rejected_requests", "Calls that were answered with an HTTP error"),
-            excepted: metric.add("exceptions_applied", "Denials that an exception took back"),
-            faulty_patches: metric.add("invalid_patches", faulty_patches),
+            refusals: metric.add("rejected_requests", "Requests that were answered with an HTTP error"),
+            excepted: metric.add("exceptions_applied", "Denials that an exception overrode"),
+            invalid_patches: metric.add("invalid_patches", invalid_patches),
             duration: metric.register(
                 "admission_request_duration_seconds",
-                "The time to decode, judge and answer a review",
+                "Time to decode, evaluate and answer a review",
                 duration,
             ),
             certificate: metric.add("certificate_expiration_timestamp_seconds", certificate),
@@ -137,7 +137,7 @@ impl Default for Metrics {
     }
 }
 
-/// Registers metrics, and hands them back.
+/// Registers metrics, and returns them.
 struct Registrar(Registry);
 
 impl Registrar {
@@ -152,17 +152,17 @@ impl Registrar {
 }
 
 impl Metrics {
-    /// The lines of the log that were dropped are counted as they are when somebody asks.
+    /// Sets the counter of dropped log lines, which is read on every scrape.
     pub(crate) fn log(&self, dropped: ErrorCounter) {
         drop(self.0.lines.0.set(dropped));
     }
 
-    /// What is known of this cluster is counted as it is when somebody asks.
+    /// Sets the watched cluster, whose state is read on every scrape.
     pub(crate) fn watch(&self, watched: Option<Arc<WatchedCluster>>) {
         *self.0.watched.0.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 
-    /// Says whether the configuration could be taken that is there now.
+    /// Records whether the last change of the configuration was loaded.
     pub(crate) fn config(&self, taken: bool) {
         self.0.config_ok.set(i64::from(taken));
         if taken {
@@ -170,20 +170,19 @@ impl Metrics {
         }
     }
 
-    /// Counts what one policy said of a review.
-    pub(crate) fn outcomes(&self, outcomes: &PolicyOutcome, request: &Request<'_>) {
-        let kinds = outcomes.metadata.scope.resources.iter().map(|resource| resource.kind);
+    /// Counts the outcome of one policy for a review.
+    pub(crate) fn outcome(&self, outcome: &PolicyOutcome, request: &Request<'_>) {
+        let kinds = outcome.metadata.scope.resources.iter().map(|resource| resource.kind);
         let labels = PolicyEvaluationLabels {
-            policy: outcomes.metadata.name,
-            mode: outcomes.mode.as_str(),
+            policy: outcome.metadata.name,
+            mode: outcome.mode.as_str(),
             operation: request.operation.as_str(),
             kind: kinds.into_iter().find(|kind| *kind == request.kind.kind).unwrap_or("other"),
-            outcome: outcomes.outcome.as_str(),
+            outcome: outcome.outcome.as_str(),
         };
         self.0.verdicts.get_or_create(&labels).inc();
-        if outcomes.undecided {
-            let labels =
-                EvaluationErrorLabels { policy: outcomes.metadata.name, mode: outcomes.mode.as_str() };
+        if outcome.undecided {
+            let labels = EvaluationErrorLabels { policy: outcome.metadata.name, mode: outcome.mode.as_str() };
             self.0.undecided.get_or_create(&labels).inc();
         }
     }
@@ -191,13 +190,13 @@ impl Metrics {
     /// Counts a review that was answered.
     pub(crate) fn review(
         &self,
-        half: AdmissionPhase,
+        phase: AdmissionPhase,
         operation: Operation,
         outcome: Outcome,
         took: Duration,
     ) {
         let labels = AdmissionRequestLabels {
-            webhook: half.as_str(),
+            webhook: phase.as_str(),
             operation: operation.as_str(),
             outcome: outcome.as_str(),
         };
@@ -205,35 +204,35 @@ impl Metrics {
         self.0.duration.observe(took.as_secs_f64());
     }
 
-    /// Counts a call that was answered with an HTTP error.
+    /// Counts a request that was answered with an HTTP error.
     pub(crate) fn refusal(&self, code: StatusCode) {
         self.0.refusals.get_or_create(&RejectionLabels { code: code.as_u16() }).inc();
     }
 
-    /// Counts a denial that an exception took back.
+    /// Counts a denial that an exception overrode.
     pub(crate) fn excepted(&self, policy: &'static str, control: &str) {
         self.0.excepted.get_or_create(&ControlLabels { policy, control: control.to_owned() }).inc();
     }
 
-    /// Counts a patch that the policies would have denied.
-    pub(crate) fn faulty_patch(&self) {
-        self.0.faulty_patches.inc();
+    /// Counts a patch that was not sent because the policies would deny the patched object.
+    pub(crate) fn invalid_patch(&self) {
+        self.0.invalid_patches.inc();
     }
 
-    /// Counts a certificate that could not be had or used when the one that is served was to be replaced.
+    /// Counts a failed attempt to reload or renew the server certificate or the client CA.
     pub(crate) fn certificate_failed(&self) {
         self.0.certificate_failures.inc();
     }
 
-    /// Says when the certificate that is served ends.
+    /// Records when the server certificate expires.
     pub(crate) fn certificate(&self, validity: Validity) {
         self.0.certificate.set(validity.not_after);
     }
 
-    /// All of it, in the OpenMetrics text format.
+    /// All metrics, in the OpenMetrics text format.
     ///
     /// # Errors
-    /// None that is known: it is written to a string.
+    /// Encoding fails. This is not expected, because it writes to a string.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.0.registry)?;
@@ -243,7 +242,7 @@ impl Metrics {
     /// Serves `GET /metrics` on a listener, in plain HTTP, until the process ends.
     ///
     /// # Errors
-    /// The listener is unusable.
+    /// The listener cannot be used.
     pub fn serve(&self, listener: TcpListener) -> anyhow::Result<()> {
         listener.set_nonblocking(true)?;
         let metrics = self.clone();
@@ -256,7 +255,7 @@ impl Metrics {
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
         tokio::spawn(async move {
             if let Err(error) = server.serve(router.into_make_service()).await {
-                tracing::error!("metrics are no longer served: {error}");
+                tracing::error!("the metrics server failed: {error}");
             }
         });
         Ok(())

@@ -1,4 +1,4 @@
-//! The configuration as its file has it, for as long as the process lives.
+//! Reloads the configuration when its file changes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,17 +11,17 @@ use policy_core::WatchedKind;
 use crate::args::{ClusterArgs, ServeArgs};
 use crate::config::Config;
 use crate::server::cluster::WatchedCluster;
-use crate::server::file_watcher::{WatchedFiles, aside};
+use crate::server::file_watcher::{WatchedFiles, on_blocking_thread};
 use crate::server::webhook::Webhook;
 
-/// How long a cluster that policies want to know more of may take to tell.
+/// How long listing additional kinds of the cluster may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long after a file could not be taken it is tried again: what was missing may not be in the file.
+/// When to retry after a failed reload. The cause may be outside of the file, such as an API server that does not respond.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Asks by what is in the file, whenever that changes. What cannot be used is left alone: what was asked before goes on being
-/// asked, a metric and a line of the log say so.
+/// Reloads the configuration whenever its file changes. If that fails, the previous configuration stays in use, and the failure
+/// is logged and recorded in a metric.
 pub(super) async fn follow(
     mut files: WatchedFiles,
     args: ServeArgs,
@@ -37,14 +37,14 @@ pub(super) async fn follow(
             Ok(now_read) => {
                 reads = now_read;
                 webhook.metrics().config(true);
-                tracing::info!("the policies are now those of {file}");
+                tracing::info!("reloaded the configuration from {file}");
                 failed = None;
             }
             Err(error) => {
                 webhook.metrics().config(false);
                 let reason = format!("{error:#}");
                 if is_new || failed.as_ref() != Some(&reason) {
-                    tracing::error!("the policies stay as they were, for {reason}");
+                    tracing::error!("configuration not reloaded, the previous one stays in use: {reason}");
                 }
                 failed = Some(reason);
             }
@@ -52,10 +52,10 @@ pub(super) async fn follow(
     }
 }
 
-/// A field of a kind that policies look at.
+/// A field that policies read: group, kind and path.
 pub(super) type Fields = (&'static str, &'static str, &'static str);
 
-/// All that these look at.
+/// All fields of these kinds.
 pub(super) fn fields(reads: &[WatchedKind]) -> BTreeSet<Fields> {
     let of = |read: &WatchedKind| {
         read.fields.iter().map(|field| (read.group, read.kind, *field)).collect::<Vec<_>>()
@@ -63,7 +63,7 @@ pub(super) fn fields(reads: &[WatchedKind]) -> BTreeSet<Fields> {
     reads.iter().flat_map(of).collect()
 }
 
-/// Takes the file, and what it wants to know of the cluster before it is asked.
+/// Loads the file, and lists any additional kinds before the new policies run.
 async fn take(
     args: &ServeArgs,
     webhook: &Webhook,
@@ -72,11 +72,11 @@ async fn take(
     let given = args.cluster.is_given();
     let file = args.selection.config.as_deref().unwrap_or(Path::new(""));
     if !file.is_file() {
-        bail!("{} is no file", file.display());
+        bail!("{}: not a regular file", file.display());
     }
     let selection = args.selection.clone();
-    let config = aside(move || Config::load(&selection, given)?.serving()).await?;
-    super::warn_of_ignorance(&config, given);
+    let config = on_blocking_thread(move || Config::load(&selection, given)?.serving()).await?;
+    super::warn_without_cluster(&config, given);
     let wanted = fields(&config.reads());
     let watched = match given && wanted != *known {
         true => Some(watch(&config, &args.cluster).await?),
@@ -89,14 +89,14 @@ async fn take(
 async fn watch(config: &Config, args: &ClusterArgs) -> anyhow::Result<Arc<WatchedCluster>> {
     let watched = Arc::new(WatchedCluster::for_policies(config, args));
     let (starting, kubeconfig) = (watched.clone(), args.kubeconfig.clone());
-    aside(move || starting.start(kubeconfig.as_deref())).await?;
+    on_blocking_thread(move || starting.start(kubeconfig.as_deref())).await?;
     let known = async {
         while !watched.unknown().is_empty() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     if tokio::time::timeout(PATIENCE, known).await.is_err() {
-        bail!("the cluster does not tell of {} within {PATIENCE:?}", watched.unknown().join(", "));
+        bail!("the API server did not list {} within {PATIENCE:?}", watched.unknown().join(", "));
     }
     Ok(watched)
 }

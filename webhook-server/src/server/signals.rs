@@ -1,18 +1,18 @@
-//! The signals by which a server is asked to end.
+//! The signals that stop the server.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the process; a second one cuts the draining short.
+/// SIGTERM and SIGINT. A second signal ends the drain period early.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// From now on these signals do not end the process by themselves.
+    /// Installs the handlers. The signals no longer end the process by themselves.
     ///
     /// # Errors
-    /// The process has no place for a handler.
+    /// A handler cannot be installed.
     pub(super) fn new() -> std::io::Result<Self> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -20,7 +20,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one of them.
+    /// Waits for one of the signals.
     pub(super) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -1,5 +1,4 @@
-//! What the webhook says of itself while it serves: log lines on standard error, traces to an OpenTelemetry collector. Neither
-//! ever holds an object.
+//! Logs on standard error, and traces to an OpenTelemetry collector. Neither contains objects.
 
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,34 +25,34 @@ use crate::args::LogFormat;
 use crate::config::Mode;
 use crate::evaluator::PolicyOutcome;
 
-/// How long a collector may take.
+/// The timeout for a request to the collector.
 const EXPORT: Duration = Duration::from_secs(5);
 
-/// How many lines may wait to be written: of a denial each some hundred bytes.
+/// The maximum number of buffered log lines. The line of a denial has a few hundred bytes.
 const LINES: usize = 4096;
 
-/// What writes the log.
+/// The thread that writes the log.
 pub struct LogWriter {
-    /// It writes what is left when it goes.
+    /// Writes the remaining lines when it is dropped.
     _writer: WorkerGuard,
     dropped: ErrorCounter,
 }
 
 impl LogWriter {
-    /// How many lines were dropped, for nobody read them.
+    /// The number of lines that were dropped because standard error was not read fast enough.
     pub(crate) fn dropped(&self) -> ErrorCounter {
         self.dropped.clone()
     }
 }
 
-/// Starts to write events to standard error, from a thread of its own: where nobody reads it, lines are dropped and no review
-/// waits. What a panic says is not written, for it may quote an object; where it was is.
+/// Writes events to standard error from a separate thread. If it is not read, lines are dropped, so that reviews never wait.
+/// The location of a panic is logged, but not its message, because that may contain parts of an object.
 pub fn log(format: LogFormat) -> LogWriter {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES);
     let (writer, guard) = builder.finish(std::io::stderr());
     let dropped = writer.error_counter();
     let events = tracing_subscriber::fmt().with_writer(writer).with_target(false);
-    // It is set once; whoever has set it before wants it that way.
+    // If a subscriber is already set, it stays in use.
     drop(match format {
         LogFormat::Text => {
             let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -66,15 +65,15 @@ pub fn log(format: LogFormat) -> LogWriter {
     });
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!("a bug in pratique, at {place}");
+        tracing::error!("a bug in pratique: panic at {place}");
     }));
     LogWriter { _writer: guard, dropped }
 }
 
-/// What is asked, as far as a log may know it.
+/// The parts of a request that may be logged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestContext<'a> {
-    pub(crate) half: AdmissionPhase,
+    pub(crate) phase: AdmissionPhase,
     pub(crate) request: &'a policy_core::Request<'a>,
 }
 
@@ -83,12 +82,12 @@ impl RequestContext<'_> {
         self.request.display_name().unwrap_or_default()
     }
 
-    /// A line for each policy that denies, or would: who, what, and which fields; never what is in them.
+    /// Logs a line for each policy that denies, in any mode: the user, the object and the fields, but not their values.
     pub(crate) fn log(&self, outcomes: &[PolicyOutcome]) {
-        for outcomes in outcomes.iter().filter(|outcomes| outcomes.outcome == Outcome::Deny) {
+        for outcome in outcomes.iter().filter(|outcome| outcome.outcome == Outcome::Deny) {
             let request = self.request;
             let user = request.user_info.at("username").str().ok().flatten().unwrap_or_default();
-            let word = if outcomes.mode == Mode::Enforce { "denied" } else { "would be denied" };
+            let word = if outcome.mode == Mode::Enforce { "denied" } else { "would be denied" };
             tracing::info!(
                 uid = %excerpt(request.uid),
                 operation = request.operation.as_str(),
@@ -97,30 +96,30 @@ impl RequestContext<'_> {
                 namespace = %excerpt(request.namespace),
                 name = %excerpt(self.name()),
                 dry_run = request.dry_run,
-                webhook = self.half.as_str(),
-                policy = outcomes.metadata.name,
-                mode = outcomes.mode.as_str(),
-                undecided = outcomes.undecided,
+                webhook = self.phase.as_str(),
+                policy = outcome.metadata.name,
+                mode = outcome.mode.as_str(),
+                undecided = outcome.undecided,
                 user = %excerpt(user),
-                fields = outcomes.fields.join(", "),
+                fields = outcome.fields.join(", "),
                 "{word}"
             );
         }
     }
 }
 
-/// Where traces go; nowhere, unless somebody asks for them.
+/// The destination of traces, if one is configured.
 #[derive(Default)]
 pub struct TraceExporter {
     to: Option<(SdkTracerProvider, SdkTracer)>,
 }
 
 impl TraceExporter {
-    /// To an OTLP collector at a URL such as `http://collector:4318`, over HTTP with JSON. What else is to be said, such as how
-    /// many are sampled, the environment says as OpenTelemetry has it (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`).
+    /// Exports to an OTLP collector at a URL such as `http://collector:4318`, over HTTP with JSON. Other options, such as
+    /// sampling, come from OpenTelemetry's environment variables (`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`).
     ///
     /// # Errors
-    /// The URL is none that can be used, or there is no runtime around.
+    /// The URL is not valid, or this is called outside of a Tokio runtime.
     pub fn to(endpoint: &str) -> anyhow::Result<Self> {
         ensure!(endpoint.starts_with("http://"), "--otlp-endpoint {endpoint}: must be http://HOST:PORT");
         let endpoint = endpoint.trim_end_matches('/').trim_end_matches("/v1/traces");
@@ -146,31 +145,31 @@ impl TraceExporter {
         Ok(TraceExporter { to: Some((provider, tracer)) })
     }
 
-    /// Begins the span of a review; its parent is the caller's (W3C Trace Context).
-    pub(crate) fn start(&self, half: AdmissionPhase, headers: &HeaderMap) -> RequestSpan {
+    /// Starts the span of a review, as a child of the caller's span (W3C Trace Context).
+    pub(crate) fn start(&self, phase: AdmissionPhase, headers: &HeaderMap) -> RequestSpan {
         RequestSpan(self.to.as_ref().map(|(_, tracer)| {
             let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-            let span = tracer.span_builder(half.as_str()).with_kind(SpanKind::Server);
+            let span = tracer.span_builder(phase.as_str()).with_kind(SpanKind::Server);
             Arc::new(Mutex::new(span.start_with_context(tracer, &parent)))
         }))
     }
 
-    /// Sends what is left. It waits, and not on a thread of the runtime.
+    /// Sends the remaining traces. This blocks, so do not call it on a thread of the runtime.
     pub(crate) fn end(&self) {
         if let Some((provider, _)) = &self.to
             && let Err(error) = provider.shutdown_with_timeout(EXPORT)
         {
-            tracing::warn!("the last traces are lost: {error}");
+            tracing::warn!("dropping the remaining traces: {error}");
         }
     }
 }
 
-/// The span of one review, until all of these are dropped.
+/// The span of one review. It ends when all clones are dropped.
 #[derive(Clone)]
 pub(crate) struct RequestSpan(Option<Arc<Mutex<Span>>>);
 
 impl RequestSpan {
-    /// What was asked, and what came of it.
+    /// Records the request and its outcome.
     pub(crate) fn say(&self, context: RequestContext<'_>, outcome: Outcome) {
         let Some(span) = &self.0 else { return };
         let request = context.request;
@@ -184,7 +183,7 @@ impl RequestSpan {
         ]);
     }
 
-    /// That there was no verdict, and why.
+    /// Records why the review was not evaluated.
     pub(crate) fn fail(&self, reason: &str) {
         if let Some(span) = &self.0 {
             let status = Status::error(reason.to_owned());
@@ -193,7 +192,7 @@ impl RequestSpan {
     }
 }
 
-/// A client whose work is done by a runtime, whoever waits for it: spans are sent from a thread that has none.
+/// An HTTP client that runs on a given runtime, because spans are sent from a thread without one.
 #[derive(Debug)]
 struct RuntimeClient {
     runtime: tokio::runtime::Handle,
@@ -201,7 +200,7 @@ struct RuntimeClient {
 }
 
 impl HttpClient for RuntimeClient {
-    // What `async_trait` makes of it.
+    // The expanded form of an `async_trait` method.
     fn send_bytes<'s, 'f>(
         &'s self,
         request: Request<Bytes>,
@@ -216,9 +215,9 @@ impl HttpClient for RuntimeClient {
             let answered = sent.await?;
             match &answered {
                 Ok(response) if !response.status().is_success() => {
-                    tracing::warn!("traces are lost, for the collector answers {}", response.status());
+                    tracing::warn!("dropping traces: collector returned {}", response.status());
                 }
-                Err(error) => tracing::warn!("traces are lost: {error}"),
+                Err(error) => tracing::warn!("dropping traces: {error}"),
                 Ok(_) => {}
             }
             answered

@@ -1,4 +1,4 @@
-//! Certificates and what is negotiated with them.
+//! Certificates and TLS configuration.
 
 pub mod clients;
 
@@ -31,27 +31,27 @@ impl Clone for Identity {
 }
 
 impl Identity {
-    /// Reads both from PEM files.
+    /// Reads the chain and the key from PEM files.
     ///
     /// # Errors
-    /// A file that cannot be read, or has no certificate or no key in it.
+    /// A file cannot be read, or contains no certificate or no key.
     pub fn from_files(cert: &Path, key: &Path) -> anyhow::Result<Self> {
         let chain = certificates(cert)?;
         let named = || format!("certificate: {}", key.display());
-        let read = PrivateKeyDer::from_pem_file(key)
-            .context("no private key that can be read in it (is it encrypted?)");
+        let read =
+            PrivateKeyDer::from_pem_file(key).context("no readable private key in it (is it encrypted?)");
         let key = read.with_context(named)?;
         Ok(Identity { chain, key })
     }
 
-    /// Makes one for the loopback addresses, that nobody else trusts.
+    /// Creates a self-signed certificate for the loopback addresses.
     ///
     /// # Errors
-    /// `ip` is not a loopback address: a webhook that others reach needs a certificate that they trust.
+    /// `ip` is not a loopback address. A webhook that other hosts can reach needs a certificate that they trust.
     pub fn for_loopback(ip: IpAddr) -> anyhow::Result<Self> {
         if !ip.is_loopback() {
             bail!(
-                "--listen {ip}: without --tls-cert and --tls-key, or --tls-service, only a loopback address can be served"
+                "--listen {ip}: use --tls-cert and --tls-key, or --tls-service, to listen on an address other than loopback"
             );
         }
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
@@ -60,18 +60,18 @@ impl Identity {
         Ok(Identity { chain: vec![made.cert.der().clone()], key: key.into() })
     }
 
-    /// What a server needs to use it: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+    /// A server configuration with this certificate: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
-    /// The key is not the certificate's.
+    /// The key does not belong to the certificate.
     pub fn server(self) -> anyhow::Result<Arc<ServerConfig>> {
         self.server_for(None)
     }
 
-    /// The same; where these clients are given, callers are asked for a certificate.
+    /// Like [`Identity::server`]. If `clients` is set, callers are requested to present a client certificate.
     ///
     /// # Errors
-    /// As [`Identity::server`].
+    /// The key does not belong to the certificate, or the client CA cannot be read.
     pub fn server_for(self, clients: Option<&TrustedClients>) -> anyhow::Result<Arc<ServerConfig>> {
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?;
@@ -79,19 +79,17 @@ impl Identity {
             Some(clients) => config.with_client_cert_verifier(clients.verifier()?),
             None => config.with_no_client_auth(),
         };
-        let mut config = config
-            .with_single_cert(self.chain, self.key)
-            .context(
-                "certificate: the key and the certificate do not belong together, or the key is of a kind that is not supported",
-            )?;
+        let mut config = config.with_single_cert(self.chain, self.key).context(
+            "certificate: the key does not match the certificate, or the type of the key is not supported",
+        )?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 
-    /// How long it may be used.
+    /// The validity of the server's own certificate.
     ///
     /// # Errors
-    /// There is no certificate, or it cannot be read as X.509.
+    /// The chain is empty, or the certificate is not valid X.509.
     pub fn validity(&self) -> anyhow::Result<Validity> {
         Validity::of(self.chain.first().context("certificate: the chain is empty")?)
     }
@@ -100,7 +98,7 @@ impl Identity {
 /// The certificates in a PEM file.
 ///
 /// # Errors
-/// It cannot be read, or has none in it.
+/// The file cannot be read, or contains no certificate.
 pub(crate) fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let named = || format!("certificate: {}", file.display());
     let found: Vec<_> =
@@ -111,10 +109,10 @@ pub(crate) fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'st
     Ok(found)
 }
 
-/// What a client needs to trust these certificates and no others.
+/// A client configuration that trusts only these certificates.
 ///
 /// # Errors
-/// One of them is no certificate.
+/// A certificate is not valid.
 pub fn trusting(certificates: &[CertificateDer<'static>]) -> anyhow::Result<Arc<ClientConfig>> {
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -124,7 +122,7 @@ pub fn trusting(certificates: &[CertificateDer<'static>]) -> anyhow::Result<Arc<
 }
 
 /// # Errors
-/// One of them is no certificate.
+/// A certificate is not valid.
 pub(super) fn roots(certificates: &[CertificateDer<'static>]) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {

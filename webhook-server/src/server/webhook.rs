@@ -1,4 +1,4 @@
-//! The webhook, without the network around it: routes, limits, deadlines; reviews in, answers out.
+//! The webhook without the network: routes, limits, deadlines, and the handling of reviews.
 
 mod concurrency_limit;
 mod handler;
@@ -26,48 +26,48 @@ use handler::AdmissionCall;
 use http::HttpError;
 use memory_limit::MemoryLimit;
 
-/// The largest review: object and old object of 3 MiB each, which is what an API server takes, and 1 MiB for the rest.
+/// The maximum size of a review: 3 MiB, the limit of an API server, for each of object and old object, and 1 MiB for the rest.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
-/// Reviews above this size are judged off the threads that answer the small ones.
+/// Reviews above this size are evaluated on other threads than small ones.
 const LARGE: usize = 128 * 1024;
 
-/// The webhook, without the network around it.
+/// The webhook without the network.
 #[derive(Clone)]
 pub struct Webhook(Arc<WebhookState>);
 
 struct WebhookState {
-    /// What is asked now; replaced as a whole.
+    /// The current configuration; it is replaced as a whole.
     rules: RwLock<Arc<ActiveConfig>>,
     metrics: Metrics,
     traces: OnceLock<TraceExporter>,
     ready: AtomicBool,
-    /// How long the certificate that is served may be used, where there is one.
+    /// The validity of the server certificate, if the webhook is served with one.
     certificate: RwLock<Option<Validity>>,
-    /// Of large reviews: they take the memory and the time.
-    turns: ConcurrencyLimit,
-    room: MemoryLimit,
+    /// The limit for large reviews, which need most of the memory and time.
+    concurrency_limit: ConcurrencyLimit,
+    memory_limit: MemoryLimit,
 }
 
-/// Which policies, and what they know: together, for policies that are new may look at what was not watched before.
+/// The policies and the cluster data. They are replaced together because new policies may read kinds that were not watched.
 struct ActiveConfig {
     config: Config,
     cluster: Arc<dyn Cluster + Send + Sync>,
-    /// The same cluster, where it is watched: until it is known, nobody is welcome.
+    /// The same cluster, if it is watched. The webhook is not ready until all kinds are listed.
     watched: Option<Arc<WatchedCluster>>,
 }
 
 impl Webhook {
-    /// A webhook that asks these policies, and is ready. It knows of no cluster.
+    /// A webhook with these policies and without cluster data. It is ready at once.
     pub fn new(config: impl Into<Config>) -> Self {
         Webhook::with_cluster(config, Arc::new(NoCluster))
     }
 
-    /// A webhook that asks these policies about objects in that cluster.
+    /// A webhook with these policies and this cluster data.
     pub fn with_cluster(config: impl Into<Config>, cluster: Arc<dyn Cluster + Send + Sync>) -> Self {
         Webhook::make(ActiveConfig { config: config.into(), cluster, watched: None })
     }
 
-    /// The same in a cluster that is watched: the webhook is ready once that is known.
+    /// A webhook with these policies and a watched cluster. It is ready when all kinds are listed.
     pub fn watching(config: impl Into<Config>, watched: Arc<WatchedCluster>) -> Self {
         Webhook::make(ActiveConfig::watching(config.into(), watched))
     }
@@ -81,13 +81,13 @@ impl Webhook {
             traces: OnceLock::new(),
             ready: AtomicBool::new(true),
             certificate: RwLock::new(None),
-            turns: ConcurrencyLimit::new(),
-            room: MemoryLimit::new(),
+            concurrency_limit: ConcurrencyLimit::new(),
+            memory_limit: MemoryLimit::new(),
         }))
     }
 
-    /// Asks other policies from now on; what is being judged is judged to its end as it began. `watched` is the cluster that
-    /// they know, if it is another.
+    /// Replaces the configuration. Requests in flight finish with the old one. `watched` replaces the watched cluster, unless it
+    /// is `None`.
     pub(crate) fn replace(&self, config: Config, watched: Option<Arc<WatchedCluster>>) {
         let before = self.rules();
         let rules = match watched {
@@ -98,17 +98,17 @@ impl Webhook {
         *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
-    /// Says where traces go; the first time counts.
+    /// Sets the trace exporter. Only the first call has an effect.
     pub(crate) fn trace(&self, traces: TraceExporter) {
         drop(self.0.traces.set(traces));
     }
 
-    /// Where they go, if they go anywhere.
+    /// The trace exporter, if one is set.
     pub(crate) fn traces(&self) -> Option<&TraceExporter> {
         self.0.traces.get()
     }
 
-    /// Says how long the certificate that is served may be used: without a valid one nobody can call.
+    /// Sets the validity of the server certificate. The webhook is ready only while the certificate is valid.
     pub(crate) fn set_certificate(&self, validity: Validity) {
         self.0.metrics.certificate(validity);
         *self.0.certificate.write().unwrap_or_else(PoisonError::into_inner) = Some(validity);
@@ -118,17 +118,16 @@ impl Webhook {
         self.0.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The routes: `/validate`, `/mutate`, both also for one policy by name, `/healthz` and `/readyz`.
+    /// The routes: `/validate` and `/mutate`, both also with the name of a single policy, `/healthz` and `/readyz`.
     pub fn router(&self) -> Router {
-        type RequestContext = State<Webhook>;
-        type Name = Path<String>;
-        let validate =
-            |State(w): RequestContext, request: Request| w.all(AdmissionPhase::Validating, request);
-        let mutate = |State(w): RequestContext, request: Request| w.all(AdmissionPhase::Mutating, request);
-        let validate_one = |State(w): RequestContext, name: Name, request: Request| {
+        type OfWebhook = State<Webhook>;
+        type PolicyName = Path<String>;
+        let validate = |State(w): OfWebhook, request: Request| w.all(AdmissionPhase::Validating, request);
+        let mutate = |State(w): OfWebhook, request: Request| w.all(AdmissionPhase::Mutating, request);
+        let validate_one = |State(w): OfWebhook, name: PolicyName, request: Request| {
             w.one(AdmissionPhase::Validating, name, request)
         };
-        let mutate_one = |State(w): RequestContext, name: Name, request: Request| {
+        let mutate_one = |State(w): OfWebhook, name: PolicyName, request: Request| {
             w.one(AdmissionPhase::Mutating, name, request)
         };
         Router::new()
@@ -137,43 +136,44 @@ impl Webhook {
             .route("/validate/{policy}", post(validate_one))
             .route("/mutate/{policy}", post(mutate_one))
             .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(|State(w): RequestContext| async move { w.readyz() }))
-            .fallback(|State(w): RequestContext| async move { w.nothing_there() })
-            .method_not_allowed_fallback(|State(w): RequestContext| async move { w.no_such_method() })
+            .route("/readyz", get(|State(w): OfWebhook| async move { w.readyz() }))
+            .fallback(|State(w): OfWebhook| async move { w.not_found() })
+            .method_not_allowed_fallback(|State(w): OfWebhook| async move { w.method_not_allowed() })
             .with_state(self.clone())
     }
 
-    /// What is asked for is not there: whoever registered it should see that, and where to look.
-    fn nothing_there(&self) -> HttpError {
+    /// The response for an unknown path. It lists the valid ones, because the webhook may be registered with a wrong path.
+    fn not_found(&self) -> HttpError {
         self.0.metrics.refusal(StatusCode::NOT_FOUND);
-        let reason = "nothing is served here: /validate, /mutate, /validate/NAME, /mutate/NAME, /healthz and /readyz are";
+        let reason =
+            "unknown path: use /validate, /mutate, /validate/NAME, /mutate/NAME, /healthz or /readyz";
         HttpError::new(StatusCode::NOT_FOUND, reason)
     }
 
-    fn no_such_method(&self) -> HttpError {
+    fn method_not_allowed(&self) -> HttpError {
         self.0.metrics.refusal(StatusCode::METHOD_NOT_ALLOWED);
-        let reason = "reviews are posted, /healthz and /readyz are got";
+        let reason = "use POST for admission reviews and GET for /healthz and /readyz";
         HttpError::new(StatusCode::METHOD_NOT_ALLOWED, reason)
     }
 
-    /// What it counts.
+    /// The metrics of the webhook.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// Whether new requests are welcome; `false` once the process is to end.
+    /// Sets readiness; `false` when the process is about to end.
     pub fn set_ready(&self, ready: bool) {
         self.0.ready.store(ready, Ordering::SeqCst);
     }
 
-    /// Whether it can judge what it is asked: it is not about to end, the cluster is known, and callers can trust it.
+    /// Ready if the process is not shutting down, the watched kinds are listed, and the server certificate is valid.
     fn readyz(&self) -> (StatusCode, String) {
         let unknown = self.rules().watched.as_ref().map(|watched| watched.unknown()).unwrap_or_default();
         let certificate = *self.0.certificate.read().unwrap_or_else(PoisonError::into_inner);
         let problem = if !self.0.ready.load(Ordering::SeqCst) {
             "shutting down".to_owned()
         } else if !unknown.is_empty() {
-            format!("the cluster is not known yet: {}", unknown.join(", "))
+            format!("cluster data not loaded yet: {}", unknown.join(", "))
         } else if let Some(problem) = certificate.and_then(|validity| validity.problem(now())) {
             problem.to_owned()
         } else {
@@ -182,29 +182,29 @@ impl Webhook {
         (StatusCode::SERVICE_UNAVAILABLE, problem + "\n")
     }
 
-    async fn all(self, half: AdmissionPhase, request: Request) -> Result<Response, HttpError> {
-        self.review(half, None, request).await
+    async fn all(self, phase: AdmissionPhase, request: Request) -> Result<Response, HttpError> {
+        self.review(phase, None, request).await
     }
 
     async fn one(
         self,
-        half: AdmissionPhase,
+        phase: AdmissionPhase,
         Path(name): Path<String>,
         request: Request,
     ) -> Result<Response, HttpError> {
-        self.review(half, Some(name), request).await
+        self.review(phase, Some(name), request).await
     }
 
-    /// Answers, and counts what is not answered.
+    /// Handles a review, and counts HTTP errors.
     async fn review(
         self,
-        half: AdmissionPhase,
+        phase: AdmissionPhase,
         name: Option<String>,
         request: Request,
     ) -> Result<Response, HttpError> {
-        let context = AdmissionCall { webhook: self.clone(), rules: self.rules(), half, name };
-        let answered = match context.check(&request) {
-            Ok(()) => context.respond(request).await,
+        let call = AdmissionCall { webhook: self.clone(), rules: self.rules(), phase, name };
+        let answered = match call.check(&request) {
+            Ok(()) => call.respond(request).await,
             Err(refusal) => Err(refusal),
         };
         answered.inspect_err(|refusal| self.0.metrics.refusal(refusal.status))

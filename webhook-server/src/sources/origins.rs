@@ -1,7 +1,7 @@
-//! Where the objects of a kustomization were written: what is built has no lines that anybody could edit.
+//! Finds the source locations of the objects of a kustomization, because the rendered output has no lines that you can edit.
 //!
-//! kustomize says of each object where it comes from if it is told to, in an annotation (`buildMetadata: [originAnnotations]`).
-//! What is judged stays what is built without that.
+//! With `buildMetadata: [originAnnotations]`, kustomize writes the origin of each object into an annotation. Policies still
+//! evaluate the output without these annotations.
 
 mod overlay;
 mod path_mapping;
@@ -21,30 +21,30 @@ use source_files::{ObjectInDocument, SourceFile};
 
 const ORIGIN: &str = "config.kubernetes.io/origin";
 
-/// The group and version, the kind, the namespace and the name of an object, as they stand in it.
+/// The group and version, the kind, the namespace and the name of an object, as written in it.
 type ObjectKey = [String; 4];
 
-/// The files in which the objects of a kustomization were written.
+/// The source files of the objects of a kustomization.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    /// The number of the file that each is in; `None` where it is not known.
+    /// The index of the file of each object; `None` if it is not known.
     objects: BTreeMap<ObjectKey, Option<usize>>,
     files: Vec<SourceFile>,
-    /// From where files are named; none where all of them are named in full.
+    /// The directory that file names are relative to; `None` for absolute names.
     here: Option<PathBuf>,
 }
 
-/// Where an object was written before it was built.
+/// The source location of a rendered object.
 pub struct Origin<'o> {
     /// The file, as reports name it.
     pub file: String,
-    /// The object in it; none where it was generated, or cannot be told from others.
+    /// The object in the file; `None` if it was generated or is ambiguous.
     found: Option<ObjectInDocument<'o>>,
 }
 
 impl Origins {
-    /// Those of a kustomization, named as its folder is. None where its tool cannot tell: where it is a component, say, which no
-    /// other can build overlay.
+    /// The origins of a kustomization, with relative or absolute file names like `dir`. Empty if the overlay cannot be rendered,
+    /// for example because the kustomization is a component.
     pub(super) fn of(dir: &Path) -> Self {
         let built = || -> anyhow::Result<Self> {
             let overlay = Overlay::new(dir)?;
@@ -54,7 +54,7 @@ impl Origins {
         built().unwrap_or_default()
     }
 
-    /// What annotations say, of paths as they are seen from a folder.
+    /// Reads the annotations in rendered output. Their paths are relative to a folder.
     fn parse(built: &str, from: &Path) -> Self {
         let (mut origins, mut numbers) = (Origins::default(), BTreeMap::new());
         let mut arena = Arena::new();
@@ -72,7 +72,7 @@ impl Origins {
                 if let Some(file) = number.and_then(|number| origins.files.get_mut(number)) {
                     file.add(&key);
                 }
-                // Two of one name: of which of them something is said cannot be told.
+                // If two objects have the same key, their origin is ambiguous.
                 origins.objects.entry(key).and_modify(|known| *known = None).or_insert(number);
             });
             arena.reset();
@@ -80,7 +80,7 @@ impl Origins {
         origins
     }
 
-    /// Where an object was written, by what it is called; `None` where that is not known.
+    /// The source location of an object, by its key; `None` if it is not known.
     pub(super) fn origin(&self, request: &Request<'_>) -> Option<Origin<'_>> {
         let key = key(request).ok()?;
         let file = self.files.get((*self.objects.get(&key)?)?)?;
@@ -93,12 +93,12 @@ impl Origins {
 }
 
 impl Origin<'_> {
-    /// Which document of the file it is, from 1.
+    /// The number of its document in the file, from 1.
     pub fn document(&self) -> usize {
         self.found.map_or(1, |found| found.document.number)
     }
 
-    /// Where a field stands, and what is written there, if the object that was built has the same.
+    /// The position of a field, and the source text there if the rendered object has the same value.
     pub fn place(&self, path: &FieldPath, built: &Value) -> (Position, Option<Snippet>) {
         let Some(ObjectInDocument { document, object }) = self.found else {
             return (Position { line: 1, column: 1 }, None);
@@ -110,20 +110,20 @@ impl Origin<'_> {
     }
 }
 
-/// The object of a request, to be compared.
+/// The object of a request, to compare it.
 pub fn value(request: &Request<'_>) -> Value {
     let value = request.object.value().ok().flatten();
     value.and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
 }
 
-/// What an object is called in what is built, or written.
+/// The key of an object, in the rendered output or in a source file.
 fn key(request: &Request<'_>) -> Result<ObjectKey, Undecided> {
     let at = |key| request.object.at(key).text().map(str::to_owned);
     Ok([at("apiVersion")?, at("kind")?, at("metadata.namespace")?, at("metadata.name")?])
 }
 
-/// The file that the annotation of an object names: the one that holds it, or the kustomization that generates it. What comes from
-/// another repository is in no file here.
+/// The file in the origin annotation of an object: the one that contains it, or the kustomization that generates it. `None` for
+/// objects from another repository.
 fn file<'a>(request: &Request<'a>, arena: &'a Arena) -> Option<&'a str> {
     let message = request.object.at("metadata.annotations").key(ORIGIN).text().ok()?;
     let message = documents(message).first()?.decode(arena).ok()??;
@@ -134,7 +134,7 @@ fn file<'a>(request: &Request<'a>, arena: &'a Arena) -> Option<&'a str> {
     }
 }
 
-/// A path as it is seen from a folder; both are absolute.
+/// A path relative to a folder; both arguments must be absolute.
 fn relative(path: &Path, from: &Path) -> PathBuf {
     let common = path.components().zip(from.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(common).map(|_| std::path::Component::ParentDir);

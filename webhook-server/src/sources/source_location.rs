@@ -1,4 +1,4 @@
-//! Where an object and its fields stand: in the source, or where they were written before that was built.
+//! Locations of objects and their fields: in the source or, for a kustomization, in the files that it was rendered from.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use crate::sources::{Origin, Source, value};
 
-/// A document and where it comes from.
+/// A document and its source.
 pub(crate) struct DocumentOrigin<'s> {
     pub(crate) source: &'s Source,
     pub(crate) document: &'s Document<'s>,
-    /// Which of the source's documents it is, from 1.
+    /// The number of the document in the source, from 1.
     pub(crate) number: usize,
-    /// The namespace of objects that name none.
+    /// The namespace of objects that do not set one.
     pub(crate) namespace: &'s str,
-    /// Where its fields stand: most documents have no finding, and need no second look at their text.
+    /// The positions of its fields, computed on first use because most documents have no finding.
     places: OnceCell<FieldPositions>,
-    /// The lines of the source, for the same reason.
+    /// The lines of the source, also computed on first use.
     lines: &'s OnceLock<LineIndex<'s>>,
 }
 
@@ -40,38 +40,38 @@ impl<'s> DocumentOrigin<'s> {
         self.places.get_or_init(|| self.document.places()).of(path)
     }
 
-    /// What stands at a place.
+    /// The source text at a position.
     fn written(&self, place: Position) -> Option<Snippet> {
         self.lines.get_or_init(|| LineIndex::of(&self.source.text)).written(place)
     }
 }
 
-/// An object in a document, and where it was written.
+/// An object in a document, and its source location.
 pub(crate) struct ObjectLocation<'s, 'd> {
     at: &'s DocumentOrigin<'d>,
     request: &'s Request<'s>,
-    /// Where in the document it stands.
+    /// The path of the object in the document.
     prefix: &'s FieldPath,
-    /// Asked for where something is found: to know it takes as long as to build.
+    /// Computed only if there is a finding, because it requires rendering the kustomization again.
     origin: OnceCell<Option<Origin<'s>>>,
-    /// The object, to be compared with what was written.
+    /// The object, to compare it with its source.
     value: OnceCell<Value>,
 }
 
-/// Where a field stands.
+/// The location of a field.
 pub(crate) struct FieldLocation {
     pub(crate) position: Position,
-    /// What is written there.
+    /// The source text at the position.
     pub(crate) written: Option<Snippet>,
-    /// The line that was built, where something else is written.
+    /// The rendered line, if the source differs from it.
     pub(crate) built: Option<String>,
 }
 
-/// A place in a file: `file:line:column`.
+/// A location in a file: `file:line:column`.
 pub(crate) struct FilePosition<'s> {
     pub(crate) file: &'s str,
     pub(crate) position: Position,
-    /// Which document of the file it is in, from 1.
+    /// The number of the document in the file, from 1.
     pub(crate) document: usize,
 }
 
@@ -90,7 +90,7 @@ impl<'s, 'd> ObjectLocation<'s, 'd> {
         self.origin.get_or_init(|| self.at.source.origin(self.request)).as_ref()
     }
 
-    /// Where it begins in the source.
+    /// The start of the object in the source.
     pub(crate) fn start(&self) -> FilePosition<'_> {
         let position = match self.prefix.0.is_empty() {
             true => self.at.document.start(),
@@ -99,7 +99,7 @@ impl<'s, 'd> ObjectLocation<'s, 'd> {
         FilePosition { file: &self.at.source.name, position, document: self.at.number }
     }
 
-    /// Where it begins in the file that somebody wrote.
+    /// The start of the object in the file that you can edit.
     pub(crate) fn written_start(&self) -> FilePosition<'_> {
         match self.origin() {
             None => self.start(),
@@ -107,7 +107,7 @@ impl<'s, 'd> ObjectLocation<'s, 'd> {
         }
     }
 
-    /// The place of a field of it.
+    /// The location of a field, without its text.
     pub(crate) fn place(&self, path: &FieldPath) -> FilePosition<'_> {
         let position = self.field(path).position;
         match self.origin() {
@@ -116,7 +116,7 @@ impl<'s, 'd> ObjectLocation<'s, 'd> {
         }
     }
 
-    /// Where a field of it stands, and what is written there.
+    /// The location of a field, with its text.
     pub(crate) fn field(&self, path: &FieldPath) -> FieldLocation {
         let built = || {
             let position = self.at.place(&path.below(self.prefix));

@@ -1,4 +1,4 @@
-//! Documents and their values: decoded once, on all processors, for the cluster that policies read and for their evaluation.
+//! Decodes documents once, on all processors. The values are used as cluster data and for evaluation.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use policy_core::{Arena, Value};
 
 use crate::sources::Source;
 
-/// How many documents a thread takes at a time.
+/// Number of documents that a thread processes at a time.
 const BATCH: usize = 32;
 
 /// A document and its value.
@@ -19,17 +19,17 @@ pub(super) struct DecodedDocument<'a> {
 
 /// The value of a document.
 pub(super) enum DocumentValue<'a> {
-    /// It is decoded when it is evaluated.
+    /// The document is decoded when it is evaluated.
     Later,
-    /// It, if the document has one, or why it cannot be read.
+    /// The value, `None` for an empty document, or the reason why the document cannot be read.
     Now(Result<Option<Value<'a>>, YamlError>),
 }
 
 impl<'a> DecodedDocument<'a> {
-    /// The value, decoded now if it was not before.
+    /// The value, decoded now if it was not decoded before.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The document cannot be read.
     pub(super) fn value(&self, arena: &'a Arena) -> Result<Option<Value<'a>>, YamlError> {
         match &self.value {
             DocumentValue::Later => self.document.decode(arena),
@@ -45,7 +45,7 @@ impl<'a> DecodedDocument<'a> {
     pub(super) fn decoded(document: Document<'a>, arena: &'a Arena) -> Self {
         let bug = || YamlError {
             position: document.start(),
-            reason: "a bug in pratique: it could not be decoded".to_owned(),
+            reason: "a bug in pratique: the document could not be decoded".to_owned(),
         };
         let value = catch_unwind(AssertUnwindSafe(|| document.decode(arena)));
         DecodedDocument { document, value: DocumentValue::Now(value.unwrap_or_else(|_| Err(bug()))) }
@@ -58,7 +58,7 @@ pub(super) fn arenas() -> Vec<Arena> {
     (0..threads).map(|_| Arena::new()).collect()
 }
 
-/// Decodes all documents of these sources; the values are kept in the arenas.
+/// Decodes all documents of these sources. The arenas hold the values.
 pub(super) fn decode<'a>(
     sources: &'a [Source],
     arenas: &'a mut [Arena],

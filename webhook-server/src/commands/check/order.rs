@@ -1,21 +1,21 @@
-//! Puts what several threads have found into the order of the source.
+//! Puts the results of several threads into the order of the source.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::report::{Report, ReportSink};
 
-/// How far a thread may be ahead of the slowest: what it has found waits in memory.
+/// How many parts a thread may be ahead of the slowest thread. Its results wait in memory.
 const AHEAD: usize = 64;
 
-/// What was found, on its way to whoever takes it.
+/// Collects the results of threads, and passes them to a [`ReportSink`] in order.
 pub(super) struct ReportOrder<'t> {
     state: Mutex<OrderState<'t>>,
     moved: Condvar,
 }
 
 struct OrderState<'t> {
-    /// The number of the part that is taken next.
+    /// The number of the part that the sink receives next.
     next: usize,
     waiting: BTreeMap<usize, Report>,
     taker: &'t mut dyn ReportSink,
@@ -31,7 +31,7 @@ impl<'t> ReportOrder<'t> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the part of that number. Every number from 0 on must come, each once.
+    /// Adds the part with this number. Each number, starting at 0, must be added exactly once.
     pub(super) fn give(&self, number: usize, part: Report) {
         let too_far = |state: &mut OrderState<'t>| number > state.next + AHEAD;
         let state = self.moved.wait_while(self.state(), too_far);

@@ -1,14 +1,14 @@
-//! A progress bar on standard error, if that is a terminal and the work is long.
+//! A progress bar on standard error, shown only on a terminal and only for long runs.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// After how long it appears.
+/// The delay before the bar appears.
 const LONG: Duration = Duration::from_millis(400);
 
-/// The bar; hidden until it is worth a look.
+/// The progress bar, hidden until [`LONG`] has passed.
 pub(super) struct CheckProgress {
     bar: ProgressBar,
     wanted: bool,

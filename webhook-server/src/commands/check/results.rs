@@ -1,4 +1,4 @@
-//! The results of a report: the verdicts on an object, and on the pods that it makes, with the places of the findings.
+//! Builds the results of a report: the verdicts on an object and its pods, with the source locations of their findings.
 
 use policy_core::verdicts::PolicyVerdict;
 use policy_core::yaml::Position;
@@ -16,7 +16,7 @@ use crate::evaluator::Evaluation;
 use crate::report::{ObjectReport, Report};
 use crate::sources::source_location::{DocumentOrigin, FieldLocation, FilePosition, ObjectLocation};
 
-/// Evaluates an object, and the pods that its controller would make of it, and adds the results to the report.
+/// Evaluates an object and the pods that its controller would create, and adds the results to the report.
 pub(super) fn add(
     at: &DocumentOrigin<'_>,
     config: &Config,
@@ -47,7 +47,7 @@ pub(super) fn add(
     report.objects.push(ObjectReport { results, is_evaluated: evaluated.is_evaluated });
 }
 
-/// The policies of a configuration, as they evaluate manifests.
+/// Evaluates manifests with the policies of a configuration.
 struct ConfigEvaluator<'s> {
     config: &'s Config,
     cluster: &'s Objects<'s>,
@@ -74,16 +74,16 @@ impl<'s> ManifestEvaluator for ConfigEvaluator<'s> {
         let rows = verdicts.rows.iter().map(|row| &row.verdict);
         let found = rows.flat_map(|verdict| verdict.denials.iter().chain(&verdict.warnings));
         let mut all = found.chain(excepted.iter().map(|excepted| &excepted.finding));
-        all.any(|message| message.field == finding.field && is_same(&message.message, &finding.message))
+        all.any(|reported| reported.field == finding.field && is_same(&reported.message, &finding.message))
     }
 }
 
-/// Whether two messages say the same, whatever is said of an exception.
+/// Whether a reported message is the given one, possibly with a note about an expired exception.
 fn is_same(reported: &str, message: &str) -> bool {
     reported.strip_prefix(message).is_some_and(|rest| rest.is_empty() || rest.starts_with("; its exception "))
 }
 
-/// An object in its document, or the pods that it makes.
+/// An object in its document, or the pods that it creates.
 #[derive(Clone, Copy)]
 struct EvaluationTarget<'s, 'd> {
     location: &'s ObjectLocation<'s, 'd>,
@@ -113,10 +113,10 @@ impl EvaluationTarget<'_, '_> {
         excepted: &[ExceptedDenial<'_>],
     ) -> PolicyResult {
         let found = |finding: &Finding| self.found(finding);
-        let requested = self.pods.map_or(self.request, |pods| &pods.request);
-        let reported =
+        let request = self.pods.map_or(self.request, |pods| &pods.request);
+        let target =
             ResultTarget { object: ObjectName::of(self.request), of: self.pods.map(|_| ResultSubject::Pods) };
-        let mut result = PolicyResult::new(row, verdicts, requested, reported);
+        let mut result = PolicyResult::new(row, verdicts, request, target);
         result.denials = row.verdict.denials.iter().map(found).collect();
         result.warnings = row.verdict.warnings.iter().map(found).collect();
         result.excepted = excepted
@@ -138,7 +138,7 @@ impl EvaluationTarget<'_, '_> {
         result
     }
 
-    /// A finding and where it stands; that of a pod in the template that makes it.
+    /// Adds the source location to a finding. A finding in a pod is reported in the pod template.
     fn found(&self, finding: &Finding) -> ReportedFinding {
         let field = self.pods.map_or_else(|| finding.field.clone(), |pods| pods.in_workload(finding).field);
         let FieldLocation { position: Position { line, column }, written, built } =

@@ -1,4 +1,4 @@
-//! What becomes of documents that are read, whatever the policies are.
+//! Tests of how `check` evaluates documents, independent of the policies.
 
 use policy_core::{Cluster, ConfiguredPolicy, Evaluate, Outcome, Verdict};
 use policy_core::{Request, Undecided};
@@ -32,7 +32,7 @@ fn lists_are_evaluated_item_by_item() {
     }
 }
 
-/// To `kubectl` what has items is a list; to others it is what it says it is, with a field that they do not know.
+/// `kubectl` treats any object with `items` as a list. Other clients go by the kind and ignore the unknown field.
 #[test]
 fn a_pod_does_not_hide_behind_items() {
     let pod = "apiVersion: v1\nkind: Pod\nspec: {hostNetwork: true, containers: [{name: c}]}\nitems: ";
@@ -44,9 +44,9 @@ fn a_pod_does_not_hide_behind_items() {
     }
 }
 
-/// A policy that looks at the cluster sees the documents that were given, in whatever order.
+/// A policy that reads the cluster sees all given documents, in any order.
 #[test]
-fn the_other_documents_are_the_cluster() {
+fn other_documents_are_cluster_data() {
     struct WantsConfigMap;
     impl Evaluate for WantsConfigMap {
         fn evaluate(
@@ -81,7 +81,7 @@ fn the_other_documents_are_the_cluster() {
 }
 
 #[test]
-fn what_is_no_object_is_an_error_with_its_place() {
+fn non_objects_are_errors_with_a_position() {
     let report = report("a: 1\n---\nkind: Pod\n---\n- x\n---\n# nothing\n");
     assert_eq!(
         report.errors,
@@ -94,12 +94,12 @@ fn what_is_no_object_is_an_error_with_its_place() {
 }
 
 #[test]
-fn order_is_the_files_whatever_the_threads_do() {
+fn results_keep_the_order_of_the_file() {
     let text: String = (0..500)
         .map(|i| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{i}}}\nspec: {{containers: [{{name: c}}]}}\n"))
         .collect();
     let mut names: Vec<String> = report(&text).results().map(|result| result.object.name.clone()).collect();
-    // A row for each policy.
+    // Each object has a result for each policy.
     names.dedup();
     assert_eq!(names, (0..500).map(|i| format!("p{i}")).collect::<Vec<_>>());
 }
@@ -121,5 +121,5 @@ fn documents_are_decoded_in_the_order_of_their_sources() {
     let names: Vec<_> = decoded.iter().flat_map(|(_, documents)| documents).filter_map(name).collect();
     let expected: Vec<String> = (0..200).map(|i| format!("\"a{i}\"")).chain(["\"b\"".to_owned()]).collect();
     assert_eq!(names[..201], expected);
-    assert_eq!(names.len(), 202, "the broken document is an error, not nothing");
+    assert_eq!(names.len(), 202, "the broken document must be an error");
 }

@@ -1,4 +1,4 @@
-//! What a change does to the map: flows that are new, and flows that are gone.
+//! Compares the connections of two manifest sets: which ones are added, and which ones are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -15,25 +15,25 @@ use super::{drawn, formats, say};
 use crate::args::{ConnectivityArgs, ExitStatus, MapFormat};
 use crate::report::{GREEN, RED};
 
-/// Compares two sets of manifests.
+/// Compares two manifest sets.
 pub(super) fn run(
     args: &ConnectivityArgs,
     paths: &[PathBuf],
     out: &mut impl Write,
 ) -> anyhow::Result<ExitStatus> {
-    let [old, new] = paths else { bail!("--diff: must be given OLD and NEW") };
+    let [old, new] = paths else { bail!("--diff: requires OLD and NEW") };
     let (old, new) =
         (ManifestText::under(std::slice::from_ref(old))?, ManifestText::under(std::slice::from_ref(new))?);
     let arena = Arena::new();
     let (old, new) = (old.known(&args.namespace, &arena), new.known(&args.namespace, &arena));
-    let ends = [old.complain(), new.complain()];
+    let statuses = [old.print_errors(), new.print_errors()];
     let ranges = AddressRanges::of(&[&old.topology, &new.topology], &[]);
     let maps = [Map::within(&old.topology, ranges.clone()), Map::within(&new.topology, ranges)];
     let [before, after] = &maps;
-    // Of both: what is not read of either may make a difference.
+    // Notes on both sets, because an object that is left out of either can change the result.
     let message: BTreeSet<String> = old.notes(before).into_iter().chain(new.notes(after)).collect();
     say(&message.into_iter().collect::<Vec<_>>());
-    // A Service that is opened opens nothing that policies do not allow already, and makes a difference all the same.
+    // `drawn` adds Services that are open to the outside: they count as a difference even if policies allowed the traffic before.
     let old = drawn(before, before.flows(args.within_workloads));
     let new = drawn(after, after.flows(args.within_workloads));
     let (gone, added) = (without(&old, &new), without(&new, &old));
@@ -62,13 +62,13 @@ pub(super) fn run(
             writeln!(out)?;
         }
         MapFormat::Dot | MapFormat::Mermaid | MapFormat::Svg | MapFormat::Html => {
-            bail!("--diff: must be with --output text, csv or json")
+            bail!("--diff: requires --output text, csv or json")
         }
     }
-    Ok(if ends == [ExitStatus::Success; 2] { ExitStatus::Success } else { ExitStatus::Unreadable })
+    Ok(if statuses == [ExitStatus::Success; 2] { ExitStatus::Success } else { ExitStatus::Unreadable })
 }
 
-/// The flows that are in the one map and not in the other, on the ports that they are not in the other.
+/// The connections of `these` that `others` does not have, limited to the ports that differ.
 fn without<'a>(these: &[Flow<'a>], others: &[Flow<'a>]) -> Vec<Flow<'a>> {
     let known: BTreeMap<(FlowEnd<'a>, FlowEnd<'a>), &Ports> =
         others.iter().map(|flow| ((flow.from, flow.to), &flow.ports)).collect();

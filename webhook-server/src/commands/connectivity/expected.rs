@@ -1,4 +1,4 @@
-//! The flows that are meant to be, as a reviewed list, against those that there are.
+//! Compares the connections of a manifest set with a reviewed list of expected connections.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -22,17 +22,17 @@ use crate::sources;
 
 const KEYS: [&str; 3] = ["addresses", "pods", "flows"];
 
-/// What a file of intended flows says.
-struct Intended<'a> {
-    /// What addresses are called, in the order of the file: a name, and the blocks that it may stand for.
+/// The content of a file of expected connections.
+struct ExpectedConnections<'a> {
+    /// Names of addresses, in the order of the file, each with the address blocks that it can refer to.
     addresses: Vec<(&'a str, Vec<Block>)>,
-    /// Pods that the manifests speak of and do not make.
+    /// Pods that the manifests refer to but do not create.
     pods: Vec<Workload<'a>>,
-    /// The flows, as lines.
+    /// The expected connections, as lines.
     flows: BTreeSet<&'a str>,
 }
 
-/// Says which flows are missing, and which there are beside those that are meant to be.
+/// Prints which expected connections are missing, and which connections are unexpected.
 pub(super) fn run(
     file: &Path,
     mut known: LoadedTopology<'_>,
@@ -41,11 +41,11 @@ pub(super) fn run(
     let named = || file.display().to_string();
     let text = sources::read_file(file).with_context(named)?;
     let arena = Arena::new();
-    let intended = Intended::read(&text, &arena).with_context(named)?;
-    for pods in &intended.pods {
+    let expected = ExpectedConnections::read(&text, &arena).with_context(named)?;
+    for pods in &expected.pods {
         if known.topology.has(pods.name) {
             bail!(
-                "{}: pods: {} is among the manifests: it is what they say it is",
+                "{}: pods: {} is defined in the manifests: remove it from this file",
                 file.display(),
                 pods.name
             );
@@ -55,13 +55,13 @@ pub(super) fn run(
         }
         known.topology.add_pods(pods);
     }
-    let end = known.complain();
-    let blocks: Vec<Block> = intended.addresses.iter().flat_map(|(_, blocks)| blocks).cloned().collect();
+    let end = known.print_errors();
+    let blocks: Vec<Block> = expected.addresses.iter().flat_map(|(_, blocks)| blocks).cloned().collect();
     let map = Map::within(&known.topology, AddressRanges::of(&[&known.topology], &blocks));
     say(&known.notes(&map));
-    let found = intended.lines(&map);
-    let missing = intended.flows.iter().filter(|line| !found.contains(**line)).map(|line| (*line, "- ", RED));
-    let extra = found.iter().filter(|line| !intended.flows.contains(line.as_str()));
+    let found = expected.lines(&map);
+    let missing = expected.flows.iter().filter(|line| !found.contains(**line)).map(|line| (*line, "- ", RED));
+    let extra = found.iter().filter(|line| !expected.flows.contains(line.as_str()));
     let extra = extra.map(|line| (line.as_str(), "+ ", GREEN));
     let mut lines: Vec<_> = missing.chain(extra).collect();
     lines.sort_unstable_by_key(|(line, sign, _)| (*line, *sign));
@@ -69,10 +69,10 @@ pub(super) fn run(
         writeln!(out, "{style}{sign}{line}{style:#}")?;
     }
     if !lines.is_empty() {
-        anstream::eprintln!(
-            "pratique: the map is not what {} means it to be: {} to mend (`-` is meant and not there, `+` is there and not meant)",
+        print_error!(
+            "pratique: connections differ from {} in {} (`-` expected but missing, `+` unexpected)",
             file.display(),
-            lines.len()
+            if lines.len() == 1 { "1 line".to_owned() } else { format!("{} lines", lines.len()) }
         );
     }
     Ok(match (end, lines.is_empty()) {
@@ -81,7 +81,7 @@ pub(super) fn run(
     })
 }
 
-impl<'a> Intended<'a> {
+impl<'a> ExpectedConnections<'a> {
     fn read(text: &'a str, arena: &'a Arena) -> anyhow::Result<Self> {
         let documents = yaml::documents(text);
         let [document] = documents.as_slice() else {
@@ -90,14 +90,14 @@ impl<'a> Intended<'a> {
         let value = document.decode(arena).map_err(|error| anyhow::anyhow!("{}: {error}", error.position))?;
         let root = Field::root(value.context("the file is empty")?, arena);
         let places = document.places();
-        Intended::of(root)
+        ExpectedConnections::of(root)
             .map_err(|undecided| anyhow::anyhow!("{}: {undecided}", places.of(&undecided.field)))
     }
 
     fn of(root: Field<'a>) -> Result<Self, Undecided> {
         for (key, field) in root.members()? {
             if !KEYS.contains(&key) {
-                return Err(field.undecided(format!("must not be set: there are {}", KEYS.join(", "))));
+                return Err(field.undecided(format!("must not be set: use one of {}", KEYS.join(", "))));
             }
         }
         let mut addresses = Vec::new();
@@ -110,9 +110,9 @@ impl<'a> Intended<'a> {
             let line = flow.text()?;
             let ends = line.split_once(" : ").and_then(|(ends, _)| ends.split_once(" => "));
             let Some((from, to)) = ends else {
-                return Err(
-                    flow.undecided("must be as `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`")
-                );
+                return Err(flow.undecided(
+                    "must have the form `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`",
+                ));
             };
             for end in [from, to] {
                 let name = end.strip_prefix('{').and_then(|end| end.strip_suffix('}'));
@@ -120,24 +120,26 @@ impl<'a> Intended<'a> {
                     addresses.iter().any(|(known, _)| known == name) || **name == *"ingress-controller"
                 };
                 if let Some(name) = name.filter(|name| !is_known(name)) {
-                    return Err(flow.undecided(format!("there are no addresses called `{}`", excerpt(name))));
+                    return Err(
+                        flow.undecided(format!("`{}` is not defined under `addresses`", excerpt(name)))
+                    );
                 }
             }
             if !flows.insert(line) {
-                return Err(flow.undecided("must not be there twice"));
+                return Err(flow.undecided("must not be listed twice"));
             }
         }
-        Ok(Intended { addresses, pods, flows })
+        Ok(ExpectedConnections { addresses, pods, flows })
     }
 
-    /// The flows of a map as lines, those with addresses under the names of these: a name stands for a block on those ports
-    /// that all of the block has.
+    /// The connections of a map as lines, with names for addresses. A named line covers the ports that all addresses of the
+    /// block have in common.
     fn lines(&self, map: &Map<'_, '_>) -> BTreeSet<String> {
         let mut lines = BTreeSet::new();
         let mut outside = Outside::new();
         let standings = map.workloads();
         for flow in map.flows(true) {
-            // Of pods that are not of the set, only what its policies decide is known.
+            // For pods outside the manifest set, only connections that the policies of the set decide are known.
             let isolated = |end, is_isolated: fn(&Isolation) -> bool| match end {
                 FlowEnd::Workload(name) => standings.get(&name).is_some_and(is_isolated),
                 FlowEnd::Outside(_) | FlowEnd::IngressController => false,
@@ -163,7 +165,7 @@ impl<'a> Intended<'a> {
             }
         }
         for (name, blocks) in &self.addresses {
-            // The first of its blocks that any flow has: another environment's is not this one's.
+            // Use the first block with a connection: the other blocks belong to other environments.
             let is_there = |block: &&Block| {
                 outside
                     .iter()
@@ -190,7 +192,7 @@ impl<'a> Intended<'a> {
     }
 }
 
-/// A flow with the outside as a line.
+/// A connection with the outside, as a line.
 fn line(own: &str, comes_in: bool, outside: &str, ports: &Ports) -> String {
     match comes_in {
         true => format!("{outside} => {own} : {ports}"),
@@ -198,10 +200,10 @@ fn line(own: &str, comes_in: bool, outside: &str, ports: &Ports) -> String {
     }
 }
 
-/// Flows with the outside: of whom, and whether they come in; with which ranges, on which ports.
+/// Connections with the outside: by workload and direction (`true` is inbound), the ports for each address range.
 type Outside = BTreeMap<(String, bool), BTreeMap<Range, Ports>>;
 
-/// The ports that a flow has with all of a block.
+/// The ports that all address ranges of a block have in common.
 fn common(map: &Map<'_, '_>, comes_in: bool, block: &Block, ranges: &BTreeMap<Range, Ports>) -> Ports {
     let direction = if comes_in { Direction::Ingress } else { Direction::Egress };
     let mut parts = map.ranges(direction).iter().filter(|range| block.contains(range));
@@ -210,11 +212,11 @@ fn common(map: &Map<'_, '_>, comes_in: bool, block: &Block, ranges: &BTreeMap<Ra
     parts.fold(first, |common, part| common.intersection(&ports_of(part)))
 }
 
-/// Pods that no manifest makes: `name: kube-system/kube-dns[Deployment]`, `labels`, `ports`.
+/// Reads pods that no manifest creates: `name: kube-system/kube-dns[Deployment]`, `labels`, `ports`.
 fn pods(field: Field<'_>) -> Result<Workload<'_>, Undecided> {
     for (key, field) in field.members()? {
         if !["name", "labels", "ports"].contains(&key) {
-            return Err(field.undecided("must not be set: there are name, labels, ports"));
+            return Err(field.undecided("must not be set: use one of name, labels, ports"));
         }
     }
     let written = field.at("name").text()?;
@@ -223,7 +225,7 @@ fn pods(field: Field<'_>) -> Result<Workload<'_>, Undecided> {
     let complete =
         |((namespace, name), kind): &((&str, &str), &str)| ![*namespace, *name, *kind].contains(&"");
     let Some(((namespace, name), kind)) = name.filter(complete) else {
-        let is = format!("must be as `shop/web[Deployment]`, is `{}`", excerpt(written));
+        let is = format!("must have the form `shop/web[Deployment]`, is `{}`", excerpt(written));
         return Err(field.at("name").undecided(is));
     };
     let mut ports = Vec::new();

@@ -1,4 +1,4 @@
-//! Explanation the one can call the other, or cannot: the policies and rules that decide, and where they stand.
+//! Explains why a connection is allowed or denied: the policies and rules that decide, and their source locations.
 
 use std::io::Write;
 
@@ -13,15 +13,15 @@ use super::load::{LoadedTopology, ManifestText};
 use crate::args::ExitStatus;
 use crate::report::{GREEN, RED};
 
-/// Explains one connection, or the several that a Service leads to.
+/// Explains one connection, or each of the connections behind a Service.
 pub(super) fn run<'a>(
     written: &ManifestText,
     known: &LoadedTopology<'a>,
     map: &Map<'_, 'a>,
-    requested: &[String],
+    query: &[String],
     out: &mut impl Write,
 ) -> anyhow::Result<ExitStatus> {
-    let [from, to, port] = requested else { bail!("--explain: must be given SRC, DST and PORT") };
+    let [from, to, port] = query else { bail!("--explain: requires SRC, DST and PORT") };
     let find = |text: &str, which: &str| {
         map.find(text).map_err(|error| anyhow::anyhow!("--explain {which}: {error}"))
     };
@@ -32,7 +32,7 @@ pub(super) fn run<'a>(
     let mut end = ExitStatus::Success;
     let mut explain = |callee: &QueryEnd<'a>, port| -> anyhow::Result<()> {
         if let (FlowEnd::Outside(_), FlowEnd::Outside(_)) = (caller.end, callee.end) {
-            bail!("--explain: one of the two must be a workload: NetworkPolicies say nothing of others");
+            bail!("--explain: SRC or DST must be a workload, because NetworkPolicies apply only to pods");
         }
         let why = map.why(&caller, callee, port);
         if !why.allowed() {
@@ -46,7 +46,7 @@ pub(super) fn run<'a>(
             let (namespace, service) = (known.kept(namespace), known.kept(service));
             let behind = map.behind(namespace, service, number);
             let behind =
-                behind.with_context(|| format!("--explain DST: there is no Service `{}`", excerpt(to)))?;
+                behind.with_context(|| format!("--explain DST: Service `{}` not found", excerpt(to)))?;
             let ports: Vec<_> = behind
                 .iter()
                 .flat_map(|(name, ports)| {
@@ -71,7 +71,7 @@ fn parse(port: &str) -> anyhow::Result<ProtocolPort> {
     let protocol = Protocol::parse(&protocol.to_uppercase());
     let number = number.parse().ok().filter(|number| *number > 0);
     let parsed = protocol.zip(number).map(|(protocol, number)| ProtocolPort { protocol, number });
-    parsed.context("must be a port from 1 to 65535, as `8080`, `TCP/8080` or `UDP/53`")
+    parsed.context("must be a port from 1 to 65535, such as `8080`, `TCP/8080` or `UDP/53`")
 }
 
 struct Explainer<'e, 'a> {
@@ -84,7 +84,7 @@ impl<'a> Explainer<'_, 'a> {
         let (style, word) = if why.allowed() { (GREEN, "allowed") } else { (RED, "denied") };
         writeln!(out, "{style}{word}{style:#} {why}")?;
         if why.unknown {
-            writeln!(out, "  it may be otherwise: an end is on the network of its node")?;
+            writeln!(out, "  this is not certain, because one end uses the host network")?;
         }
         for (side, own, other) in [(&why.egress, why.from, why.to), (&why.ingress, why.to, why.from)] {
             let Some(side) = side else { continue };
@@ -104,7 +104,7 @@ impl<'a> Explainer<'_, 'a> {
         let (way, word) = (side.direction.as_str(), if side.allows() { "allowed" } else { "denied" });
         writeln!(out, "  {way} of {own}: {word}")?;
         if side.isolated_by.is_empty() {
-            writeln!(out, "    no NetworkPolicy isolates it for {way}, so that everything is allowed")?;
+            writeln!(out, "    no NetworkPolicy isolates it for {way}, so everything is allowed")?;
             return Ok(());
         }
         for policy in &side.isolated_by {
@@ -115,11 +115,11 @@ impl<'a> Explainer<'_, 'a> {
         }
         if side.allowed_by.is_empty() {
             let (protocol, number) = (why.port.protocol.as_str(), why.port.number);
-            writeln!(out, "    none of their rules is for {other} on {protocol} {number}")?;
+            writeln!(out, "    none of their rules allows {other} on {protocol} {number}")?;
             for RuleMatch { policy, rule, ports } in &side.other_ports {
                 writeln!(
                     out,
-                    "    it is named by {}, but on {ports}",
+                    "    it matches {}, but on {ports}",
                     self.cite(policy, Some((side.direction, *rule)))
                 )?;
             }

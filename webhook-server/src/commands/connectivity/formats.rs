@@ -1,4 +1,4 @@
-//! The map as text: for people, for programs, for spreadsheets, for Graphviz and for Markdown.
+//! Writes the map as text, JSON, CSV, DOT for Graphviz, or Mermaid for Markdown.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,7 +10,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-/// A flow a line.
+/// One connection per line.
 pub(super) fn text(flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
     for flow in flows {
         writeln!(out, "{flow}")?;
@@ -27,7 +27,7 @@ pub(super) fn csv(flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()
     Ok(())
 }
 
-/// A value as CSV has it.
+/// A value as a CSV field, quoted if necessary.
 pub(super) fn cell(value: &impl Display) -> String {
     let text = value.to_string();
     match text.contains([',', '"', '\n', '\r']) {
@@ -36,7 +36,7 @@ pub(super) fn cell(value: &impl Display) -> String {
     }
 }
 
-/// One JSON object: flows, workloads, openings, notes. Flows one after the other: there may be millions.
+/// One JSON object: flows, workloads, openings, notes. Flows are written one by one, because there can be millions.
 pub(super) fn json(
     map: &Map<'_, '_>,
     flows: &[Flow<'_>],
@@ -44,7 +44,7 @@ pub(super) fn json(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let workloads = map.workloads().into_iter().map(|(name, standing)| {
-        // On the network of its node nobody knows.
+        // Isolation is unknown with `hostNetwork`.
         let isolated = |is_so: bool| if standing.host_network { Value::Null } else { json!(is_so) };
         json!({"workload": name.to_string(), "hostNetwork": standing.host_network,
             "isolated": {"ingress": isolated(standing.isolated_ingress), "egress": isolated(standing.isolated_egress)}})
@@ -65,7 +65,7 @@ pub(super) fn json(
     Ok(())
 }
 
-/// Flows, each as JSON.
+/// Connections, serialized one at a time.
 pub(super) struct FlowList<'f, 'a>(pub(super) &'f [Flow<'a>]);
 
 impl Serialize for FlowList<'_, '_> {
@@ -74,7 +74,7 @@ impl Serialize for FlowList<'_, '_> {
     }
 }
 
-/// A flow as JSON.
+/// A connection as JSON.
 fn flow(flow: &Flow<'_>) -> Value {
     let (src, dst, conn) = (flow.from.to_string(), flow.to.to_string(), flow.ports.to_string());
     json!({"src": src, "dst": dst, "conn": conn, "ports": ranges(&flow.ports), "unknown": flow.unknown})
@@ -109,9 +109,9 @@ pub(super) fn dot(map: &Map<'_, '_>, flows: &[Flow<'_>], out: &mut impl Write) -
     Ok(())
 }
 
-/// A flowchart for Mermaid, which Markdown of GitHub and GitLab shows.
+/// A Mermaid flowchart, which GitHub and GitLab render in Markdown.
 pub(super) fn mermaid(map: &Map<'_, '_>, flows: &[Flow<'_>], out: &mut impl Write) -> anyhow::Result<()> {
-    // As entities: what is in names is no markup.
+    // Escape as entities, so that names cannot contain markup.
     let escaped = |text: &str| {
         text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
     };

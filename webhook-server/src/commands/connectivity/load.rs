@@ -1,4 +1,4 @@
-//! Reads manifests into a topology, and finds the place of a policy's rule again.
+//! Reads manifests into a topology, and finds the source location of a policy's rule.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -15,13 +15,13 @@ use crate::config;
 use crate::sources::source_location::{DocumentOrigin, ObjectLocation};
 use crate::sources::{self, Input, Kustomizations, Source};
 
-/// The text of manifests, as long as places in it are asked for.
+/// The text of the manifests, kept to find source locations in it.
 pub(super) struct ManifestText {
     sources: Vec<Source>,
     pod_templates: Vec<PodTemplate>,
 }
 
-/// Where a policy stands in what was read: the source, the document of it, the path in that.
+/// The location of a policy: the source, the document in the source, and the path in the document.
 #[derive(Clone, Debug)]
 struct PolicyLocation {
     source: usize,
@@ -29,14 +29,14 @@ struct PolicyLocation {
     prefix: FieldPath,
 }
 
-/// A topology, where its policies come from, and what could not be read.
+/// A topology, the locations of its policies, and read errors.
 pub(super) struct LoadedTopology<'a> {
     pub(super) topology: Topology<'a>,
     arena: &'a Arena,
     policies: Vec<PolicyLocation>,
-    /// What could not be read, so that the map may be wrong.
+    /// Read errors, because of which the map may be wrong.
     pub(super) errors: Vec<String>,
-    /// What is left out of it.
+    /// Notes on objects that are left out of the topology.
     pub(super) notes: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl ManifestText {
         Ok(ManifestText { sources, pod_templates: config::pod_templates_for(paths)? })
     }
 
-    /// What it says. What has to do with traffic is kept in the arena.
+    /// Builds the topology. The arena keeps only the data that affects traffic.
     pub(super) fn known<'a>(&'a self, namespace: &str, kept: &'a Arena) -> LoadedTopology<'a> {
         let mut known = LoadedTopology {
             topology: Topology::new(kept, WorkloadKinds::with(&self.pod_templates)),
@@ -68,7 +68,7 @@ impl ManifestText {
         known
     }
 
-    /// The file and line of a rule of a policy, or of the policy: where somebody wrote it.
+    /// The source location of a policy, or of one of its rules.
     pub(super) fn place(
         &self,
         known: &LoadedTopology<'_>,
@@ -102,13 +102,13 @@ impl ManifestText {
     }
 }
 
-/// A document that is read.
+/// A document to read.
 struct ReadDocument<'s, 'd> {
     source: &'s Source,
     /// The index of the source.
     number: usize,
     document: &'s Document<'d>,
-    /// The index of the document in it.
+    /// The index of the document in the source.
     place: usize,
 }
 
@@ -118,10 +118,11 @@ impl<'k> LoadedTopology<'k> {
         policy_manifests::each(document, namespace, arena, |object| {
             let (request, prefix) = match object {
                 Ok(object) => object,
-                // A folder may hold other JSON and YAML: it makes no traffic, and is said to be left out.
+                // A folder can contain other JSON and YAML, which causes no traffic: a note reports it.
                 Err(unreadable) => {
-                    let message = if unreadable.is_else { &mut self.notes } else { &mut self.errors };
-                    return message.push(format!("{}:{unreadable}", source.name));
+                    let messages =
+                        if unreadable.is_not_an_object { &mut self.notes } else { &mut self.errors };
+                    return messages.push(format!("{}:{unreadable}", source.name));
                 }
             };
             if let Err(undecided) = self.topology.add(&request, self.policies.len()) {
@@ -139,7 +140,7 @@ impl<'k> LoadedTopology<'k> {
         });
     }
 
-    /// A text that is kept as long as what is known.
+    /// Copies a text, so that it lives as long as the topology.
     pub(super) fn kept(&self, text: &str) -> &'k str {
         self.arena.text(text)
     }

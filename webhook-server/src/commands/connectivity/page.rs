@@ -1,4 +1,4 @@
-//! The map as a page of its own: the picture, what it does not say, and the flows as a table that can be searched.
+//! The map as a standalone HTML page: the diagram, notes, and a searchable table of connections.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `pratique demo --platform`: hands over to the program that starts the platform, which is built from this repository's tests.
+//! `pratique demo --platform`: runs the program that starts the platform, which is built from this repository's tests.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use anyhow::Context as _;
 
 use crate::args::ExitStatus;
 
-/// What it is called; cargo puts it beside this program.
+/// The path of the platform program, relative to the folder of this binary. Cargo puts it there.
 const PROGRAM: &str = "examples/platform";
 
-/// Becomes it: who ends this ends that.
+/// Replaces this process with the platform program, so that signals reach it directly.
 ///
 /// # Errors
-/// It is not there.
+/// The program does not exist or cannot be started.
 pub(super) fn run(picture: &Path) -> anyhow::Result<ExitStatus> {
     let program = find()?;
     let error = Command::new(&program).arg(picture).exec();
@@ -25,7 +25,7 @@ fn find() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let beside = own.parent().map(|folder| folder.join(PROGRAM));
     beside.filter(|program| program.is_file()).context(
-        "the platform is started from a checkout of this repository, by a program that is built there: \
-         `just platform` builds it, and what it needs",
+        "the platform program is not built next to this binary; in a checkout of this repository, run `just platform` \
+         to build and start it",
     )
 }

@@ -1,4 +1,4 @@
-//! What asks the policies of a configuration in a cluster: the webhook's registration, Kubewarden's resources.
+//! The resources that register the policies of a configuration in a cluster: webhook configurations, or Kubewarden's resources.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::clock::{now, today};
 use crate::config::exceptions::Exception;
 use crate::config::{Config, ListedPolicy, Mode};
 
-/// Both webhook configurations, those that the policies need, and the service account with what it may, as YAML.
+/// The webhook configurations that the policies need, and the service account with its RBAC, as YAML.
 ///
 /// # Errors
-/// A configuration that cannot be used, or a file that holds no certificate.
+/// The configuration is invalid, or the CA file contains no certificate.
 pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> {
     let config = config(args)?;
     let (namespace, name) = args.service.clone();
@@ -31,7 +31,7 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
             let certificates = certificates.with_context(|| format!("--ca-bundle {}", file.display()))?;
             anyhow::ensure!(
                 !certificates.is_empty(),
-                "--ca-bundle {}: no PEM certificate in it",
+                "--ca-bundle {}: the file contains no PEM certificate",
                 file.display()
             );
             for (number, certificate) in certificates.iter().enumerate() {
@@ -39,14 +39,14 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
                 let validity = validity
                     .with_context(|| format!("--ca-bundle {}: block {}", file.display(), number + 1))?;
                 if now() > validity.not_after {
-                    anstream::eprintln!(
+                    print_error!(
                         "pratique: --ca-bundle {}: certificate {} has expired",
                         file.display(),
                         number + 1
                     );
                 }
             }
-            // The certificates alone: a key that is in the file as well is nobody's to read.
+            // Copy only the certificates, because the file may also contain a private key.
             CertificateTrust::Bundle(base64::engine::general_purpose::STANDARD.encode(to_pem(&certificates)))
         }
         (None, true) => CertificateTrust::SelfManaged,
@@ -66,14 +66,14 @@ pub fn webhook_configuration(args: &RegistrationArgs) -> anyhow::Result<String> 
     let registration = Registration { endpoint, trust, exempt: exempt(args) };
     let configurations = [AdmissionPhase::Mutating, AdmissionPhase::Validating]
         .into_iter()
-        .filter_map(|half| render::webhook_configuration(half, &enforced, &unenforced, &registration));
+        .filter_map(|phase| render::webhook_configuration(phase, &enforced, &unenforced, &registration));
     Ok(std::iter::once(account).chain(configurations).collect::<Vec<_>>().join("---\n"))
 }
 
-/// Kubewarden's resources for each policy, as YAML. Kubewarden does not judge its own namespace.
+/// Kubewarden's resources for each policy, as YAML. Kubewarden does not evaluate its own namespace.
 ///
 /// # Errors
-/// A configuration that cannot be used.
+/// The configuration is invalid.
 pub fn kubewarden(args: &RegistrationArgs, registry: &str) -> anyhow::Result<String> {
     let config = config(args)?;
     let mut texts = Vec::new();
@@ -90,7 +90,7 @@ pub fn kubewarden(args: &RegistrationArgs, registry: &str) -> anyhow::Result<Str
         if let Some(selector) = &listed.namespace_selector {
             deployed.namespace_selector = serde_json::from_str(selector)?;
         }
-        // What has expired is not excepted; a namespace that is not judged needs no policy of its own.
+        // Expired exceptions do not apply, and an exempt namespace needs no policy of its own.
         let holds = |exception: &&Exception| {
             exception.policy == name
                 && today() <= exception.expires
@@ -108,19 +108,19 @@ pub fn kubewarden(args: &RegistrationArgs, registry: &str) -> anyhow::Result<Str
     Ok(texts.join("---\n"))
 }
 
-/// A policy with the custom kinds that the configuration adds to those that make pods.
+/// A policy with the custom workload kinds of the configuration.
 fn registered(listed: &ListedPolicy, config: &Config) -> RegisteredPolicy {
     RegisteredPolicy { definition: *listed.entry, pod_templates: config.pod_templates.clone() }
 }
 
-/// The namespaces that are not judged.
+/// The namespaces that are exempt from evaluation.
 pub fn exempt(args: &RegistrationArgs) -> BTreeSet<String> {
     let own = args.service.0.as_str();
     let always = ["cert-manager", "kube-node-lease", "kube-system", own].map(str::to_owned);
     always.into_iter().chain(args.exempt.iter().cloned()).collect()
 }
 
-/// All that it lists, also what can decide nothing without a cluster: there will be one.
+/// Loads the configuration with all policies that run in a cluster, including those that need cluster data.
 fn config(args: &RegistrationArgs) -> anyhow::Result<Config> {
     Config::load(&Selection { config: args.config.clone(), ..Selection::default() }, true)?.serving()
 }

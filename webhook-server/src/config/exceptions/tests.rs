@@ -1,4 +1,4 @@
-//! What an exception takes back, until when, and what it does not.
+//! Tests of the denials that an exception suppresses, and of its expiration.
 
 use policy_core::{AdmissionPhase, Arena, NoCluster, Review, Value, admit};
 
@@ -25,12 +25,12 @@ const OBJECT: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name":
         "containers": [{"name": "falco", "securityContext":
             {"privileged": true, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}"#;
 
-/// The denials that are left of an object, on a day, when the controller manager makes it.
+/// The denials that remain for an object on a day, if the controller manager creates it.
 fn left(config: &str, object: &str, day: &str) -> Vec<String> {
     left_of("CREATE", "system:kube-controller-manager", config, object, day)
 }
 
-/// As [`left`], when somebody does something else to it.
+/// Like [`left`], for another operation and user.
 fn left_of(operation: &str, user: &str, config: &str, object: &str, day: &str) -> Vec<String> {
     let config = Config::parse(config, Path::new("policies.yaml")).unwrap();
     let object: serde_json::Value = serde_json::from_str(object).unwrap();
@@ -63,7 +63,7 @@ fn a_pod_cannot_except_itself() {
     }
     let controller = "system:serviceaccount:kube-system:daemon-set-controller";
     assert_eq!(left_of("CREATE", controller, EXCEPTION, OBJECT, "2026-11-24"), Vec::<String>::new());
-    // An ephemeral container of the same name, in a pod that is excepted.
+    // An ephemeral container with the same name, in an excepted pod.
     let debugged = OBJECT.replace(
         r#""containers""#,
         r#""ephemeralContainers": [{"name": "falco", "securityContext": {"privileged": true}}], "containers""#,
@@ -87,7 +87,7 @@ fn only_the_values_that_it_names_are_excepted() {
     assert_eq!(
         left(&both, &adding.replace(r#""drop": ["ALL"], "#, ""), "2026-11-24").len(),
         1,
-        "not the missing drop"
+        "the missing drop must not be excepted"
     );
     let mounting = |path: &str| {
         pod.replace(
@@ -102,7 +102,7 @@ fn only_the_values_that_it_names_are_excepted() {
 }
 
 #[test]
-fn a_denial_is_taken_back_until_the_last_day() {
+fn exceptions_apply_until_their_last_day() {
     assert_eq!(left(EXCEPTION, OBJECT, "2026-11-24"), Vec::<String>::new());
     assert_eq!(left(EXCEPTION, OBJECT, "2027-01-31"), Vec::<String>::new());
     assert_eq!(
@@ -113,7 +113,7 @@ fn a_denial_is_taken_back_until_the_last_day() {
 }
 
 #[test]
-fn nothing_but_what_it_names_is_excepted() {
+fn exceptions_cover_only_the_named_parts() {
     for (from, to) in [
         (r#""namespace": "falco""#, r#""namespace": "other""#),
         (r#""name": "falco", "controller""#, r#""name": "other", "controller""#),
@@ -134,7 +134,7 @@ fn nothing_but_what_it_names_is_excepted() {
 }
 
 #[test]
-fn the_pods_of_a_deployment_and_of_a_cron_job_are_theirs() {
+fn pods_belong_to_their_deployment_or_cron_job() {
     let owned = |owner: &str, labels: &str| {
         OBJECT
             .replace(r#""kind": "DaemonSet", "name": "falco""#, owner)
@@ -150,16 +150,16 @@ fn the_pods_of_a_deployment_and_of_a_cron_job_are_theirs() {
     let of_cron_job =
         owned(r#""kind": "Job", "name": "falco-29384756""#, "{}").replace("apps/v1", "batch/v1");
     assert_eq!(left(&cron_job, &of_cron_job, "2026-11-24"), Vec::<String>::new());
-    // A Job that somebody gave a number is not a CronJob's.
+    // A Job with another number in its name does not belong to the CronJob.
     let of_nobody = owned(r#""kind": "Job", "name": "falco-2""#, "{}");
     assert_eq!(left(&cron_job, &of_nobody, "2026-11-24").len(), 1);
 }
 
 #[test]
-fn what_is_wrong_with_an_exception_is_said_with_its_line() {
+fn invalid_exceptions_are_reported_with_their_line() {
     for (from, to, reason) in [
-        ("2027-01-31", "soon", "policies.yaml: 5:3: expires: must be a day such as `2027-06-30`, is `soon`"),
-        ("2027-01-31", "2027-02-30", "expires: must be a day"),
+        ("2027-01-31", "soon", "policies.yaml: 5:3: expires: must be a date such as `2027-06-30`, is `soon`"),
+        ("2027-01-31", "2027-02-30", "expires: must be a date"),
         ("DaemonSet/falco", "falco", "workload: must be KIND/NAME"),
         ("It must.", "''", "reason: must not be empty"),
         ("  owner: security\n", "", "missing field `owner`"),
@@ -167,10 +167,10 @@ fn what_is_wrong_with_an_exception_is_said_with_its_line() {
         (
             "control: privileged",
             "control: priveleged",
-            "control: `priveleged` is none of pod-security-standards",
+            "control: `priveleged` is not a control of pod-security-standards",
         ),
         ("container: falco", "container: ''", "must not be empty"),
-        ("- policy: pod-security-standards", "- policy: nope", "there is no policy `nope`"),
+        ("- policy: pod-security-standards", "- policy: nope", "unknown policy `nope`"),
     ] {
         let text = EXCEPTION.replacen(from, to, 1);
         assert_ne!(text, EXCEPTION, "{from}");
@@ -180,7 +180,7 @@ fn what_is_wrong_with_an_exception_is_said_with_its_line() {
 }
 
 #[test]
-fn what_was_not_needed_is_known() {
+fn unused_exceptions_are_found() {
     let config = Config::parse(EXCEPTION, Path::new("policies.yaml")).unwrap();
     let arena = Arena::new();
     assert_eq!(config.exceptions.unused(false).count(), 0);

@@ -1,17 +1,17 @@
-//! The workloads that an object belongs to, as far as that can be believed.
+//! The workloads that an object belongs to, as far as its owner references can be trusted.
 
 use policy_core::{Operation, Request, Undecided};
 use policy_kubernetes::WorkloadKinds;
 use policy_kubernetes::workloads::{ancestors, is_controller_of, owner_of};
 
-/// The names under which an exception may know the object: its own, and that of the workload whose controller made it.
+/// The workload names that an exception can use for the object: its own name, and the names of its owners.
 ///
-/// Whoever creates a pod writes its owner references too: they are believed only if the controller of such owners creates the
-/// object. So a pod cannot except itself, and neither can an ephemeral container that somebody adds.
+/// The client that creates a pod also sets its owner references. They are trusted only if the controller for this kind of owner
+/// creates the object. This way a pod cannot except itself, and an ephemeral container that a user adds is not excepted.
 ///
-/// A ReplicaSet's name is its Deployment's and a hash, a Job's its CronJob's and a time: their pods name only those.
+/// Pods name only their ReplicaSet or Job. Its name is the Deployment's name and a hash, or the CronJob's name and a time.
 pub(super) fn workloads(request: &Request<'_>, kinds: WorkloadKinds<'_>) -> Result<Vec<String>, Undecided> {
-    // What is deleted is only in the request as it was.
+    // A DELETE request contains the object only as the old object.
     let object = if request.operation == Operation::Delete { request.old_object } else { request.object };
     let mut names = vec![format!("{}/{}", request.kind.kind, object.at("metadata.name").text()?)];
     let user = request.user_info.at("username").text()?;

@@ -1,4 +1,4 @@
-//! The objects of one kind, and of each only what is looked at, as JSON.
+//! The objects of one kind, as JSON that is reduced to the fields that policies read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,18 +15,17 @@ use super::KindStatus;
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) read: WatchedKind,
-    /// The fields that any policy looks at.
+    /// The fields that any policy reads.
     fields: BTreeSet<&'static str>,
     contents: RwLock<StoreContents>,
-    /// When it was made: the clock of `heard`.
+    /// When the store was created; `heard` counts from here.
     since: Instant,
-    /// When the API server last said that this is all there is: milliseconds after `since`, plus one; 0 for
-    /// never.
+    /// When the data was last known to be complete: milliseconds after `since`, plus one; 0 for never.
     heard: AtomicU64,
     failures: AtomicU64,
 }
 
-/// By namespace, empty for what lives in none, and by name.
+/// Objects by namespace and name. The namespace of cluster-scoped objects is empty.
 #[derive(Debug, Default)]
 pub(super) struct StoreContents {
     objects: BTreeMap<Box<str>, ByName>,
@@ -34,10 +33,10 @@ pub(super) struct StoreContents {
     bytes: usize,
 }
 
-/// The JSON of each object.
+/// The JSON of each object, by name.
 type ByName = BTreeMap<Box<str>, Box<[u8]>>;
 
-/// What is kept of an object.
+/// The stored form of an object.
 pub(super) struct StoredObject {
     namespace: Box<str>,
     name: Box<str>,
@@ -45,7 +44,7 @@ pub(super) struct StoredObject {
 }
 
 impl StoreContents {
-    /// Adds an object, or replaces the one of its name.
+    /// Adds an object, or replaces the one with the same name.
     pub(super) fn put(&mut self, kept: StoredObject) {
         self.remove(&kept.namespace, &kept.name);
         self.count += 1;
@@ -66,7 +65,7 @@ impl StoreContents {
 }
 
 impl Store {
-    /// Of the kind that all of these read, with the fields of each.
+    /// An empty store for a kind, with the fields to keep of its objects.
     pub(super) fn new(read: WatchedKind, fields: BTreeSet<&'static str>) -> Self {
         Store {
             read,
@@ -82,27 +81,27 @@ impl Store {
         self.read.group == group && self.read.kind == kind
     }
 
-    /// What is kept of an object of this kind.
+    /// The stored form of an object of this kind.
     pub(super) fn kept(&self, object: &Value) -> anyhow::Result<StoredObject> {
         let metadata = &object["metadata"];
         let text = |key: &str| metadata[key].as_str().unwrap_or_default();
         let (namespace, name) = (text("namespace"), text("name"));
-        anyhow::ensure!(!name.is_empty(), "a {} without a name", self.read.kind);
+        anyhow::ensure!(!name.is_empty(), "a {} has no metadata.name", self.read.kind);
         let mut kept = Map::new();
         for path in ["metadata.name", "metadata.namespace"].iter().chain(&self.fields) {
             copy(object, path, &mut kept);
         }
-        let json = serde_json::to_vec(&kept).context("it is JSON")?.into_boxed_slice();
+        let json = serde_json::to_vec(&kept).context("cannot encode the object as JSON")?.into_boxed_slice();
         Ok(StoredObject { namespace: namespace.into(), name: name.into(), json })
     }
 
-    /// Takes this for all that there is.
+    /// Replaces all objects with those of a complete list.
     pub(super) fn replace(&self, contents: StoreContents) {
         let mut known = self.contents.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *known, contents);
         drop(known);
         self.hear();
-        // Not while requests wait.
+        // Dropped after the lock is released, so that requests do not wait.
         drop(before);
     }
 
@@ -115,24 +114,24 @@ impl Store {
         contents.remove(&kept.namespace, &kept.name);
     }
 
-    /// The API server is there, and what is known is all that there is.
+    /// Notes that the API server responded and the data is complete.
     pub(super) fn hear(&self) {
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.heard.store(now + 1, Ordering::Release);
     }
 
-    /// It could not be asked.
+    /// Counts a failed list or watch.
     pub(super) fn fail(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How long ago the API server was last heard.
+    /// The time since the data was last known to be complete.
     pub(super) fn age(&self) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
         Some(self.since.elapsed().saturating_sub(Duration::from_millis(heard)))
     }
 
-    /// Shows the JSON of each object, of one namespace or of all, in the order of their names.
+    /// Calls `show` with the JSON of each object in one namespace or in all, in the order of their names.
     pub(super) fn each(&self, namespace: Option<&str>, mut show: impl FnMut(&[u8])) {
         let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
         match namespace {
@@ -143,7 +142,7 @@ impl Store {
         }
     }
 
-    /// The JSON of one object. What lives in no namespace has none.
+    /// The JSON of one object. `namespace` is `None` for a cluster-scoped object.
     pub(super) fn get<T>(
         &self,
         namespace: Option<&str>,
@@ -166,7 +165,7 @@ impl Store {
     }
 }
 
-/// Copies what stands at a path, if anything does.
+/// Copies the value at a path, if it exists.
 fn copy(from: &Value, path: &str, to: &mut Map<String, Value>) {
     let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
     let Some(value) = from.get(key).filter(|value| !value.is_null()) else { return };
@@ -175,7 +174,7 @@ fn copy(from: &Value, path: &str, to: &mut Map<String, Value>) {
         Some(rest) => {
             let below = to.entry(key).or_insert_with(|| Value::Object(Map::new()));
             match below {
-                // What is no object where one must be stays what it is: the policy that reads it says so.
+                // A value of the wrong type is kept, so that the policy that reads it can report it.
                 Value::Object(below) if value.is_object() => copy(value, rest, below),
                 below => *below = value.clone(),
             }

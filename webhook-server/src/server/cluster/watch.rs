@@ -1,7 +1,7 @@
-//! Keeps a store as the API server has it: a list, then what changes, for as long as the process lives.
+//! Keeps a store in sync with the API server: lists all objects, then follows the changes.
 //!
-//! What is known counts as new when everything has been listed, at a bookmark, and when a watch has lasted for as long as it was
-//! asked for. That a watch begins says nothing: what happened before is yet to come.
+//! The data counts as up to date after a complete list, at a bookmark, and when a watch lasted for the requested time. The start
+//! of a watch does not count, because earlier events may still be on their way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,31 +14,31 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::error_chain;
 use super::store::{Store, StoreContents};
-use super::told;
 
-/// How many objects a page of a list has.
+/// The number of objects in a page of a list.
 const PAGE: u32 = 500;
-/// How long one answer may take beyond what was asked for.
+/// How long a response may take beyond the requested time.
 const SLACK: Duration = Duration::from_secs(10);
-/// The first wait before everything is listed anew; each further one is twice as long.
+/// The first wait before a new list after an error; each further wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait. What has gone well for that long begins at the first again.
+/// The longest wait. After a watch that lasted longer than this, waits start at the first again.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Watches until the process ends. Each watch lasts for `window`, and is followed by the next; whatever else ends one, a list is
-/// next, after a wait.
+/// Watches forever. Each watch lasts for `window`, then the next one continues from there. If a watch ends early, all objects
+/// are listed again after a wait.
 pub(super) async fn forever(client: Client, store: Arc<Store>, window: Duration) {
     let read = store.read;
     let kind = GroupVersionKind::gvk(read.group, read.version, read.kind);
-    // As Kubernetes forms plurals; the kinds that are read are all regular.
+    // The plural is guessed from the kind. All kinds that policies read have regular plurals.
     let api: Api<DynamicObject> = Api::all_with(client, &ApiResource::from_gvk(&kind));
     let mut wait = FIRST_WAIT;
     loop {
         let began = Instant::now();
         if let Err(error) = follow(&api, &store, window).await {
             store.fail();
-            tracing::warn!("{} objects of the cluster cannot be had: {}", read.kind, told(&error));
+            tracing::warn!("cannot list or watch {} objects, retrying: {}", read.kind, error_chain(&error));
         }
         if began.elapsed() > LONGEST_WAIT {
             wait = FIRST_WAIT;
@@ -48,26 +48,28 @@ pub(super) async fn forever(client: Client, store: Arc<Store>, window: Duration)
     }
 }
 
-/// Lists everything, and takes what changes for as long as one watch goes on where the other ended.
+/// Lists all objects, then follows the changes until a watch ends early.
 async fn follow(api: &Api<DynamicObject>, store: &Store, window: Duration) -> anyhow::Result<()> {
     let mut version = list(api, store).await?;
     loop {
         let began = Instant::now();
         watch(api, store, &mut version, window).await?;
         if began.elapsed() < window {
-            // Cut short, by whatever is in between: what came last may be missing.
+            // The watch ended early, for example because of a proxy. The last events may be missing.
             return Ok(());
         }
         store.hear();
     }
 }
 
-/// Takes everything anew; returns the version that it is of.
+/// Replaces the store with a new list, and returns the resource version of the list.
 async fn list(api: &Api<DynamicObject>, store: &Store) -> anyhow::Result<String> {
     let mut contents = StoreContents::default();
     let mut page = ListParams::default().limit(PAGE);
     loop {
-        let list = timeout(SLACK, api.list(&page)).await.context("no answer to a list")??;
+        let list = timeout(SLACK, api.list(&page))
+            .await
+            .context("the API server did not respond to a list request")??;
         for object in &list.items {
             contents.put(store.kept(&serde_json::to_value(object)?)?);
         }
@@ -75,13 +77,13 @@ async fn list(api: &Api<DynamicObject>, store: &Store) -> anyhow::Result<String>
             Some(more) => page.continue_token = Some(more),
             None => {
                 store.replace(contents);
-                return list.metadata.resource_version.context("a list without a resourceVersion");
+                return list.metadata.resource_version.context("the list has no resourceVersion");
             }
         }
     }
 }
 
-/// Takes what changes after a version until the watch ends, and keeps the version where it has come to.
+/// Applies the changes after a resource version until the watch ends, and updates the version.
 async fn watch(
     api: &Api<DynamicObject>,
     store: &Store,
@@ -90,10 +92,12 @@ async fn watch(
 ) -> anyhow::Result<()> {
     let seconds = u32::try_from(window.as_secs()).unwrap_or(u32::MAX).max(1);
     let parameters = WatchParams::default().timeout(seconds);
-    let events = timeout(SLACK, api.watch(&parameters, version)).await.context("no answer to a watch")??;
+    let events = timeout(SLACK, api.watch(&parameters, version))
+        .await
+        .context("the API server did not respond to a watch request")??;
     pin_mut!(events);
     while let Some(event) =
-        timeout(window + SLACK, events.next()).await.context("a watch that does not end")?
+        timeout(window + SLACK, events.next()).await.context("the watch did not end in time")?
     {
         match event? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {

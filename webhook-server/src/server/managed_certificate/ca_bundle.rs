@@ -1,4 +1,4 @@
-//! Who is trusted: the `caBundle` of the webhook configurations.
+//! The `caBundle` of the webhook configurations.
 
 use anyhow::Context as _;
 use k8s_openapi::ByteString;
@@ -13,20 +13,20 @@ use serde_json::{Value, json};
 
 use super::secret::CertificateAuthority;
 
-/// Has both webhook configurations of a name trust these CAs, PEM; `false` where somebody else changed one meanwhile.
+/// Makes both webhook configurations of a name trust these CAs (PEM). Returns `false` if another client changed one meanwhile.
 ///
 /// # Errors
-/// The API server does not answer, or does not let this be done.
+/// The API server does not respond or denies access.
 pub(super) async fn trust(client: &Client, name: &str, bundle: String) -> anyhow::Result<bool> {
     let bundle = ByteString(bundle.into_bytes());
     Ok(trust_in::<MutatingWebhookConfiguration>(client.clone(), name, &bundle).await?
         && trust_in::<ValidatingWebhookConfiguration>(client.clone(), name, &bundle).await?)
 }
 
-/// The CAs that they trust now, as far as they can be read.
+/// The CAs that both webhook configurations trust now. Certificates that cannot be read are skipped.
 ///
 /// # Errors
-/// The API server does not answer, or does not let them be read.
+/// The API server does not respond or denies access.
 pub(super) async fn trusted(client: &Client, name: &str) -> anyhow::Result<Vec<CertificateAuthority>> {
     let mut found = bundles::<MutatingWebhookConfiguration>(client.clone(), name).await?;
     found.extend(bundles::<ValidatingWebhookConfiguration>(client.clone(), name).await?);
@@ -47,7 +47,7 @@ async fn bundles<K: WebhookConfiguration>(client: Client, name: &str) -> anyhow:
     Ok(clients.filter_map(|(_, client)| client.ca_bundle.clone()).collect())
 }
 
-/// Has every webhook of a configuration trust these CAs. One that is not there yet is told when it is.
+/// Makes every webhook of a configuration trust these CAs. A missing configuration is not an error; a later round updates it.
 async fn trust_in<K: WebhookConfiguration>(
     client: Client,
     name: &str,
@@ -56,13 +56,13 @@ async fn trust_in<K: WebhookConfiguration>(
     let api: Api<K> = Api::all(client);
     let named = || format!("{} {}", K::kind(&()), name);
     let Some(configuration) = api.get_opt(name).await.with_context(named)? else {
-        tracing::debug!("there is no {} yet", named());
+        tracing::debug!("{} does not exist yet", named());
         return Ok(true);
     };
     if configuration.clients().iter().all(|(_, client)| client.ca_bundle.as_ref() == Some(bundle)) {
         return Ok(true);
     }
-    // Of the list as it was read.
+    // The patch lists exactly the webhooks that were read.
     let webhooks: Vec<Value> = (configuration.clients().iter())
         .map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
         .collect();
@@ -79,7 +79,7 @@ async fn trust_in<K: WebhookConfiguration>(
 trait WebhookConfiguration:
     kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned
 {
-    /// Its webhooks' names, and how they are called.
+    /// The names of the webhooks, and their client configurations.
     fn clients(&self) -> Vec<(&str, &WebhookClientConfig)>;
 }
 

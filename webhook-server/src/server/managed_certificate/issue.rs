@@ -1,4 +1,4 @@
-//! What is made: a CA, a certificate, and how long they last.
+//! Issues the CA and the certificate, with their lifetimes.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use x509_parser::time::ASN1Time;
 use super::secret::CertificateAuthority;
 use crate::certificate::Validity;
 
-/// How long things last.
+/// Lifetimes and intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
-    /// A CA.
+    /// The lifetime of a CA.
     pub ca: Duration,
-    /// A certificate.
+    /// The lifetime of a certificate.
     pub leaf: Duration,
-    /// How far clocks may differ: what is made is valid from before now.
+    /// The tolerated clock skew: certificates are valid from this long before they are issued.
     pub skew: Duration,
-    /// How long a new CA is known before something is signed by it.
+    /// How long a new CA is trusted before it signs a certificate.
     pub spread: Duration,
-    /// How often all of it is looked at.
+    /// The interval between rounds.
     pub round: Duration,
 }
 
@@ -40,11 +40,11 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
-    /// A CA for the webhook of that name, and its key.
+    /// Creates a CA for the webhook with this name, and its key.
     pub(super) fn authority(&self, name: &str, now: i64) -> anyhow::Result<(CertificateAuthority, KeyPair)> {
         let key = KeyPair::generate()?;
         let mut parameters = CertificateParams::default();
-        // Each has its own name, so that a certificate is not held against a CA that did not sign it.
+        // Each CA has a unique name, so that a certificate is not verified against the wrong CA.
         parameters.distinguished_name.push(DnType::CommonName, format!("pratique {name} {now}"));
         parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -54,7 +54,7 @@ impl Lifetimes {
         Ok((CertificateAuthority { der, validity }, key))
     }
 
-    /// A certificate for these names and its key, as PEM.
+    /// Issues a certificate for these names. Returns the certificate and its key, as PEM.
     pub(super) fn leaf(
         &self,
         ca: &CertificateAuthority,
@@ -66,7 +66,7 @@ impl Lifetimes {
         let mut parameters = CertificateParams::new(names.alternative)?;
         parameters.distinguished_name.push(DnType::CommonName, names.common);
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // Not longer than who vouches for it.
+        // The certificate must not outlive the CA.
         self.date(&mut parameters, now, (now + seconds(self.leaf)).min(ca.validity.not_after))?;
         let issuer = Issuer::from_ca_cert_der(&ca.der, ca_key)?;
         Ok((parameters.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
@@ -79,7 +79,7 @@ impl Lifetimes {
     }
 }
 
-/// What a certificate is for.
+/// The names in a certificate.
 pub(super) struct LeafNames<'n> {
     /// The common name.
     pub(super) common: &'n str,
@@ -87,7 +87,7 @@ pub(super) struct LeafNames<'n> {
     pub(super) alternative: Vec<String>,
 }
 
-/// Whether two thirds of it are over.
+/// Whether two thirds of the validity period are over.
 pub(super) fn is_due(validity: Validity, now: i64) -> bool {
     now - validity.not_before >= (validity.not_after - validity.not_before) / 3 * 2
 }

@@ -1,4 +1,4 @@
-//! What the Secret of a webhook holds: the CAs that are trusted, the key of the one that signs, a certificate and its key.
+//! The contents of the Secret: the trusted CAs, the key of the signing CA, the certificate and its key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +20,16 @@ const CA_KEY: &str = "ca.key";
 const CERT: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
-/// What the Secret holds.
+/// The contents of the Secret.
 pub(super) struct StoredCertificates {
-    /// The CAs that are trusted, the one that signs first.
+    /// The trusted CAs; the first one signs.
     pub(super) cas: Vec<CertificateAuthority>,
     pub(super) ca_key: String,
     pub(super) cert: String,
     pub(super) key: String,
 }
 
-/// A CA.
+/// A CA certificate.
 #[derive(Clone)]
 pub(super) struct CertificateAuthority {
     pub(super) der: CertificateDer<'static>,
@@ -37,7 +37,7 @@ pub(super) struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// A certificate, if it is one.
+    /// Parses a certificate; `None` if it is not valid X.509.
     pub(super) fn read(der: CertificateDer<'static>) -> Option<Self> {
         let validity = Validity::of(&der).ok()?;
         Some(CertificateAuthority { der, validity })
@@ -45,7 +45,7 @@ impl CertificateAuthority {
 }
 
 impl StoredCertificates {
-    /// What is in a Secret, if all of it can be used.
+    /// Reads a Secret; `None` if any part of it cannot be used.
     pub(super) fn read(secret: &Secret) -> Option<Self> {
         let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
         let read = || {
@@ -55,12 +55,12 @@ impl StoredCertificates {
                 cas.map(|der| CertificateAuthority::read(der.ok()?)).collect();
             Some(StoredCertificates { cas: cas?, ca_key, cert, key })
         };
-        let held = read()?;
-        held.identity().ok()?.server().ok()?;
-        (held.signs()? && held.is_believed()?).then_some(held)
+        let reconcile = read()?;
+        reconcile.identity().ok()?.server().ok()?;
+        (reconcile.signs()? && reconcile.is_signed_by_trusted_ca()?).then_some(reconcile)
     }
 
-    /// Whether the key is that of the CA that is to sign.
+    /// Whether `ca_key` belongs to the signing CA.
     fn signs(&self) -> Option<bool> {
         let ca = &self.cas.first()?.der;
         let (_, parsed) = x509_parser::parse_x509_certificate(ca).ok()?;
@@ -68,8 +68,8 @@ impl StoredCertificates {
         Some(key.subject_public_key_info() == parsed.public_key().raw)
     }
 
-    /// Whether one of the CAs vouches for the certificate, whatever time it is.
-    fn is_believed(&self) -> Option<bool> {
+    /// Whether one of the CAs signed the certificate, even if it has expired.
+    fn is_signed_by_trusted_ca(&self) -> Option<bool> {
         let roots = roots(&self.trusted()).ok()?;
         let (validity, names) = self.leaf()?;
         let name = ServerName::try_from(names.into_iter().next()?).ok()?;
@@ -90,7 +90,7 @@ impl StoredCertificates {
         }
     }
 
-    /// How long the certificate may be used, and for which names.
+    /// The validity and the names of the certificate.
     pub(super) fn leaf(&self) -> Option<(Validity, Vec<String>)> {
         let der = CertificateDer::from_pem_slice(self.cert.as_bytes()).ok()?;
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).ok()?;
@@ -100,7 +100,7 @@ impl StoredCertificates {
         Some((Validity::of(&der).ok()?, names))
     }
 
-    /// The CAs that are trusted, as PEM.
+    /// The trusted CAs, as PEM.
     pub(super) fn bundle(&self) -> String {
         to_pem(&self.trusted())
     }
@@ -115,7 +115,7 @@ impl StoredCertificates {
     }
 }
 
-/// A name of a certificate, as it was given.
+/// A DNS name or IP address of a certificate, as text.
 fn name(name: &x509_parser::extensions::GeneralName<'_>) -> Option<String> {
     use x509_parser::extensions::GeneralName;
     match name {

@@ -1,4 +1,4 @@
-//! Who may call: an API server shows a client certificate where its AdmissionConfiguration names one for its webhooks.
+//! Client certificates. An API server presents one if its AdmissionConfiguration names one for webhooks.
 
 use std::future::Future;
 use std::io;
@@ -19,40 +19,40 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
 
-/// How many connections there may be: an API server needs one over HTTP/2, and has no more than 600 requests in flight over
-/// HTTP/1.1. What comes beyond is closed before it costs memory, or one of the 1024 files that a process may have open.
+/// The maximum number of connections. An API server needs one over HTTP/2, and has at most 600 requests in flight over
+/// HTTP/1.1. Further connections are closed, to bound memory and stay below the limit of 1024 open files.
 const CONNECTIONS: usize = 800;
 
-/// The callers that are believed.
+/// The clients that may send reviews.
 #[derive(Clone, Debug)]
 pub struct TrustedClients {
-    /// The certificates of those who may sign theirs.
+    /// The file with the CA certificates that sign client certificates.
     ca: PathBuf,
-    /// Their common names; any, if there are none.
+    /// The accepted common names; if empty, any name is accepted.
     names: Vec<String>,
 }
 
-/// What is known of a caller, on every request of its connection.
+/// The authentication of a caller, attached to every request of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Nobody asked.
+    /// Client certificates are not required.
     Anyone,
-    /// It has shown a certificate that is believed.
+    /// The caller presented a trusted certificate.
     Trusted,
-    /// It has shown none, or one with another name.
-    Stranger,
+    /// The caller presented no certificate, or one with another name.
+    Untrusted,
 }
 
 impl TrustedClients {
-    /// Those with a certificate of that CA, and one of these names, if there are any.
+    /// Clients with a certificate signed by this CA and, if `names` is not empty, with one of these common names.
     pub fn new(ca: &Path, names: &[String]) -> Self {
         TrustedClients { ca: ca.to_owned(), names: names.to_owned() }
     }
 
-    /// What verifies their certificates. A caller may show none: a kubelet does not when it probes.
+    /// The verifier of client certificates. A certificate is optional, because the kubelet presents none for probes.
     ///
     /// # Errors
-    /// The file cannot be read, or has no certificate in it.
+    /// The CA file cannot be read, or contains no certificate.
     pub(super) fn verifier(&self) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
         let roots = super::roots(&super::certificates(&self.ca)?).context("--client-ca")?;
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -63,23 +63,23 @@ impl TrustedClients {
     fn caller(&self, stream: &TlsStream<TcpStream>) -> Caller {
         let (_, connection) = stream.get_ref();
         let Some(certificate) = connection.peer_certificates().and_then(<[_]>::first) else {
-            return Caller::Stranger;
+            return Caller::Untrusted;
         };
         if self.names.is_empty() {
             return Caller::Trusted;
         }
         let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
-            return Caller::Stranger;
+            return Caller::Untrusted;
         };
         let mut names = parsed.subject().iter_common_name().filter_map(|name| name.as_str().ok());
         match names.any(|name| self.names.iter().any(|known| known == name)) {
             true => Caller::Trusted,
-            false => Caller::Stranger,
+            false => Caller::Untrusted,
         }
     }
 }
 
-/// Shakes hands, and says of every request on the connection who calls.
+/// Performs TLS handshakes, and attaches the [`Caller`] to every request of a connection.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     tls: Tls,
@@ -87,10 +87,10 @@ pub(crate) struct Acceptor {
     free: Arc<Semaphore>,
 }
 
-/// A connection that is counted, until this is dropped with it.
+/// Counts a connection until it is dropped.
 #[derive(Clone)]
 pub(crate) struct ConnectionGuard(
-    #[expect(dead_code, reason = "it is there to be dropped")] Arc<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "the permit is released when it is dropped")] Arc<OwnedSemaphorePermit>,
 );
 
 impl Acceptor {
@@ -113,8 +113,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
         let shaken = self.tls.accept(stream, service);
         Box::pin(async move {
             let counted = counted.map_err(|_| {
-                tracing::warn!("a connection is refused: there are {CONNECTIONS} already");
-                io::Error::other("there are too many connections")
+                tracing::warn!("closing a connection: the limit of {CONNECTIONS} connections is reached");
+                io::Error::other("too many connections")
             })?;
             let (stream, service) = shaken.await?;
             let caller = clients.map_or(Caller::Anyone, |clients| clients.caller(&stream));

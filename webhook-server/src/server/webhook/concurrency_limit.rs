@@ -1,5 +1,5 @@
-//! Whose turn it is: large reviews are judged as many at a time as there are processors, and no more than what they take of memory
-//! allows; none waits that would wait in vain.
+//! Limits the large reviews that are evaluated at the same time, by processors and by memory. A review that cannot be evaluated
+//! before its deadline is rejected instead of queued.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Of which part of its time a review may be expected to wait; the rest is for what was not expected.
+/// A review may be expected to wait for at most 1/WAIT of its remaining time. The rest is a reserve.
 const WAIT: u32 = 3;
-/// The bytes of all reviews that are judged at once, on however many processors: a number of two bytes takes two dozen once it is
-/// decoded, and for a moment twice that.
+/// The total bytes of reviews that are evaluated at the same time, regardless of processors. Decoded, a number of two bytes needs
+/// about 24 bytes, and for a moment twice that.
 const BYTES: usize = 8 * 1024 * 1024;
-/// What a turn is taken to last at least, however short it was lately: a process may be given less of the processor at any time.
+/// The minimum estimate for the duration of an evaluation, because the process may get less CPU time at any moment.
 const LEAST: Duration = Duration::from_millis(25);
-/// How much a single review moves the average: an eighth.
+/// The weight of a single review in the moving average is 1/WEIGHT.
 const WEIGHT: u64 = 8;
 
-/// The turns, and how long each took lately.
+/// Permits for evaluations, and their recent average duration.
 #[derive(Clone)]
 pub(super) struct ConcurrencyLimit(Arc<LimitState>);
 
@@ -26,18 +26,18 @@ struct LimitState {
     free: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// A moving average, in nanoseconds.
+    /// The moving average of the duration, in nanoseconds.
     took: AtomicU64,
 }
 
-/// A turn, until it is dropped.
+/// Permits the evaluation of one review until it is dropped.
 pub(super) struct ConcurrencyPermit {
-    turns: ConcurrencyLimit,
+    concurrency_limit: ConcurrencyLimit,
     since: Instant,
     _permits: [OwnedSemaphorePermit; 2],
 }
 
-/// One that waits, until it is dropped.
+/// Counts a waiting review until it is dropped.
 struct QueueSlot<'t>(&'t AtomicUsize);
 
 impl Drop for QueueSlot<'_> {
@@ -62,8 +62,8 @@ impl ConcurrencyLimit {
         }))
     }
 
-    /// Waits for a turn of a review of so many bytes; `None` at once where those before it will take longer than a third of the time that is left, and later
-    /// where its turn comes too late.
+    /// Waits for a permit for a review of this size. Returns `None` at once if the reviews before it are expected to need more
+    /// than a third of the time left, and later if the permit comes too late.
     pub(super) async fn take(&self, bytes: usize, deadline: Instant) -> Option<ConcurrencyPermit> {
         let bytes = u32::try_from(bytes.min(BYTES)).ok()?;
         let before = self.0.waiting.fetch_add(1, Ordering::Relaxed);
@@ -81,10 +81,14 @@ impl ConcurrencyLimit {
         };
         let permits = tokio::time::timeout_at(deadline.into(), permits).await.ok()??;
         drop(waiting);
-        fits(1).then(|| ConcurrencyPermit { turns: self.clone(), since: Instant::now(), _permits: permits })
+        fits(1).then(|| ConcurrencyPermit {
+            concurrency_limit: self.clone(),
+            since: Instant::now(),
+            _permits: permits,
+        })
     }
 
-    /// How long a turn takes.
+    /// The expected duration of an evaluation.
     fn took(&self) -> Duration {
         Duration::from_nanos(self.0.took.load(Ordering::Relaxed)).max(LEAST)
     }
@@ -93,9 +97,9 @@ impl ConcurrencyLimit {
 impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
         let took = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Two at once may lose one of them; it is an average.
-        let before = self.turns.0.took.load(Ordering::Relaxed);
-        self.turns.0.took.store(before - before / WEIGHT + took / WEIGHT, Ordering::Relaxed);
+        // Concurrent updates may lose one; for an average this does not matter.
+        let before = self.concurrency_limit.0.took.load(Ordering::Relaxed);
+        self.concurrency_limit.0.took.store(before - before / WEIGHT + took / WEIGHT, Ordering::Relaxed);
     }
 }
 
@@ -105,26 +109,30 @@ mod tests {
 
     #[tokio::test]
     async fn every_waiting_request_is_answered() {
-        let turns = ConcurrencyLimit::of(1);
+        let concurrency_limit = ConcurrencyLimit::of(1);
         let within = |milliseconds| Instant::now() + Duration::from_millis(milliseconds);
-        let held = turns.take(1, within(1000)).await.expect("it is free");
+        let held = concurrency_limit.take(1, within(1000)).await.expect("a permit is free");
         let mut waiting = Vec::new();
         for _ in 0..5 {
-            let turns = turns.clone();
-            waiting.push(tokio::spawn(async move { turns.take(1, within(60_000)).await.is_some() }));
+            let concurrency_limit = concurrency_limit.clone();
+            waiting
+                .push(tokio::spawn(async move { concurrency_limit.take(1, within(60_000)).await.is_some() }));
         }
-        while turns.0.waiting.load(Ordering::Relaxed) < 5 {
+        while concurrency_limit.0.waiting.load(Ordering::Relaxed) < 5 {
             tokio::task::yield_now().await;
         }
-        assert!(turns.take(1, within(200)).await.is_none(), "five before it take longer");
-        let late = turns.clone();
+        assert!(
+            concurrency_limit.take(1, within(200)).await.is_none(),
+            "the five reviews before it need longer"
+        );
+        let late = concurrency_limit.clone();
         let late = tokio::spawn(async move { late.take(1, within(500)).await.is_none() });
         tokio::time::sleep(Duration::from_millis(450)).await;
         drop(held);
-        assert!(late.await.expect("it ends"), "its turn comes too late");
+        assert!(late.await.expect("the task ends"), "its permit comes too late");
         for waiting in waiting {
-            assert!(waiting.await.expect("it ends"), "who has time is served");
+            assert!(waiting.await.expect("the task ends"), "a review with enough time gets a permit");
         }
-        assert_eq!(turns.0.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(concurrency_limit.0.waiting.load(Ordering::Relaxed), 0);
     }
 }

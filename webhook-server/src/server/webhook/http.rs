@@ -1,4 +1,4 @@
-//! The HTTP around a review: what is refused before it is read, how long an answer may take, and errors.
+//! HTTP handling of reviews: header checks, reading the body, timeouts and errors.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use policy_core::review::ReviewError;
 use super::BODY_LIMIT;
 use super::memory_limit::{MemoryLimit, MemoryReservation};
 
-/// How long a call may take that does not say; the API server's own default.
+/// The timeout for requests that do not specify one; the same as the API server's default.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest that an API server can be told to wait.
+/// The maximum `timeoutSeconds` of a webhook.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An HTTP error with a reason: what goes wrong in the wire is no verdict.
+/// An HTTP error with a reason, for requests that cannot be answered with a verdict.
 #[derive(Debug)]
 pub(super) struct HttpError {
     pub(super) status: StatusCode,
@@ -35,16 +35,13 @@ impl HttpError {
         HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the review is larger than {BODY_LIMIT} bytes"))
     }
 
-    /// An API server asks again after a second, within its deadline (client-go, `rest/with_retry.go`).
-    pub(super) fn no_room() -> Self {
-        HttpError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "more reviews are waiting than there is room for: ask again",
-        )
+    /// An API server retries after a second, within its deadline (client-go, `rest/with_retry.go`).
+    pub(super) fn overloaded() -> Self {
+        HttpError::new(StatusCode::TOO_MANY_REQUESTS, "too many reviews are waiting: retry later")
     }
 
-    /// Its caller is slow, or it comes with more than can be read.
-    pub(super) fn not_arrived(timeout: Duration) -> Self {
+    /// The caller is slow, or more requests arrive than can be read.
+    pub(super) fn body_timeout(timeout: Duration) -> Self {
         let reason = format!("the review did not arrive within {timeout:?}");
         HttpError::new(StatusCode::REQUEST_TIMEOUT, reason)
     }
@@ -57,7 +54,7 @@ impl HttpError {
         HttpError::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 
-    /// An API server that is told to ignore failures goes on without the patch; the object is judged as it is then.
+    /// With `failurePolicy: Ignore`, an API server continues without the patch, and the unpatched object is then validated.
     pub(super) fn faulty(fault: &str) -> Self {
         HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, fault)
     }
@@ -65,7 +62,7 @@ impl HttpError {
     pub(super) fn panicked() -> Self {
         HttpError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "a bug in pratique: the request could not be judged",
+            "a bug in pratique: the request could not be evaluated",
         )
     }
 }
@@ -81,7 +78,7 @@ impl IntoResponse for HttpError {
     }
 }
 
-/// Refuses by its headers what need not be read.
+/// Rejects requests by their headers, without reading the body.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), HttpError> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = header(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
@@ -99,17 +96,17 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), HttpError> {
     }
 }
 
-/// Reads the body, and stops at the limit. What finds no room is read to its end, for a caller whose sending is cut off may not
-/// read the answer, but not kept.
+/// Reads the body up to the limit. A body that exceeds the memory limit is read to its end but discarded, because a caller that
+/// cannot finish sending may not read the response.
 pub(super) async fn read_body(
     mut body: Body,
-    room: &MemoryLimit,
+    memory_limit: &MemoryLimit,
 ) -> Result<(BytesMut, MemoryReservation), HttpError> {
-    // In one piece: what grows is moved, and for a moment there twice. What is announced and does not come takes no memory, for
-    // nothing is written there.
+    // Allocate the announced size at once, because growing would copy the buffer. Bytes that are announced but never sent use no
+    // physical memory, because those pages are not written.
     let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let bytes = BytesMut::with_capacity(announced.unwrap_or_default().min(BODY_LIMIT));
-    let (mut size, mut kept) = (0, Some((bytes, room.share())));
+    let (mut size, mut kept) = (0, Some((bytes, memory_limit.reservation())));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             HttpError::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
@@ -119,17 +116,17 @@ pub(super) async fn read_body(
         if size > BODY_LIMIT {
             return Err(HttpError::too_large());
         }
-        kept = kept.and_then(|(mut bytes, mut share)| {
-            share.grow(data.len()).then(|| {
+        kept = kept.and_then(|(mut bytes, mut reservation)| {
+            reservation.grow(data.len()).then(|| {
                 bytes.extend_from_slice(&data);
-                (bytes, share)
+                (bytes, reservation)
             })
         });
     }
-    kept.ok_or_else(HttpError::no_room)
+    kept.ok_or_else(HttpError::overloaded)
 }
 
-/// What the API server appends to the URL: `?timeout=10s`, a Go duration of whole seconds.
+/// The timeout that the API server appends to the URL: `?timeout=10s`, a Go duration in whole seconds.
 pub(super) fn timeout(query: Option<&str>) -> Duration {
     let given = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
     let (number, unit) = match given

@@ -1,4 +1,4 @@
-//! The room for reviews that are read or wait to be judged: what does not fit is refused before memory grows.
+//! Limits the memory for reviews that are being read or wait for evaluation. Reviews above the limit are rejected.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::LARGE;
 
-/// For the first [`LARGE`] bytes of each review: small reviews are not held up by large ones.
+/// The limit for the first [`LARGE`] bytes of each review, so that large reviews do not block small ones.
 const FOR_SMALL: usize = 32 * 1024 * 1024;
-/// For the rest of the large ones.
+/// The limit for the remaining bytes of large reviews.
 const FOR_LARGE: usize = 48 * 1024 * 1024;
 
-/// All of it; one permit a byte.
+/// The memory for all reviews, with one permit per byte.
 #[derive(Clone)]
 pub(super) struct MemoryLimit {
     small: Arc<Semaphore>,
@@ -23,27 +23,27 @@ impl MemoryLimit {
         MemoryLimit { small: Arc::new(Semaphore::new(FOR_SMALL)), large: Arc::new(Semaphore::new(FOR_LARGE)) }
     }
 
-    /// The share of a review of which nothing has arrived.
-    pub(super) fn share(&self) -> MemoryReservation {
-        MemoryReservation { room: self.clone(), bytes: 0, permits: Vec::new() }
+    /// An empty reservation for a new review.
+    pub(super) fn reservation(&self) -> MemoryReservation {
+        MemoryReservation { memory_limit: self.clone(), bytes: 0, permits: Vec::new() }
     }
 }
 
-/// What one review takes of it, until this is dropped.
+/// The memory of one review, released when this is dropped.
 pub(super) struct MemoryReservation {
-    room: MemoryLimit,
+    memory_limit: MemoryLimit,
     bytes: usize,
     permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl MemoryReservation {
-    /// Takes room for bytes that have arrived: what is announced and does not come takes none. Whether there was room.
+    /// Reserves memory for bytes that have arrived. Returns whether they fit. Announced bytes do not count until they arrive.
     #[must_use]
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let small = bytes.min(LARGE.saturating_sub(self.bytes));
         self.bytes += bytes;
-        Self::take(&mut self.permits, &self.room.small, small)
-            && Self::take(&mut self.permits, &self.room.large, bytes - small)
+        Self::take(&mut self.permits, &self.memory_limit.small, small)
+            && Self::take(&mut self.permits, &self.memory_limit.large, bytes - small)
     }
 
     fn take(permits: &mut Vec<OwnedSemaphorePermit>, from: &Arc<Semaphore>, bytes: usize) -> bool {
@@ -66,19 +66,22 @@ mod tests {
 
     #[test]
     fn large_reviews_leave_room_for_small_ones() {
-        let room = MemoryLimit::new();
+        let memory_limit = MemoryLimit::new();
         let mut held = Vec::new();
         for _ in 0..FOR_LARGE / (4 * LARGE) {
-            let mut share = room.share();
-            // In two parts, as it arrives.
-            assert!(share.grow(LARGE / 2));
-            assert!(share.grow(LARGE / 2 + 4 * LARGE));
-            held.push(share);
+            let mut reservation = memory_limit.reservation();
+            // The review arrives in two parts.
+            assert!(reservation.grow(LARGE / 2));
+            assert!(reservation.grow(LARGE / 2 + 4 * LARGE));
+            held.push(reservation);
         }
-        assert!(!room.share().grow(LARGE + 1), "no large one fits any more");
-        let mut small = room.share();
-        assert!(small.grow(LARGE), "a small one does");
+        assert!(!memory_limit.reservation().grow(LARGE + 1), "no further large review fits");
+        let mut small = memory_limit.reservation();
+        assert!(small.grow(LARGE), "a small review fits");
         held.pop();
-        assert!(room.share().grow(5 * LARGE), "nor is room lost when one goes");
+        assert!(
+            memory_limit.reservation().grow(5 * LARGE),
+            "memory is released when a reservation is dropped"
+        );
     }
 }

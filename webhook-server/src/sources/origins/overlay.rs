@@ -1,10 +1,10 @@
-//! A kustomization upon another, which says where objects come from.
+//! A temporary overlay of a kustomization, which adds the origin of each object.
 
 use std::path::{Component, Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// The folder of the overlay, below that for temporary files; removed when this is dropped, but not if the process is killed.
+/// The folder of the overlay, in the temporary directory. It is removed on drop, but not if the process is killed.
 pub(super) struct Overlay {
     path: PathBuf,
     /// Removes the folder when it is dropped.
@@ -12,15 +12,15 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    /// An overlay upon a folder.
+    /// Creates an overlay of the kustomization in a folder.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The overlay cannot be written.
     pub(super) fn new(dir: &Path) -> std::io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("pratique-origins-").tempdir()?;
         let path = folder.path().canonicalize()?;
         let overlay = Overlay { path, _folder: folder };
-        // kustomize follows no absolute path.
+        // kustomize does not accept absolute paths.
         let is_name = |component: &Component<'_>| matches!(component, Component::Normal(_));
         let up = overlay.path.components().filter(is_name).map(|_| Component::ParentDir);
         let below = dir.canonicalize()?;

@@ -1,11 +1,11 @@
-//! The way to a field in an object that is written, from the way to it in what was built of that.
+//! Maps field paths in a rendered object to paths in its source object.
 
 use policy_core::FieldPath;
 use policy_core::path::Segment;
 use serde_json::Value;
 
-/// The way to the same field, as far as it can be told, and whether the same stands there. A patch may have added, taken or moved
-/// items of lists: one is found again by its name, or as it is.
+/// The path of the same field in the source, as far as it exists, and whether the value is the same. A patch may have added,
+/// removed or moved list items, so items are matched by name, or by value if they have no name.
 pub(super) fn way(path: &FieldPath, built: &Value, written: &Value) -> (FieldPath, bool) {
     let (mut built, mut written) = (Some(built), Some(written));
     let mut way = FieldPath::default();
@@ -26,7 +26,7 @@ pub(super) fn way(path: &FieldPath, built: &Value, written: &Value) -> (FieldPat
         }
     }
     let is_same = match (built, written) {
-        // What is in them has places of its own.
+        // Their members and items have locations of their own.
         (Some(Value::Object(_)), Some(Value::Object(_))) | (Some(Value::Array(_)), Some(Value::Array(_))) => {
             true
         }
@@ -35,7 +35,7 @@ pub(super) fn way(path: &FieldPath, built: &Value, written: &Value) -> (FieldPat
     (way, is_same)
 }
 
-/// Where an item of a list that was built stands in the one that is written.
+/// The index in the source list of an item of the rendered list.
 fn again(index: usize, built: &[Value], written: &[Value]) -> Option<usize> {
     let item = built.get(index)?;
     let is_it = |other: &Value| match &item["name"] {
@@ -45,7 +45,7 @@ fn again(index: usize, built: &[Value], written: &[Value]) -> Option<usize> {
     if written.get(index).is_some_and(is_it) {
         return Some(index);
     }
-    // Without a name, and nowhere as it is: what else it is can only be told where none was added or taken.
+    // An unnamed item that has changed: it can be matched by index only if no items were added or removed.
     let is_unnamed = |list: &[Value]| list.iter().all(|item| item["name"].is_null());
     let may_be = built.len() == written.len() && is_unnamed(built) && is_unnamed(written);
     written.iter().position(is_it).or(may_be.then_some(index))

@@ -1,4 +1,4 @@
-//! The objects that are written in a file, and which of them became one that was built.
+//! The objects in a source file, and which of them a rendered object comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ const LARGEST: u64 = 32 << 20;
 /// The group and version, and the kind.
 type Kind = [String; 2];
 
-/// A file, and what is in it once that is asked for.
+/// A file and its content, which is read on first use.
 #[derive(Debug)]
 pub(super) struct SourceFile {
     path: PathBuf,
-    /// The names of what was built of it, by kind.
+    /// The names of the rendered objects that come from it, by kind.
     built: BTreeMap<Kind, BTreeSet<String>>,
     content: OnceLock<Option<FileContent>>,
 }
@@ -36,9 +36,9 @@ struct FileContent {
 /// The objects of one kind.
 #[derive(Debug, Default)]
 struct ObjectsByName {
-    /// By name: several, where they are in different namespaces.
+    /// The objects by name. Objects with the same name are in different namespaces.
     named: BTreeMap<String, Vec<SourceObject>>,
-    /// What was put before and behind all of these names when they were built, once for each time that they were.
+    /// The prefix and suffix that kustomize added to all of these names; several if the file was used several times.
     affixes: Vec<(String, String)>,
 }
 
@@ -47,16 +47,16 @@ pub(super) struct DocumentText {
     pub(super) text: String,
     /// The line of the file on which it starts, from 1.
     pub(super) line: usize,
-    /// Which of the file's it is, from 1.
+    /// The number of the document in the file, from 1.
     pub(super) number: usize,
     places: OnceLock<FieldPositions>,
 }
 
-/// An object as it is written.
+/// An object in a source file.
 #[derive(Debug)]
 pub(super) struct SourceObject {
     namespace: String,
-    /// The index of its document, and where in that it stands.
+    /// The index of its document. `prefix` is its path in the document.
     document: usize,
     pub(super) prefix: FieldPath,
     pub(super) value: Value,
@@ -76,7 +76,7 @@ impl std::fmt::Debug for DocumentText {
 }
 
 impl DocumentText {
-    /// Where its fields stand.
+    /// The positions of its fields.
     pub(super) fn places(&self) -> &FieldPositions {
         self.places.get_or_init(|| Document { text: &self.text, line: self.line }.places())
     }
@@ -91,14 +91,14 @@ impl SourceFile {
         &self.path
     }
 
-    /// Notes that an object was built of it.
+    /// Records that a rendered object comes from this file.
     pub(super) fn add(&mut self, key: &ObjectKey) {
         let [version, kind, _, name] = key.clone();
         self.built.entry([version, kind]).or_default().insert(name);
     }
 
-    /// The object that this one was built of: `None` if there is no such file, `Some(None)` if it is not in it, or may be one of
-    /// several.
+    /// The source of a rendered object: `None` if the file cannot be read, `Some(None)` if the object is not in it or the match
+    /// is ambiguous.
     pub(super) fn find(&self, built: &ObjectKey) -> Option<Option<ObjectInDocument<'_>>> {
         let content = self.content.get_or_init(|| FileContent::read(&self.path, &self.built)).as_ref()?;
         let [version, kind, namespace, name] = built;
@@ -111,7 +111,7 @@ impl SourceFile {
 }
 
 impl FileContent {
-    /// Reads a file, if it is one that holds manifests: what an annotation names could be anything.
+    /// Reads a file only if it can contain manifests, because an annotation could name any file.
     fn read(path: &Path, built: &BTreeMap<Kind, BTreeSet<String>>) -> Option<Self> {
         let metadata = path.metadata().ok()?;
         let is_one = is_manifest(path) || KUSTOMIZATIONS.contains(&name(path).as_str());
@@ -144,9 +144,9 @@ impl FileContent {
     }
 }
 
-/// What may have been put before and behind the names when they were built: with it each of them is one that was built.
+/// The possible prefixes and suffixes of the names: with them, each name in the file must be the name of a rendered object.
 fn affixes(written: &BTreeMap<String, Vec<SourceObject>>, built: &BTreeSet<String>) -> Vec<(String, String)> {
-    // The longest stands in the fewest others.
+    // The longest name is contained in the fewest other names.
     let Some(longest) = written.keys().max_by_key(|name| name.len()) else { return Vec::new() };
     let mut found = BTreeSet::new();
     for name in built {
@@ -176,7 +176,7 @@ impl ObjectsByName {
         }
     }
 
-    /// The name that became this one: by what was put around all of them; or, where some of them were not built, by itself.
+    /// The source name of a rendered name: by the common prefix and suffix or, if there is none, by the name alone.
     fn written(&self, built: &str) -> Option<&str> {
         let name = |name: &str| self.named.get_key_value(name).map(|(name, _)| name.as_str());
         let bare = |(before, behind): &(String, String)| {
