@@ -1,4 +1,4 @@
-//! Does every case give the verdict that it records, in every host?
+//! Checks that every case gives its recorded verdict, in every host.
 
 mod guest;
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         }
     }
     match guest::available() {
-        // Built by the first trial that needs one would be built twice; listing the trials builds none.
+        // Guests are built before the trials, so that none is built twice. Listing the trials builds none.
         Ok(()) if !arguments.list => trials.extend(in_wasm()),
         Ok(()) => {}
         Err(reason) => trials.push(ignored("wasm", &reason)),
@@ -71,25 +71,30 @@ fn in_guest(guest: &Guest, file: &CaseFile) -> Result<HostResponse, Failed> {
     let arena = Arena::new();
     let case = Case::decode(&file.text, &arena)?;
     let payload = hosts::payload(&case.settings, &case.request.to_string());
-    // A guest is always given a cluster. Where a case gives none, there is nothing in it: to a policy that does without, that
-    // is the same, and one that needs it is shown by `without_a_cluster`.
+    // A guest always has cluster data, which is empty if the case has none. This makes no difference for a policy that does not
+    // need it; `without_a_cluster` tests the others.
     let cluster = CaseCluster::of(&case).unwrap_or(CaseCluster(Vec::new()));
     Ok(hosts::guest_answer(&guest.instance(Some(cluster))?.call("validate", payload.as_bytes())?)?)
 }
 
-/// The verdict is the one that the file records, and the one that its name claims.
+/// Checks that the verdict is the recorded one, and the one that the file name claims.
 fn records(file: &CaseFile) -> Result<(), Failed> {
     let arena = Arena::new();
     let case = Case::decode(&file.text, &arena)?;
     let verdicts = case.run(file.entry, &arena)?;
     let (claim, outcome) = (case::claim(&file.name)?, case::outcome(&verdicts));
     if claim != outcome {
-        return Err(format!("its name says {}, the verdict is {}", claim.as_str(), outcome.as_str()).into());
+        return Err(
+            format!("the file name expects {}, the verdict is {}", claim.as_str(), outcome.as_str()).into()
+        );
     }
     let rendered = case::render(&verdicts);
     if case.recorded != Some(rendered.as_str()) {
         let recorded = case.recorded.unwrap_or("nothing\n");
-        return Err(format!("`just bless` if it is right: recorded {recorded}is {rendered}").into());
+        return Err(format!(
+            "run `just bless` if the new verdict is right: recorded {recorded}is {rendered}"
+        )
+        .into());
     }
     Ok(())
 }
@@ -102,9 +107,9 @@ fn same(file: &CaseFile, answer: HostResponse) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What `kwctl` calls before and beside `validate`.
+/// Checks the operations that `kwctl` calls in addition to `validate`.
 fn protocol(entry: &PolicyDefinition, guest: &Guest) -> Result<(), Failed> {
-    // Something that it judges.
+    // A kind in the scope of the policy.
     let resource = &entry.metadata.scope.resources[0];
     let kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
     let review = |settings: &str| {
@@ -132,7 +137,7 @@ fn protocol(entry: &PolicyDefinition, guest: &Guest) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A host that does not give what metadata.yml asks for: nothing is changed, nobody is locked out, and it is said.
+/// If the host does not provide the objects that metadata.yml requires, a mutating policy admits with a warning.
 fn without_a_cluster() -> Result<(), Failed> {
     let request = r#"{"uid":"u","operation":"CREATE","namespace":"data","kind":{"version":"v1","kind":"Pod"},
         "object":{"spec":{"containers":[{"name":"db","image":"mysql:8.4"}]}}}"#;
@@ -141,24 +146,24 @@ fn without_a_cluster() -> Result<(), Failed> {
     let answer = hosts::guest_answer(&answer)?;
     assert!(answer.accepted && answer.patched.is_none(), "{answer:?}");
     assert_eq!(answer.audit.get("exporter-sidecar").map(String::as_str), Some("cluster-unknown"));
-    let warning = answer.warnings.first().ok_or("it warns")?;
-    assert!(warning.contains("the host does not give the cluster's Namespace objects"), "{warning}");
-    // One that judges denies.
+    let warning = answer.warnings.first().ok_or("there must be a warning")?;
+    assert!(warning.contains("the host did not return the cluster's Namespace objects"), "{warning}");
+    // A validating policy denies.
     let guest = Guest::build("network-policy-required")?;
     let answer = guest.instance(None)?.call("validate", hosts::payload("", request).as_bytes())?;
     let answer = hosts::guest_answer(&answer)?;
-    let message = answer.message.ok_or("it says why")?;
-    let reason = "could not decide: the host does not give the cluster's NetworkPolicy objects";
+    let message = answer.message.ok_or("there must be a message")?;
+    let reason = "could not decide: the host did not return the cluster's NetworkPolicy objects";
     assert!(!answer.accepted && message.contains(reason), "{message}");
     Ok(())
 }
 
-/// A guest is compiled by its host at every start, so its size is its start-up time.
+/// The host compiles a guest at every start, so its size determines the start-up time.
 fn size(policy: &str) -> Result<(), Failed> {
-    // One that reads NetworkPolicies as Kubernetes does has more to know.
+    // This policy contains the evaluation of NetworkPolicies.
     let limit = match policy {
         "network-policy-required" => 250_000,
-        // One that adds exporters has the table of them, and settings for each.
+        // This policy contains the table of exporters and their settings.
         "exporter-sidecar" => 210_000,
         _ => 200_000,
     };

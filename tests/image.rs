@@ -1,4 +1,5 @@
-//! What is in the container image, and does it run as a cluster runs it: as a numeric user, on a root that cannot be written?
+//! Checks the content of the container image, and runs it as a cluster does: as a numeric user with a read-only root file
+//! system.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,9 +15,9 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use webhook_server::server::tls;
 
-/// What the image may take, packed and unpacked.
+/// The maximum size of the image, packed and unpacked.
 const LIMIT: u64 = 20_000_000;
-/// `nonroot`, as images without a distribution call it.
+/// The user `nonroot` of distroless images.
 const USER: u32 = 65532;
 
 fn main() -> ExitCode {
@@ -33,8 +34,7 @@ fn list() -> Vec<Trial> {
         .find_map(|program| tools::find(program, "install buildah, musl-tools and util-linux").err());
     let is_root =
         || std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    let missing =
-        missing.or_else(|| (!is_root()).then(|| "only root may change what the root folder is".to_owned()));
+    let missing = missing.or_else(|| (!is_root()).then(|| "only root may use chroot".to_owned()));
     if let Some(reason) = missing {
         return vec![ignored("image", &reason)];
     }
@@ -45,21 +45,21 @@ fn list() -> Vec<Trial> {
         })
     };
     vec![
-        trial("it_holds_one_small_binary_and_says_how_to_run_it", holds),
-        trial("it_serves_as_another_user_on_a_root_that_is_read_only", serves),
-        trial("packed_again_it_is_the_same", same),
+        trial("contains_one_small_binary_and_its_configuration", holds),
+        trial("serves_as_nonroot_with_a_read_only_root", serves),
+        trial("builds_are_reproducible", same),
     ]
 }
 
 static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
 
-/// An image, as an archive, and unpacked.
+/// The image as an archive, with its manifest and configuration decoded.
 struct Image {
     folder: PathBuf,
     archive: PathBuf,
-    /// `config` of the image.
+    /// The `config` of the image.
     config: Value,
-    /// Digest and size of each layer.
+    /// The digest and the size of each layer.
     layers: Vec<(String, u64)>,
 }
 
@@ -78,7 +78,7 @@ impl Image {
         };
         let manifest = blob(&index["manifests"][0]["digest"])?;
         let config = blob(&manifest["config"]["digest"])?;
-        let layers = manifest["layers"].as_array().context("it has layers")?.iter();
+        let layers = manifest["layers"].as_array().context("the image has layers")?.iter();
         let layers = layers
             .map(|layer| {
                 let digest = layer["digest"].as_str().context("a digest")?.replace(':', "/");
@@ -88,7 +88,7 @@ impl Image {
         Ok(Image { folder, archive, config, layers })
     }
 
-    /// The root folder that a container of it has.
+    /// Unpacks the layers to the root folder of a container.
     fn unpack(&self, name: &str) -> anyhow::Result<PathBuf> {
         let into = self.folder.join(name);
         std::fs::create_dir_all(&into)?;
@@ -121,7 +121,7 @@ fn holds(image: &Image) -> anyhow::Result<()> {
     ensure!(config["User"] == format!("{USER}:{USER}"), "{config}");
     ensure!(config["Entrypoint"] == serde_json::json!(["/pratique"]), "{config}");
     ensure!(config["Cmd"] == serde_json::json!(["serve"]), "{config}");
-    // Of whoever built it nothing is known, and nothing is in its environment.
+    // No environment variables of the build machine are in the image.
     ensure!(config["Env"].is_null(), "{config}");
     ensure!(image.layers.len() == 1, "{:?}", image.layers);
     Ok(())
@@ -146,7 +146,8 @@ fn serves(image: &Image) -> anyhow::Result<()> {
     for file in ["tls", "tls/tls.crt", "tls/tls.key"] {
         std::os::unix::fs::chown(root.join(file), Some(USER), Some(USER))?;
     }
-    // Nothing but the folder, and not to be written: no loader, no library, no temporary folder.
+    // The root folder contains only the binary and the certificate, and is read-only: no loader, no library, no temporary
+    // folder.
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && \
                   exec setpriv --no-new-privs --pdeathsig KILL chroot --userspec=65532:65532 \"$0\" \
                   /pratique serve --listen 127.0.0.1:0 --tls-cert /tls/tls.crt --tls-key /tls/tls.key --drain 0";
@@ -158,12 +159,12 @@ fn serves(image: &Image) -> anyhow::Result<()> {
     ask(&Serving::run(command, folder, trusted)?)
 }
 
-/// What is served says of itself that it is well, judges a pod, and is who it is to be.
+/// The webhook is ready, denies a pod, and runs as the expected user.
 fn ask(webhook: &Serving) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut client = webhook.client().await?;
-        ensure!(client.get("/readyz").await?.0 == 200, "it is not ready");
+        ensure!(client.get("/readyz").await?.0 == 200, "the webhook is not ready");
         let review = r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1",
             "operation": "CREATE", "kind": {"group": "", "version": "v1", "kind": "Pod"},
             "resource": {"group": "", "version": "v1", "resource": "pods"}, "namespace": "shop", "userInfo": {},
@@ -177,6 +178,6 @@ fn ask(webhook: &Serving) -> anyhow::Result<()> {
     })?;
     let status = std::fs::read_to_string(format!("/proc/{}/status", webhook.pid()))?;
     let user = format!("Uid:\t{USER}\t{USER}\t{USER}\t{USER}");
-    ensure!(status.contains(&user), "it does not run as {USER}: {status}");
+    ensure!(status.contains(&user), "the webhook does not run as user {USER}: {status}");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The ways in from elsewhere: do the GitHub Action, the pre-commit hook and what `webhook-server/README.md` has for GitLab and
-//! Argo CD do what they say, in a folder of their own?
+//! Runs the integrations in temporary folders: the GitHub Action, the pre-commit hook, and the examples for GitLab and Argo CD
+//! in `webhook-server/README.md`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,26 +21,25 @@ fn main() -> ExitCode {
             Trial::test(name, move || run().map_err(|error| format!("{error:#}").into()))
         };
         let hook = match tools::find("pre-commit", "pip install pre-commit") {
-            Ok(_) => trial("the_hook_refuses_a_commit", hook),
-            Err(reason) => ignored("the_hook_refuses_a_commit", &reason),
+            Ok(_) => trial("the_hook_rejects_a_commit", hook),
+            Err(reason) => ignored("the_hook_rejects_a_commit", &reason),
         };
         let plugin = match ["kustomize", "kubectl"].iter().find_map(|tool| tools::find(tool, "").ok()) {
-            Some(_) => trial("the_plugin_of_argo_cd_builds_or_refuses", plugin),
-            None => ignored(
-                "the_plugin_of_argo_cd_builds_or_refuses",
-                "neither kustomize nor kubectl is on the PATH",
-            ),
+            Some(_) => trial("the_argo_cd_plugin_renders_or_fails", plugin),
+            None => {
+                ignored("the_argo_cd_plugin_renders_or_fails", "neither kustomize nor kubectl is on the PATH")
+            }
         };
         vec![
             trial("the_action_annotates_and_fails", action),
-            trial("the_job_of_gitlab_writes_its_report", job),
+            trial("the_gitlab_job_writes_its_report", job),
             hook,
             plugin,
         ]
     })
 }
 
-/// A folder with a `pratique` for the PATH.
+/// Creates a folder with a `pratique` executable for the PATH.
 fn place(name: &str) -> anyhow::Result<Folder> {
     let place = Folder::new(name);
     let own = std::env::current_exe()?;
@@ -50,12 +49,12 @@ fn place(name: &str) -> anyhow::Result<Folder> {
     Ok(place)
 }
 
-/// The PATH, with what is in the folder before all else.
+/// The PATH, with the executables of the folder first.
 fn path(place: &Folder) -> String {
     format!("{}:{}", place.0.join("bin").display(), std::env::var("PATH").unwrap_or_default())
 }
 
-/// Runs the steps of the action in a folder, as a runner does: each script by bash, its environment made of the inputs.
+/// Runs the steps of the action in a folder, as a runner does: each script in bash, with the inputs in its environment.
 fn run_action(place: &Folder, inputs: &[(&str, &str)]) -> anyhow::Result<Output> {
     let file = root().join(".github/actions/check/action.yml");
     let action = conformance::yaml(&std::fs::read_to_string(&file)?)?.remove(0);
@@ -64,14 +63,14 @@ fn run_action(place: &Folder, inputs: &[(&str, &str)]) -> anyhow::Result<Output>
     let mut values: BTreeMap<String, String> =
         defaults.map(|(name, input)| (name.clone(), text(&input["default"]).unwrap_or_default())).collect();
     for (name, value) in inputs {
-        ensure!(values.insert((*name).to_owned(), (*value).to_owned()).is_some(), "there is no input {name}");
+        ensure!(values.insert((*name).to_owned(), (*value).to_owned()).is_some(), "unknown input {name}");
     }
     let mut last = None;
     for step in action["runs"]["steps"].as_array().context("it has steps")? {
         ensure!(step["shell"] == "bash", "{step}");
         let script = step["run"].as_str().context("it runs something")?;
         ensure!(!script.contains("${{"), "an input is part of a script: {script}");
-        // `bash`, as a runner starts it.
+        // A runner starts `bash` with these options.
         let mut command = Command::new("bash");
         command.args(["--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script]);
         command.current_dir(&place.0).env("PATH", path(place));
@@ -103,7 +102,7 @@ fn action() -> anyhow::Result<()> {
     ensure!(text.contains("::error file=bad.yaml,line=4,col="), "{text}");
     let report: Value = serde_json::from_slice(&std::fs::read(place.0.join("report.sarif"))?)?;
     ensure!(report["version"] == "2.1.0", "{report}");
-    // What an input says is data.
+    // Inputs are data, and must not run as a script.
     let output = run_action(&place, &[("paths", "good.yaml"), ("config", "$(touch pwned); x")])?;
     ensure!(output.status.code() == Some(2) && !place.0.join("pwned").exists(), "{:?}", output.status);
     Ok(())
@@ -145,11 +144,12 @@ fn hook() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The YAML in a block of the page that holds this text.
+/// The YAML block of the README that contains this text.
 fn written(holds: &str) -> anyhow::Result<Value> {
     let page = std::fs::read_to_string(root().join("webhook-server/README.md"))?;
     let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let block = blocks.into_iter().find(|block| block.contains(holds)).context("the page has it")?;
+    let block =
+        blocks.into_iter().find(|block| block.contains(holds)).context("the README must contain it")?;
     Ok(conformance::yaml(block)?.remove(0))
 }
 
@@ -162,8 +162,8 @@ fn job() -> anyhow::Result<()> {
         command.args(["-ec", script.as_str().context("it runs something")?]);
         Ok(command.current_dir(&place.0).env("PATH", path(&place)).output()?)
     };
-    ensure!(run(GOOD)?.status.success(), "it fails on what is admitted");
-    ensure!(run(BAD)?.status.code() == Some(1), "it does not fail on what is denied");
+    ensure!(run(GOOD)?.status.success(), "it fails for an admitted object");
+    ensure!(run(BAD)?.status.code() == Some(1), "it does not fail for a denied object");
     let report = std::fs::read_to_string(place.0.join("pratique.xml"))?;
     ensure!(report.contains("<failure") && report.contains("spec.hostNetwork"), "{report}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Is the code laid out as the design says: short files and functions, and no modules that need each other?
+//! Checks the layout of the code: short files and functions, and no dependency cycles between modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use syn::visit::{self, Visit};
 const LONGEST_FUNCTION: usize = 60;
 /// The longest file, in lines, without its tests.
 const LONGEST_FILE: usize = 300;
-/// Files that are tables.
+/// Files that contain only a table, and have no limit.
 const TABLES: [&str; 2] = ["policies/_kubernetes/src/exporters/table.rs", "policies/_catalog/src/cases.rs"];
 
-/// A source file of a crate that is shipped.
+/// A source file of a shipped crate.
 struct ModuleSource {
     /// Its path from the root of the repository.
     path: String,
@@ -26,7 +26,7 @@ struct ModuleSource {
     parsed: syn::File,
 }
 
-/// The sources of all crates but the tests.
+/// The sources of all crates except the tests.
 fn sources() -> Vec<ModuleSource> {
     let mut crates: Vec<PathBuf> = list(&root().join("policies"));
     crates.push(root().join("webhook-server"));
@@ -61,7 +61,7 @@ fn files_are_short() {
             long.push(format!("{}: {lines} lines", source.path));
         }
     }
-    assert!(long.is_empty(), "split these by what a reader looks for:\n{}", long.join("\n"));
+    assert!(long.is_empty(), "split these files by topic:\n{}", long.join("\n"));
 }
 
 #[test]
@@ -76,7 +76,52 @@ fn functions_are_short() {
     assert!(long.is_empty(), "at most {LONGEST_FUNCTION} lines:\n{}", long.join("\n"));
 }
 
-/// The functions of a file, and how many lines each has.
+/// Types of the whole workspace, tests included, have different names, so that a name says which type it is.
+#[test]
+fn no_two_types_share_a_name() {
+    let mut files = Vec::new();
+    for folder in ["policies", "webhook-server", "tests"] {
+        walk(&root().join(folder), &mut files);
+    }
+    let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source can be read");
+        let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let path = file.strip_prefix(root()).expect("it is in the repository").display().to_string();
+        let mut found = Types::default();
+        found.visit_file(&parsed);
+        for name in found.0 {
+            types.entry(name).or_default().push(path.clone());
+        }
+    }
+    assert!(types.len() > 300, "the walk finds the types");
+    types.retain(|_, files| files.len() > 1);
+    assert!(types.is_empty(), "types with the same name: {types:#?}");
+}
+
+/// The names of the types that a file declares; associated types are named by their trait.
+#[derive(Default)]
+struct Types(Vec<String>);
+
+impl<'ast> Visit<'ast> for Types {
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.0.push(item.ident.to_string());
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        self.0.push(item.ident.to_string());
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
+        self.0.push(item.ident.to_string());
+    }
+
+    fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
+        self.0.push(item.ident.to_string());
+    }
+}
+
+/// The functions of a file, and their number of lines.
 #[derive(Default)]
 struct Functions(Vec<(String, usize)>);
 
@@ -112,16 +157,16 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// Modules beside each other need each other in one direction only. A parent and its own children may know each other.
+/// Sibling modules may depend on each other in one direction only. A parent and its children may depend on each other.
 #[test]
-fn modules_need_each_other_in_one_direction() {
+fn modules_have_no_dependency_cycles() {
     let sources = sources();
     let crates: BTreeSet<&PathBuf> = sources.iter().map(|source| &source.krate).collect();
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     for krate in crates {
         let own: Vec<&ModuleSource> = sources.iter().filter(|source| source.krate == *krate).collect();
         let modules: BTreeSet<&[String]> = own.iter().map(|source| source.module.as_slice()).collect();
-        // By parent: which of its children needs which others, and where.
+        // By parent: which of its child modules depend on which others.
         let mut needs: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         for source in &own {
             let mut paths = Paths { module: &source.module, found: Vec::new() };
@@ -141,19 +186,19 @@ fn modules_need_each_other_in_one_direction() {
         }
         for (parent, needs) in needs {
             for module in needs.keys() {
-                if let Some(circle) = circle(module, &needs) {
+                if let Some(cycle) = cycle(module, &needs) {
                     let name =
                         krate.strip_prefix(root()).expect("it is in the repository").display().to_string();
-                    circles.push(format!("{name} {}: {}", parent.join("::"), circle.join(" -> ")));
+                    cycles.push(format!("{name} {}: {}", parent.join("::"), cycle.join(" -> ")));
                 }
             }
         }
     }
-    assert!(circles.is_empty(), "{}", circles.join("\n"));
+    assert!(cycles.is_empty(), "{}", cycles.join("\n"));
 }
 
-/// The shortest way from a module back to itself.
-fn circle(module: &str, needs: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+/// The shortest dependency cycle through a module.
+fn cycle(module: &str, needs: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     let mut ways = vec![vec![module.to_owned()]];
     let mut seen = BTreeSet::new();
     while !ways.is_empty() {
@@ -174,7 +219,7 @@ fn circle(module: &str, needs: &BTreeMap<String, BTreeSet<String>>) -> Option<Ve
     None
 }
 
-/// The paths in a file that start in its own crate, from the crate's root.
+/// The paths in a file that refer to its own crate, from the crate's root.
 struct Paths<'s> {
     module: &'s [String],
     found: Vec<Vec<String>>,
@@ -187,7 +232,7 @@ impl Paths<'_> {
             "crate" => Vec::new(),
             "self" => self.module.to_vec(),
             "super" => self.module[..self.module.len().saturating_sub(1)].to_vec(),
-            // A child module, or another crate: the former is no circle with its parent.
+            // A child module, which its parent may use, or another crate.
             _ => return,
         };
         while let Some(("super", left)) = rest.split_first().map(|(first, left)| (first.as_str(), left)) {
@@ -238,7 +283,7 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 }
 
-/// Who only checks manifests needs no TLS, HTTP or client of Kubernetes.
+/// The command line without the server must not depend on TLS, HTTP or a Kubernetes client.
 #[test]
 fn the_command_line_builds_without_the_server() {
     let arguments = [
@@ -261,7 +306,7 @@ fn the_command_line_builds_without_the_server() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(tree.contains("policy-catalog"), "{tree}");
     let of_server = ["axum", "hyper", "kube", "opentelemetry", "rustls", "tokio", "tower"];
-    // It reads PEM, and has no TLS.
+    // This crate parses PEM and contains no TLS.
     let is_pem = |name: &str| name == "rustls-pki-types";
     let name = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
     let found: Vec<String> = tree
@@ -270,7 +315,7 @@ fn the_command_line_builds_without_the_server() {
         .filter(|name| !is_pem(name))
         .filter(|name| of_server.iter().any(|part| name == part || name.starts_with(&format!("{part}-"))))
         .collect();
-    assert!(found.is_empty(), "they belong to the feature `server`: {found:?}");
+    assert!(found.is_empty(), "these crates must be only in the feature `server`: {found:?}");
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -1,4 +1,4 @@
-//! Does bad input ever panic, admit what it must not, or mean two things?
+//! Checks that malformed input never causes a panic, is never admitted by mistake, and is never ambiguous.
 
 use std::fmt::Write as _;
 
@@ -20,18 +20,18 @@ fn policies(settings: &str) -> Vec<ConfiguredPolicy> {
             "network-policy-required" => r#"{"dns":false}"#,
             _ => "",
         };
-        let policy = (entry.configure)(settings).expect("the policy takes these settings");
+        let policy = (entry.configure)(settings).expect("the settings are valid");
         ConfiguredPolicy { metadata: entry.metadata, policy }
     };
     POLICIES.iter().map(configure).collect()
 }
 
-/// The answer to these bytes: an error's text, or whether they are allowed.
+/// The response to these bytes: an error message, or whether the request is allowed.
 fn answer(bytes: &[u8]) -> Result<bool, String> {
     answer_by(&policies(""), bytes)
 }
 
-/// The namespace of the good review: nobody may call its pods, nor they anybody.
+/// A NetworkPolicy for the namespace of the good review that denies all traffic from and to its pods.
 const DENIED_BY_DEFAULT: &str = r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"default-deny"},
 "spec":{"podSelector":{},"policyTypes":["Ingress","Egress"]}}"#;
 
@@ -41,13 +41,13 @@ fn answer_by(policies: &[ConfiguredPolicy], bytes: &[u8]) -> Result<bool, String
     let cluster = Value::from_json(DENIED_BY_DEFAULT.as_bytes(), &arena).expect("it is JSON");
     let cluster = Objects::new(vec![cluster], "shop");
     let verdicts = admit(policies, &review.request, &cluster, AdmissionPhase::Mutating);
-    for half in [AdmissionPhase::Validating, AdmissionPhase::Mutating] {
+    for phase in [AdmissionPhase::Validating, AdmissionPhase::Mutating] {
         let answer: serde_json::Value =
-            serde_json::from_str(&review.answer(&verdicts, half)).expect("an answer is JSON");
+            serde_json::from_str(&review.answer(&verdicts, phase)).expect("an answer is JSON");
         assert_eq!(answer["response"]["uid"], review.request.uid);
         assert_eq!(answer["response"]["allowed"], verdicts.allowed());
         let message = answer["response"]["status"]["message"].as_str().unwrap_or_default();
-        assert_eq!(message.is_empty(), verdicts.allowed(), "a denial says why");
+        assert_eq!(message.is_empty(), verdicts.allowed(), "a message if and only if denied");
         assert!(!message.contains(char::is_control), "a message is one line");
     }
     Ok(verdicts.allowed())
@@ -84,7 +84,7 @@ const GOOD: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRevie
 "securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"],"add":["NET_BIND_SERVICE"]},
 "procMount":"Default","seLinuxOptions":{"type":"container_t"}}}]}},"oldObject":null}}"#;
 
-/// Every place in a JSON value, as JSON Pointers.
+/// Every location in a JSON value, as a JSON Pointer.
 fn places(value: &serde_json::Value, at: String, all: &mut Vec<String>) {
     match value {
         serde_json::Value::Object(members) => {
@@ -104,7 +104,7 @@ fn places(value: &serde_json::Value, at: String, all: &mut Vec<String>) {
 
 #[test]
 fn the_good_review_is_admitted() {
-    assert_eq!(answer(GOOD.as_bytes()), Ok(true), "or the tests below would show nothing");
+    assert_eq!(answer(GOOD.as_bytes()), Ok(true), "the tests below require this");
 }
 
 proptest! {
@@ -123,7 +123,7 @@ proptest! {
         answer(&bytes).ok();
     }
 
-    /// One value of a good review replaced by anything: an error, a denial, or an allow of something harmless.
+    /// Replaces one value of a good review by any other: the result must be an error, a denial or an admission, never a panic.
     #[test]
     fn any_value_anywhere_is_an_error_or_an_answer(place: prop::sample::Index, value in any_json()) {
         let mut review: serde_json::Value = serde_json::from_str(GOOD).expect("it is JSON");
@@ -133,7 +133,7 @@ proptest! {
         answer(review.to_string().as_bytes()).ok();
     }
 
-    /// Whatever else a pod says, one container that is privileged is enough to deny it.
+    /// One privileged container is enough to deny a pod, regardless of its other fields.
     #[test]
     fn a_privileged_container_is_never_admitted(
         others in vec(any_json(), 0..3),
@@ -157,12 +157,12 @@ proptest! {
         let group = match kind { "Deployment" => "apps", "CronJob" => "batch", _ => "" };
         review["request"]["kind"] = json!({"group": group, "version": "v1", "kind": kind});
         review["request"]["object"] = object;
-        // By that control alone, so that nothing else is what denies it.
+        // Use this control alone, so that no other control causes the denial.
         let policies = policies(r#"{"controls":["privileged"]}"#);
         prop_assert_eq!(answer_by(&policies, review.to_string().as_bytes()), Ok(false));
     }
 
-    /// JSON is YAML: both ways into the tree give the same tree.
+    /// JSON is also YAML, so both decoders must return the same value.
     #[test]
     fn json_means_the_same_as_yaml(value in any_json()) {
         let text = json!({ "k": value }).to_string();
@@ -188,7 +188,7 @@ proptest! {
         }
     }
 
-    /// Splitting a stream at its markers finds the documents that a parser finds in the whole.
+    /// Splitting a stream at its markers must give the same documents as parsing the whole stream.
     #[test]
     fn a_stream_has_the_documents_that_its_parser_finds(lines in vec(prop::sample::select(vec![
         "---", "--- {a: 1}", "--- # c", "---x: 1", "...", "a: 1", "b: |", "  --- text", "  more", "# c", "", "- x", "'q'", "\t",
@@ -214,15 +214,15 @@ proptest! {
         let split: Result<Vec<_>, _> = yaml::documents(&text).iter().map(|document| document.decode(&arena)).collect();
         match split {
             Ok(documents) if readable => prop_assert_eq!(documents.iter().flatten().count(), whole, "{}", text),
-            // A repeated key is an error here, and none to the parser.
-            Err(error) if readable => prop_assert!(error.reason.contains("stands twice"), "{}: {}", error, text),
+            // A repeated key is an error here, but not for the parser.
+            Err(error) if readable => prop_assert!(error.reason.contains("duplicate key"), "{}: {}", error, text),
             _ => {}
         }
     }
 
-    /// Our patch does to any object what another library for JSON Patch makes of it.
+    /// Another JSON Patch library must get the same result from our patch, for any object.
     #[test]
-    fn a_patch_applies_elsewhere_as_it_does_here(
+    fn other_libraries_apply_patches_with_the_same_result(
         object in btree_map("[a-c/~]{1,2}", any_json(), 0..4),
         edits in vec((vec("[a-c/~]{1,2}", 1..4), any_json(), any::<bool>()), 1..4),
     ) {
@@ -246,7 +246,7 @@ proptest! {
     }
 }
 
-/// A NetworkPolicy as large as an API server takes: with anything quadratic in it, this would not end.
+/// A NetworkPolicy of the maximum size that an API server accepts. With a quadratic algorithm, this test would not finish.
 #[test]
 fn a_policy_of_a_hundred_thousand_parts_is_evaluated() {
     let arena = Arena::new();
@@ -273,12 +273,12 @@ fn a_policy_of_a_hundred_thousand_parts_is_evaluated() {
     let request = Request::create(policy_core::Field::root(policy, &arena), "shop").expect("it is an object");
     let verdicts = admit(&policies, &request, &cluster, AdmissionPhase::Validating);
     assert!(verdicts.allowed(), "{}", verdicts.message());
-    assert!(verdicts.warnings().join("").contains("and 1990 more could no longer ask DNS over TCP"));
+    assert!(verdicts.warnings().join("").contains("and 1990 more could no longer reach DNS over TCP"));
 }
 
-/// A character that a terminal obeys is legal in JSON: wherever it stands, a message is still one line.
+/// JSON allows a terminal control character anywhere in a string, but messages must not contain it.
 #[test]
-fn a_character_that_terminals_obey_stays_out_of_messages() {
+fn control_characters_are_removed_from_messages() {
     for at in 0..GOOD.len() {
         let mut bytes = GOOD.as_bytes().to_vec();
         bytes[at] = 0x7f;

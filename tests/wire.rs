@@ -1,4 +1,4 @@
-//! Are the webhook's answers what an API server takes, and its refusals what a person can use?
+//! Tests of the HTTP interface: responses must be valid for an API server, and errors must be helpful.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -56,7 +56,7 @@ fn privileged() -> Value {
 }
 
 #[tokio::test]
-async fn a_denial_says_what_and_where() {
+async fn denials_name_field_and_message() {
     for path in ["/validate", "/validate/pod-security-standards"] {
         let response = answer(path, json!({"object": privileged()})).await;
         assert_eq!(response["allowed"], false);
@@ -74,41 +74,41 @@ async fn a_denial_says_what_and_where() {
         assert!(causes.contains(&cause), "{causes:?}");
         assert_eq!(causes.len(), 5);
         for key in ["patch", "patchType"] {
-            assert!(response.get(key).is_none(), "nothing was changed, so there is no {key}");
+            assert!(response.get(key).is_none(), "{key} must be absent, because nothing changed");
         }
     }
 }
 
-/// Other webhooks may yet mend it: what only judges is asked when nothing changes any more.
+/// Validating policies do not run in the mutating webhook, because other webhooks may still change the object.
 #[tokio::test]
 async fn mutation_does_not_deny_for_validating_policies() {
     let response = answer("/mutate", json!({"object": privileged()})).await;
     assert_eq!(response["allowed"], true, "{response}");
-    // Whoever registers it alone would think that it judges there.
-    let (status, output) = post("/mutate/pod-security-standards", "{}").await;
+    // Otherwise a webhook that is registered with this path would seem to enforce the policy.
+    let (status, text) = post("/mutate/pod-security-standards", "{}").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert!(output.contains("changes nothing: ask /validate/pod-security-standards"), "{output}");
+    assert!(text.contains("is not a mutating policy: use /validate/pod-security-standards"), "{text}");
 }
 
-/// What is registered at a wrong address is told so.
+/// The error for an unknown path lists the valid paths.
 #[tokio::test]
-async fn what_is_not_there_says_what_is() {
+async fn unknown_paths_list_the_valid_ones() {
     for path in ["/", "/validate/", "//validate", "/metrics"] {
-        let (status, output) = post(path, "{}").await;
+        let (status, text) = post(path, "{}").await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         assert!(
-            output.contains("/validate, /mutate, ") || output.contains("no policy ``"),
-            "{path}: {output}"
+            text.contains("/validate, /mutate, ") || text.contains("policy `` is not configured"),
+            "{path}: {text}"
         );
     }
-    let (status, output) = send(Request::get("/validate").body(Body::empty()).expect("a request")).await;
+    let (status, text) = send(Request::get("/validate").body(Body::empty()).expect("a request")).await;
     assert_eq!(
-        (status, output.as_str()),
-        (StatusCode::METHOD_NOT_ALLOWED, "reviews are posted, /healthz and /readyz are got\n")
+        (status, text.as_str()),
+        (StatusCode::METHOD_NOT_ALLOWED, "use POST for admission reviews and GET for /healthz and /readyz\n")
     );
 }
 
-/// A policy that denies what another one adds.
+/// A policy that denies a label that another policy adds.
 struct DeniesTheLabel;
 
 impl Evaluate for DeniesTheLabel {
@@ -153,16 +153,16 @@ async fn a_patch_that_would_be_denied_is_an_error_and_is_counted() {
     let response = webhook.router().oneshot(request("/mutate")).await.expect("it answers");
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let body = to_bytes(response.into_body(), usize::MAX).await.expect("an answer has a body");
-    let output = String::from_utf8_lossy(&body).into_owned();
+    let text = String::from_utf8_lossy(&body).into_owned();
     assert!(
-        output.contains(
+        text.contains(
             "the patch would be denied: pod-security-standards: metadata.labels[pratique.dev/scrape]"
         ),
-        "{output}"
+        "{text}"
     );
     let metrics = webhook.metrics().text().expect("it prints");
     assert!(metrics.contains("pratique_invalid_patches_total 1"), "{metrics}");
-    // The object as it came is nobody's fault.
+    // The original object is admitted.
     let response = webhook.router().oneshot(request("/validate")).await.expect("it answers");
     assert_eq!(response.status(), StatusCode::OK);
 }
@@ -174,7 +174,7 @@ async fn an_allow_is_short() {
         "containers": [{"name": "web", "securityContext": {
             "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}});
     let response = answer("/validate", json!({"object": object, "dryRun": true})).await;
-    // Keys without a slash: the API server adds the webhook's name and one.
+    // Keys have no prefix, because the API server adds the name of the webhook and a slash.
     let audit = json!({"exporter-sidecar": "namespace-unknown"});
     assert_eq!(
         response,
@@ -208,7 +208,7 @@ async fn an_ephemeral_container_is_evaluated() {
 }
 
 #[tokio::test]
-async fn what_no_object_could_be_is_denied() {
+async fn impossible_objects_are_denied() {
     for object in
         [json!(null), json!("text"), json!([]), json!({"spec": 7}), json!({"spec": {"containers": "oops"}})]
     {
@@ -219,7 +219,7 @@ async fn what_no_object_could_be_is_denied() {
 }
 
 #[tokio::test]
-async fn what_is_no_review_is_a_bad_request() {
+async fn invalid_reviews_are_bad_requests() {
     for (body, reason) in [
         ("", "not readable as JSON"),
         ("null", "apiVersion: must be `admission.k8s.io/v1`"),
@@ -232,7 +232,7 @@ async fn what_is_no_review_is_a_bad_request() {
             r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#,
             "request.operation: must be set",
         ),
-        (r#"{"a":1,"a":2}"#, "key `a` stands twice"),
+        (r#"{"a":1,"a":2}"#, "duplicate key `a`"),
         ("\u{feff}{}", "not readable as JSON"),
     ] {
         let (status, answer) = post("/validate", body).await;
@@ -242,12 +242,12 @@ async fn what_is_no_review_is_a_bad_request() {
     let (status, answer) = post("/validate", &b"{\"a\":\"\xff\"}"[..]).await;
     assert_eq!(
         (status, answer.as_str()),
-        (StatusCode::BAD_REQUEST, "not readable as JSON: no UTF-8 at byte 6\n")
+        (StatusCode::BAD_REQUEST, "not readable as JSON: not valid UTF-8 at byte 6\n")
     );
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_not_read() {
+async fn other_content_types_are_rejected() {
     for content_type in ["text/plain", "application/yaml", "", "application/jsonx"] {
         let request = Request::post("/validate").header("content-type", content_type);
         let (status, answer) = send(request.body("{}".into()).expect("a request")).await;
@@ -269,13 +269,13 @@ async fn reviews_are_read_up_to_the_limit() {
     };
     let (status, answer) = post("/validate", padded(BODY_LIMIT)).await;
     assert_eq!(status, StatusCode::OK);
-    assert!(answer.contains("must not be true"), "a large review is judged like a small one");
+    assert!(answer.contains("must not be true"), "a large review is evaluated like a small one");
     let (status, _) = post("/validate", padded(BODY_LIMIT + 1)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     let announced = Request::post("/validate")
         .header("content-type", "application/json")
         .header("content-length", (BODY_LIMIT + 1).to_string());
-    // A body that never comes shows that it is not waited for.
+    // The body never arrives, so the response shows that it is not read.
     let never = Body::from_stream(Never);
     let (status, answer) = send(announced.body(never).expect("a request")).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -283,7 +283,7 @@ async fn reviews_are_read_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_given_up_at_the_callers_deadline() {
+async fn missing_bodies_time_out_at_the_callers_deadline() {
     let request = Request::post("/validate?timeout=50ms").header("content-type", "application/json");
     let (status, answer) = send(request.body(Body::from_stream(Never)).expect("a request")).await;
     assert_eq!(
@@ -292,7 +292,7 @@ async fn a_body_that_does_not_come_is_given_up_at_the_callers_deadline() {
     );
 }
 
-/// A bug in a policy costs one request its answer, and nothing else.
+/// A bug in a policy affects only one request.
 #[tokio::test]
 async fn a_panic_is_contained() {
     struct Bug;
@@ -322,7 +322,7 @@ async fn a_panic_is_contained() {
     }
 }
 
-/// As many offences as a request can hold are answered in an answer that is smaller than the request.
+/// Even with as many violations as a request can contain, the response is smaller than the request.
 #[tokio::test]
 async fn an_answer_stays_smaller_than_a_hostile_request() {
     let containers = vec![json!({}); 900_000];
@@ -341,14 +341,17 @@ async fn an_answer_stays_smaller_than_a_hostile_request() {
 #[tokio::test]
 async fn other_routes_are_refused() {
     let (status, answer) = post("/validate/no-such-policy", "{}").await;
-    assert_eq!((status, answer.as_str()), (StatusCode::NOT_FOUND, "no policy `no-such-policy` is served\n"));
+    assert_eq!(
+        (status, answer.as_str()),
+        (StatusCode::NOT_FOUND, "policy `no-such-policy` is not configured\n")
+    );
     assert_eq!(post("/", "{}").await.0, StatusCode::NOT_FOUND);
     let get = Request::get("/validate").body(Body::empty()).expect("a request");
     assert_eq!(send(get).await.0, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[tokio::test]
-async fn readiness_flips_and_health_does_not() {
+async fn shutdown_changes_readiness_but_not_health() {
     let webhook = webhook();
     let get = async |path: &str| {
         let request = Request::get(path).body(Body::empty()).expect("a request");
@@ -360,7 +363,7 @@ async fn readiness_flips_and_health_does_not() {
     assert_eq!(get("/healthz").await, StatusCode::OK);
 }
 
-/// A body of which nothing ever comes.
+/// A body that never yields data.
 struct Never;
 
 impl futures_core::Stream for Never {

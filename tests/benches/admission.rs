@@ -1,8 +1,8 @@
-//! What the webhook adds to a request, seen from both ends: at its own port, and from before a real API server, with and without
-//! it in the path, beside a webhook that only scans for the uid; all in one run.
+//! Measures the latency that the webhook adds to a request: at its own port, and through a real API server with and
+//! without it. For comparison, it also measures a webhook that only scans for the uid. All measurements are in one run.
 //!
-//! The API server is asked for dry runs of the creation of one pod: it decodes, authorizes, sets defaults, asks the webhooks,
-//! validates and answers, and stores nothing.
+//! The API server gets dry-run requests to create one pod: it decodes, authorizes, sets defaults, calls the webhooks,
+//! validates and responds, and stores nothing.
 
 #[path = "input/review.rs"]
 mod input;
@@ -14,24 +14,24 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use conformance::control_plane::{self, Api, ControlPlane};
 use conformance::measure::cpu;
-use conformance::process::release_binary;
-use conformance::registration::{ASKED, register, rendered};
+use conformance::process::dist_binary;
+use conformance::registration::{WEBHOOK_LABEL, register, rendered};
 use conformance::servers::{self, ROUND, ROUNDS, Round, Servers, load, median};
 use conformance::serving::until;
 use serde_json::{Value, json};
 
-/// The namespaces, and what is asked about them.
+/// The namespaces, and the webhooks that the API server calls for each.
 const PATHS: [(&str, &str); 4] = [
     ("none", "no webhook"),
-    ("bare", "one that scans for the uid"),
-    ("validated", "ours, to validate"),
-    ("changed", "ours, to change and to validate"),
+    ("bare", "a webhook that scans for the uid"),
+    ("validated", "Pratique, validating"),
+    ("changed", "Pratique, mutating and validating"),
 ];
 
 fn main() {
     servers::main(|folder| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(measure(folder)).expect("all of it can be measured");
+        runtime.block_on(measure(folder)).expect("the measurement succeeds");
     });
 }
 
@@ -52,9 +52,12 @@ async fn measure(folder: &Path) -> anyhow::Result<()> {
         for (sides, rounds) in [1, 8].into_iter().zip(&mut paths) {
             for ((namespace, _), rounds) in PATHS.iter().zip(rounds) {
                 let before = cpu(servers.bare.pid());
-                rounds.push(requested(&plane.api, namespace, sides).await?);
+                rounds.push(run_round(&plane.api, namespace, sides).await?);
                 let was_called = cpu(servers.bare.pid()) > before;
-                ensure!(was_called == (*namespace == "bare"), "the bare server in {namespace}: {was_called}");
+                ensure!(
+                    was_called == (*namespace == "bare"),
+                    "the bare server was called for {namespace}: {was_called}"
+                );
             }
         }
     }
@@ -64,11 +67,11 @@ async fn measure(folder: &Path) -> anyhow::Result<()> {
         ROUND.as_secs()
     );
     println!("at the port, one connection                  req/s   p50 ms   p99 ms");
-    for (name, rounds) in ["ours", "one that scans for the uid"].iter().zip(&ports) {
+    for (name, rounds) in ["Pratique", "a webhook that scans for the uid"].iter().zip(&ports) {
         say(name, median(rounds), None);
     }
     for (sides, rounds) in [1, 8].into_iter().zip(&paths) {
-        println!("\nthrough the API server, {sides} at a time");
+        println!("\nthrough the API server, {sides} concurrent requests");
         let without = rounds.first().map(|rounds| median(rounds));
         for ((_, name), rounds) in PATHS.iter().zip(rounds) {
             say(name, median(rounds), without);
@@ -85,16 +88,16 @@ fn say(name: &str, round: Round, without: Option<Round>) {
     println!("  {name:40} {:7.0} {:8.3} {:8.3}{more}", round.rate, round.p50, round.p99);
 }
 
-/// Registers the webhooks, and waits until they are asked.
+/// Registers the webhooks, and waits until the API server calls them.
 async fn set(api: &Api, servers: &Servers) -> anyhow::Result<()> {
     for (namespace, _) in PATHS {
-        let labels = json!({ASKED: namespace});
+        let labels = json!({WEBHOOK_LABEL: namespace});
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}});
         api.post("/api/v1/namespaces", &object).await?.well()?;
     }
     let cert = servers.cert.display().to_string();
     let url = format!("https://{}", servers.webhook.address);
-    let ours = rendered(Command::new(release_binary()), &["--url", &url, "--ca-bundle", &cert])?;
+    let ours = rendered(Command::new(dist_binary()), &["--url", &url, "--ca-bundle", &cert])?;
     let mut bare = ours.clone();
     for webhook in bare.iter_mut().filter_map(|object| object["webhooks"].as_array_mut()).flatten() {
         webhook["clientConfig"]["url"] = json!(format!("https://{}/skim", servers.bare.address));
@@ -104,10 +107,10 @@ async fn set(api: &Api, servers: &Servers) -> anyhow::Result<()> {
     register(api, "changed", "Validating", &ours).await?;
     register(api, "changed", "Mutating", &ours).await?;
     let mut bad = pod();
-    // Not its network: three containers have the same port.
+    // Not `hostNetwork`, because three containers have the same port.
     bad["spec"]["hostPID"] = json!(true);
     for namespace in ["validated", "changed"] {
-        until("it is asked", || async {
+        until("the webhook is called", || async {
             let answer = api.post(&path(namespace), &bad).await?;
             ensure!([201, 403].contains(&answer.status), "{}: {}", answer.status, answer.body["message"]);
             Ok(answer.status == 403)
@@ -121,9 +124,9 @@ fn path(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods?dryRun=All")
 }
 
-/// The pod of the review, for any namespace.
+/// The pod of the review, without its namespace.
 fn pod() -> Value {
-    let review: Value = serde_json::from_str(&input::review()).expect("it is JSON");
+    let review: Value = serde_json::from_str(&input::review()).expect("the review is JSON");
     let mut pod = review["request"]["object"].clone();
     if let Some(metadata) = pod["metadata"].as_object_mut() {
         metadata.remove("namespace");
@@ -131,8 +134,8 @@ fn pod() -> Value {
     pod
 }
 
-/// One round of dry runs, so many at a time.
-async fn requested(api: &Api, namespace: &'static str, sides: usize) -> anyhow::Result<Round> {
+/// One round of dry-run requests with this concurrency.
+async fn run_round(api: &Api, namespace: &'static str, sides: usize) -> anyhow::Result<Round> {
     let since = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..sides {
@@ -141,9 +144,9 @@ async fn requested(api: &Api, namespace: &'static str, sides: usize) -> anyhow::
             let (path, pod) = (path(namespace), pod());
             let mut latencies: Vec<Duration> = Vec::new();
             while since.elapsed() < ROUND {
-                let requested = Instant::now();
+                let start = Instant::now();
                 api.post(&path, &pod).await?.well()?;
-                latencies.push(requested.elapsed());
+                latencies.push(start.elapsed());
             }
             anyhow::Ok(latencies)
         });

@@ -1,5 +1,5 @@
-//! What a verdict costs that looks at the cluster: 5,000 namespaces, 20,000 NetworkPolicies and 10,000 pods in the stores of
-//! the webhook; and how much memory they take.
+//! Measures verdicts that depend on cluster data, with 5,000 namespaces, 20,000 NetworkPolicies and 10,000 pods in
+//! the webhook's stores, and the memory of these stores.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ const PODS: usize = 10_000;
 const ROUNDS: usize = 100_000;
 
 fn main() {
-    let entry = policy_catalog::find("network-policy-required").expect("it exists");
+    let entry = policy_catalog::find("network-policy-required").expect("the policy exists");
     let before = resident();
-    let cluster =
-        WatchedCluster::holding(entry.metadata.reads.iter().copied(), objects()).expect("they have names");
+    let cluster = WatchedCluster::with_objects(entry.metadata.reads.iter().copied(), objects())
+        .expect("the objects have names");
     let kept: usize = cluster.known().iter().map(|known| known.bytes).sum();
     println!(
         "cluster: {NAMESPACES} namespaces, {POLICIES} NetworkPolicies, {PODS} pods: {:.1} MB of JSON kept, {:.0} MB resident\n",
@@ -30,20 +30,20 @@ fn main() {
     let created: Vec<String> = (0..1000).map(|i| review("CREATE", i * 37 % NAMESPACES)).collect();
     let deleted: Vec<String> = (0..1000).map(|i| review("DELETE", i * 41 % NAMESPACES)).collect();
     let others = measure(&created, |review, arena| {
-        let value: Value = serde_json::from_slice(review.as_bytes()).expect("it is JSON");
+        let value: Value = serde_json::from_slice(review.as_bytes()).expect("the review is JSON");
         black_box((value, arena));
     });
     println!(
         "{:52} p50 {:6.1} µs  p99 {:6.1} µs",
-        "parse the review into serde_json::Value, and no more",
+        "only parse the review into serde_json::Value",
         us(others.0),
         us(others.1)
     );
     for (what, reviews, allowed) in
-        [("verdict on a new pod", &created, true), ("verdict on a NetworkPolicy that goes", &deleted, false)]
+        [("verdict on a new pod", &created, true), ("verdict on a deleted NetworkPolicy", &deleted, false)]
     {
         let took = measure(reviews, |review, arena| {
-            let review = Review::decode(review.as_bytes(), arena).expect("it is a review");
+            let review = Review::decode(review.as_bytes(), arena).expect("the review is valid");
             let verdicts = admit(&policies, &review.request, &cluster, AdmissionPhase::Validating);
             assert_eq!(verdicts.allowed(), allowed, "{}", verdicts.message());
             black_box(review.answer(&verdicts, AdmissionPhase::Validating));
@@ -51,14 +51,14 @@ fn main() {
         let ratio = others.0.as_secs_f64() / took.0.as_secs_f64();
         println!(
             "{:52} p50 {:6.1} µs  p99 {:6.1} µs  {ratio:.1} times the speed of that parse",
-            format!("{what}: decode, judge, answer"),
+            format!("{what}: decode, evaluate, respond"),
             us(took.0),
             us(took.1)
         );
     }
 }
 
-/// One after the other, so that what is resident afterwards is what is kept.
+/// Created one by one, so that the resident memory afterwards is the memory of the stores.
 fn objects() -> impl Iterator<Item = Value> {
     (0..NAMESPACES).map(namespace).chain((0..POLICIES).map(policy)).chain((0..PODS).map(pod))
 }
@@ -69,7 +69,7 @@ fn namespace(i: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 }
 
-/// A default deny, the way to DNS, and two of their own for each namespace.
+/// A default deny, a DNS policy, and two other policies for each namespace.
 fn policy(i: usize) -> Value {
     let each = POLICIES / NAMESPACES;
     let (namespace, number) = (format!("team-{}", i / each), i % each);
@@ -119,7 +119,7 @@ fn review(operation: &str, namespace: usize) -> String {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).to_string()
 }
 
-/// The median, and what 99 of 100 do not exceed.
+/// The median and the 99th percentile.
 fn measure(reviews: &[String], mut work: impl FnMut(&str, &Arena)) -> (Duration, Duration) {
     let mut arena = Arena::new();
     let mut times = Vec::with_capacity(ROUNDS);

@@ -1,5 +1,5 @@
-//! What `pratique connectivity` costs on 100 namespaces with 20 Deployments of 5 replicas each and 2,000 NetworkPolicies: the
-//! whole process, its output included.
+//! Measures `pratique connectivity` for 100 namespaces with 20 Deployments of 5 replicas each, and 2,000
+//! NetworkPolicies: the whole process, including its output.
 
 #[path = "input/cluster.rs"]
 mod input;
@@ -7,7 +7,7 @@ mod input;
 use std::process::{Command, Stdio};
 
 use conformance::measure::{RUNS, median, mib, ms, wait_and_peak};
-use conformance::process::release_binary;
+use conformance::process::dist_binary;
 use policy_core::{Arena, yaml};
 
 fn main() {
@@ -22,13 +22,13 @@ fn main() {
         let mut arena = Arena::new();
         let decode = median(|| {
             for document in &documents {
-                document.decode(&arena).expect("it is YAML");
+                document.decode(&arena).expect("the document is YAML");
                 arena.reset();
             }
         });
-        println!("{:44} {:7.1} ms", "decode the YAML, and no more", ms(decode));
+        println!("{:44} {:7.1} ms", "only decode the YAML", ms(decode));
         let file = std::env::temp_dir().join(format!("pratique-bench-map-{}.yaml", std::process::id()));
-        std::fs::write(&file, &text).expect("a file can be written");
+        std::fs::write(&file, &text).expect("the file can be written");
         for form in ["text", "json", "svg"] {
             let (mut peak, mut lines) = (0, 0);
             let time = median(|| (peak, lines) = run(form, &file));
@@ -45,18 +45,18 @@ fn main() {
     }
 }
 
-/// The most memory of the process in bytes, and the lines that it writes.
+/// Returns the peak memory of the process in bytes, and the number of lines that it writes.
 fn run(form: &str, file: &std::path::Path) -> (u64, usize) {
-    let mut command = Command::new(release_binary());
+    let mut command = Command::new(dist_binary());
     command.args(["connectivity", "--output", form]).arg(file).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    let mut out = child.stdout.take().expect("it is piped");
+    let mut child = command.spawn().expect("the process starts");
+    let mut out = child.stdout.take().expect("standard output is piped");
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut out, &mut bytes).expect("it can be read");
+        std::io::Read::read_to_end(&mut out, &mut bytes).expect("the output can be read");
         bytes.iter().filter(|byte| **byte == b'\n').count()
     });
-    let (status, peak) = wait_and_peak(&mut child).expect("it can be waited for");
-    assert_eq!(status.code(), Some(0), "all can be read");
-    (peak, reader.join().expect("it does not panic"))
+    let (status, peak) = wait_and_peak(&mut child).expect("the process ends");
+    assert_eq!(status.code(), Some(0), "the exit status is 0");
+    (peak, reader.join().expect("the reader does not panic"))
 }

@@ -1,8 +1,8 @@
-//! What the webhook costs over TLS, beside three routes of a bare axum server over the same TLS, in one run.
+//! Measures the webhook over TLS, compared with three routes of a bare axum server over the same TLS, in one run.
 //!
 //! `raw` reads the body and drops it; `skim` is a typed scan that keeps only the uid; `parse` builds a
-//! `serde_json::Value`. Both servers are processes of their own, so that their CPU is theirs alone; the load comes from
-//! this one, over HTTP/1.1 with keep-alive, as an API server's does.
+//! `serde_json::Value`. Both servers run in their own processes, so that their CPU time can be measured. This process
+//! generates the load over HTTP/1.1 with keep-alive, as an API server does.
 
 #[path = "input/review.rs"]
 mod input;
@@ -19,7 +19,7 @@ fn main() {
 fn measure(folder: &Path) {
     let Servers { webhook, bare, connector, .. } = Servers::start(folder);
     let review = input::review();
-    let memory = |line: &str| mib(measure::memory(webhook.pid(), line).expect("it runs"));
+    let memory = |line: &str| mib(measure::memory(webhook.pid(), line).expect("the webhook is running"));
     println!(
         "serve: a review of {} bytes, TLS 1.3, HTTP/1.1 keep-alive, client and server on the same processors",
         review.len()
@@ -59,5 +59,5 @@ fn measure(folder: &Path) {
             );
         }
     }
-    println!("\nafter all that: {:.1} MiB, at most {:.1} MiB", memory("VmRSS"), memory("VmHWM"));
+    println!("\nafter the test: {:.1} MiB, peak {:.1} MiB", memory("VmRSS"), memory("VmHWM"));
 }

@@ -1,4 +1,4 @@
-//! Is it asked what the command line and policies.yaml say, and is what they say wrong named?
+//! Tests of the command line and policies.yaml: which policies run, and which errors are reported.
 
 use conformance::folder::Folder;
 use libtest_mimic::Failed;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{PRIVILEGED, expect, run, text};
 
-pub(crate) fn settings_that_are_wrong_are_named() -> Result<(), Failed> {
+pub(crate) fn invalid_settings_are_named() -> Result<(), Failed> {
     for (set, reason) in [
         (r#"pod-security-standards={"levle":"baseline"}"#, "unknown field `levle`, expected one of `level`"),
         (r#"pod-security-standards={"level":"strict"}"#, "unknown variant `strict`"),
@@ -17,7 +17,7 @@ pub(crate) fn settings_that_are_wrong_are_named() -> Result<(), Failed> {
         ("pod-security-standards", "must be NAME={json}"),
         (
             "nope={}",
-            "there is no policy `nope`; there are: config-references, exporter-sidecar, metric-path, network-policy-required, pod-security-standards",
+            "unknown policy `nope`; available policies: config-references, exporter-sidecar, metric-path, network-policy-required, pod-security-standards",
         ),
     ] {
         let output = run(&["check", "--set", set, "manifests"]);
@@ -39,7 +39,7 @@ pub(crate) fn a_config_file_chooses_policies() -> Result<(), Failed> {
     expect(&with("policies:\n- name: pod-security-standards\n  settings: { level: privileged }\n"), 0)?;
     expect(&with("policies:\n- name: pod-security-standards\n"), 1)?;
     for (config, reason) in [
-        ("policies:\n- name: nope\n", "there is no policy `nope`"),
+        ("policies:\n- name: nope\n", "unknown policy `nope`"),
         (
             "policies:\n- name: pod-security-standards\n  setings: {}\n",
             "policies.yaml: 3:3: setings: unknown field `setings`",
@@ -62,8 +62,8 @@ pub(crate) fn a_config_file_chooses_policies() -> Result<(), Failed> {
     Ok(())
 }
 
-/// An object of an added kind is evaluated, and is there for the policies that look at other objects.
-pub(crate) fn a_kind_that_makes_pods_can_be_added() -> Result<(), Failed> {
+/// An object of an added kind is evaluated, and policies that read other objects can see it.
+pub(crate) fn custom_pod_kinds_can_be_configured() -> Result<(), Failed> {
     let folder = Folder::new("pod-templates");
     let set = "apiVersion: shop.example/v1
 kind: Storefront
@@ -92,14 +92,14 @@ spec:
     expect(&check(row, set), 0)?;
     expect(&check(row, &set.replace("privileged: false", "privileged: true")), 1)?;
     expect(&check(row, &set.replace("{requests: {cpu: 100m}}", "{}")), 1)?;
-    // The path of another kind would find no pods anywhere.
+    // If the path is wrong, `check` must not pass just because it finds no pods.
     let output = check("{group: shop.example, kind: Storefront, scalable: true}", set);
     assert_ne!(output.status.code(), Some(0), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("spec.template") || text(&output.stderr).contains("spec.template"));
     Ok(())
 }
 
-/// A configuration that excepts what is wrong with [`PRIVILEGED`] at baseline.
+/// A configuration with an exception for the denial of [`PRIVILEGED`] at level baseline.
 const EXCEPTING: &str = "policies:
 - name: pod-security-standards
   settings: {level: baseline}
@@ -114,16 +114,16 @@ exceptions:
   expires: 9999-12-31
 ";
 
-/// `policies.yaml` in the directory that is judged is what it is judged by; it is no manifest itself.
-pub(crate) fn what_is_excepted_is_admitted_until_it_expires() -> Result<(), Failed> {
+/// `policies.yaml` in the evaluated directory is its configuration, and not a manifest.
+pub(crate) fn exceptions_admit_until_they_expire() -> Result<(), Failed> {
     let folder = Folder::new("excepted");
     folder.file("pod.yaml", PRIVILEGED);
     folder.file("policies.yaml", EXCEPTING);
     let path = folder.0.to_str().ok_or("a path is UTF-8")?;
     let output = run(&["check", path]);
     expect(&output, 0)?;
-    assert!(text(&output.stderr).contains("policies.yaml has them"), "what governs is said");
-    let all = "1 object, 1 judged: 0 denied, 0 warned, 0 patched, 1 finding excepted\n";
+    assert!(text(&output.stderr).contains("using policies and exceptions from"), "it must name the file");
+    let all = "1 object, 1 evaluated: 0 denied, 0 warned, 0 patched, 1 finding excepted\n";
     assert_eq!(text(&output.stdout), all);
     let output = run(&["check", "--output", "json", path]);
     expect(&output, 0)?;
@@ -149,13 +149,13 @@ pub(crate) fn what_is_excepted_is_admitted_until_it_expires() -> Result<(), Fail
             "{output}"
         );
     }
-    // A Kubernetes object of that name is judged as any other.
+    // A Kubernetes object in a file with this name is evaluated like any other.
     folder.file("policies.yaml", PRIVILEGED);
-    assert!(text(&run(&["check", path]).stdout).contains("2 objects, 2 judged: 2 denied"));
+    assert!(text(&run(&["check", path]).stdout).contains("2 objects, 2 evaluated: 2 denied"));
     Ok(())
 }
 
-pub(crate) fn an_exception_that_nothing_needs_fails() -> Result<(), Failed> {
+pub(crate) fn unused_exceptions_fail() -> Result<(), Failed> {
     let folder = Folder::new("unused");
     let pod = folder.file("pod.yaml", PRIVILEGED.replace("privileged: true", "privileged: false"));
     let config = folder.file("policies.yaml", EXCEPTING);
@@ -164,10 +164,11 @@ pub(crate) fn an_exception_that_nothing_needs_fails() -> Result<(), Failed> {
         let output = run(arguments);
         expect(&output, 1)?;
         let output = text(&output.stderr);
-        let wanted = "policies.yaml:5:3: nothing needs this exception of pod-security-standards (privileged) for shop Pod/web";
+        let wanted =
+            "policies.yaml:5:3: unused exception of pod-security-standards (privileged) for shop Pod/web";
         assert!(output.contains(wanted), "{output}");
     }
-    // In a part of the whole it may be for the other part.
+    // If only a part of the manifests is checked, the exception may be needed for another part.
     let elsewhere = PRIVILEGED.replace("namespace: shop", "namespace: other").replace("true", "false");
     let other = folder.file("other.yaml", elsewhere);
     let other = other.to_str().ok_or("a path is UTF-8")?;

@@ -1,4 +1,4 @@
-//! What the command says of policies and of itself.
+//! Tests of the descriptions of policies, and of completion scripts and manual pages.
 
 use conformance::folder::Folder;
 use libtest_mimic::Failed;
@@ -22,7 +22,7 @@ pub(crate) fn policies_are_described() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every policy and every control: what it asks, an example that is denied, and where it comes from.
+/// Every policy has a summary, a fix, references and examples, and every control a title, a fix and a denied example.
 pub(crate) fn policies_and_controls_are_explained() -> Result<(), Failed> {
     for entry in policy_catalog::POLICIES {
         let name = entry.metadata.name;
@@ -66,8 +66,8 @@ pub(crate) fn policies_and_controls_are_explained() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Completion scripts that their shell can read, and a page for each command that `man` could show.
-pub(crate) fn shells_and_manuals_know_every_command() -> Result<(), Failed> {
+/// Completion scripts contain every command, and every command has a manual page.
+pub(crate) fn completions_and_man_pages_cover_every_command() -> Result<(), Failed> {
     const COMMANDS: [&str; 7] = ["check", "render", "connectivity", "test", "policies", "serve", "demo"];
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let output = run(&["completions", shell]);

@@ -1,4 +1,4 @@
-//! Does the command line keep its contract: what it prints, where, and with which exit code?
+//! Checks the contract of the command line: its output, its streams and its exit codes.
 
 mod config;
 mod explain;
@@ -21,38 +21,40 @@ fn main() -> ExitCode {
         let mut trials = trials![
             json_is_the_contract,
             exit_codes,
-            every_finding_has_its_place,
-            config::settings_that_are_wrong_are_named,
+            every_finding_has_a_location,
+            config::invalid_settings_are_named,
             config::a_config_file_chooses_policies,
-            config::a_kind_that_makes_pods_can_be_added,
-            config::what_is_excepted_is_admitted_until_it_expires,
-            config::an_exception_that_nothing_needs_fails,
+            config::custom_pod_kinds_can_be_configured,
+            config::exceptions_admit_until_they_expire,
+            config::unused_exceptions_fail,
             standard_input_is_read,
-            hostile_files_are_refused_with_their_place,
-            colour_is_for_terminals_that_want_it,
-            kustomizations_are_built_or_refused,
+            hostile_files_are_errors_with_a_location,
+            colors_are_only_for_terminals,
+            kustomizations_are_rendered_or_rejected,
             cases_of_users_are_run_and_blessed,
             explain::policies_are_described,
-            render::render_writes_what_admission_makes,
-            render::render_takes_manifests_as_they_are_written,
+            render::render_applies_admission_changes,
+            render::render_keeps_the_style_of_manifests,
             render::render_shows_what_differs,
-            render::render_prints_nothing_where_anything_is_wrong,
-            render::check_says_what_is_missing_beside,
+            render::render_prints_nothing_on_errors,
+            render::check_reports_missing_prerequisites,
             render::check_evaluates_pods_after_mutation,
             explain::policies_and_controls_are_explained,
-            explain::shells_and_manuals_know_every_command,
-            reports::every_form_is_as_it_was,
+            explain::completions_and_man_pages_cover_every_command,
+            reports::reports_match_the_golden_files,
             reports::people_read_80_columns,
-            reports::all_forms_say_the_same,
-            reports::sarif_is_what_the_standard_says,
-            reports::errors_have_their_places,
-            reports::a_baseline_accepts_what_is_known,
-            reports::warnings_fail_where_they_are_to,
+            reports::all_formats_agree,
+            reports::sarif_matches_its_schema,
+            reports::errors_have_locations,
+            reports::a_baseline_accepts_known_findings,
+            reports::fail_on_warn_exits_1,
             reports::reports_are_written_as_they_are_made,
-            the_demo_does_its_job,
+            the_demo_denies_examples_and_admits_manifests,
+            the_readme_shows_a_real_denial,
+            unwritable_output_is_not_a_success,
             a_large_file_is_reported_in_order,
         ];
-        let junit = trials![reports::junit_is_what_jenkins_reads];
+        let junit = trials![reports::junit_matches_the_surefire_schema];
         trials.extend(unless_missing(
             junit,
             conformance::tools::find("xmllint", "install libxml2-utils").map(drop),
@@ -60,10 +62,10 @@ fn main() -> ExitCode {
         let builder =
             ["kustomize", "kubectl"].iter().find_map(|tool| conformance::tools::find(tool, "").ok());
         let origins = trials![
-            origins::findings_are_where_they_were_written,
-            origins::objects_of_one_file_are_told_apart,
-            origins::rules_are_where_they_were_written,
-            origins::origins_that_are_none_are_not_read,
+            origins::findings_point_to_source_files,
+            origins::objects_in_one_file_are_distinguished,
+            origins::explanations_point_to_source_files,
+            origins::forged_origins_are_not_read,
         ];
         let missing = || "neither kustomize nor kubectl is on the PATH: install one".to_owned();
         trials.extend(unless_missing(origins, builder.map(drop).ok_or_else(missing)));
@@ -179,7 +181,10 @@ fn exit_codes() -> Result<(), Failed> {
     ] {
         let output = run(wrong);
         expect(&output, 2)?;
-        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{wrong:?}: said on standard error");
+        assert!(
+            !output.stderr.is_empty() && output.stdout.is_empty(),
+            "{wrong:?}: must print only to standard error"
+        );
     }
     for help in [&["--help"][..], &["check", "--help"], &["--version"]] {
         expect(&run(help), 0)?;
@@ -187,7 +192,7 @@ fn exit_codes() -> Result<(), Failed> {
     Ok(())
 }
 
-fn every_finding_has_its_place() -> Result<(), Failed> {
+fn every_finding_has_a_location() -> Result<(), Failed> {
     let folder = Folder::new("places");
     let two = format!(
         "# a comment\n{PRIVILEGED}---\n{}",
@@ -203,7 +208,7 @@ fn every_finding_has_its_place() -> Result<(), Failed> {
         assert!(out.contains(place), "{place} in {out}");
     }
     assert!(out.contains("deny Pod shop/web"), "{out}");
-    assert!(out.ends_with("2 objects, 2 judged: 2 denied, 0 warned, 0 patched\n"), "{out}");
+    assert!(out.ends_with("2 objects, 2 evaluated: 2 denied, 0 warned, 0 patched\n"), "{out}");
     Ok(())
 }
 
@@ -223,7 +228,7 @@ fn standard_input_is_read() -> Result<(), Failed> {
     Ok(())
 }
 
-fn hostile_files_are_refused_with_their_place() -> Result<(), Failed> {
+fn hostile_files_are_errors_with_a_location() -> Result<(), Failed> {
     let folder = Folder::new("hostile");
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for i in 1..12 {
@@ -232,7 +237,7 @@ fn hostile_files_are_refused_with_their_place() -> Result<(), Failed> {
     let long = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {}}}\n", "x".repeat(10_000_000));
     let cases: [(&str, Vec<u8>, &str); 12] = [
         ("tab", b"a:\n\tb: 1\n".to_vec(), "tab.yaml:2:2: not readable as YAML: tabs disallowed"),
-        ("twice", b"a: 1\na: 2\n".to_vec(), "key `a` stands twice"),
+        ("twice", b"a: 1\na: 2\n".to_vec(), "duplicate key `a`"),
         ("bomb", bomb.into_bytes(), "more than 2000000 values"),
         ("deep", "[".repeat(1_000_000).into_bytes(), "recursion limit"),
         (
@@ -282,7 +287,7 @@ fn hostile_files_are_refused_with_their_place() -> Result<(), Failed> {
     Ok(())
 }
 
-fn colour_is_for_terminals_that_want_it() -> Result<(), Failed> {
+fn colors_are_only_for_terminals() -> Result<(), Failed> {
     let folder = Folder::new("colour");
     let file = folder.file("x.yaml", PRIVILEGED);
     let check = |variable: Option<&str>| {
@@ -293,17 +298,17 @@ fn colour_is_for_terminals_that_want_it() -> Result<(), Failed> {
         }
         text(&command.output().expect("the command starts").stdout)
     };
-    assert!(!check(None).contains('\u{1b}'), "a pipe is no terminal");
+    assert!(!check(None).contains('\u{1b}'), "no color in a pipe");
     assert!(check(Some("CLICOLOR_FORCE")).contains('\u{1b}'));
     assert!(!check(Some("NO_COLOR")).contains('\u{1b}'));
     Ok(())
 }
 
-fn kustomizations_are_built_or_refused() -> Result<(), Failed> {
+fn kustomizations_are_rendered_or_rejected() -> Result<(), Failed> {
     let folder = Folder::new("kustomize");
     folder.file("app/kustomization.yaml", "resources: [x.yaml]\n");
     folder.file("app/x.yaml", PRIVILEGED);
-    // A stand-in that says what it was asked, so that the test needs neither tool.
+    // A fake kustomize that prints its arguments, so that the test needs neither tool.
     let tool = folder.file("bin/kustomize", format!("#!/bin/sh\necho \"# $@\"\ncat <<'E'\n{PRIVILEGED}E\n"));
     std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let check = |path: &str| {
@@ -345,15 +350,49 @@ fn cases_of_users_are_run_and_blessed() -> Result<(), Failed> {
     folder.file("allow-host-pid.yaml", case);
     let output = test(&["--bless"]);
     expect(&output, 1)?;
-    assert!(text(&output.stdout).contains("the file's name says allow, the verdict is deny"), "{output:?}");
+    assert!(text(&output.stdout).contains("the file name expects allow, the verdict is deny"), "{output:?}");
     expect(&run(&["test", "policies"]), 0)?;
     Ok(())
 }
 
-fn the_demo_does_its_job() -> Result<(), Failed> {
+/// A full disk behind standard error must not change the exit code, and a reader that closes the pipe must not see a success.
+fn unwritable_output_is_not_a_success() -> Result<(), Failed> {
+    let folder = Folder::new("unwritable");
+    let file = folder.file("x.yaml", PRIVILEGED);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let denied = pratique().arg("check").arg(&file).stdout(Stdio::null()).stderr(full()?).status()?;
+    assert_eq!(denied.code(), Some(1));
+    let missing = pratique().args(["check", "missing.yaml"]).stderr(full()?).status()?;
+    assert_eq!(missing.code(), Some(2));
+    let mut child =
+        pratique().arg("check").arg(&file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    drop(child.stdout.take());
+    let code = child.wait()?.code();
+    assert!(matches!(code, Some(1 | 141)), "{code:?}");
+    Ok(())
+}
+
+fn the_readme_shows_a_real_denial() -> Result<(), Failed> {
+    let readme = std::fs::read_to_string(root().join("README.md"))?;
+    let (_, block) = readme.split_once("```text\n$ pratique ").ok_or("no command with its output")?;
+    let (block, _) = block.split_once("```").ok_or("the block has no end")?;
+    let (command, wanted) = block.split_once('\n').ok_or("no output")?;
+    let arguments: Vec<&str> = command.split(' ').collect();
+    let output = pratique().args(arguments).current_dir(root().join("tests/cli/readme")).output()?;
+    expect(&output, 1)?;
+    assert_eq!(text(&output.stdout), wanted);
+    Ok(())
+}
+
+fn the_demo_denies_examples_and_admits_manifests() -> Result<(), Failed> {
     let output = run(&["demo"]);
     expect(&output, 0)?;
     let out = text(&output.stdout);
+    let (examples, out) =
+        out.split_once("The manifests of this repository").ok_or("the examples come first")?;
+    for denied in ["Pod shop/debug", "Deployment shop/agent", "NetworkPolicy shop/allow-all"] {
+        assert!(examples.contains(&format!("denied {denied}\n    ")), "{examples}");
+    }
     assert!(out.contains("Deployment shop/web") && out.contains("0 denied"), "{out}");
     for (set, exporter) in [("mysql/mysql", "mysqld"), ("mongodb/mongodb", "mongodb")] {
         let (_, after) =

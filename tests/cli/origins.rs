@@ -1,4 +1,4 @@
-//! Does a finding in what was built name the file and line that somebody wrote?
+//! Checks that findings in the rendered output of a kustomization point to its source files.
 
 use conformance::folder::Folder;
 use conformance::process::pratique;
@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::{expect, text};
 
-/// Two objects, the name of one of which is in the other's.
+/// Two objects. The name of the first is part of the name of the second.
 const BASE: &str = "# The shop.
 apiVersion: v1
 kind: Pod
 metadata:
   name: web
 spec:
-  hostNetwork: true # why, nobody knows
+  hostNetwork: true # undocumented
   containers:
   - name: web
     image: nginx
@@ -31,7 +31,7 @@ spec:
   containers: [{name: a, image: nginx, securityContext: {privileged: true}}]
 ";
 
-/// A prefix, a namespace, and what three kinds of patches do: a field that was not there, another value, and another order.
+/// A prefix, a namespace, and three kinds of patches: a new field, a changed value, and a changed order.
 const OVERLAY: &str = r#"
 namePrefix: eu-
 namespace: shop
@@ -49,7 +49,7 @@ patches:
     - {op: add, path: /spec/containers/0, value: {name: first, image: nginx, securityContext: {privileged: true}}}
 "#;
 
-/// Pods of these namespaces and names, each with a finding in its fifth line, of six.
+/// Pods with these namespaces and names. Each has six lines, and a finding in the fifth.
 fn pods(names: &[(&str, &str)]) -> String {
     let pod = |(namespace, name): &(&str, &str)| {
         let namespace =
@@ -61,8 +61,8 @@ fn pods(names: &[(&str, &str)]) -> String {
     names.iter().map(pod).collect()
 }
 
-/// Where several objects of one file may be meant, it is the right one that is named, or none of them.
-pub(super) fn objects_of_one_file_are_told_apart() -> Result<(), Failed> {
+/// If several objects of a file are candidates for a rendered object, the right one is reported.
+pub(super) fn objects_in_one_file_are_distinguished() -> Result<(), Failed> {
     let folder = Folder::new("apart");
     for (number, (names, around, wanted)) in [
         (vec![("n1", "p"), ("n2", "p"), ("", "p")], "", vec![5, 11, 17]),
@@ -95,9 +95,9 @@ pub(super) fn objects_of_one_file_are_told_apart() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The rules that let a connection through are named by the lines in which they are written: of two policies of one name, and of
-/// two rules that a patch has changed places with.
-pub(super) fn rules_are_where_they_were_written() -> Result<(), Failed> {
+/// Rules that allow a connection are reported at their source lines, even if two policies have the same name and a patch swaps
+/// two rules.
+pub(super) fn explanations_point_to_source_files() -> Result<(), Failed> {
     let workload = |name: &str| {
         format!(
             "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{selector: {{matchLabels: {{app: {name}}}}}, \
@@ -131,17 +131,17 @@ pub(super) fn rules_are_where_they_were_written() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A kustomization may say of its objects that they come from anywhere: only manifests are read, and nothing hangs.
-pub(super) fn origins_that_are_none_are_not_read() -> Result<(), Failed> {
+/// A kustomization can claim any origin for its objects. Only manifests are read, and nothing hangs.
+pub(super) fn forged_origins_are_not_read() -> Result<(), Failed> {
     let folder = Folder::new("hostile");
     let secret = folder
         .file("secret.txt", pods(&[("", "p")]).replace("hostNetwork: true,", "hostNetwork: true, # secret"));
     folder.file("app/pods.yaml", pods(&[("", "p")]));
     for path in ["/dev/zero", "/dev/stdin", &secret.display().to_string(), "/nowhere", "."] {
         let up = "../".repeat(16);
-        let output = serde_json::json!({"resources": ["pods.yaml"],
+        let kustomization = serde_json::json!({"resources": ["pods.yaml"],
             "commonAnnotations": {"config.kubernetes.io/origin": format!("path: {up}{path}\n")}});
-        folder.file("app/kustomization.yaml", output.to_string());
+        folder.file("app/kustomization.yaml", kustomization.to_string());
         let output = pratique().args(["check", "app"]).current_dir(&folder.0).output()?;
         expect(&output, 1)?;
         let report = text(&output.stdout);
@@ -150,7 +150,7 @@ pub(super) fn origins_that_are_none_are_not_read() -> Result<(), Failed> {
     Ok(())
 }
 
-pub(super) fn findings_are_where_they_were_written() -> Result<(), Failed> {
+pub(super) fn findings_point_to_source_files() -> Result<(), Failed> {
     let folder = Folder::new("origins");
     folder.file("base/kustomization.yaml", "resources: [all.yaml]\n");
     folder.file("base/all.yaml", BASE);
@@ -180,12 +180,12 @@ pub(super) fn findings_are_where_they_were_written() -> Result<(), Failed> {
     let at = |line, column| (Some(line), Some(column));
     let wanted = [
         ("eu-web", "spec.containers[0].securityContext.privileged", at(12, 7)),
-        // Another value is written there.
+        // The source has another value here.
         ("eu-web", "spec.containers[0].securityContext.procMount", at(13, 7)),
         ("eu-web", "spec.hostNetwork", at(7, 3)),
-        // It is not written at all: what is around it.
+        // The source does not have the field: the enclosing object is reported.
         ("eu-web", "spec.hostPID", at(6, 1)),
-        // It is written nowhere: its list. The other is written at another number.
+        // The source does not have the first container: the list is reported. The second has another index in the source.
         ("eu-web-two", "spec.containers[0].securityContext.privileged", at(21, 3)),
         ("eu-web-two", "spec.containers[1].securityContext.privileged", at(21, 58)),
         ("eu-web-two", "spec.hostIPC", at(20, 3)),
@@ -197,13 +197,13 @@ pub(super) fn findings_are_where_they_were_written() -> Result<(), Failed> {
     for shown in [
         "base/all.yaml\n",
         "    7:3: spec.hostNetwork: must not be true",
-        "      |   hostNetwork: true # why, nobody knows\n",
-        "      | built: hostPID: true\n",
-        "      | built: procMount: Unmasked\n",
+        "      |   hostNetwork: true # undocumented\n",
+        "      | rendered: hostPID: true\n",
+        "      | rendered: procMount: Unmasked\n",
     ] {
         assert!(report.contains(shown), "`{shown}` is not in {report}");
     }
-    // Files are named as the folder is: in full, or from where one is.
+    // File names are absolute or relative to the working directory, like the path of the folder.
     let from = |folder: std::path::PathBuf, named: std::path::PathBuf| {
         let output = pratique().arg("check").arg(named).current_dir(folder).output().expect("it starts");
         text(&output.stdout)

@@ -1,4 +1,4 @@
-//! `render`, and `check` where pods are judged as they will be.
+//! Tests of `render`, and of `check` for pods after mutation.
 
 use conformance::folder::Folder;
 use libtest_mimic::Failed;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{expect, run, text};
 
-/// A database, with a comment in every place that is easily lost.
+/// A database, with comments in all places where they are easily lost.
 const DATABASE: &str = "# a database
 apiVersion: apps/v1
 kind: StatefulSet
@@ -17,7 +17,7 @@ spec:
     metadata:
       labels:
         app: db # the label
-      # asks for an exporter
+      # requests an exporter
       annotations:
         pratique.dev/inject-exporter: auto
         pratique.dev/exporter-secret: db/password
@@ -34,13 +34,13 @@ kind: ConfigMap
 metadata: { name: x,   namespace: data }
 ";
 
-pub(crate) fn render_writes_what_admission_makes() -> Result<(), Failed> {
+pub(crate) fn render_applies_admission_changes() -> Result<(), Failed> {
     let folder = Folder::new("render");
     let file = folder.file("db.yaml", DATABASE);
     let output = run(&["render", file.to_str().ok_or("a path is UTF-8")?]);
     expect(&output, 0)?;
     let rendered = text(&output.stdout);
-    // Every line that was there is there still, in its order.
+    // All original lines are still there, in the same order.
     let mut lines = rendered.lines();
     for line in DATABASE.lines() {
         assert!(lines.any(|rendered| rendered == line), "{line} is gone: {rendered}");
@@ -50,7 +50,7 @@ pub(crate) fn render_writes_what_admission_makes() -> Result<(), Failed> {
     {
         assert!(rendered.lines().any(|line| line == added), "{added}: {rendered}");
     }
-    // Applied in that form, it is left alone.
+    // Rendering the result again changes nothing.
     let again = folder.file("rendered.yaml", &rendered);
     let again = again.to_str().ok_or("a path is UTF-8")?;
     let second = run(&["render", again]);
@@ -60,8 +60,8 @@ pub(crate) fn render_writes_what_admission_makes() -> Result<(), Failed> {
     Ok(())
 }
 
-/// As people write manifests: each is rendered, reads as one set afterwards, and is left alone the second time.
-pub(crate) fn render_takes_manifests_as_they_are_written() -> Result<(), Failed> {
+/// Manifests in different styles can be rendered, and rendering the result again changes nothing.
+pub(crate) fn render_keeps_the_style_of_manifests() -> Result<(), Failed> {
     let second = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: second }\n";
     let pod = |spec: &str| {
         format!(
@@ -112,7 +112,7 @@ pub(crate) fn render_shows_what_differs() -> Result<(), Failed> {
     assert!(diff.starts_with("--- ") && diff.contains("\n+      initContainers:\n"), "{diff}");
     assert!(
         !diff.lines().any(|line| line.starts_with('-') && !line.starts_with("---")),
-        "nothing goes: {diff}"
+        "no line must be removed: {diff}"
     );
     let plain = folder.file("plain.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: x }\n");
     let output = run(&["render", "--diff", plain.to_str().ok_or("a path is UTF-8")?]);
@@ -120,13 +120,13 @@ pub(crate) fn render_shows_what_differs() -> Result<(), Failed> {
     Ok(())
 }
 
-pub(crate) fn render_prints_nothing_where_anything_is_wrong() -> Result<(), Failed> {
+pub(crate) fn render_prints_nothing_on_errors() -> Result<(), Failed> {
     let folder = Folder::new("render-wrong");
     let forged = DATABASE
         .replace("name: db\n        securityContext", "name: mysqld-exporter\n        securityContext");
     let aliased = "a: &t { metadata: { annotations: { pratique.dev/inject-exporter: redis } }, spec: { containers: [{ name: r, image: redis }] } }\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: r }\nspec: { template: *t }\n";
     for (name, text_of, code, reason) in [
-        ("forged.yaml", forged.as_str(), 1, "spec.containers[0].name: must be another"),
+        ("forged.yaml", forged.as_str(), 1, "spec.containers[0].name: must not be `mysqld-exporter`"),
         ("broken.yaml", "a: [", 2, "broken.yaml:2:1: not readable as YAML"),
         ("aliased.yaml", aliased, 2, "cannot be written here"),
     ] {
@@ -139,7 +139,7 @@ pub(crate) fn render_prints_nothing_where_anything_is_wrong() -> Result<(), Fail
     Ok(())
 }
 
-pub(crate) fn check_says_what_is_missing_beside() -> Result<(), Failed> {
+pub(crate) fn check_reports_missing_prerequisites() -> Result<(), Failed> {
     let service = "---
 apiVersion: v1
 kind: Service
@@ -172,31 +172,31 @@ spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { ap
 ";
     let folder = Folder::new("beside");
     for (beside, wanted) in [
-        ("".to_owned(), vec!["no Service leads to the exporter's port 9104, and no PodMonitor scrapes it"]),
+        ("".to_owned(), vec!["no Service exposes the exporter's port 9104, and no PodMonitor scrapes it"]),
         (
             service.to_owned(),
             vec!["no ServiceMonitor scrapes the exporter: none selects port `metrics` of the Service `db`"],
         ),
         (format!("{service}{monitor}"), vec![]),
         (service.replace("metrics-9104", "9104") + monitor, vec![]),
-        (service.replace("metrics-9104", "9105") + monitor, vec!["no Service leads"]),
+        (service.replace("metrics-9104", "9105") + monitor, vec!["no Service exposes"]),
         (pod_monitor.to_owned(), vec![]),
-        (pod_monitor.replace("[data]", "[other]"), vec!["no Service leads"]),
+        (pod_monitor.replace("[data]", "[other]"), vec!["no Service exposes"]),
         (
             format!("{service}{monitor}{deny}"),
-            vec!["no NetworkPolicy lets Prometheus reach the exporter's port 9104"],
+            vec!["no NetworkPolicy allows Prometheus to reach the exporter's port 9104"],
         ),
         (format!("{service}{monitor}{deny}{allow}"), vec![]),
         (
             format!("{service}{monitor}{deny}{}", allow.replace("endPort: 9200", "endPort: 9103")),
             vec!["no NetworkPolicy"],
         ),
-        // Prometheus is not of the same namespace.
+        // Prometheus is in another namespace.
         (
             format!("{service}{monitor}{deny}{}", allow.replace("namespaceSelector", "podSelector")),
             vec!["no NetworkPolicy"],
         ),
-        // What names no namespace is in the default one, which is another here.
+        // An object without a namespace is in the default namespace, which is another one here.
         (format!("{service}{}", monitor.replace(", namespace: data", "")), vec!["no ServiceMonitor"]),
     ] {
         let file = folder.file("db.yaml", format!("{DATABASE}{beside}"));
@@ -204,16 +204,17 @@ spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { ap
         expect(&output, 0)?;
         let report: Value = serde_json::from_slice(&output.stdout)?;
         let rows = report["verdicts"].as_array().ok_or("there are rows")?;
-        let row = rows.iter().find(|row| row["policy"] == "exporter-sidecar").ok_or("the pods are judged")?;
+        let row =
+            rows.iter().find(|row| row["policy"] == "exporter-sidecar").ok_or("the pods are evaluated")?;
         assert_eq!((&row["of"], &row["outcome"]), (&json!("pods"), &json!("patch")), "{row}");
         let warnings: Vec<&str> =
             row["warnings"].as_array().into_iter().flatten().filter_map(|w| w["message"].as_str()).collect();
         assert_eq!(warnings.len(), wanted.len(), "{beside}: {warnings:?}");
         assert!(
-            warnings.iter().zip(&wanted).all(|(output, wanted)| output.contains(wanted)),
+            warnings.iter().zip(&wanted).all(|(warning, wanted)| warning.contains(wanted)),
             "{beside}: {warnings:?}"
         );
-        // The place is the template's.
+        // The warning is reported in the pod template.
         for warning in row["warnings"].as_array().into_iter().flatten() {
             assert_eq!(
                 (&warning["field"], &warning["line"]),
@@ -224,7 +225,7 @@ spec: { namespaceSelector: { matchNames: [data] }, selector: { matchLabels: { ap
     Ok(())
 }
 
-/// Pods are judged with what is added to them; what their template is denied for is said once.
+/// Pods are evaluated after mutation, and a denial of their pod template is reported only once.
 pub(crate) fn check_evaluates_pods_after_mutation() -> Result<(), Failed> {
     let folder = Folder::new("faulty");
     let file = folder.file("db.yaml", DATABASE);

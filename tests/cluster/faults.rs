@@ -1,5 +1,5 @@
-//! What becomes of the API server's requests when something fails: no bad pod is let in, and good ones wait no longer than they
-//! must.
+//! Requests through the API server while something fails: no bad pod is admitted, and good pods wait no longer than
+//! necessary.
 
 mod gone;
 mod killed;
@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use conformance::control_plane::Api;
 use conformance::process::pratique;
-use conformance::registration::{self, ASKED, rendered};
+use conformance::registration::{self, WEBHOOK_LABEL, rendered};
 use conformance::serving::{Serving, until};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -24,18 +24,18 @@ use crate::Run;
 use crate::trials::{create, namespace, pod, restricted};
 
 pub(crate) const TRIALS: &[(&str, Run)] = &[
-    ("faults::a_killed_webhook_lets_nothing_in", |given| Box::pin(killed::validation(given))),
-    ("faults::a_dead_mutation_is_ignored_and_its_pods_judged", |given| Box::pin(killed::mutation(given))),
+    ("faults::a_killed_webhook_admits_nothing", |given| Box::pin(killed::validation(given))),
+    ("faults::pods_are_validated_without_the_mutating_webhook", |given| Box::pin(killed::mutation(given))),
     ("faults::it_renews_its_own_certificates_under_load", |given| Box::pin(managed::renewed(given))),
     ("faults::replicas_are_replaced_without_a_failed_request", |given| Box::pin(replaced::replicas(given))),
     ("faults::the_api_server_goes_and_comes_back", |given| Box::pin(gone::and_back(given))),
-    ("faults::large_objects_are_judged", |given| Box::pin(large::evaluated(given))),
+    ("faults::large_objects_are_evaluated", |given| Box::pin(large::evaluated(given))),
 ];
 
-/// What has some of it that is to be judged, and some that is to be changed.
+/// One validating and one mutating policy.
 const POLICIES: &str = "policies:\n- name: pod-security-standards\n- name: prometheus-labels\n";
 
-/// A folder of its own for a fault, with [`POLICIES`] in a file.
+/// Creates a temporary folder for a fault, with [`POLICIES`] in a file.
 fn folder(fault: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
     let folder = std::env::temp_dir().join(format!("pratique-{}-{fault}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -44,37 +44,37 @@ fn folder(fault: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((folder, config))
 }
 
-/// Has the API server ask a webhook at this URL about the namespace that is named like the fault, which is made if it is not
-/// there: one of the two halves, as the rendered configuration has it, trusting what `trust` says.
+/// Registers a webhook URL for the namespace that has the fault's name, and creates the namespace if it does not
+/// exist. Uses the `Validating` or `Mutating` half of the rendered configuration, with the arguments of `trust`.
 async fn register(
     api: &Api,
-    (fault, half): (&str, &str),
+    (fault, phase): (&str, &str),
     config: &Path,
     url: &str,
     trust: &[&str],
 ) -> anyhow::Result<()> {
     if api.get(&format!("/api/v1/namespaces/{fault}")).await?.status == 404 {
-        namespace(api, fault, json!({ASKED: fault})).await?;
+        namespace(api, fault, json!({WEBHOOK_LABEL: fault})).await?;
     }
-    let config = config.to_str().context("a path is UTF-8")?;
+    let config = config.to_str().context("the path must be UTF-8")?;
     let mut arguments = vec!["--config", config, "--url", url];
     arguments.extend(trust);
-    registration::register(api, fault, half, &rendered(pratique(), &arguments)?).await
+    registration::register(api, fault, phase, &rendered(pratique(), &arguments)?).await
 }
 
-/// A webhook in a process of its own, registered for one half.
-async fn serve(api: &Api, fault: &str, half: &str) -> anyhow::Result<Serving> {
-    let (folder, config) = folder(&format!("{fault}-{half}"))?;
+/// Starts a webhook in its own process, registered as `Validating` or `Mutating`.
+async fn serve(api: &Api, fault: &str, phase: &str) -> anyhow::Result<Serving> {
+    let (folder, config) = folder(&format!("{fault}-{phase}"))?;
     let (certificate, _) = conformance::serving::certificate(&folder)?;
     let given = config.display().to_string();
     let webhook = Serving::start_in(folder, "127.0.0.1:0", &["--config", &given, "--drain", "0"])?;
     let url = format!("https://{}", webhook.address);
     let trust = ["--ca-bundle", &certificate.display().to_string()];
-    register(api, (fault, half), &config, &url, &trust).await?;
+    register(api, (fault, phase), &config, &url, &trust).await?;
     Ok(webhook)
 }
 
-/// A pod that all policies like, with a port that Prometheus is to ask.
+/// A pod that all policies admit, with a metrics port.
 fn good() -> Value {
     let mut spec = restricted();
     spec["containers"][0]["ports"] = json!([{"name": "metrics", "containerPort": 9090}]);
@@ -83,26 +83,26 @@ fn good() -> Value {
     pod
 }
 
-/// One that none may let in.
+/// A pod that must never be admitted.
 fn bad() -> Value {
     let mut bad = good();
     bad["spec"]["hostNetwork"] = json!(true);
     bad
 }
 
-/// What became of a pod.
+/// A request to create a pod, and its result.
 struct PodRequest {
     from: Instant,
     to: Instant,
     is_bad: bool,
     status: u16,
-    /// Whether it was changed on its way.
+    /// Whether the webhook added its label.
     is_labelled: bool,
     message: String,
 }
 
 impl PodRequest {
-    /// Whether it is as it is to be while all is well.
+    /// Whether the result is the expected one for a working webhook.
     fn is_well(&self) -> bool {
         match self.is_bad {
             true => self.status == 403 && self.message.contains("spec.hostNetwork: must not be true"),
@@ -111,7 +111,7 @@ impl PodRequest {
     }
 }
 
-/// Good and bad pods in turn, from several sides, until it is stopped.
+/// Creates good and bad pods in turn, from several tasks, until it is stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     tasks: JoinSet<anyhow::Result<Vec<PodRequest>>>,
@@ -150,23 +150,23 @@ impl Load {
     async fn stop(mut self) -> anyhow::Result<Vec<PodRequest>> {
         self.stop.store(true, Ordering::SeqCst);
         let mut all = Vec::new();
-        while let Some(requests) = self.tasks.join_next().await {
-            all.extend(requests??);
+        while let Some(sent) = self.tasks.join_next().await {
+            all.extend(sent??);
         }
         Ok(all)
     }
 }
 
-/// At least that many of some were asked about, and became what they were to.
+/// Checks that at least `least` requests match a condition, and that all of these have the expected result.
 fn all_are(
     (all, are_meant): (&[PodRequest], impl Fn(&PodRequest) -> bool),
     least: usize,
     what: &str,
     is: impl Fn(&PodRequest) -> bool,
 ) -> anyhow::Result<()> {
-    let requests: Vec<&PodRequest> = all.iter().filter(|requests| are_meant(requests)).collect();
-    ensure!(requests.len() >= least, "{what}: only {} pods were asked about", requests.len());
-    match requests.iter().find(|requests| !is(requests)) {
+    let requests: Vec<&PodRequest> = all.iter().filter(|request| are_meant(request)).collect();
+    ensure!(requests.len() >= least, "{what}: only {} requests were sent", requests.len());
+    match requests.iter().find(|request| !is(request)) {
         Some(PodRequest { is_bad, status, is_labelled, message, .. }) => {
             bail!("{what}: bad {is_bad}, status {status}, labelled {is_labelled}: {message}")
         }
@@ -174,9 +174,9 @@ fn all_are(
     }
 }
 
-/// Waits until the API server asks, and is answered.
+/// Waits until the API server calls the webhook and gets responses.
 async fn runs(api: &Api, namespace: &str) -> anyhow::Result<()> {
-    until("the webhook is asked", || async {
+    until("the webhook is called", || async {
         let refused = create(api, namespace, "pods?dryRun=All", &bad()).await?.status == 403;
         Ok(refused && create(api, namespace, "pods?dryRun=All", &good()).await?.status == 201)
     })

@@ -1,4 +1,4 @@
-//! A real API server: does it ask the webhook, and does what the webhook says come to pass?
+//! A real API server calls the webhook, and applies its responses.
 
 mod faults;
 mod registration;
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use trials::WebhookCluster;
 
-/// What runs while the trials do, and ends with the process.
+/// Values that live until all trials have run.
 static KEPT: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
@@ -26,17 +26,17 @@ fn main() -> ExitCode {
     code
 }
 
-/// Keeps something until all trials have run.
+/// Keeps a value alive until all trials have run.
 fn keep(kept: impl Any + Send) {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(kept));
 }
 
-/// What trials begin with.
+/// The shared state of the trials.
 #[derive(Clone)]
 struct TrialFixture {
     /// The binaries of the control plane.
     assets: PathBuf,
-    /// An API server that asks the webhook, each policy in the namespaces that say so.
+    /// An API server that calls the webhook. A namespace's label selects the policy.
     stage: WebhookCluster,
 }
 
@@ -47,13 +47,13 @@ fn list() -> Vec<Trial> {
         Ok(assets) => assets,
         Err(reason) => return vec![ignored("cluster", &reason)],
     };
-    // Whoever only asks for the list starts nothing.
+    // Start nothing if only the list is requested.
     if std::env::args().any(|argument| argument == "--list") {
         return all(None);
     }
     let runtime = RUNTIME.get_or_init(|| {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(2).enable_all().build().expect("a runtime can be made")
+        builder.worker_threads(2).enable_all().build().expect("the runtime can be created")
     });
     let started = runtime.block_on(async {
         let plane = ControlPlane::start(&assets).await?;
@@ -72,12 +72,12 @@ fn list() -> Vec<Trial> {
     }
 }
 
-/// All trials; with nothing given, only their names.
+/// All trials; without a fixture, only their names.
 fn all(given: Option<(&'static Runtime, TrialFixture)>) -> Vec<Trial> {
     let trial = |(name, run): (&str, Run)| {
         let given = given.clone();
         Trial::test(name, move || {
-            let (runtime, given) = given.ok_or("it is only listed")?;
+            let (runtime, given) = given.ok_or("the trials are only listed")?;
             runtime.block_on(run(given)).map_err(|error| format!("{error:#}").into())
         })
     };

@@ -1,5 +1,5 @@
-//! The webhook in a process of its own, registered by what `pratique policies --webhook-configuration` prints, with the policies
-//! of the manifests.
+//! The webhook in its own process, registered with the output of `pratique policies --webhook-configuration`, with
+//! the policies of the manifests.
 
 mod others;
 mod rights;
@@ -21,39 +21,41 @@ use crate::trials::{create, namespace, network_policy, pod, restricted};
 use crate::{Run, TrialFixture, keep};
 
 pub(crate) const TRIALS: &[(&str, Run)] = &[
-    ("registered::production_is_admitted_and_its_pods_are_made", |given| Box::pin(production(given))),
+    ("registered::production_is_admitted_and_its_pods_exist", |given| Box::pin(production(given))),
     ("registered::exceptions_hold_until_they_expire", |given| Box::pin(exceptions(given))),
     ("registered::namespaces_opt_in", |given| Box::pin(opt_in(given))),
-    ("registered::resizes_are_judged", |given| Box::pin(resize(given))),
-    ("registered::it_is_asked_again_when_others_change_a_pod", |given| Box::pin(others::reinvocation(given))),
-    ("registered::nothing_keeps_anything_from_being_deleted", |given| Box::pin(deletion(given))),
-    ("registered::exempt_namespaces_are_left_alone", |given| Box::pin(exempt(given))),
+    ("registered::resizes_are_evaluated", |given| Box::pin(resize(given))),
+    ("registered::it_runs_again_when_another_webhook_changes_a_pod", |given| {
+        Box::pin(others::reinvocation(given))
+    }),
+    ("registered::admitted_objects_can_be_deleted", |given| Box::pin(deletion(given))),
+    ("registered::exempt_namespaces_are_not_checked", |given| Box::pin(exempt(given))),
     ("registered::its_rights_are_enough_to_manage_its_certificate", |given| {
         Box::pin(rights::self_managed(given))
     }),
 ];
 
-/// The label by which a namespace asks for NetworkPolicies to be required: all of the manifests have it.
+/// The namespace label that enables `network-policy-required`. All namespaces of the manifests have it.
 const OPT_IN: &str = "pod-security.kubernetes.io/enforce";
 
-/// The policies of the manifests, with two exceptions more, and NetworkPolicies required where a namespace opts in.
+/// The policies of the manifests with two more exceptions. NetworkPolicies are required only in namespaces that opt in.
 fn policies() -> anyhow::Result<String> {
     let text = std::fs::read_to_string(root().join("manifests/policies.yaml"))?;
     let required = "- name: network-policy-required\n";
-    ensure!(text.contains(required), "it is listed");
+    ensure!(text.contains(required), "the policy is not listed");
     let selector =
         format!("  namespaceSelector: {{matchExpressions: [{{key: {OPT_IN}, operator: Exists}}]}}\n");
     let mut text = text.replace(required, &format!("{required}{selector}"));
     for (workload, expires) in [("Deployment/probe", "2999-12-31"), ("Deployment/late", "2020-12-31")] {
         text.push_str(&format!(
             "- {{policy: pod-security-standards, control: hostNamespaces, namespace: excepted, workload: {workload}, \
-             reason: It looks at the node., owner: somebody, expires: {expires}}}\n"
+             reason: It looks at the node., owner: team, expires: {expires}}}\n"
         ));
     }
     Ok(text)
 }
 
-/// An API server that asks the webhook about everything.
+/// An API server that calls the webhook for all namespaces.
 async fn registered(given: &TrialFixture) -> anyhow::Result<&'static Api> {
     static API: OnceCell<Api> = OnceCell::const_new();
     API.get_or_try_init(|| async {
@@ -85,7 +87,7 @@ async fn registered(given: &TrialFixture) -> anyhow::Result<&'static Api> {
             api.apply(&path, &object, false).await?.well().context(path)?;
         }
         let privileged = pod("x", json!({"hostNetwork": true}));
-        until("the webhook is asked", || async {
+        until("the webhook is called", || async {
             Ok(create(&api, "default", "pods?dryRun=All", &privileged).await?.status == 403)
         })
         .await?;
@@ -94,13 +96,13 @@ async fn registered(given: &TrialFixture) -> anyhow::Result<&'static Api> {
     .await
 }
 
-/// Makes a namespace, and waits until the webhook has heard of it: its labels say which policies are asked about it.
+/// Creates a namespace and waits until the webhook has seen it, because its labels select the policies.
 async fn known(api: &Api, name: &str, labels: Value) -> anyhow::Result<()> {
     namespace(api, name, labels).await?;
     let web = pod("known", restricted());
-    until("the namespace is known", || async {
+    until("the webhook has seen the namespace", || async {
         let answer = create(api, name, "pods?dryRun=All", &web).await?;
-        Ok(!answer.body["message"].as_str().unwrap_or_default().contains("is not known"))
+        Ok(!answer.body["message"].as_str().unwrap_or_default().contains("does not exist"))
     })
     .await
 }
@@ -111,14 +113,14 @@ fn deployment(name: &str, spec: Value) -> Value {
             "template": {"metadata": {"labels": {"app": name}}, "spec": spec}}})
 }
 
-/// The pods of a namespace with that label `app`.
+/// The pods of a namespace with this `app` label.
 async fn pods(api: &Api, namespace: &str, app: &str) -> anyhow::Result<Vec<Value>> {
     let list =
         api.get(&format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{app}")).await?.well()?;
     Ok(list["items"].as_array().cloned().unwrap_or_default())
 }
 
-/// Everything that production deploys, in the order in which Argo CD would: what others need before what needs it.
+/// Applies all objects of production in the order of Argo CD: dependencies first.
 async fn production(given: TrialFixture) -> anyhow::Result<()> {
     let api = registered(&given).await?;
     define(api, Vec::new()).await?;
@@ -127,7 +129,7 @@ async fn production(given: TrialFixture) -> anyhow::Result<()> {
     let used: Vec<String> = (objects.iter())
         .filter_map(|object| object["metadata"]["namespace"].as_str().map(str::to_owned))
         .collect();
-    // By number of wave; what registers the webhook is registered already, and is asked at an address of this machine.
+    // The webhook is already registered at a loopback address, so its configurations are skipped.
     objects.retain(|object| {
         let kind = object["kind"].as_str().unwrap_or_default();
         !kind.ends_with("WebhookConfiguration")
@@ -138,7 +140,7 @@ async fn production(given: TrialFixture) -> anyhow::Result<()> {
         _ => 1,
     };
     objects.sort_by_key(rank);
-    // What charts would make, and then what is ours, with its labels.
+    // First the namespaces that Helm charts would create, and then those of the manifests with their labels.
     for name in used {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         api.apply(&path(&object)?, &object, false).await?.well()?;
@@ -149,15 +151,15 @@ async fn production(given: TrialFixture) -> anyhow::Result<()> {
     let shop = api.get("/api/v1/namespaces/shop").await?.well()?;
     ensure!(shop["metadata"]["labels"][OPT_IN] == "restricted", "{}", shop["metadata"]);
     let alone = create(api, "shop", "pods?dryRun=All", &pod("alone", restricted())).await?.refused()?;
-    ensure!(alone.contains("network-policy-required: "), "before its NetworkPolicies are there: {alone}");
+    ensure!(alone.contains("network-policy-required: "), "without NetworkPolicies: {alone}");
     let mut workloads = 0;
     for object in objects.iter().filter(|object| rank(object) > 0) {
         let path = path(object)?;
         let is_admitted = || async {
-            // Nobody answers for an API that is served elsewhere, and no namespace goes while its API does not answer.
+            // APIServices are only a dry run, because an unavailable API would block the deletion of namespaces.
             let only_requested = object["kind"] == "APIService";
             let answer = api.apply(&path, object, only_requested).await?;
-            // The watch of the NetworkPolicies may be a moment behind.
+            // The NetworkPolicies in the webhook's cluster data may be a moment behind.
             ensure!(answer.status != 403 || rank(object) == 2, "{path}: {}", answer.body["message"]);
             ensure!([200, 201, 403].contains(&answer.status), "{path}: {}", answer.body["message"]);
             Ok(answer.status != 403)
@@ -170,7 +172,7 @@ async fn production(given: TrialFixture) -> anyhow::Result<()> {
         ("/api/v1/namespaces/mysql/pods/mysql-0", "mysqld-exporter"),
         ("/api/v1/namespaces/mongodb/pods/mongodb-0", "mongodb-exporter"),
     ] {
-        until("the pod is made", || async { Ok(api.get(pod).await?.status == 200) }).await?;
+        until("the pod exists", || async { Ok(api.get(pod).await?.status == 200) }).await?;
         let made = api.get(pod).await?.well()?;
         let named = made["spec"]["initContainers"].as_array().into_iter().flatten();
         let names: Vec<&str> = named.filter_map(|container| container["name"].as_str()).collect();
@@ -186,11 +188,11 @@ async fn exceptions(given: TrialFixture) -> anyhow::Result<()> {
     let mut spec = restricted();
     spec["hostNetwork"] = json!(true);
     create(api, "excepted", "deployments", &deployment("probe", spec.clone())).await?.well()?;
-    until("the controller has made its pod", || async {
+    until("the controller has created the pod", || async {
         Ok(!pods(api, "excepted", "probe").await?.is_empty())
     })
     .await?;
-    // What somebody else makes in its name is not its pod.
+    // A pod that another user creates with a forged owner reference gets no exception.
     let mut forged = pod("forged", spec.clone());
     forged["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "probe",
         "uid": "00000000-0000-0000-0000-000000000000", "controller": true}]);
@@ -198,10 +200,7 @@ async fn exceptions(given: TrialFixture) -> anyhow::Result<()> {
     ensure!(message.contains("spec.hostNetwork: must not be true"), "{message}");
     let message =
         create(api, "excepted", "deployments", &deployment("late", spec.clone())).await?.refused()?;
-    ensure!(
-        message.contains("its exception expired on 2020-12-31: ask somebody (hostNamespaces)"),
-        "{message}"
-    );
+    ensure!(message.contains("its exception expired on 2020-12-31: ask team (hostNamespaces)"), "{message}");
     let message = create(api, "excepted", "deployments", &deployment("other", spec)).await?.refused()?;
     ensure!(!message.contains("exception"), "{message}");
     Ok(())
@@ -211,13 +210,13 @@ async fn opt_in(given: TrialFixture) -> anyhow::Result<()> {
     let api = registered(&given).await?;
     namespace(api, "opting", json!({})).await?;
     let web = pod("web", restricted());
-    until("it is known, and not judged", || async {
+    until("the namespace is known, and the pod is admitted", || async {
         Ok(create(api, "opting", "pods?dryRun=All", &web).await?.status == 201)
     })
     .await?;
     let labels = json!({"metadata": {"labels": {OPT_IN: "restricted"}}});
     api.patch("/api/v1/namespaces/opting", &labels).await?.well()?;
-    until("it is judged", || async {
+    until("the pod is denied", || async {
         Ok(create(api, "opting", "pods?dryRun=All", &web).await?.status == 403)
     })
     .await?;
@@ -233,13 +232,13 @@ async fn opt_in(given: TrialFixture) -> anyhow::Result<()> {
         "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}]}),
     );
     create(api, "opting", "networkpolicies", &dns).await?.well()?;
-    until("it is isolated, and may ask DNS", || async {
+    until("the pod is isolated and may use DNS", || async {
         Ok(create(api, "opting", "pods?dryRun=All", &web).await?.status == 201)
     })
     .await
 }
 
-/// A resize is asked about, and passes: what it may change, no policy minds.
+/// The webhook is called for a resize and admits it, because no policy checks these fields.
 async fn resize(given: TrialFixture) -> anyhow::Result<()> {
     let api = registered(&given).await?;
     known(api, "resized", json!({})).await?;
@@ -250,7 +249,7 @@ async fn resize(given: TrialFixture) -> anyhow::Result<()> {
     let path = "/api/v1/namespaces/resized/pods/web/resize";
     let resized = api.patch(path, &resize("20m")).await?.well()?;
     ensure!(resized["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "20m", "{resized}");
-    // That it is asked about shows where it cannot be asked: in a namespace whose webhook is not there.
+    // To prove that the webhook is called for a resize, register one that is not reachable.
     known(api, "resized-deaf", json!({"test.pratique.dev/deaf": "true"})).await?;
     let mut spec = restricted();
     spec["containers"][0]["resources"] = json!({"requests": {"cpu": "10m"}});
@@ -266,7 +265,7 @@ async fn resize(given: TrialFixture) -> anyhow::Result<()> {
     webhook["namespaceSelector"] = json!({"matchLabels": {"test.pratique.dev/deaf": "true"}});
     let configurations = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
     api.post(configurations, &deaf).await?.well()?;
-    until("it would be asked", || async {
+    until("the unreachable webhook is called", || async {
         let answer =
             api.patch("/api/v1/namespaces/resized-deaf/pods/web/resize?dryRun=All", &resize("30m")).await?;
         Ok(answer.body["message"].as_str().unwrap_or_default().contains("deaf.pratique.dev"))
@@ -276,23 +275,25 @@ async fn resize(given: TrialFixture) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was let in goes, by itself, with its owner and with its namespace.
+/// An admitted object can be deleted: on its own, with its owner, and with its namespace.
 async fn deletion(given: TrialFixture) -> anyhow::Result<()> {
     let api = registered(&given).await?;
     known(api, "deleted", json!({})).await?;
     create(api, "deleted", "deployments", &deployment("web", restricted())).await?.well()?;
     create(api, "deleted", "pods", &pod("single", restricted())).await?.well()?;
-    until("all pods are made", || async { Ok(!pods(api, "deleted", "web").await?.is_empty()) }).await?;
+    until("the pods exist", || async { Ok(!pods(api, "deleted", "web").await?.is_empty()) }).await?;
     let foreground = "propagationPolicy=Foreground";
     api.delete(&format!("/apis/apps/v1/namespaces/deleted/deployments/web?{foreground}")).await?.well()?;
-    until("the deployment goes with its pods", || async {
+    until("the deployment and its pods are gone", || async {
         let gone = api.get("/apis/apps/v1/namespaces/deleted/deployments/web").await?.status == 404;
         Ok(gone && pods(api, "deleted", "web").await?.is_empty())
     })
     .await?;
     api.delete("/api/v1/namespaces/deleted").await?.well()?;
-    until("the namespace goes", || async { Ok(api.get("/api/v1/namespaces/deleted").await?.status == 404) })
-        .await
+    until("the namespace is gone", || async {
+        Ok(api.get("/api/v1/namespaces/deleted").await?.status == 404)
+    })
+    .await
 }
 
 async fn exempt(given: TrialFixture) -> anyhow::Result<()> {
@@ -301,11 +302,11 @@ async fn exempt(given: TrialFixture) -> anyhow::Result<()> {
     for namespace in ["kube-node-lease", "kube-system"] {
         create(api, namespace, "pods?dryRun=All", &privileged).await?.well()?;
     }
-    // A label that somebody gives to a namespace exempts it from nothing.
+    // A label that a user sets does not make a namespace exempt.
     let labels = json!({"kubernetes.io/metadata.name": "kube-system"});
     let lying =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lying", "labels": labels}});
-    // The API server sets it right, or refuses.
+    // The API server corrects the label or rejects the namespace.
     let made = api.post("/api/v1/namespaces", &lying).await?;
     match made.status {
         201 => drop(create(api, "lying", "pods?dryRun=All", &privileged).await?.refused()?),

@@ -1,4 +1,4 @@
-//! What is asked of the API server, and what must come of it.
+//! Requests to the API server, and their expected results.
 
 pub(crate) mod manifests;
 
@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use conformance::cases;
 use conformance::control_plane::{Api, ApiResponse};
 use conformance::process::pratique;
-use conformance::registration::{ASKED, register, rendered};
+use conformance::registration::{WEBHOOK_LABEL, register, rendered};
 use conformance::serving::until;
 use policy_catalog::POLICIES;
 use policy_core::{Arena, Case, ConfiguredPolicy, Outcome, PolicyDefinition, case};
@@ -22,33 +22,33 @@ use webhook_server::server::webhook::Webhook;
 
 use crate::Run;
 
-/// An API server that asks the webhook.
+/// An API server that calls the webhook.
 #[derive(Clone)]
 pub(crate) struct WebhookCluster {
     pub(crate) api: Api,
 }
 
 pub(crate) const TRIALS: &[(&str, Run)] = &[
-    ("cases_come_out_as_they_say", |given| Box::pin(given.stage.cases())),
+    ("cases_have_the_expected_outcome", |given| Box::pin(given.stage.cases())),
     ("network_policies_are_required_and_kept", |given| Box::pin(given.stage.network_policies())),
     ("exporters_are_in_the_pods_that_controllers_make", |given| Box::pin(given.stage.exporters())),
-    ("ephemeral_containers_are_judged", |given| Box::pin(given.stage.ephemeral_containers())),
-    ("old_pods_are_kept", |given| Box::pin(given.stage.old_pods())),
+    ("ephemeral_containers_are_evaluated", |given| Box::pin(given.stage.ephemeral_containers())),
+    ("old_pods_can_be_updated_and_deleted", |given| Box::pin(given.stage.old_pods())),
     ("warnings_reach_the_client", |given| Box::pin(given.stage.warnings())),
     ("dry_runs_leave_nothing", |given| Box::pin(given.stage.dry_run())),
-    ("every_manifest_is_what_its_schema_says", |given| Box::pin(manifests::applied(given.stage.api))),
+    ("every_manifest_matches_its_schema", |given| Box::pin(manifests::applied(given.stage.api))),
 ];
 
 impl WebhookCluster {
-    /// Starts the webhook, and has the API server ask it: each policy in the namespaces that say so.
+    /// Starts the webhook and registers each policy for the namespaces that have its name in a label.
     pub(crate) async fn set(api: &Api) -> anyhow::Result<Self> {
         let configured = |entry: &PolicyDefinition| -> anyhow::Result<ConfiguredPolicy> {
             let settings = if entry.metadata.needs_cluster() { r#"{"dns":false}"# } else { "" };
             Ok(ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)(settings)? })
         };
-        let requests = || POLICIES.iter().filter(|entry| !entry.metadata.for_manifest_sets());
-        let policies = requests().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
-        let reads = requests().flat_map(|entry| entry.metadata.reads).copied();
+        let entries = || POLICIES.iter().filter(|entry| !entry.metadata.for_manifest_sets());
+        let policies = entries().map(configured).collect::<anyhow::Result<Vec<_>>>()?;
+        let reads = entries().flat_map(|entry| entry.metadata.reads).copied();
         let watched = Arc::new(WatchedCluster::new(reads, Duration::from_secs(120), WhenStale::Deny));
         let (starting, kubeconfig) = (watched.clone(), api.kubeconfig.clone());
         tokio::task::spawn_blocking(move || starting.start(Some(&kubeconfig))).await??;
@@ -57,9 +57,9 @@ impl WebhookCluster {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         let webhook = Webhook::watching(policies, watched.clone());
         let server = Server::start(listener, Identity::from_files(&cert, &key)?.server()?, webhook.router())?;
-        until("the cluster is known", || async { Ok(watched.unknown().is_empty()) }).await?;
+        until("the webhook has cluster data", || async { Ok(watched.unknown().is_empty()) }).await?;
         let (url, cert) = (format!("https://{}", server.address), cert.display().to_string());
-        for entry in requests() {
+        for entry in entries() {
             let name = entry.metadata.name;
             let config = folder.join("policies.yaml");
             std::fs::write(&config, format!("policies:\n- name: {name}\n"))?;
@@ -79,28 +79,28 @@ impl WebhookCluster {
             }
         }
         std::fs::remove_dir_all(folder)?;
-        // It is served until the process ends.
+        // It runs until the process ends.
         std::mem::forget(server);
         let stage = WebhookCluster { api: api.clone() };
         stage.runs().await?;
         Ok(stage)
     }
 
-    /// Waits until the API server has heard of every registration.
+    /// Waits until the API server uses every registration.
     async fn runs(&self) -> anyhow::Result<()> {
         for (policy, object) in [
             ("pod-security-standards", pod("x", json!({"hostNetwork": true}))),
             ("network-policy-required", pod("x", json!({}))),
         ] {
             let namespace = self.namespace(&format!("asked-{policy}"), policy).await?;
-            until("the webhook is asked", || async {
+            until("the webhook is called", || async {
                 Ok(self.create(&namespace, "pods?dryRun=All", &object).await?.status == 403)
             })
             .await?;
         }
         let namespace = self.namespace("asked-prometheus-labels", "prometheus-labels").await?;
         let metrics = json!({"containers": [{"name": "c", "image": "c", "ports": [{"name": "metrics", "containerPort": 9090}]}]});
-        until("the webhook is asked to mutate", || async {
+        until("the mutating webhook is called", || async {
             let made =
                 self.create(&namespace, "pods?dryRun=All", &pod("x", metrics.clone())).await?.well()?;
             Ok(made["metadata"]["labels"]["pratique.dev/scrape"] == "true")
@@ -109,7 +109,7 @@ impl WebhookCluster {
     }
 
     async fn namespace(&self, name: &str, policy: &str) -> anyhow::Result<String> {
-        namespace(&self.api, name, json!({ASKED: policy})).await?;
+        namespace(&self.api, name, json!({WEBHOOK_LABEL: policy})).await?;
         Ok(name.to_owned())
     }
 
@@ -117,7 +117,7 @@ impl WebhookCluster {
         create(&self.api, namespace, what, object).await
     }
 
-    /// Every case of a new pod at default settings that an API server takes at all.
+    /// Runs all cases that create a pod with default settings and that an API server accepts.
     async fn cases(self) -> anyhow::Result<()> {
         let mut evaluated = 0;
         for entry in POLICIES.iter().filter(|entry| !entry.metadata.needs_cluster()) {
@@ -125,7 +125,7 @@ impl WebhookCluster {
                 self.namespace(&format!("cases-{}", entry.metadata.name), entry.metadata.name).await?;
             for file in cases::of(entry) {
                 let claim = case::claim(&file.name)?;
-                let (requests, native) = {
+                let (mut object, native) = {
                     let arena = Arena::new();
                     let decoded = Case::decode(&file.text, &arena)?;
                     let request: Value = serde_json::from_str(&decoded.request.to_string())?;
@@ -143,13 +143,12 @@ impl WebhookCluster {
                         denials.map(policy_core::Finding::sentence).collect::<Vec<_>>(),
                     )
                 };
-                let mut object = requests;
                 object["metadata"]["namespace"] = json!(namespace);
                 let answer = self.create(&namespace, "pods?dryRun=All", &object).await?;
                 let is_invalid =
                     answer.status == 422 || (answer.status == 400 && answer.body["reason"] == "BadRequest");
                 if is_invalid {
-                    // The API server itself does not take it.
+                    // The API server itself rejects the object.
                     continue;
                 }
                 let name = &file.name;
@@ -164,7 +163,7 @@ impl WebhookCluster {
                 evaluated += 1;
             }
         }
-        ensure!(evaluated > 100, "only {evaluated} cases are pods that an API server takes");
+        ensure!(evaluated > 100, "only {evaluated} cases are pods that an API server accepts");
         Ok(())
     }
 
@@ -173,37 +172,37 @@ impl WebhookCluster {
         let web = pod("web", json!({}));
         let message = self.create(&namespace, "pods", &web).await?.refused()?;
         ensure!(
-            message.contains("must be selected by a NetworkPolicy of `policies` that isolates for ingress"),
+            message.contains("must be selected by a NetworkPolicy in `policies` that isolates for ingress"),
             "{message}"
         );
         let deny = network_policy("deny", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
         self.create(&namespace, "networkpolicies", &deny).await?.well()?;
-        until("the policy is known", || async {
+        until("the webhook has seen the policy", || async {
             Ok(self.create(&namespace, "pods?dryRun=All", &web).await?.status == 201)
         })
         .await?;
         self.create(&namespace, "pods", &web).await?.well()?;
         let policy = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies");
-        until("the pod is known", || async {
+        until("the webhook has seen the pod", || async {
             Ok(self.api.delete(&format!("{policy}/deny?dryRun=All")).await?.status == 403)
         })
         .await?;
         let message = self.api.delete(&format!("{policy}/deny")).await?.refused()?;
         ensure!(message.contains("the pod `web` would no longer be isolated for ingress"), "{message}");
         let message = self.api.delete(&policy).await?.refused()?;
-        ensure!(message.contains("`web`"), "all at once: {message}");
+        ensure!(message.contains("`web`"), "as a collection: {message}");
         let open = network_policy("open", json!({"podSelector": {}, "ingress": [{}]}));
         let message = self.create(&namespace, "networkpolicies", &open).await?.refused()?;
-        ensure!(message.contains("spec.ingress[0]: must name somebody in `from`"), "{message}");
+        ensure!(message.contains("spec.ingress[0]: must list peers in `from`"), "{message}");
         let narrowed = json!({"spec": {"podSelector": {"matchLabels": {"app": "other"}}}});
         let message = self.api.patch(&format!("{policy}/deny"), &narrowed).await?.refused()?;
         ensure!(message.contains("the pod `web`"), "{message}");
-        // With its pods gone, it may go; and with its namespace, all may.
+        // Without pods the policy may be deleted, and all policies may be deleted with the namespace.
         self.api
             .delete(&format!("/api/v1/namespaces/{namespace}/pods/web?gracePeriodSeconds=0"))
             .await?
             .well()?;
-        until("the policy may go", || async {
+        until("the policy may be deleted", || async {
             Ok(self.api.delete(&format!("{policy}/deny?dryRun=All")).await?.status == 200)
         })
         .await?;
@@ -225,11 +224,13 @@ impl WebhookCluster {
         let stored = self.create(&namespace, "statefulsets", &object).await?.well()?;
         ensure!(
             stored["spec"]["template"]["spec"]["initContainers"].is_null(),
-            "what Git owns is left alone"
+            "the stored StatefulSet must not be changed"
         );
         let path = format!("/api/v1/namespaces/{namespace}/pods/db-0");
-        until("the controller has made the pod", || async { Ok(self.api.get(&path).await?.status == 200) })
-            .await?;
+        until("the controller has created the pod", || async {
+            Ok(self.api.get(&path).await?.status == 200)
+        })
+        .await?;
         let pod = self.api.get(&path).await?.well()?;
         let sidecar = &pod["spec"]["initContainers"][0];
         ensure!(sidecar["name"] == "mysqld-exporter" && sidecar["restartPolicy"] == "Always", "{pod}");
@@ -255,14 +256,14 @@ impl WebhookCluster {
         Ok(())
     }
 
-    /// A pod from before the policy can be labelled and deleted, and gets no other image.
+    /// A pod that is older than the policy can still be labelled and deleted, but its image cannot be changed.
     async fn old_pods(self) -> anyhow::Result<()> {
         let namespace = self.namespace("old", "none").await?;
         self.create(&namespace, "pods", &pod("old", json!({"hostNetwork": true}))).await?.well()?;
-        let evaluated = json!({"metadata": {"labels": {ASKED: "pod-security-standards"}}});
-        self.api.patch(&format!("/api/v1/namespaces/{namespace}"), &evaluated).await?.well()?;
+        let labels = json!({"metadata": {"labels": {WEBHOOK_LABEL: "pod-security-standards"}}});
+        self.api.patch(&format!("/api/v1/namespaces/{namespace}"), &labels).await?.well()?;
         let path = format!("/api/v1/namespaces/{namespace}/pods/old");
-        until("the namespace is judged", || async {
+        until("the policy applies to the namespace", || async {
             let image = json!({"spec": {"containers": [{"name": "web", "image": "other"}]}});
             Ok(self.api.patch(&format!("{path}?dryRun=All"), &image).await?.status == 403)
         })
@@ -272,7 +273,7 @@ impl WebhookCluster {
         self.api.patch(&path, &housekeeping).await?.well()?;
         self.api.delete(&format!("{path}?gracePeriodSeconds=0")).await?.well()?;
         self.api.patch(&path, &json!({"metadata": {"finalizers": null}})).await?.well()?;
-        until("it is gone", || async { Ok(self.api.get(&path).await?.status == 404) }).await
+        until("the pod is gone", || async { Ok(self.api.get(&path).await?.status == 404) }).await
     }
 
     async fn warnings(self) -> anyhow::Result<()> {
@@ -298,15 +299,12 @@ impl WebhookCluster {
         let deny = network_policy("deny", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}));
         self.create(&namespace, "networkpolicies?dryRun=All", &deny).await?.well()?;
         let message = self.create(&namespace, "pods", &pod("web", json!({}))).await?.refused()?;
-        ensure!(
-            message.contains("must have a default deny"),
-            "what was never made isolates nobody: {message}"
-        );
+        ensure!(message.contains("must have a default deny"), "a dry run must not isolate pods: {message}");
         Ok(())
     }
 }
 
-/// Posts an object of a namespace; `what` is its resource.
+/// Creates an object in a namespace; `what` is its resource.
 pub(crate) async fn create(
     api: &Api,
     namespace: &str,
@@ -320,7 +318,7 @@ pub(crate) async fn create(
     api.post(&format!("{group}/namespaces/{namespace}/{what}"), object).await
 }
 
-/// Makes a namespace with these labels.
+/// Creates a namespace with these labels.
 pub(crate) async fn namespace(api: &Api, name: &str, labels: Value) -> anyhow::Result<()> {
     let namespace =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
@@ -337,7 +335,7 @@ pub(crate) fn pod(name: &str, spec: Value) -> Value {
     pod
 }
 
-/// A spec that the restricted level takes.
+/// A pod spec that passes the restricted level.
 pub(crate) fn restricted() -> Value {
     json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{"name": "web", "image": "web",

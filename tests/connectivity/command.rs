@@ -1,6 +1,5 @@
-//! `pratique connectivity` as it is used: forms, explanations, differences, intended flows, bad input.
+//! The command `pratique connectivity`: output formats, explanations, differences, expected connections, invalid input.
 
-use std::path::PathBuf;
 use std::process::Output;
 
 use conformance::folder::Folder;
@@ -14,17 +13,17 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = trials![
         explains_why,
         explains_through_a_service,
-        says_what_a_change_does,
-        compares_with_what_is_intended,
+        prints_the_difference_of_two_sets,
+        compares_with_expected_connections,
         shows_where_traffic_enters,
-        every_form_has_every_flow,
+        every_format_has_every_flow,
         nothing_is_skipped_silently,
         owners_are_followed,
     ];
     for set in ["production", "staging"] {
-        let name = format!("manifests::{set}_is_as_intended");
+        let name = format!("manifests::{set}_connections_are_as_expected");
         trials.push(match can_build() {
-            true => Trial::test(name, move || is_as_intended(set)),
+            true => Trial::test(name, move || connections_are_as_expected(set)),
             false => ignored(&name, "neither kustomize nor kubectl is on the PATH: install one"),
         });
     }
@@ -125,7 +124,7 @@ fn explains_why() -> Result<(), Failed> {
     let output = text(&output.stdout);
     for line in [
         "denied shop/web[Deployment] => shop/api[Deployment] : UDP 53",
-        "    none of their rules is for shop/api[Deployment] on UDP 53",
+        "    none of their rules allows shop/api[Deployment] on UDP 53",
         "egress[0] (",
         "but on TCP 9000",
     ] {
@@ -137,9 +136,9 @@ fn explains_why() -> Result<(), Failed> {
     for (arguments, reason) in [
         (
             ["shop/nobody", "shop/api", "80"],
-            "`shop/nobody` is no workload and no address; there are: shop/api[Deployment], shop/web[Deployment]",
+            "`shop/nobody` is neither a known workload nor an address; known workloads: shop/api[Deployment], shop/web[Deployment]",
         ),
-        (["10.0.0.1", "8.8.8.8", "80"], "one of the two must be a workload"),
+        (["10.0.0.1", "8.8.8.8", "80"], "SRC or DST must be a workload"),
         (["shop/web", "shop/api", "http"], "must be a port from 1 to 65535"),
         (["shop/web", "shop/api", "0"], "must be a port from 1 to 65535"),
         (["shop/web", "shop/api", "icmp/1"], "must be a port from 1 to 65535"),
@@ -162,7 +161,7 @@ fn explains_through_a_service() -> Result<(), Failed> {
     Ok(())
 }
 
-fn says_what_a_change_does() -> Result<(), Failed> {
+fn prints_the_difference_of_two_sets() -> Result<(), Failed> {
     let old = manifests_in("old", SET);
     let new = manifests_in(
         "new",
@@ -190,7 +189,7 @@ fn says_what_a_change_does() -> Result<(), Failed> {
         text(&diff("csv").stdout).contains("\nremoved,shop/web[Deployment],shop/api[Deployment],TCP 9000\n")
     );
     ends(&diff("svg"), 2);
-    // A Service that is opened to the outside is a difference, though no policy changes.
+    // A Service that becomes exposed is a difference, although no policy changes.
     let open = SET.replace(
         "spec: { selector: { app: api }, ports",
         "spec: { type: NodePort, selector: { app: api }, ports",
@@ -209,7 +208,7 @@ fn says_what_a_change_does() -> Result<(), Failed> {
     let mut command = pratique();
     let output = command.args(["connectivity", "--diff"]).args([&shut.0, &open.0]).output()?;
     assert_eq!(text(&output.stdout), "+ shop/api[NodePort] => shop/api[Deployment] : TCP 9000\n");
-    // A new block cuts the outside into other ranges: that alone is no difference.
+    // A new block divides the external addresses into other ranges, which alone must not be a difference.
     let cut = manifests_in(
         "cut",
         &format!("{SET}  - from: [{{ ipBlock: {{ cidr: 10.0.0.0/8 }} }}]\n    ports: [{{ port: 1 }}]\n"),
@@ -220,28 +219,28 @@ fn says_what_a_change_does() -> Result<(), Failed> {
     Ok(())
 }
 
-fn compares_with_what_is_intended() -> Result<(), Failed> {
-    let folder = manifests_in("intended", SET);
-    let other = manifests_in("intended-list", "");
+fn compares_with_expected_connections() -> Result<(), Failed> {
+    let folder = manifests_in("expected", SET);
+    let other = manifests_in("expected-list", "");
     let file = other.0.join("connectivity.yaml");
-    let requested = |list: &str| {
+    let compare = |list: &str| {
         std::fs::write(&file, list).expect("a file can be written");
-        map(&folder, &["--intended", file.to_str().expect("a path is UTF-8")])
+        map(&folder, &["--expected", file.to_str().expect("a path is UTF-8")])
     };
     let web = "\"shop/web[Deployment] => shop/api[Deployment] : TCP 9000\"";
-    ends(&requested(&format!("flows: [{web}]")), 0);
-    let output = requested("flows: [\"shop/api[Deployment] => shop/web[Deployment] : TCP 8080\"]");
+    ends(&compare(&format!("flows: [{web}]")), 0);
+    let output = compare("flows: [\"shop/api[Deployment] => shop/web[Deployment] : TCP 8080\"]");
     ends(&output, 1);
     assert_eq!(
         text(&output.stdout),
         "- shop/api[Deployment] => shop/web[Deployment] : TCP 8080\n+ shop/web[Deployment] => shop/api[Deployment] : TCP 9000\n"
     );
     for (list, reason) in [
-        ("flow: []", "1:1: flow: must not be set: there are addresses, pods, flows"),
-        (&*format!("flows: [{web}, {web}]"), "must not be there twice"),
+        ("flow: []", "1:1: flow: must not be set: use one of addresses, pods, flows"),
+        (&*format!("flows: [{web}, {web}]"), "must not be listed twice"),
         (
             "pods: [{ name: web }]\nflows: []",
-            "1:10: pods[0].name: must be as `shop/web[Deployment]`, is `web`",
+            "1:10: pods[0].name: must have the form `shop/web[Deployment]`, is `web`",
         ),
         (
             "addresses: { world: [{ cidr: 1 }] }\nflows: []",
@@ -250,19 +249,25 @@ fn compares_with_what_is_intended() -> Result<(), Failed> {
         ("", "must be one YAML document, is 0"),
         (
             "flows: [nonsense]",
-            "flows[0]: must be as `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`",
+            "flows[0]: must have the form `shop/web[Deployment] => shop/api[Deployment] : TCP 8080`",
         ),
-        ("flows: [\"{nobody} => shop/web[Deployment] : TCP 1\"]", "there are no addresses called `nobody`"),
-        ("pods: [{ name: \"shop/web[Deployment]\" }]", "pods: shop/web[Deployment] is among the manifests"),
-        ("pods: [{ name: \"shop/web[]\" }]", "must be as `shop/web[Deployment]`, is `shop/web[]`"),
+        (
+            "flows: [\"{nobody} => shop/web[Deployment] : TCP 1\"]",
+            "`nobody` is not defined under `addresses`",
+        ),
+        (
+            "pods: [{ name: \"shop/web[Deployment]\" }]",
+            "pods: shop/web[Deployment] is defined in the manifests",
+        ),
+        ("pods: [{ name: \"shop/web[]\" }]", "must have the form `shop/web[Deployment]`, is `shop/web[]`"),
     ] {
-        let output = requested(list);
+        let output = compare(list);
         refuses(&output, reason);
     }
     Ok(())
 }
 
-/// A Gateway leads where its routes lead, and where policies let it; so does a Service that is open to the outside.
+/// Gateways, Ingresses and exposed Services reach their backends only if NetworkPolicies allow it.
 fn shows_where_traffic_enters() -> Result<(), Failed> {
     let more = "---
 apiVersion: gateway.networking.k8s.io/v1
@@ -304,9 +309,9 @@ spec:
     ends(&output, 0);
     let output = text(&output.stderr);
     for note in [
-        "shop/api[HTTPRoute] leads from gateway/public[Gateway] to shop/api[Deployment] on TCP 9000, and no NetworkPolicy lets it",
-        "shop/api[Ingress] leads from {ingress-controller} to shop/api[Deployment] on TCP 9000, and no NetworkPolicy lets it",
-        "shop/api[HTTPRoute] leads to the Service shop/gone, which is not given",
+        "shop/api[HTTPRoute] forwards from gateway/public[Gateway] to shop/api[Deployment] on TCP 9000, but no NetworkPolicy allows it",
+        "shop/api[Ingress] forwards from {ingress-controller} to shop/api[Deployment] on TCP 9000, but no NetworkPolicy allows it",
+        "shop/api[HTTPRoute] refers to the Service shop/gone, which is not in the manifests",
     ] {
         assert!(output.contains(note), "{note}: {output}");
     }
@@ -322,14 +327,14 @@ spec:
         assert!(drawn.contains(edge), "{edge}: {drawn}");
     }
     assert!(!lines.contains("gateway/public[Gateway] => shop/web"), "no route leads there: {lines}");
-    let note = "the LoadBalancer Service shop/web lets 10.0.0.0-10.255.255.255 in to shop/web[Deployment] on TCP 8080";
+    let note = "the LoadBalancer Service shop/web exposes shop/web[Deployment] to 10.0.0.0-10.255.255.255 on TCP 8080";
     assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
     let json: Value = serde_json::from_slice(&map(&opened, &["--output", "json"]).stdout)?;
     assert_eq!(json["openings"][0]["conn"], "TCP 8080", "{json}");
     Ok(())
 }
 
-fn every_form_has_every_flow() -> Result<(), Failed> {
+fn every_format_has_every_flow() -> Result<(), Failed> {
     let folder = manifests_in(
         "forms",
         &SET.replace(
@@ -357,7 +362,7 @@ fn every_form_has_every_flow() -> Result<(), Failed> {
         page.contains("<svg ") && !page.contains("<!--") && !page.contains("http://www.w3.org/1999"),
         "{page}"
     );
-    assert!(!page.contains("src=") && !page.contains("href="), "it asks nobody for anything");
+    assert!(!page.contains("src=") && !page.contains("href="), "it loads nothing");
     Ok(())
 }
 
@@ -406,9 +411,9 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
         let output = text(&output.stderr);
         assert!(output.contains(reason) && output.contains("set.yaml:"), "{reason}: {output}");
     }
-    // What is misspelt would mean everybody, or everything.
+    // A misspelled field must be an error, because an empty rule allows everything.
     for (old, new, reason) in [
-        ("from: [{ pod", "form: [{ pod", "spec.ingress[0].form: must not be set: there are from, ports"),
+        ("from: [{ pod", "form: [{ pod", "spec.ingress[0].form: must not be set: use one of from, ports"),
         (
             "    ports: [{ port: 9000 }]",
             "    port: [{ port: 9000 }]",
@@ -417,7 +422,7 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
         (
             "from: [{ podSelector: { matchLabels: { app: web } } }]",
             "from: [{ podSelector: { app: web } }]",
-            "podSelector.app: must not be set: there are matchLabels, matchExpressions",
+            "podSelector.app: must not be set: use one of matchLabels, matchExpressions",
         ),
         (
             "podSelector: { matchLabels: { app: api } }\n  ingress",
@@ -427,7 +432,7 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
         (
             "networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: api",
             "extensions/v1beta1\nkind: NetworkPolicy\nmetadata: { name: api",
-            "apiVersion: must be networking.k8s.io/v1 of a NetworkPolicy",
+            "apiVersion: must be networking.k8s.io/v1 for a NetworkPolicy",
         ),
     ] {
         assert!(SET.contains(old), "{old}");
@@ -439,13 +444,13 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
     refuses(&output, "items[1]: must be an object, is an integer");
     let twice = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: api, namespace: shop }\nspec: { podSelector: {} }\n";
     let output = map(&manifests_in("twice", &format!("{SET}{twice}")), &[]);
-    refuses(&output, "must not be that of another NetworkPolicy");
+    refuses(&output, "must be unique: another NetworkPolicy of this name differs");
     let other = "---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: { name: strict }\nspec: {}\n---\n[1, 2]\n";
     let output = map(&manifests_in("other", &format!("{SET}{other}")), &[]);
     ends(&output, 0);
     let output = text(&output.stderr);
     for note in [
-        "ClusterNetworkPolicy.policy.networking.k8s.io strict is not read",
+        "ClusterNetworkPolicy.policy.networking.k8s.io strict is not supported",
         "not a Kubernetes object: must be an object, is a list",
     ] {
         assert!(output.contains(note), "{note}: {output}");
@@ -453,7 +458,7 @@ fn nothing_is_skipped_silently() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Pods go under the Deployment that made their ReplicaSet, where both are there; what has ended is no pod any more.
+/// Pods belong to the Deployment that owns their ReplicaSet, if the ReplicaSet is in the manifests. Ended pods are ignored.
 fn owners_are_followed() -> Result<(), Failed> {
     let folder = manifests_in("owners", "
 apiVersion: apps/v1
@@ -485,28 +490,28 @@ status: { phase: Succeeded }
         !lines.contains("ReplicaSet") && !lines.contains("web-7d-x") && !lines.contains("done"),
         "{lines}"
     );
-    let note = "shop/static[Pod] is on the network of its node: what policies do to it is not known";
+    let note = "shop/static[Pod] uses the host network: NetworkPolicies may not apply to it";
     assert!(text(&output.stderr).contains(note), "{}", text(&output.stderr));
     let json: Value = serde_json::from_slice(&map(&folder, &["--output", "json"]).stdout)?;
     assert!(json["flows"].as_array().into_iter().flatten().any(|flow| flow["unknown"] == true));
     Ok(())
 }
 
-/// The reviewed list says all that the manifests allow, and nothing else.
-fn is_as_intended(set: &str) -> Result<(), Failed> {
+/// The reviewed list contains exactly the connections that the manifests allow.
+fn connections_are_as_expected(set: &str) -> Result<(), Failed> {
     let mut command = pratique();
-    command.current_dir(root()).args(["connectivity", "--intended", "manifests/connectivity.yaml"]);
+    command.current_dir(root()).args(["connectivity", "--expected", "manifests/connectivity.yaml"]);
     let output = command.arg(format!("manifests/clusters/{set}")).output()?;
     ends(&output, 0);
-    // And it would notice: with a flow less in the list, it is one too many on the map.
+    // If a flow is missing in the list, the command reports it as unexpected.
     let list = std::fs::read_to_string(root().join("manifests/connectivity.yaml"))?;
     let line = "- \"shop/api[Deployment] => mysql/mysql[StatefulSet] : TCP 3306\"\n";
     assert!(list.contains(line), "the flow is in the list");
-    let folder = manifests_in(&format!("intended-{set}"), "");
+    let folder = manifests_in(&format!("expected-{set}"), "");
     let file = folder.0.join("connectivity.yaml");
     std::fs::write(&file, list.replace(line, ""))?;
     let mut command = pratique();
-    command.current_dir(root()).args(["connectivity", "--intended"]).arg(&file);
+    command.current_dir(root()).args(["connectivity", "--expected"]).arg(&file);
     let output = command.arg(format!("manifests/clusters/{set}")).output()?;
     ends(&output, 1);
     assert_eq!(text(&output.stdout), "+ shop/api[Deployment] => mysql/mysql[StatefulSet] : TCP 3306\n");

@@ -1,4 +1,4 @@
-//! Who can talk to whom: the maps of others, an oracle, and the command.
+//! Allowed connections: compared with netpol-analyzer and with an oracle, and the `connectivity` command.
 
 mod command;
 mod oracle;
@@ -18,9 +18,9 @@ fn main() -> ExitCode {
 
 fn trials() -> Vec<Trial> {
     let mut trials = trials![
-        properties::the_map_is_what_the_api_says,
-        properties::an_explanation_comes_to_the_same,
-        properties::isolation_is_what_the_api_says,
+        properties::the_map_agrees_with_the_oracle,
+        properties::explanations_agree_with_the_oracle,
+        properties::isolation_agrees_with_the_oracle,
         properties::replicas_change_nothing,
     ];
     trials.extend(command::trials());
@@ -29,7 +29,7 @@ fn trials() -> Vec<Trial> {
     let Ok(sets) = std::fs::read_dir(&folder) else {
         trials.push(ignored(
             "sets",
-            "sets with their maps are in the folder NETPOL_SETS, or ../shared/netpol: set it",
+            "no manifest sets with expected maps in ../shared/netpol: set NETPOL_SETS to their folder",
         ));
         return trials;
     };
@@ -47,7 +47,7 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The very lines that netpol-analyzer has for a set.
+/// The output must be the same lines as that of netpol-analyzer.
 fn same(set: &Path, form: &str, expected: &str) -> Result<(), Failed> {
     let output = pratique().args(["connectivity", "--output", form]).arg(set.join("input")).output()?;
     let text = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,6 @@
-//! What a cluster does with a connection, by brute force: written from the documentation of the NetworkPolicy API
-//! (kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1), on the objects as they are, with nothing of
-//! the crate that it judges.
+//! A brute-force oracle that decides whether a connection is allowed. It follows the documentation of the NetworkPolicy API
+//! (kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1), works on the objects directly, and uses no
+//! code of the crate under test.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The map, explanations and isolation against the oracle: every pair of pods, every address, every protocol and port.
+//! Compares the map, explanations and isolation with the oracle, for all pairs of pods, addresses, protocols and ports.
 
 use std::net::IpAddr;
 
@@ -53,13 +53,13 @@ fn shown(peer: OraclePeer<'_>) -> String {
     }
 }
 
-/// Runs a property on random clusters; says which, if one does not have it.
+/// Tests a property on random clusters. The error shows a cluster that does not have it.
 fn holds(property: impl Fn(&RandomCluster) -> Result<(), TestCaseError>) -> Result<(), Failed> {
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     runner.run(&world(), |world| property(&world)).map_err(|error| error.to_string().into())
 }
 
-/// Every connection that there could be, and whether the oracle allows it.
+/// Calls `see` for every possible connection, with the decision of the oracle.
 fn every(
     world: &RandomCluster,
     mut see: impl FnMut(OraclePeer<'_>, OraclePeer<'_>, Protocol, u16, bool) -> Result<(), TestCaseError>,
@@ -84,13 +84,13 @@ fn every(
     Ok(())
 }
 
-pub(crate) fn the_map_is_what_the_api_says() -> Result<(), Failed> {
+pub(crate) fn the_map_agrees_with_the_oracle() -> Result<(), Failed> {
     holds(|world| {
         let arena = Arena::new();
         let built = built(world, &arena);
         let map = Map::of(&built);
         let flows = map.flows(true);
-        // IPv6 is on the map only where a block of that direction is of that family.
+        // IPv6 is on the map only if an IPv6 block is used in that direction.
         let is_v6 = |end: &FlowEnd<'_>| matches!(end, FlowEnd::Outside(range) if range.first.is_ipv6());
         let (from_v6, to_v6) =
             (flows.iter().any(|flow| is_v6(&flow.from)), flows.iter().any(|flow| is_v6(&flow.to)));
@@ -112,7 +112,7 @@ pub(crate) fn the_map_is_what_the_api_says() -> Result<(), Failed> {
     })
 }
 
-pub(crate) fn an_explanation_comes_to_the_same() -> Result<(), Failed> {
+pub(crate) fn explanations_agree_with_the_oracle() -> Result<(), Failed> {
     holds(|world| {
         let arena = Arena::new();
         let built = built(world, &arena);
@@ -130,7 +130,7 @@ pub(crate) fn an_explanation_comes_to_the_same() -> Result<(), Failed> {
     })
 }
 
-pub(crate) fn isolation_is_what_the_api_says() -> Result<(), Failed> {
+pub(crate) fn isolation_agrees_with_the_oracle() -> Result<(), Failed> {
     holds(|world| {
         let arena = Arena::new();
         let cluster = OracleCluster { namespaces: &world.namespaces, policies: &world.policies };
@@ -156,7 +156,7 @@ pub(crate) fn isolation_is_what_the_api_says() -> Result<(), Failed> {
     })
 }
 
-/// Pods that differ in name only are one to the map, and as many as there are in the oracle: replicas change no line.
+/// The map merges pods that differ only in name, so the number of replicas must not change it.
 pub(crate) fn replicas_change_nothing() -> Result<(), Failed> {
     holds(|world| {
         let owned = |mut pod: Json, replica: usize| {

@@ -1,4 +1,4 @@
-//! Random clusters, small enough that what can meet does.
+//! Random clusters, small enough that selectors, labels and ports often match.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-/// Namespaces, pods, policies.
+/// A cluster of namespaces, pods and NetworkPolicies.
 #[derive(Clone, Debug)]
 pub(crate) struct RandomCluster {
     pub(crate) namespaces: Vec<Value>,
@@ -18,10 +18,10 @@ const KEYS: [&str; 3] = ["app", "tier", "example.com/team"];
 const VALUES: [&str; 3] = ["a", "b", ""];
 const NAMESPACES: [&str; 3] = ["one", "two", "three"];
 const PORT_NAMES: [&str; 3] = ["http", "dns", "x-9"];
-/// Ports that anything is said about, and others.
+/// Ports to use in rules and pods, and to test.
 pub(crate) const PORTS: [u16; 7] = [1, 53, 80, 81, 8080, 8090, 65535];
 const CIDRS: [&str; 6] = ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "::/0", "fd00::/8"];
-/// Addresses in and beside them.
+/// Addresses inside and outside of these blocks.
 pub(crate) const ADDRESSES: [&str; 7] =
     ["10.1.2.3", "10.1.9.9", "10.200.0.1", "8.8.8.8", "255.255.255.255", "fd00::1", "2001:db8::1"];
 

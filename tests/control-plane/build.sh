@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the control plane of Kubernetes with Go, into a folder that is laid out as KUBEBUILDER_ASSETS is; what is there and up
-# to date is left alone.
+# Builds the Kubernetes control plane with Go into a folder with the layout of KUBEBUILDER_ASSETS, and does nothing if
+# it is up to date.
 #
 #   build.sh FOLDER
 set -euo pipefail
@@ -18,7 +18,7 @@ binaries=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 stamp="$(cat ./*/main.go go.mod go.sum build.sh | sha256sum | cut -d ' ' -f 1)"
 if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 echo "building ${binaries[*]} (five minutes, once)" >&2
-# Without it the server says a version that no client can read.
+# Without these flags, the server reports a version that clients cannot parse.
 version=k8s.io/component-base/version
 flags="-s -w -X $version.gitVersion=v1.37.2 -X $version.gitMajor=1 -X $version.gitMinor=37"
 flags="$flags -X $version.gitTreeState=clean -X $version.gitCommit=unknown -X $version.buildDate=2026-01-01T00:00:00Z"

@@ -1,4 +1,4 @@
-//! Starts the platform for somebody to watch, loads it until it scales, and draws what was seen: `just platform`.
+//! `just platform`: starts the platform, generates load until it scales, and draws a picture of the results.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use conformance::platform::objects::text;
 use conformance::platform::progress::Progress;
 use conformance::platform::prometheus::{ActiveTarget, PrometheusClient};
 use conformance::platform::simulated::SimulatedServices;
-use conformance::platform::{Platform, is_possible, load};
+use conformance::platform::{Platform, check_available, load};
 use conformance::{namespace, process};
 use serde_json::{Value, json};
 
@@ -28,14 +28,18 @@ fn main() -> ExitCode {
         return code;
     }
     let picture = std::env::args().nth(1).unwrap_or_else(|| "platform.svg".to_owned());
-    if let Err(reason) = is_possible() {
+    if let Err(reason) = check_available() {
         eprintln!("the platform cannot be started here: {reason}");
         return ExitCode::FAILURE;
     }
-    println!("The platform of manifests/clusters/production, in a network of its own with loopback alone.\n");
+    println!(
+        "The platform of manifests/clusters/production, in its own network namespace with only loopback.\n"
+    );
     match namespace::show(&[&picture]) {
         Ok(_) => {
-            println!("\n{picture}: the targets, and how the autoscaler scaled. Everything has ended.");
+            println!(
+                "\n{picture} shows the targets and how the autoscaler scaled. The platform has stopped."
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -45,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What happens inside.
+/// Runs inside the network namespace.
 fn watch(picture: &str) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
     runtime.block_on(async {
@@ -76,7 +80,7 @@ async fn targets(platform: &Platform) -> anyhow::Result<Vec<ActiveTarget>> {
     }
 }
 
-/// Loads the web server until its autoscaler has added pods, and keeps how it was.
+/// Generates load on the web server until its autoscaler has added pods, and records samples.
 async fn scale(platform: &Platform) -> anyhow::Result<AutoscalerHistory> {
     let scaler = || async { platform.api.get(SCALER).await?.well() };
     let value = |scaler: &Value| {
@@ -103,7 +107,7 @@ async fn scale(platform: &Platform) -> anyhow::Result<AutoscalerHistory> {
     let addresses: Vec<String> =
         pods.iter().map(|pod| format!("{}:8080", text(pod, "/status/podIP"))).collect();
     let loaded = tokio::spawn(async move { load::requests(&addresses, 60_000, "/healthz").await });
-    let (since, mut output) = (Instant::now(), desired(&first));
+    let (since, mut replicas) = (Instant::now(), desired(&first));
     loop {
         let now = scaler().await?;
         let moment = AutoscalerSample {
@@ -112,33 +116,33 @@ async fn scale(platform: &Platform) -> anyhow::Result<AutoscalerHistory> {
             value: value(&now),
         };
         scaled.moments.push(moment);
-        if moment.desired > output {
+        if moment.desired > replicas {
             let what = format!(
-                "{} to {} pods at {:.0} requests a second and pod",
-                output, moment.desired, moment.value
+                "{} to {} pods at {:.0} requests per second and pod",
+                replicas, moment.desired, moment.value
             );
             platform.progress.step(&what);
-            output = moment.desired;
+            replicas = moment.desired;
         }
         if moment.desired >= 6.0 && moment.at > 45.0 {
             break;
         }
-        ensure!(since.elapsed() < PATIENCE, "it does not scale: {}", now["status"]);
+        ensure!(since.elapsed() < PATIENCE, "the autoscaler does not scale: {}", now["status"]);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     loaded.await??;
     Ok(scaled)
 }
 
-/// What the autoscaler wants of the metric for each pod.
+/// The autoscaler's target value of the metric per pod.
 fn target(scaler: &Value) -> anyhow::Result<f64> {
     let metrics = scaler["spec"]["metrics"].as_array().into_iter().flatten();
     let mut found = metrics.filter(|metric| metric["pods"]["metric"]["name"] == METRIC);
-    let metric = found.next().context("the autoscaler asks for the metric")?;
+    let metric = found.next().context("the autoscaler does not use the metric")?;
     Ok(quantity(text(metric, "/pods/target/averageValue")))
 }
 
-/// `1500m` is 1.5.
+/// Parses a quantity: `1500m` is 1.5.
 fn quantity(text: &str) -> f64 {
     match text.strip_suffix('m') {
         Some(thousandths) => thousandths.parse::<f64>().map_or(f64::NAN, |value| value / 1000.0),

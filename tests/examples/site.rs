@@ -1,6 +1,6 @@
-//! `just site DIR`: the playground as a folder for a static host; `pratique playground` serves the same.
+//! `just site DIR`: writes the playground to a folder for a static host. `pratique playground` serves the same files.
 //!
-//! The policies are built as Wasm and bound to JavaScript, the menu is written beside them, and npm and esbuild make the page.
+//! Builds the policies as Wasm, generates JavaScript bindings and the catalog, and builds the page with npm and esbuild.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -10,15 +10,15 @@ use conformance::{browser, root, target, targets};
 use wasm_bindgen_cli_support::Bindgen;
 
 const CRATE: &str = "policy-playground";
-/// Where index.html says what it was made of.
+/// The placeholder in index.html for the hash of the sources.
 const SOURCES: &str = "SOURCES";
 const TARGET: &str = "wasm32-unknown-unknown";
-/// What the page consists of; `webhook-server/build.rs` embeds the same.
+/// The files of the page; `webhook-server/build.rs` embeds the same ones.
 const FILES: [&str; 5] = ["index.html", "main.js", "catalog.json", "playground.wasm", "style.css"];
 
 fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1) else {
-        eprintln!("into which folder? just site DIR");
+        eprintln!("usage: just site DIR");
         return ExitCode::from(2);
     };
     match write(Path::new(&folder)) {
@@ -52,7 +52,7 @@ fn write(folder: &Path) -> anyhow::Result<()> {
     for name in FILES {
         let made = std::fs::read(scratch.join(name)).with_context(|| name.to_owned())?;
         let file = folder.join(name);
-        // What has not changed is left alone, so that nothing is compiled again for it.
+        // Unchanged files are not written, so that cargo does not rebuild because of them.
         if std::fs::read(&file).ok().as_ref() != Some(&made) {
             std::fs::write(&file, made).with_context(|| file.display().to_string())?;
         }
@@ -61,21 +61,21 @@ fn write(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the policies say and what is on the menu, as literals of the types that the page has for them: where a member is missing, is
-/// called otherwise or is of another type, it does not compile.
+/// The output of the policies and the catalog as literals of the page's TypeScript types. A missing, renamed or
+/// differently typed member is a compile error.
 fn in_typescript() -> String {
     let text = include_str!("../../policies/_playground/web/src/example.yaml");
     let policies = policy_catalog::POLICIES.iter().map(|entry| format!("\"{}\":{{}}", entry.metadata.name));
     let policies = policies.collect::<Vec<_>>().join(",");
-    let requested = |policies: &str| format!("{{\"namespace\":\"default\",\"policies\":{{{policies}}}}}");
+    let options = |policies: &str| format!("{{\"namespace\":\"default\",\"policies\":{{{policies}}}}}");
     let text = [
-        policy_playground::evaluate(text, &requested(&policies)),
-        policy_playground::evaluate("a: [", &requested(&policies)),
-        policy_playground::evaluate(text, &requested("\"prometheus-labels\":{\"marc\":1}")),
+        policy_playground::evaluate(text, &options(&policies)),
+        policy_playground::evaluate("a: [", &options(&policies)),
+        policy_playground::evaluate(text, &options("\"prometheus-labels\":{\"marc\":1}")),
     ];
     let menu = serde_json::to_string(&policy_playground::Catalog::new()).unwrap_or_default();
     format!(
-        "import type {{ Policy, Said }} from \"./shapes\";\nexport const said: Said[] = [{}];\nexport const menu: Policy[] = {menu};\n",
+        "import type {{ Policy, PlaygroundReport }} from \"./shapes\";\nexport const reports: PlaygroundReport[] = [{}];\nexport const menu: Policy[] = {menu};\n",
         text.join(",")
     )
 }
@@ -85,13 +85,13 @@ fn wasm() -> anyhow::Result<PathBuf> {
     let arguments = ["rustc", "--quiet", "--package", CRATE, "--lib", "--crate-type", "cdylib"];
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // The binder reads in a section, which stripping would take away, what the Wasm makes use of.
+    // wasm-bindgen needs a custom section that stripping would remove.
     let profile = ["--profile", "guest", "--config", "profile.guest.strip=\"none\""];
     run(command.args(arguments).args(["--target", TARGET]).args(profile).current_dir(root()))?;
     Ok(target().join(TARGET).join("guest").join(CRATE.replace('-', "_")).with_extension("wasm"))
 }
 
-/// Writes `playground.js` and `playground_bg.wasm`. The binder is of the version that Cargo.lock has for the macro, as it must be.
+/// Writes `playground.js` and `playground_bg.wasm`. Cargo.lock guarantees that the binder and the macro have the same version.
 fn bind(wasm: &Path, folder: &Path) -> anyhow::Result<()> {
     let mut bindgen = Bindgen::new();
     bindgen.input_path(wasm).web(true)?.typescript(false).out_name("playground");

@@ -1,6 +1,7 @@
-//! Do real exporters, started with what the policy puts into a pod, export the metrics of real servers to a real Prometheus?
+//! Real exporters, started with the containers that the policy adds to a pod, export the metrics of real servers to a real
+//! Prometheus.
 //!
-//! All of it runs in a network namespace that has only loopback, and ends with the process that made it.
+//! All of them run in a network namespace that has only loopback and ends with the process.
 
 mod fixture;
 mod pods;
@@ -12,7 +13,7 @@ use conformance::{ignored, namespace, tools};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
-/// What is started, and how to get it.
+/// The required programs, and how to get them.
 const NEEDED: &[(&str, &str)] = &[
     ("unshare", "install util-linux"),
     ("ip", "install iproute2"),
@@ -45,7 +46,7 @@ fn trials() -> Vec<Trial> {
     let is = |name: &str, key: &'static str, wanted: Value| {
         Trial::test(name, move || {
             let found = seen()?.get(key).cloned().unwrap_or_default();
-            if found == wanted { Ok(()) } else { Err(format!("{key} is {found}, not {wanted}").into()) }
+            if found == wanted { Ok(()) } else { Err(format!("{key} is {found}, expected {wanted}").into()) }
         })
     };
     vec![
@@ -61,7 +62,7 @@ fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What was seen inside, by name: played once for all trials.
+/// The results by name. All trials share one run.
 fn seen() -> Result<&'static Value, Failed> {
     static SEEN: OnceLock<Result<Value, String>> = OnceLock::new();
     SEEN.get_or_init(|| namespace::run(&[]).map_err(|error| format!("{error:#}")))

@@ -19,10 +19,10 @@ const TARGET: &str = "wasm32-wasip1";
 #[derive(Clone)]
 pub struct Guest(WasmtimeEngineProviderPre);
 
-/// The module of a policy, built if it has to be, and where it is.
+/// The Wasm module of a policy, built if necessary.
 ///
 /// # Errors
-/// It does not build.
+/// The guest does not build.
 pub fn module(policy: &str) -> anyhow::Result<Vec<u8>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output =
@@ -34,10 +34,10 @@ pub fn module(policy: &str) -> anyhow::Result<Vec<u8>> {
     std::fs::read(&file).with_context(|| file.display().to_string())
 }
 
-/// Makes sure that guests can be built: adds the Rust target, saying so, if it is missing.
+/// Makes sure that guests can be built: adds the Rust target if it is missing, and prints that.
 ///
 /// # Errors
-/// It is missing and cannot be added; the reason and the command to run.
+/// The target is missing and cannot be added. The message contains the reason and the command to run.
 pub fn available() -> Result<(), String> {
     static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
     AVAILABLE.get_or_init(|| targets::add(TARGET)).clone()
@@ -47,17 +47,17 @@ impl Guest {
     /// Builds and compiles the guest of a policy.
     ///
     /// # Errors
-    /// It does not build, or is no module that wasmtime takes.
+    /// The guest does not build, or wasmtime rejects its module.
     pub fn build(policy: &str) -> anyhow::Result<Self> {
         let module = module(policy)?;
         Ok(Guest(WasmtimeEngineProviderBuilder::new().module_bytes(&module).build_pre()?))
     }
 
-    /// An instance whose host gives it that cluster, as policy-server does: by Kubewarden's capability `kubernetes`. With none
-    /// it has no host capability at all.
+    /// An instance with access to this cluster data through Kubewarden's capability `kubernetes`, as in policy-server. Without
+    /// cluster data, it has no host capability at all.
     ///
     /// # Errors
-    /// It cannot be instantiated.
+    /// The guest cannot be instantiated.
     pub fn instance(&self, cluster: Option<CaseCluster>) -> anyhow::Result<WapcHost> {
         let capabilities =
             move |_, binding: &str, namespace: &str, operation: &str, payload: &[u8]| match &cluster {
@@ -70,14 +70,14 @@ impl Guest {
     }
 }
 
-/// Answers as policy-server does: a List for many, the object for one, and an error where there is no such object.
+/// Responds as policy-server does: with a List for many objects, with the object for one, or with an error if it does not exist.
 fn kubernetes(
     cluster: &CaseCluster,
     operation: &str,
     payload: &[u8],
 ) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-    let requested: Value = serde_json::from_slice(payload)?;
-    let text = |key: &str| requested[key].as_str();
+    let call: Value = serde_json::from_slice(payload)?;
+    let text = |key: &str| call[key].as_str();
     let api_version = text("api_version").ok_or("api_version")?;
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     let arena = Arena::new();

@@ -1,4 +1,4 @@
-//! Is what ConfigMaps hold what the programs that read it take, as far as that can be said without them?
+//! Checks the configuration files in ConfigMaps without the programs that read them.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use crate::set::{items, keys, text};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("configs::rules_of_falco_are_whole", falco),
-        Trial::test("configs::options_of_mysql_are_of_its_series", mysql),
-        Trial::test("configs::loki_and_its_collectors_agree", logs),
+        Trial::test("configs::falco_rules_are_valid", falco),
+        Trial::test("configs::mysql_options_exist_in_its_version", mysql),
+        Trial::test("configs::collectors_push_to_loki", logs),
     ]
 }
 
@@ -26,8 +26,8 @@ fn documents(path: &str) -> Result<Value, Failed> {
     Ok(conformance::yaml(&read(path)?).map_err(|error| format!("{path}: {error}"))?.remove(0))
 }
 
-/// Falco's rule language (falco.org, "Rules"): what each item must have, and that the lists and macros of ours that a
-/// condition names are there.
+/// Falco's rule language (falco.org, "Rules"): the required members of each item, and the lists and macros of ours
+/// that conditions reference.
 fn falco() -> Result<(), Failed> {
     const PRIORITIES: [&str; 8] =
         ["EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFORMATIONAL", "DEBUG"];
@@ -48,7 +48,7 @@ fn falco() -> Result<(), Failed> {
         }
         if item["rule"].is_string() {
             if !PRIORITIES.contains(&text(item, "/priority")) {
-                problems.push(format!("{name}: {}: no such priority", item["priority"]));
+                problems.push(format!("{name}: {}: not a valid priority", item["priority"]));
             }
             rules.insert(name);
             conditions.push(text(item, "/condition"));
@@ -60,18 +60,18 @@ fn falco() -> Result<(), Failed> {
     for condition in conditions {
         let words = condition.split(|c: char| !c.is_alphanumeric() && c != '_');
         let ours: BTreeSet<&str> = words.filter(|word| word.starts_with("pratique_")).collect();
-        problems.extend(ours.difference(&defined).map(|word| format!("{word}: neither a list nor a macro")));
+        problems.extend(ours.difference(&defined).map(|word| format!("{word}: no list or macro found")));
         if condition.matches('(').count() != condition.matches(')').count() {
             problems.push(format!("{condition}: parentheses do not match"));
         }
     }
     for subject in ["Escalation tool", "became root", "Database file read", "Service account token"] {
-        assert!(rules.iter().any(|rule| rule.contains(subject)), "a rule about: {subject}");
+        assert!(rules.iter().any(|rule| rule.contains(subject)), "there must be a rule about: {subject}");
     }
     none(problems)
 }
 
-/// What MySQL 8.4 does not start with any more (its "Options and Variables Removed").
+/// Options that MySQL 8.4 no longer accepts (its "Options and Variables Removed").
 fn mysql() -> Result<(), Failed> {
     const REMOVED: [&str; 12] = [
         "default_authentication_plugin",
@@ -90,7 +90,7 @@ fn mysql() -> Result<(), Failed> {
     let mut options = 0;
     for file in ["common", "primary", "replica"] {
         let text = read(&format!("data/mysql/config/{file}.cnf"))?;
-        assert!(text.contains("\n[mysqld]\n"), "{file}.cnf is for mysqld");
+        assert!(text.contains("\n[mysqld]\n"), "{file}.cnf must have a [mysqld] section");
         for line in text.lines().filter(|line| !line.starts_with(['#', '[']) && !line.is_empty()) {
             let (option, value) =
                 line.split_once('=').ok_or_else(|| format!("{file}.cnf: {line}: no value"))?;
@@ -99,7 +99,7 @@ fn mysql() -> Result<(), Failed> {
             let option = option.trim().replace('-', "_").to_lowercase();
             assert!(
                 !REMOVED.iter().any(|removed| option.starts_with(removed)),
-                "{file}.cnf: {option} is gone in 8.4"
+                "{file}.cnf: {option} does not exist in 8.4"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Does the manifest set hold together? Built as it is deployed, each question in a file of its own.
+//! Checks that the rendered manifest set is consistent. Each file checks one aspect.
 
 mod configs;
 mod metrics;
@@ -24,15 +24,14 @@ fn trials() -> Vec<Trial> {
     trials.extend(policies::trials());
     trials.extend(scripts::trials());
     match (webhook_server::sources::can_build(), schemas::crds()) {
-        (false, _) => {
-            trials.push(ignored("the built set", "neither kustomize nor kubectl is on the PATH: install one"))
-        }
+        (false, _) => trials
+            .push(ignored("the rendered set", "neither kustomize nor kubectl is on the PATH: install one")),
         (true, Err(reason)) => {
             trials.push(ignored("schemas", &reason));
             trials.extend(built());
         }
         (true, Ok(folder)) => {
-            trials.push(Trial::test("schemas::every_object_is_what_its_kind_says", move || {
+            trials.push(Trial::test("schemas::every_object_matches_its_schema", move || {
                 let schemas = schemas::Schemas::read(&folder);
                 for set in set::all() {
                     none(schemas.problems(set))?;
@@ -45,7 +44,7 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What needs the set, but nothing else.
+/// Trials that need only the rendered set.
 fn built() -> Vec<Trial> {
     let mut trials = references::trials();
     trials.extend(metrics::trials());
@@ -53,7 +52,7 @@ fn built() -> Vec<Trial> {
     trials
 }
 
-/// A wrong name, a wrong type, a missing field, in a built-in and in a custom kind, deep in each.
+/// The schemas detect a wrong name, a wrong type and a missing field, in built-in and custom kinds, at various depths.
 fn schemas_find(schemas: &schemas::Schemas) -> Result<(), Failed> {
     let set = &set::all()[0];
     for (object, from, to) in [
@@ -78,13 +77,13 @@ fn schemas_find(schemas: &schemas::Schemas) -> Result<(), Failed> {
         let problems = schemas.problems(&set.with(object, from, to));
         let kind = object.split(' ').next().unwrap_or_default();
         if !problems.iter().any(|problem| problem.starts_with(kind)) {
-            return Err(format!("{object}: {from} as {to} went unnoticed: {problems:?}").into());
+            return Err(format!("{object}: {from} as {to} was not detected: {problems:?}").into());
         }
     }
     Ok(())
 }
 
-/// The problems that were found are the reason of a failure.
+/// Fails with the list of problems if there are any.
 fn none(problems: Vec<String>) -> Result<(), Failed> {
     match problems.is_empty() {
         true => Ok(()),
@@ -92,7 +91,7 @@ fn none(problems: Vec<String>) -> Result<(), Failed> {
     }
 }
 
-/// A tool to be run, or why it is not there.
+/// A command for a tool, or the reason why it is missing.
 fn tool(name: &str, how: &str) -> Result<Command, String> {
     tools::find(name, how).map(Command::new)
 }

@@ -1,4 +1,4 @@
-//! Are the metrics those of the seed, and do the rules compute what they say? promtool judges.
+//! Checks the custom metrics, and with promtool that the rules compute the expected values.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,20 @@ use conformance::tools::HOW;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials =
-        vec![Trial::test("metrics::autoscalers_ask_for_the_four_and_the_adapter_makes_no_other", made)];
+        vec![Trial::test("metrics::autoscalers_and_the_adapter_have_the_same_four_metrics", made)];
     match tool("promtool", HOW) {
         Err(reason) => trials.push(ignored("metrics::promtool", &reason)),
         Ok(_) => trials.extend([
             Trial::test("metrics::promtool_check_rules", check_rules),
             Trial::test("metrics::promtool_check_config", check_config),
             Trial::test("metrics::promtool_test_rules", test_rules),
-            Trial::test("metrics::dashboards_ask_what_promql_is", dashboards),
+            Trial::test("metrics::dashboard_queries_are_valid_promql", dashboards),
         ]),
     }
     trials
 }
 
-/// The seed's four, and how each is asked for.
+/// The four custom metrics, each with its metric type in the autoscaler.
 const CUSTOM: [(&str, &str); 4] = [
     ("http_requests_per_second", "pods"),
     ("process_cpu_usage", "pods"),
@@ -35,46 +35,51 @@ const CUSTOM: [(&str, &str); 4] = [
     ("database_query_latency_seconds", "object"),
 ];
 
-/// The adapter's configuration: what the generated ConfigMap that its Deployment mounts holds.
+/// The adapter's configuration, from the generated ConfigMap that its Deployment mounts.
 fn adapter(set: &EnvironmentSet) -> Value {
     let map = set.of("ConfigMap").find(|map| text(map, "/metadata/name").starts_with("prometheus-adapter-"));
-    let map = map.expect("the adapter has a ConfigMap");
-    conformance::yaml(text(map, "/data/config.yaml")).expect("it is YAML").remove(0)
+    let map = map.expect("no ConfigMap of the adapter found");
+    conformance::yaml(text(map, "/data/config.yaml")).expect("the configuration is YAML").remove(0)
 }
 
-/// That each is made, of what, and scraped, is for the policy `metric-path` to say.
+/// Only the names are checked here. The `metric-path` policy checks that each metric has a source and is scraped.
 fn made() -> Result<(), Failed> {
     for set in set::environments() {
         assert_eq!(
-            requested(set),
+            custom_metrics(set),
             CUSTOM.into_iter().collect(),
-            "{}: the four of the seed, no more, no less",
+            "{}: the autoscalers must use exactly these four metrics",
             set.name
         );
         let adapter = adapter(set);
         let made: BTreeSet<&str> = items(&adapter["rules"]).map(|rule| text(rule, "/name/as")).collect();
-        assert_eq!(made, CUSTOM.into_iter().map(|(name, _)| name).collect(), "{}: of the adapter", set.name);
+        assert_eq!(
+            made,
+            CUSTOM.into_iter().map(|(name, _)| name).collect(),
+            "{}: the wrong metrics in the adapter",
+            set.name
+        );
     }
     Ok(())
 }
 
-/// Custom metrics: what is asked for, and of what.
-fn requested(set: &EnvironmentSet) -> BTreeSet<(&str, &str)> {
-    let mut requested = BTreeSet::new();
+/// The custom metrics of all autoscalers, each with its type.
+fn custom_metrics(set: &EnvironmentSet) -> BTreeSet<(&str, &str)> {
+    let mut custom_metrics = BTreeSet::new();
     for scaler in set.of("HorizontalPodAutoscaler") {
         for metric in items(&scaler["spec"]["metrics"]) {
             for kind in ["pods", "object", "external"] {
                 let metric = text(metric, &format!("/{kind}/metric/name"));
                 if !metric.is_empty() {
-                    requested.insert((metric, kind));
+                    custom_metrics.insert((metric, kind));
                 }
             }
         }
     }
-    requested
+    custom_metrics
 }
 
-/// The rules of a set as files that Prometheus reads, one for each PrometheusRule.
+/// The rules of a set as Prometheus rule files, one per PrometheusRule.
 fn rule_files(folder: &Folder, set: &EnvironmentSet) -> Vec<PathBuf> {
     let write = |rule: &Value| {
         folder.file(&format!("{}.rules.yaml", text(rule, "/metadata/name")), rule["spec"].to_string())
@@ -93,7 +98,8 @@ fn check_rules() -> Result<(), Failed> {
     for set in set::environments() {
         let folder = Folder::new("rules");
         let files = rule_files(&folder, set);
-        assert_eq!(files.len(), 4);
+        assert_eq!(files.len(), set.of("PrometheusRule").count());
+        assert!(!files.is_empty(), "the environment has rules");
         promtool(&["check", "rules", "--lint=all", "--lint-fatal"], &files, &folder.0)?;
     }
     Ok(())
@@ -105,13 +111,13 @@ fn test_rules() -> Result<(), Failed> {
     let mut tests = Vec::new();
     for test in std::fs::read_dir(root().join("tests/manifests/rules"))? {
         let test = test?.path();
-        let copy = folder.0.join(test.file_name().ok_or("it has a name")?);
+        let copy = folder.0.join(test.file_name().ok_or("the test file has a name")?);
         std::fs::copy(&test, &copy)?;
         tests.push(copy);
     }
-    assert_eq!(tests.len(), 4, "one for each PrometheusRule");
+    assert_eq!(tests.len(), 4, "there must be one test file per PrometheusRule");
     promtool(&["test", "rules"], &tests, &folder.0)?;
-    // Every alert is seen to fire, and every recorded series to have a value.
+    // Every alert must fire in a test, and every recorded series must have a value.
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for test in &tests {
         let file = conformance::yaml(&std::fs::read_to_string(test)?)?.remove(0);
@@ -133,14 +139,14 @@ fn test_rules() -> Result<(), Failed> {
             _ => seen.iter().any(|expression| expression.contains(record)),
         };
         if !is_seen {
-            problems.push(format!("{alert}{record}: no test in tests/manifests/rules sees it"));
+            problems.push(format!("{alert}{record}: no test in tests/manifests/rules covers it"));
         }
     }
     none(problems)
 }
 
-/// The configuration that the operator makes of the monitors, as far as they say something that can be wrong: intervals,
-/// relabelings, rules.
+/// Checks the scrape configuration that the operator would generate from the monitors, as far as it can be wrong:
+/// intervals, relabelings, rules.
 fn check_config() -> Result<(), Failed> {
     for set in set::environments() {
         let folder = Folder::new("config");
@@ -195,14 +201,15 @@ fn job(monitor: &Value, endpoint: &Value, role: &str, number: usize) -> Value {
 
 fn dashboards() -> Result<(), Failed> {
     let set = &set::all()[0];
-    let dashboards = set.get("ConfigMap", "monitoring", "dashboards").ok_or("there are dashboards")?;
+    let dashboards =
+        set.get("ConfigMap", "monitoring", "dashboards").ok_or("no ConfigMap of dashboards found")?;
     assert_eq!(dashboards["metadata"]["labels"]["grafana_dashboard"], "1");
     let mut expressions = Vec::new();
     for (file, text) in dashboards["data"].as_object().into_iter().flatten() {
         let dashboard: Value = serde_json::from_str(text.as_str().unwrap_or_default())?;
         let ids: BTreeSet<String> =
             items(&dashboard["panels"]).map(|panel| panel["id"].to_string()).collect();
-        assert_eq!(ids.len(), items(&dashboard["panels"]).count(), "{file}: panels have ids of their own");
+        assert_eq!(ids.len(), items(&dashboard["panels"]).count(), "{file}: panels must have unique ids");
         for target in items(&dashboard["panels"]).flat_map(|panel| items(&panel["targets"])) {
             if target["datasource"]["type"] == "prometheus" {
                 expressions.push(json!({"record": "x", "expr": target["expr"]}));
@@ -210,7 +217,7 @@ fn dashboards() -> Result<(), Failed> {
         }
     }
     assert!(expressions.len() >= 25, "{} expressions", expressions.len());
-    // As rules, so that promtool parses all of them in one go.
+    // As rules, so that promtool parses all expressions in one call.
     let folder = Folder::new("dashboards");
     let groups: Vec<Value> = expressions
         .iter()

@@ -1,4 +1,4 @@
-//! Is everything admitted, with no more exceptions than are needed, and is nothing in the tree that is not deployed?
+//! Everything is admitted with the minimum of exceptions, and the tree contains no files that are not deployed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,19 +17,22 @@ use crate::set::{self, items, name, namespace_of, text};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
-        Trial::test("policies::every_file_is_in_the_kustomization_beside_it", every_file_is_listed),
+        Trial::test("policies::every_file_is_listed_in_a_kustomization", every_file_is_listed),
         Trial::test("policies::no_file_has_a_plain_secret", no_plain_secret),
-        Trial::test("policies::every_exception_says_why_and_until_when", exceptions_are_narrow),
+        Trial::test("policies::every_exception_is_narrow", exceptions_are_narrow),
     ];
     if can_build() {
         trials.push(Trial::test("policies::check_manifests_admits_everything", check_manifests));
-        trials.push(Trial::test("policies::each_environment_is_admitted_by_itself", check_environments));
+        trials.push(Trial::test("policies::each_environment_is_admitted_separately", check_environments));
         trials.push(Trial::test(
             "policies::without_exceptions_only_collectors_and_falco_are_denied",
             without_exceptions,
         ));
         trials.push(Trial::test("policies::kubewarden_admits_what_the_webhook_does", kubewarden));
-        trials.push(Trial::test("policies::nobody_may_read_more_than_policies_do", nobody_reads_more));
+        trials.push(Trial::test(
+            "policies::roles_allow_exactly_the_kinds_that_policies_read",
+            rbac_grants_only_the_watched_kinds,
+        ));
     } else {
         trials.push(ignored(
             "policies::check_manifests",
@@ -39,7 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// An environment by itself: what covers a workload there is what is deployed there.
+/// Checks each environment separately, so that a workload cannot depend on another environment's objects.
 fn check_environments() -> Result<(), Failed> {
     for environment in ["production", "staging"] {
         let mut command = pratique();
@@ -52,25 +55,25 @@ fn check_environments() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The very command of the README.
+/// Runs the command of the README.
 fn check_manifests() -> Result<(), Failed> {
     let output = pratique().current_dir(root()).args(["check", "--output", "json", "manifests"]).output()?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(format!("{stderr}{}", String::from_utf8_lossy(&output.stdout)).into());
     }
-    assert!(!stderr.contains("skipped"), "nothing is left out: {stderr}");
+    assert!(!stderr.contains("skipped"), "no policy may be skipped: {stderr}");
     let report: Json = serde_json::from_slice(&output.stdout)?;
     let evaluated: BTreeSet<&str> = items(&report["verdicts"]).map(|row| text(row, "/object/name")).collect();
     for workload in
         ["alloy", "api", "falco", "falcosidekick", "loki", "mongodb", "mysql", "promtail", "webhook"]
     {
-        assert!(evaluated.contains(workload), "{workload} is judged");
+        assert!(evaluated.contains(workload), "{workload} is not evaluated");
     }
     Ok(())
 }
 
-/// The same without `policies.yaml`: what is denied is what the exceptions are for.
+/// Without `policies.yaml`, exactly the workloads with exceptions are denied.
 fn without_exceptions() -> Result<(), Failed> {
     let folder = std::env::temp_dir().join(format!("pratique-no-exceptions-{}.yaml", std::process::id()));
     std::fs::write(&folder, "policies:\n- name: pod-security-standards\n")?;
@@ -88,7 +91,8 @@ fn without_exceptions() -> Result<(), Failed> {
 }
 
 fn exceptions_are_narrow() -> Result<(), Failed> {
-    let file = config::in_directory(&root().join("manifests")).ok_or("manifests/policies.yaml is there")?;
+    let file =
+        config::in_directory(&root().join("manifests")).ok_or("manifests/policies.yaml does not exist")?;
     let config = config::Config::parse(&std::fs::read_to_string(&file)?, &file)?;
     let mut problems = Vec::new();
     for exception in config.exceptions.iter() {
@@ -97,18 +101,19 @@ fn exceptions_are_narrow() -> Result<(), Failed> {
         }
         let known = CONTROLS.iter().any(|control| control.id.as_str() == exception.control);
         if !known {
-            problems.push(format!("{}: there is no control {}", exception.place, exception.control));
+            problems.push(format!("{}: no control {} found", exception.place, exception.control));
         }
     }
     none(problems)
 }
 
-/// Kubewarden knows namespaces, not workloads: what lives in one that has exceptions is judged there by other settings.
+/// Kubewarden has settings per namespace, not per workload. Namespaces with exceptions therefore have their own settings.
 fn kubewarden() -> Result<(), Failed> {
-    let staging = set::environments().find(|set| set.name == "staging").ok_or("there is a staging")?;
+    let staging = set::environments().find(|set| set.name == "staging").ok_or("no set `staging` found")?;
     let mut evaluated = 0;
     for policy in staging.of("AdmissionPolicy") {
-        let entry = policy_catalog::find(text(policy, "/metadata/name")).ok_or("it is in the catalog")?;
+        let entry =
+            policy_catalog::find(text(policy, "/metadata/name")).ok_or("the policy is not in the catalog")?;
         let settings = policy["spec"]["settings"].to_string();
         let policies = [ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)(&settings)? }];
         let here = |object: &&Json| namespace_of(object) == namespace_of(policy);
@@ -125,12 +130,12 @@ fn kubewarden() -> Result<(), Failed> {
             }
         }
     }
-    assert!(evaluated >= 3, "Falco and a collector are judged");
+    assert!(evaluated >= 3, "Falco and a log collector must be evaluated");
     Ok(())
 }
 
-/// What the webhook and the policy server may read in the cluster is what the policies say that they look at.
-fn nobody_reads_more() -> Result<(), Failed> {
+/// The webhook and the policy server may read exactly the kinds that the policies declare in `reads`.
+fn rbac_grants_only_the_watched_kinds() -> Result<(), Failed> {
     let arena = Arena::new();
     let mut wanted = BTreeSet::new();
     for read in policy_catalog::POLICIES
@@ -148,8 +153,9 @@ fn nobody_reads_more() -> Result<(), Failed> {
         ("pratique-webhook", json!(["list", "watch"])),
         ("policy-server-context", json!(["get", "list", "watch"])),
     ] {
-        let staging = set::environments().find(|set| set.name == "staging").ok_or("there is a staging")?;
-        let role = staging.get("ClusterRole", "", role).ok_or("the role is there")?;
+        let staging =
+            set::environments().find(|set| set.name == "staging").ok_or("no set `staging` found")?;
+        let role = staging.get("ClusterRole", "", role).ok_or("the role does not exist")?;
         let mut granted = BTreeSet::new();
         for rule in items(&role["rules"]) {
             assert_eq!(rule["verbs"], verbs, "{}", name(role));
@@ -167,20 +173,24 @@ fn nobody_reads_more() -> Result<(), Failed> {
 fn every_file_is_listed() -> Result<(), Failed> {
     let mut problems = Vec::new();
     for file in files() {
-        let folder = file.parent().ok_or("a file is in a folder")?;
+        let folder = file.parent().ok_or("the file has no parent folder")?;
         let Some((listed, beside)) = listed(folder) else {
-            problems.push(format!("{}: no folder above it has a kustomization", file.display()));
+            problems.push(format!("{}: no kustomization found in its parent folders", file.display()));
             continue;
         };
         let path = file.strip_prefix(&beside)?.to_string_lossy().into_owned();
         if !listed.contains(&path) {
-            problems.push(format!("{}: not in {}'s kustomization", file.display(), beside.display()));
+            problems.push(format!(
+                "{}: not listed in the kustomization of {}",
+                file.display(),
+                beside.display()
+            ));
         }
     }
     none(problems)
 }
 
-/// What the nearest kustomization lists, and where that is.
+/// The files that the nearest kustomization lists, and its folder.
 fn listed(folder: &Path) -> Option<(BTreeSet<String>, PathBuf)> {
     let beside = folder.ancestors().find(|folder| folder.join("kustomization.yaml").is_file())?;
     let text = std::fs::read_to_string(beside.join("kustomization.yaml")).ok()?;
@@ -188,7 +198,7 @@ fn listed(folder: &Path) -> Option<(BTreeSet<String>, PathBuf)> {
     let generated =
         items(&kustomization["configMapGenerator"]).flat_map(|generator| items(&generator["files"]));
     let listed = items(&kustomization["resources"]).chain(generated);
-    // A generator may give a file another name: `mongosh.conf=mongosh.yaml`.
+    // A generator may rename a file: `mongosh.conf=mongosh.yaml`.
     let file = |item: &Json| item.as_str().map(|file| file.rsplit('=').next().unwrap_or_default().to_owned());
     Some((listed.filter_map(file).collect(), beside.to_owned()))
 }
@@ -197,10 +207,10 @@ fn no_plain_secret() -> Result<(), Failed> {
     let mut problems = Vec::new();
     for file in files() {
         let text = std::fs::read_to_string(&file)?;
-        // A configuration of another program need not be an object of Kubernetes.
+        // Configuration files of other programs need not be Kubernetes objects.
         for object in conformance::yaml(&text).map_err(|error| format!("{}: {error}", file.display()))? {
             if object["kind"] == "Secret" {
-                problems.push(format!("{}: a plain Secret: seal it", file.display()));
+                problems.push(format!("{}: contains a plain Secret; seal it", file.display()));
             }
         }
     }
@@ -208,7 +218,8 @@ fn no_plain_secret() -> Result<(), Failed> {
 }
 
 fn files() -> Vec<PathBuf> {
-    let found = places(&[root().join("manifests")], Kustomizations::TakeFiles).expect("there are manifests");
+    let found =
+        places(&[root().join("manifests")], Kustomizations::ReadFiles).expect("the manifests can be read");
     let file = |place| match place {
         Input::File(file) => Some(file),
         _ => None,

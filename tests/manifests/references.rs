@@ -1,4 +1,4 @@
-//! Does what one object says of another hold: names, keys, ports, selectors, grants, waves?
+//! Checks references between objects: names, keys, ports, selectors, grants, waves.
 
 mod keys;
 mod services;
@@ -18,24 +18,24 @@ use crate::set::{self, EnvironmentSet};
 
 type Check = fn(&EnvironmentSet) -> Vec<String>;
 
-/// Every question.
+/// All checks.
 const CHECKS: [(&str, Check); 16] = [
     ("every_key_of_a_secret_or_config_map_exists", keys_exist),
     ("every_sealed_key_is_used", keys_are_used),
     ("every_service_selects_pods_that_have_its_ports", services),
     ("every_monitor_selects_a_port_and_each_once", monitors),
     ("every_autoscaler_scales_what_can_be_scaled", autoscalers),
-    ("every_route_comes_from_a_listener_and_leads_to_a_service", routes),
-    ("every_disruption_budget_leaves_room", budgets),
-    ("every_network_policy_is_about_something", network_policies),
-    ("every_pod_is_made_of_what_it_has", pods),
+    ("every_route_has_a_listener_and_a_service", routes),
+    ("every_disruption_budget_allows_evictions", budgets),
+    ("every_network_policy_matches_pods", network_policies),
+    ("every_pod_template_is_consistent", pods),
     ("every_account_and_role_exists", accounts),
-    ("every_namespace_is_there_and_denies_by_default", namespaces),
+    ("every_namespace_exists_and_denies_by_default", namespaces),
     ("every_service_that_the_api_server_calls_exists", called),
     ("every_application_deploys_a_folder", applications),
-    ("every_wave_finds_what_it_needs", waves),
+    ("every_dependency_is_in_an_earlier_wave", waves),
     ("every_metrics_port_is_open_to_prometheus", scrapes),
-    ("no_address_of_the_bases_is_left", addresses),
+    ("no_placeholder_address_remains", addresses),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -50,7 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             })
         })
         .collect();
-    trials.push(Trial::test("references::what_is_broken_is_found", || {
+    trials.push(Trial::test("references::every_mistake_is_detected", || {
         none(
             breakages()
                 .into_iter()
@@ -61,7 +61,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// One thing broken at a time: the set, who must notice, and what must be said.
+/// Sets with one mistake each, the check that must detect it, and a part of the expected message.
 fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
     let set = &set::all()[0];
     let with = |object, from, to| set.with(object, from, to);
@@ -109,7 +109,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
                 "\"selector\":{\"app.kubernetes.io/name\":\"app\"",
             ),
             services,
-            "Service shop/api: it selects no pod",
+            "Service shop/api: selects no pod",
         ),
         (
             with("Service shop/api", "\"targetPort\":\"http\"", "\"targetPort\":\"web\""),
@@ -117,7 +117,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
             "Service shop/api: no port \"web\"",
         ),
         (with("Service mysql/mysql", "\"targetPort\":9104", "\"targetPort\":9105"), services, "no port 9105"),
-        // What admission adds is held to the same: a Secret's key, and a port that something leads to.
+        // The same checks apply to the sidecars that admission adds: the key of a Secret, and the port behind a Service.
         (
             with("StatefulSet mysql/mysql", "mysql/exporter-password", "mysql/exporter-passwd"),
             keys_exist,
@@ -141,12 +141,12 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
         (
             with("ServiceMonitor shop/api", "\"port\":\"metrics\"", "\"port\":\"metric\""),
             monitors,
-            "it selects nothing with a port named metric",
+            "selects nothing with a port named metric",
         ),
         (
             with("ServiceMonitor shop/api", "\"release\":", "\"releases\":"),
             monitors,
-            "without the label release",
+            "must have the label release",
         ),
         (
             with("ServiceMonitor mysql/mysql", "\"app.kubernetes.io/component\":\"members\",", ""),
@@ -160,7 +160,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
         (
             with("PodMonitor log-collector/alloy", "\"port\":\"metrics\"", "\"port\":\"http\""),
             monitors,
-            "it selects nothing with a port named http",
+            "selects nothing with a port named http",
         ),
         (
             with(
@@ -169,7 +169,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
                 "\"kind\":\"Deployment\",\"name\":\"app\"",
             ),
             autoscalers,
-            "there is no Deployment shop/app",
+            "no Deployment shop/app found",
         ),
         (
             with("HorizontalPodAutoscaler shop/api", "\"container\":\"api\"", "\"container\":\"app\""),
@@ -189,7 +189,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
                 "\"kind\":\"Service\",\"name\":\"app\"",
             ),
             autoscalers,
-            "there is no Service shop/app",
+            "no Service shop/app found",
         ),
         (
             with("HTTPRoute shop/api", "\"sectionName\":\"shop\"", "\"sectionName\":\"shops\""),
@@ -199,7 +199,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
         (
             with("HTTPRoute shop/api", "\"sectionName\":\"shop\"", "\"sectionName\":\"http\""),
             routes,
-            "does not let routes of shop in",
+            "does not allow routes from shop",
         ),
         (with("HTTPRoute shop/api", "shop.example.com", "store.example.com"), routes, "not a host of"),
         (with("HTTPRoute shop/api", "\"port\":80", "\"port\":8080"), routes, "has no port 8080"),
@@ -221,7 +221,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
                 "\"podSelector\":{\"matchLabels\":{\"app.kubernetes.io/name\":\"app\"",
             ),
             network_policies,
-            "it selects no pod",
+            "selects no pod",
         ),
         (
             with(
@@ -230,12 +230,12 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
                 "\"kubernetes.io/metadata.name\":\"monitor\"",
             ),
             network_policies,
-            "there is no namespace monitor",
+            "no namespace monitor found",
         ),
         (
             with("NetworkPolicy shop/api", "\"port\":3306", "\"port\":3307"),
             network_policies,
-            "lets nobody in on 3307",
+            "does not allow connections on 3307",
         ),
         (
             with(
@@ -267,11 +267,15 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
             "no Role mysql/mysql",
         ),
         (set.without("ServiceAccount shop/api"), accounts, "no ServiceAccount shop/api"),
-        (set.without("NetworkPolicy falco/default-deny"), namespaces, "Namespace falco: nothing denies"),
+        (
+            set.without("NetworkPolicy falco/default-deny"),
+            namespaces,
+            "Namespace falco: must have a default deny",
+        ),
         (
             with("NetworkPolicy shop/default-deny", ",\"Egress\"", ""),
             namespaces,
-            "Namespace shop: nothing denies",
+            "Namespace shop: must have a default deny",
         ),
         (set.without("Namespace mongodb"), namespaces, "no Namespace mongodb"),
         (
@@ -287,7 +291,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
         (
             with("Application argocd/data", "production/data", "production/date"),
             applications,
-            "there is no folder",
+            "no folder manifests/clusters/production/date",
         ),
         (
             with("Application argocd/certificates", "sync-wave\":\"3\"", "sync-wave\":\"5\""),
@@ -297,7 +301,7 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
         (
             with("Application argocd/admission", "sync-wave\":\"4\"", "sync-wave\":\"6\""),
             waves,
-            "monitoring is deployed no later than admission",
+            "monitoring must be in a later wave than admission",
         ),
         (
             with("Application argocd/gateway", "sync-wave\":\"7\"", "sync-wave\":\"6\""),
@@ -313,12 +317,12 @@ fn breakages() -> Vec<(EnvironmentSet, Check, &'static str)> {
         (
             with("NetworkPolicy monitoring/prometheus", "9113", "9114"),
             scrapes,
-            "Deployment shop/web: Prometheus may not call its port 9113",
+            "Deployment shop/web: Prometheus is not allowed to connect to its port 9113",
         ),
         (
             with("NetworkPolicy shop/worker", "\"metrics\"", "9999"),
             scrapes,
-            "Deployment shop/worker: it does not let Prometheus in on 9090",
+            "Deployment shop/worker: does not allow Prometheus on port 9090",
         ),
         (with("NetworkPolicy pratique/webhook", "10.20.0.0/28", "192.0.2.0/28"), addresses, "192.0.2."),
         (

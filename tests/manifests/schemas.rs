@@ -1,7 +1,7 @@
-//! Is every object what Kubernetes, or the definition of its kind, says that it may be?
+//! Validates every object against the schema of its kind.
 //!
-//! Built-in kinds are held against the schemas of k8s-openapi's types, others against their CustomResourceDefinition. Both
-//! are closed first: a field that a schema does not have is an error, as it is to an API server that validates strictly.
+//! Built-in kinds use the schemas of k8s-openapi's types, other kinds their CustomResourceDefinition. Unknown fields
+//! are forbidden in all schemas, as in an API server with strict validation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,14 @@ use serde_json::{Map, Value, json};
 
 use crate::set::{EnvironmentSet, items, name, namespace_of, text};
 
-/// Where the CRDs are, or why they are not.
+/// The folder of the CustomResourceDefinitions, or the reason why it is missing.
 pub(crate) fn crds() -> Result<PathBuf, String> {
     let folder = std::env::var_os("CRDS").map_or_else(|| root().join("../shared/crds"), PathBuf::from);
     match folder.is_dir() {
         true => Ok(folder),
         false => {
-            Err("CustomResourceDefinitions are in the folder CRDS, or ../shared/crds: set it".to_owned())
+            Err("no folder ../shared/crds found: set CRDS to a folder with the CustomResourceDefinitions"
+                .to_owned())
         }
     }
 }
@@ -30,7 +31,7 @@ pub(crate) struct Schemas(BTreeMap<(String, String), Schema>);
 
 struct Schema {
     validator: Validator,
-    /// Whether its objects live in a namespace.
+    /// Whether objects of this kind are namespaced.
     namespaced: bool,
 }
 
@@ -49,7 +50,7 @@ impl Schemas {
         Schemas(schemas)
     }
 
-    /// What is wrong with the objects of a set.
+    /// The validation errors of all objects in a set.
     pub(crate) fn problems(&self, set: &EnvironmentSet) -> Vec<String> {
         let mut problems = Vec::new();
         for object in &set.objects {
@@ -58,9 +59,9 @@ impl Schemas {
                 problems.push(format!("{}: no schema for {} {}", name(object), key.0, key.1));
                 continue;
             };
-            // Kustomize gives a namespace to what it does not know.
+            // kustomize adds a namespace to kinds that it does not know.
             if schema.namespaced == namespace_of(object).is_empty() {
-                let must = if schema.namespaced { "must be in a" } else { "is in no" };
+                let must = if schema.namespaced { "must have a" } else { "must not have a" };
                 problems.push(format!("{}: {must} namespace", name(object)));
             }
             let errors = schema.validator.iter_errors(object);
@@ -108,14 +109,14 @@ fn custom(definition: &Value, schemas: &mut BTreeMap<(String, String), Schema>) 
     for version in items(&definition["spec"]["versions"]).filter(|version| version["served"] == true) {
         let api_version = format!("{group}/{}", text(version, "/name"));
         let mut schema = version["schema"]["openAPIV3Schema"].clone();
-        // The definition leaves these to the API server.
+        // CustomResourceDefinitions do not define these properties, because the API server does.
         let properties = &mut schema["properties"];
         properties["apiVersion"] = json!({"const": api_version});
         properties["kind"] = json!({"const": kind});
         let metadata = SchemaGenerator::default()
             .into_root_schema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>();
         let mut metadata = metadata.as_value().clone();
-        // Where its references point to.
+        // The references in `metadata` point to these definitions.
         if let Some(defs) = metadata.as_object_mut().and_then(|metadata| metadata.remove("$defs")) {
             schema["$defs"] = defs;
         }
@@ -131,18 +132,18 @@ fn compile(mut schema: Value, kind: &str) -> Validator {
     jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("schema of {kind}: {error}"))
 }
 
-/// Forbids, everywhere in a schema, the fields that it does not have.
+/// Forbids unknown fields in a schema and in all its subschemas.
 fn close(schema: &mut Value) {
     match schema {
         Value::Array(list) => list.iter_mut().for_each(close),
         Value::Object(map) => {
             let open = map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true))
                 || map.contains_key("additionalProperties");
-            // In a map of properties `properties` may itself be a field's name; a schema's is a map of schemas.
+            // `properties` can also be the name of a field. In a schema, it is an object of schemas.
             if map.get("properties").is_some_and(Value::is_object) && is_schema(map) && !open {
                 map.insert("additionalProperties".to_owned(), Value::Bool(false));
             }
-            // In what is one of several, each is a part of the whole: none is closed by itself.
+            // Subschemas of these keywords describe only a part of the object, so they must stay open.
             let parts = ["anyOf", "oneOf", "allOf", "not"];
             map.iter_mut()
                 .filter(|(key, _)| !parts.contains(&key.as_str()))

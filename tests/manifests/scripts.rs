@@ -1,6 +1,6 @@
-//! Do the scripts in the databases' pods call what they should, in the right order, whatever state they start in?
+//! The scripts in the databases' pods call the right programs in the right order, in every initial state.
 //!
-//! Each runs for real, with stand-ins for the programs that it calls: they write down how they were called.
+//! Each script runs with substitutes for the programs that it calls, which record their arguments and input.
 
 mod label;
 mod mongodb;
@@ -22,7 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials: Vec<Trial> =
         tests.map(|(name, test)| Trial::test(format!("scripts::{name}"), test)).collect();
     match tool("shellcheck", "apt-get install shellcheck") {
-        Ok(_) => trials.push(Trial::test("scripts::shellcheck_is_content", shellcheck)),
+        Ok(_) => trials.push(Trial::test("scripts::shellcheck_reports_nothing", shellcheck)),
         Err(reason) => trials.push(ignored("scripts::shellcheck", &reason)),
     }
     match tool("node", "install Node.js") {
@@ -59,13 +59,13 @@ fn walk(folder: &Path, scripts: &mut Vec<PathBuf>) {
     }
 }
 
-/// A pod, as far as a script sees it: folders, environment, and programs that are stood in for.
+/// A simulated pod for a script: folders, environment variables, and substitutes for programs.
 struct ScriptPod {
     folder: PathBuf,
     environment: BTreeMap<&'static str, String>,
 }
 
-/// How a script ended, and what it called.
+/// The result of a script, and the recorded calls.
 struct ScriptRun {
     output: Output,
     calls: String,
@@ -106,7 +106,7 @@ impl ScriptPod {
         Ok(ScriptPod { environment: environment.into(), folder })
     }
 
-    /// What a program does when it is called, as a piece of bash.
+    /// Sets the bash code that a substitute runs when it is called.
     fn answer(&self, program: &str, script: &str) -> Result<(), Failed> {
         Ok(std::fs::write(self.folder.join("answers").join(program), script)?)
     }
@@ -130,7 +130,7 @@ impl ScriptPod {
         let output = self.command(script).output()?;
         let calls = std::fs::read_to_string(self.path("calls")).unwrap_or_default();
         drop(std::fs::remove_file(self.path("calls")));
-        // A password on a command line is everybody's who may list processes.
+        // All users can read the arguments of processes, so passwords must not be on a command line.
         let lines = calls.lines().filter(|line| !line.starts_with('>'));
         for line in lines {
             assert!(!line.contains("-secret") && !line.contains("the-token"), "{line}");
@@ -161,12 +161,12 @@ impl ScriptRun {
         calls.filter_map(|line| line.split(' ').next()).collect()
     }
 
-    /// These texts stand in what was called, in this order.
+    /// Checks that the recorded calls contain these texts in this order.
     fn in_order(&self, texts: &[&str]) -> &Self {
         let mut rest = self.calls.as_str();
         for text in texts {
             let Some((_, after)) = rest.split_once(text) else {
-                panic!("{text}: not there, or not in its place, in\n{}", self.calls);
+                panic!("{text}: not found, or in the wrong order, in\n{}", self.calls);
             };
             rest = after;
         }

@@ -1,4 +1,4 @@
-//! Can every sealed secret be unsealed, with the key that the tests have, and is it what its readers read?
+//! Every sealed secret can be unsealed with the test key, and shared values are the same.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -16,14 +16,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         Err(reason) => vec![ignored("secrets", &reason)],
         Ok(_) => vec![
             Trial::test("secrets::each_unseals_to_its_keys", each_unseals),
-            Trial::test("secrets::who_shares_a_password_has_the_same", shared),
-            Trial::test("secrets::none_unseals_in_another_namespace", strict),
-            Trial::test("secrets::seal_sh_makes_them_anew", seal_sh),
+            Trial::test("secrets::shared_passwords_are_the_same", shared),
+            Trial::test("secrets::no_secret_unseals_in_another_namespace", strict),
+            Trial::test("secrets::seal_sh_creates_all_secrets", seal_sh),
         ],
     }
 }
 
-/// What kubeseal makes of a SealedSecret with the worthless key.
+/// Unseals a SealedSecret with the test key.
 fn unseal(sealed: &Value) -> Result<Value, Failed> {
     let key = root().join("tests/sealed-secrets/worthless.key");
     let mut command = tool("kubeseal", HOW)?;
@@ -35,7 +35,7 @@ fn unseal(sealed: &Value) -> Result<Value, Failed> {
 fn run(command: &mut Command, input: &str) -> Result<Vec<u8>, Failed> {
     use std::io::Write as _;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    child.stdin.take().ok_or("it has a standard input")?.write_all(input.as_bytes())?;
+    child.stdin.take().ok_or("standard input is piped")?.write_all(input.as_bytes())?;
     let output = child.wait_with_output()?;
     match output.status.success() {
         true => Ok(output.stdout),
@@ -72,9 +72,12 @@ fn each_unseals() -> Result<(), Failed> {
                 sealed += 1;
                 let value = values.get(&(namespace.to_owned(), secret.to_owned(), key.to_owned()));
                 if value.is_none_or(Vec::is_empty) {
-                    return Err(
-                        format!("{}: {}: {key} is not there once unsealed", set.name, name(object)).into()
-                    );
+                    return Err(format!(
+                        "{}: {}: no key {key} found in the unsealed Secret",
+                        set.name,
+                        name(object)
+                    )
+                    .into());
                 }
             }
         }
@@ -83,7 +86,7 @@ fn each_unseals() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Databases and their clients, and the key of the replica set.
+/// Databases and their clients have the same passwords, and the key of the replica set is valid.
 fn shared() -> Result<(), Failed> {
     for set in set::environments() {
         let values = values(set)?;
@@ -105,31 +108,31 @@ fn shared() -> Result<(), Failed> {
                 .starts_with(&format!("mongodb://exporter:{exporter}@"))
         );
         let keyfile = value("mongodb", "mongodb", "keyfile")?;
-        assert!((6..=1024).contains(&keyfile.len()), "mongod takes a key of 6 to 1024 characters");
+        assert!((6..=1024).contains(&keyfile.len()), "mongod requires a key of 6 to 1024 characters");
         let all: Vec<&Vec<u8>> = values.values().collect();
         assert!(all.iter().filter(|value| value.len() == 32).count() >= 10, "passwords are 32 characters");
     }
     let [one, other] = [0, 1].map(|i| values(&set::all()[i]));
     let (one, other) = (one?, other?);
     let id = ("mysql".to_owned(), "mysql".to_owned(), "root-password".to_owned());
-    assert_ne!(one[&id], other[&id], "no environment has another's passwords");
+    assert_ne!(one[&id], other[&id], "environments must have different passwords");
     Ok(())
 }
 
-/// Strict: a secret that somebody copies into another namespace stays sealed.
+/// Strict scope: a secret that a user copies to another namespace cannot be unsealed.
 fn strict() -> Result<(), Failed> {
     for sealed in set::all()[0].of("SealedSecret") {
         let mut moved = sealed.clone();
         moved["metadata"]["namespace"] = "elsewhere".into();
         moved["spec"]["template"]["metadata"]["namespace"] = "elsewhere".into();
         if unseal(&moved).is_ok() {
-            return Err(format!("{}: it unseals in another namespace", name(sealed)).into());
+            return Err(format!("{}: can be unsealed in another namespace", name(sealed)).into());
         }
     }
     Ok(())
 }
 
-/// What `just seal` runs, on a copy.
+/// Runs the script of `just seal` on a copy.
 fn seal_sh() -> Result<(), Failed> {
     let folder = std::env::temp_dir().join(format!("pratique-seal-{}", std::process::id()));
     let sealing = folder.join("platform/security/sealed-secrets");
@@ -156,7 +159,7 @@ fn seal_sh() -> Result<(), Failed> {
     let listed = conformance::yaml(&std::fs::read_to_string(target.join("kustomization.yaml"))?)?.remove(0);
     let committed = root().join("manifests/clusters/production/secrets/kustomization.yaml");
     let committed = conformance::yaml(&std::fs::read_to_string(committed)?)?.remove(0);
-    assert_eq!(listed["resources"], committed["resources"], "what is committed is what secrets.txt says");
+    assert_eq!(listed["resources"], committed["resources"], "the committed secrets must match secrets.txt");
     let falco =
         conformance::yaml(&std::fs::read_to_string(target.join("falco-falcosidekick.yaml"))?)?.remove(0);
     assert_eq!(unseal(&falco)?["data"]["slack-webhook-url"], "YSAncXVvdGVkJyAkdmFsdWU=");

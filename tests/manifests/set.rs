@@ -1,4 +1,4 @@
-//! The manifest set as it is deployed: what kustomize makes of an environment, and how to find something in it.
+//! The rendered manifest sets of the environments, and functions to find objects in them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,44 +12,44 @@ use serde_json::Value;
 use webhook_server::config::Config;
 use webhook_server::sources::Input;
 
-/// What an environment deploys.
+/// The rendered objects of an environment.
 pub(crate) struct EnvironmentSet {
-    /// `production`, `staging`, or what is different in it.
+    /// `production`, `staging`, or the name of a variant.
     pub(crate) name: &'static str,
-    /// Its objects.
+    /// The objects.
     pub(crate) objects: Vec<Value>,
-    /// The pods of its workloads as admission lets them run, each by the number of its workload.
+    /// The pods of the workloads after admission, by the index of the workload.
     pods: BTreeMap<usize, Value>,
 }
 
-/// The environments, and production with the other collector of logs.
+/// The environments, and production with the other log collector.
 const SETS: [&str; 3] = ["production", "staging", "promtail"];
 
-/// All sets, each built once.
+/// All sets. Each is rendered once.
 pub(crate) fn all() -> &'static [EnvironmentSet] {
     static BUILT: OnceLock<Vec<EnvironmentSet>> = OnceLock::new();
     BUILT.get_or_init(|| SETS.into_iter().map(EnvironmentSet::build).collect())
 }
 
-/// The environments.
+/// The environments, without the variant.
 pub(crate) fn environments() -> impl Iterator<Item = &'static EnvironmentSet> {
     all().iter().filter(|set| set.name != "promtail")
 }
 
-/// Builds a folder of `manifests`.
+/// Renders a folder of `manifests`.
 pub(crate) fn build(manifests: &Path, folder: &str) -> Vec<Value> {
     let source = Input::Kustomization(manifests.join(folder)).read().unwrap_or_else(|e| panic!("{e:#}"));
     conformance::yaml(&source.text).unwrap_or_else(|error| panic!("{folder}: {error}"))
 }
 
-/// What the README says to do to switch to Promtail, in a copy: one line.
+/// Renders production with Promtail, from a copy with the change of one line that the README describes.
 fn with_promtail() -> Vec<Value> {
     let copy = std::env::temp_dir().join(format!("pratique-promtail-{}", std::process::id()));
     copy_tree(&root().join("manifests"), &copy).unwrap_or_else(|e| panic!("{}: {e}", copy.display()));
     let file = copy.join("clusters/production/logging/kustomization.yaml");
     let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let switched = text.replace("platform/logging/alloy\n", "platform/logging/promtail\n");
-    assert_ne!(text, switched, "the line is there");
+    assert_ne!(text, switched, "the line with Alloy was not found");
     std::fs::write(&file, switched).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let objects = build(&copy, "clusters/production");
     drop(std::fs::remove_dir_all(&copy));
@@ -68,7 +68,7 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The pods that workloads make, as the policies of the set leave them.
+/// The pods of the workloads after mutation by the set's policies.
 fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     let config = CONFIG.get_or_init(|| {
@@ -79,7 +79,7 @@ fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
     let mut pods = BTreeMap::new();
     for (i, object) in objects.iter().enumerate() {
         let arena = Arena::new();
-        let copy = policy_core::Value::copy(object.clone(), &arena).expect("it is JSON");
+        let copy = policy_core::Value::copy(object.clone(), &arena).expect("the object is JSON");
         let Ok(request) = Request::create(Field::root(copy, &arena), "default") else { continue };
         let made = match request.kind.kind {
             "Pod" => Some(request),
@@ -90,12 +90,12 @@ fn admitted(objects: &[Value]) -> BTreeMap<usize, Value> {
         let Some(made) = made else { continue };
         let verdicts = admit(&config.policies, &made, &NoCluster, AdmissionPhase::Mutating);
         let pod = verdicts.patched.or(made.object.value().ok().flatten().copied());
-        pods.insert(i, serde_json::to_value(pod).expect("it is JSON"));
+        pods.insert(i, serde_json::to_value(pod).expect("the pod is JSON"));
     }
     pods
 }
 
-/// A pod as a workload makes it, and admission changes it.
+/// A pod template after mutation, and its workload.
 #[derive(Clone, Copy)]
 pub(crate) struct EvaluatedTemplate<'s> {
     pub(crate) workload: &'s Value,
@@ -116,26 +116,26 @@ impl EnvironmentSet {
         EnvironmentSet { name, objects, pods }
     }
 
-    /// The environment that it is, or is made from.
+    /// The environment of the set.
     pub(crate) fn environment(&self) -> &'static str {
         if self.name == "promtail" { "production" } else { self.name }
     }
 
-    /// A copy with the text `from` replaced by `to` in one object, which must hold it.
+    /// Returns a copy in which the text `from` is replaced with `to` in one object. The object must contain it.
     pub(crate) fn with(&self, object: &str, from: &str, to: &str) -> EnvironmentSet {
         let mut objects = self.objects.clone();
         let found = objects.iter_mut().find(|candidate| name(candidate) == object);
-        let found = found.unwrap_or_else(|| panic!("{}: there is no {object}", self.name));
+        let found = found.unwrap_or_else(|| panic!("{}: no {object} found", self.name));
         let text = found.to_string();
-        assert!(text.contains(from), "{object} has no {from}: {text}");
-        *found = serde_json::from_str(&text.replacen(from, to, 1)).expect("it is JSON still");
+        assert!(text.contains(from), "{object} does not contain {from}: {text}");
+        *found = serde_json::from_str(&text.replacen(from, to, 1)).expect("the changed object is JSON");
         EnvironmentSet::of_objects(self.name, objects)
     }
 
-    /// A copy without one object.
+    /// Returns a copy without one object.
     pub(crate) fn without(&self, object: &str) -> EnvironmentSet {
         let objects: Vec<Value> = self.objects.iter().filter(|o| name(o) != object).cloned().collect();
-        assert_eq!(objects.len() + 1, self.objects.len(), "there is one {object}");
+        assert_eq!(objects.len() + 1, self.objects.len(), "there must be exactly one {object}");
         EnvironmentSet::of_objects(self.name, objects)
     }
 
@@ -147,13 +147,13 @@ impl EnvironmentSet {
         self.of(kind).find(|object| namespace_of(object) == namespace && object["metadata"]["name"] == name)
     }
 
-    /// The pods of all workloads, with what admission adds to them.
+    /// The pods of all workloads after mutation.
     pub(crate) fn templates(&self) -> impl Iterator<Item = EvaluatedTemplate<'_>> {
         let pods = self.pods.iter().filter_map(|(i, pod)| Some((self.objects.get(*i)?, pod)));
         pods.map(|(workload, pod)| EvaluatedTemplate { workload, pod })
     }
 
-    /// The pods in a namespace that a selector of labels takes.
+    /// The pods in a namespace that match a label selector.
     pub(crate) fn selected<'s>(
         &'s self,
         namespace: &'s str,
@@ -176,7 +176,7 @@ impl<'s> EvaluatedTemplate<'s> {
         &self.pod["spec"]
     }
 
-    /// Whether it has all these labels: of a plain map, or of a LabelSelector without expressions.
+    /// Whether the pod has all labels of a map or a LabelSelector.
     pub(crate) fn has(self, selector: &Value) -> bool {
         matches(selector, &self.pod["metadata"]["labels"])
     }
@@ -185,7 +185,7 @@ impl<'s> EvaluatedTemplate<'s> {
         ["initContainers", "containers"].into_iter().flat_map(move |list| items(&self.spec()[list]))
     }
 
-    /// The ports that something may connect to: name and number.
+    /// The name and number of the ports of the running containers.
     pub(crate) fn ports(self) -> Vec<(&'s str, u64)> {
         let running = items(&self.spec()["initContainers"])
             .filter(|container| container["restartPolicy"] == "Always")
@@ -194,13 +194,13 @@ impl<'s> EvaluatedTemplate<'s> {
         ports.map(|port| (text(port, "/name"), port["containerPort"].as_u64().unwrap_or_default())).collect()
     }
 
-    /// Whether a port, by name or by number, is one of them.
+    /// Whether the pod has a port with this name or number.
     pub(crate) fn has_port(self, port: &Value) -> bool {
         self.ports().iter().any(|(name, number)| port == name && !name.is_empty() || port == number)
     }
 }
 
-/// Whether labels are what a selector asks for: a map, `matchLabels`, or `matchExpressions` with In and Exists.
+/// Whether labels match a selector: a map, `matchLabels`, or `matchExpressions` with In and Exists.
 pub(crate) fn matches(selector: &Value, labels: &Value) -> bool {
     let is_selector = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
     let map = if is_selector { &selector["matchLabels"] } else { selector };
@@ -212,7 +212,7 @@ pub(crate) fn matches(selector: &Value, labels: &Value) -> bool {
                 "In" => value.is_some_and(|value| items(&expression["values"]).any(|other| other == value)),
                 "Exists" => value.is_some(),
                 operator => {
-                    panic!("no manifest has had a selector with {operator} yet: teach it to this test")
+                    panic!("this test does not support the operator {operator} yet")
                 }
             }
         })
@@ -222,7 +222,7 @@ pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// The text at a JSON pointer, or nothing.
+/// The string at a JSON pointer, or an empty string.
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
@@ -243,7 +243,7 @@ pub(crate) fn keys(map: &Value) -> impl Iterator<Item = &str> {
     map.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str))
 }
 
-/// The Secrets that will be there, with their keys: unsealed, or made by cert-manager.
+/// The Secrets that will exist with their keys: from SealedSecrets, or created by cert-manager.
 pub(crate) fn secrets(set: &EnvironmentSet) -> BTreeMap<(&str, &str), Vec<&str>> {
     let mut secrets = BTreeMap::new();
     for sealed in set.of("SealedSecret") {

@@ -1,4 +1,4 @@
-//! Does whatever the policies change stay what it was, and more? Over generated pods, for all that change objects together.
+//! Checks properties of all mutating policies together, with generated pods.
 
 mod pods;
 
@@ -41,16 +41,18 @@ fn main() -> ExitCode {
 }
 
 fn hold(property: fn(&MutationInput) -> Result<(), TestCaseError>) -> Result<(), Failed> {
-    let config = Config { cases: 2000, failure_persistence: None, ..Config::default() };
+    // `just quick` sets fewer.
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     Ok(TestRunner::new(config).run(&input(), |input| property(&input)).map_err(|error| error.to_string())?)
 }
 
-/// What is said of a pod by policies in that order.
+/// The result of running policies on a pod, in the given order.
 struct MutationOutcome {
     allowed: bool,
     fault: Option<String>,
     patch: Vec<policy_core::patch::PatchOperation>,
-    /// The pod as it is then, changed or not.
+    /// The pod afterwards, changed or not.
     pod: Json,
 }
 
@@ -124,14 +126,14 @@ fn stays_restricted(input: &MutationInput) -> Result<(), TestCaseError> {
 fn keeps_everything(input: &MutationInput) -> Result<(), TestCaseError> {
     let answer = ask(input, MUTATING, &input.pod);
     let mut before = input.pod.clone();
-    // The policy's own word on what it did: nobody else's is believed.
+    // Only the policy sets this annotation, so a value from the user may be replaced.
     if let Some(annotations) = before["metadata"]["annotations"].as_object_mut() {
         annotations.remove(EXPORTER_STATUS);
     }
     kept(&before, &answer.pod, "")
 }
 
-/// Members and items are where they were; what was null may have become something.
+/// Checks that members and items are not lost or moved. Only nulls may have become values.
 fn kept(before: &Json, after: &Json, at: &str) -> Result<(), TestCaseError> {
     match (before, after) {
         (Json::Object(before), Json::Object(after)) => {
@@ -187,13 +189,16 @@ fn renders_and_rests(input: &MutationInput) -> Result<(), TestCaseError> {
         prop_assert_eq!(&again, &rendered);
         let mut report = Report::default();
         check(&Source::new("x.yaml", rendered), &config, &cluster, "default", &mut report);
-        prop_assert!(report.results().all(|result| result.patch.is_empty()), "check would patch it still");
+        prop_assert!(
+            report.results().all(|result| result.patch.is_empty()),
+            "check would still patch the object"
+        );
         prop_assert!(notes.denied.is_empty(), "{:?}", notes.denied);
     }
     Ok(())
 }
 
-/// JSON as people write it in YAML: blocks, with a comment behind every scalar.
+/// JSON as YAML in block style, with a comment after every scalar.
 fn block(value: &Json, indent: usize) -> String {
     let pad = " ".repeat(indent);
     let nested = |value: &Json| {
@@ -218,7 +223,7 @@ fn block(value: &Json, indent: usize) -> String {
     }
 }
 
-/// The generator makes what the properties are about, often enough.
+/// The generator must produce enough pods that are patched, injected and denied.
 fn something_is_changed() -> Result<(), Failed> {
     let mut runner = TestRunner::deterministic();
     let (mut patched, mut injected, mut denied) = (0, 0, 0);
@@ -238,7 +243,7 @@ fn something_is_changed() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every patch of a case, applied by the library of the API server.
+/// Applies the patches of all cases with the JSON Patch library of the API server.
 fn api_server(tool: &Path) -> Result<(), Failed> {
     let (mut input, mut wanted) = (String::new(), Vec::new());
     for file in cases::all() {

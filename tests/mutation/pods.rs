@@ -1,4 +1,4 @@
-//! The pods that the properties are held to, with their namespace and the settings of the policies.
+//! Generates pods for the property tests, with their namespace and the settings of the policies.
 
 use policy_kubernetes::pod::EXPORTER_STATUS;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Do alerts fire when their cause is made, and clear when it is gone?
+//! Alerts fire when their cause occurs, and clear when it is gone.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,18 +9,18 @@ use conformance::platform::prometheus::PrometheusClient;
 
 use crate::fixture::PlatformFixture;
 
-/// `for: 2m`, and the time to scrape and evaluate.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// `for: 2m`, plus the time to scrape and evaluate.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 impl PlatformFixture {
-    /// Makes the causes: a member of MySQL without its server, and MongoDB without a primary.
+    /// Creates the causes: stops the server of a MySQL member, and leaves MongoDB without a primary.
     pub(crate) fn make_causes(&mut self) -> anyhow::Result<()> {
         self.played()?.databases().stop("mysql-2");
         HAS_PRIMARY.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    /// They were made before the autoscalers were looked at, for two minutes must pass.
+    /// The causes already exist since the autoscaling scene, because the alerts need two minutes to fire.
     pub(crate) async fn alerts_fire_and_clear(&mut self) -> anyhow::Result<()> {
         self.make_causes()?;
         for name in ["MongoDBNoPrimary", "MySQLDown"] {
@@ -28,14 +28,14 @@ impl PlatformFixture {
         }
         HAS_PRIMARY.store(true, Ordering::Relaxed);
         let pods = self.platform.kubelet.pods("mysql", "mysql-2");
-        self.played()?.databases().start_one(pods.first().context("the pod is there")?)?;
+        self.played()?.databases().start_one(pods.first().context("no pod mysql-2 found")?)?;
         for name in ["MongoDBNoPrimary", "MySQLDown"] {
             self.until_alert(name, None).await?;
         }
         Ok(())
     }
 
-    /// Waits until an alert is in that state, or is none.
+    /// Waits until an alert has this state, or does not exist.
     async fn until_alert(&self, name: &str, state: Option<&str>) -> anyhow::Result<()> {
         let since = Instant::now();
         loop {
@@ -44,7 +44,10 @@ impl PlatformFixture {
             if found == state {
                 return Ok(());
             }
-            ensure!(since.elapsed() < PATIENCE, "{name} is {found:?}, not {state:?}, among {alerts:?}");
+            ensure!(
+                since.elapsed() < PATIENCE,
+                "alert {name} is {found:?}, expected {state:?}; all alerts: {alerts:?}"
+            );
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Is anything left when whoever started the platform is killed?
+//! Nothing is left after the process that started the platform is killed.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use conformance::namespace;
 use libtest_mimic::Failed;
 
-/// Kills it in the middle of its start, when the control plane and nodes run.
-pub(crate) fn nothing_is_left() -> Result<(), Failed> {
+/// Kills the platform in the middle of its start, when the control plane and the nodes are running.
+pub(crate) fn no_process_survives() -> Result<(), Failed> {
     let _alone = crate::PLAYED.lock().unwrap_or_else(PoisonError::into_inner);
     let before = marks()?;
     let mut command = namespace::command(&["production", "comes_up"])?;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let output = BufReader::new(child.stderr.take().ok_or("it says something")?);
+    let output = BufReader::new(child.stderr.take().ok_or("standard error is piped")?);
     let mut reached = false;
     for line in output.lines() {
         if line?.contains("nodes") {
@@ -27,7 +27,7 @@ pub(crate) fn nothing_is_left() -> Result<(), Failed> {
     child.kill()?;
     child.wait()?;
     if !reached || started.len() < 6 {
-        return Err(format!("it did not start: {} processes", started.len()).into());
+        return Err(format!("the platform did not start: {} processes", started.len()).into());
     }
     let since = Instant::now();
     loop {
@@ -47,7 +47,7 @@ pub(crate) fn nothing_is_left() -> Result<(), Failed> {
     Ok(())
 }
 
-/// What it could leave: mounts, interfaces, and files where it writes them.
+/// Everything that the platform could leave: mounts, interfaces, routes and files.
 fn marks() -> std::io::Result<BTreeSet<String>> {
     let mut marks = BTreeSet::new();
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
@@ -65,7 +65,7 @@ fn marks() -> std::io::Result<BTreeSet<String>> {
     Ok(marks)
 }
 
-/// The processes that a process has started, and those that these have.
+/// A process and all its descendants.
 fn descendants(of: u32) -> BTreeSet<u32> {
     let mut found = BTreeSet::from([of]);
     loop {
@@ -86,7 +86,7 @@ fn descendants(of: u32) -> BTreeSet<u32> {
     }
 }
 
-/// Whether a process is there, and not only waited for.
+/// Whether a process exists and is not a zombie.
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());

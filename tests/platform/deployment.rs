@@ -1,4 +1,4 @@
-//! Is everything admitted, does it run as it was asked for, and does it stay so?
+//! Everything is admitted, runs as configured, and stays so.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::fixture::PlatformFixture;
 
 impl PlatformFixture {
-    /// All waves, with the webhook in the way from its own on.
+    /// Deploys all waves. The webhook is active from its own wave on.
     pub(crate) async fn comes_up(&mut self) -> anyhow::Result<()> {
         self.platform.deploy().await?;
         match self.platform.environment.name.as_str() {
-            "production" => self.start_what_is_played().await,
+            "production" => self.start_simulated_services().await,
             _ => Ok(()),
         }
     }
@@ -26,7 +26,7 @@ impl PlatformFixture {
         network::is_closed()
     }
 
-    /// Every pod runs, with what admission adds to it, and every container that has a program has what it needs.
+    /// Every pod is running with the sidecars that admission adds, and no container is waiting.
     pub(crate) async fn every_pod_runs_with_its_sidecar(&mut self) -> anyhow::Result<()> {
         let kubelet = &self.platform.kubelet;
         let not_running = || {
@@ -34,11 +34,13 @@ impl PlatformFixture {
             let others = pods.into_iter().filter(|pod| pod["status"]["phase"] != "Running");
             others.map(|pod| pod["metadata"]["name"].to_string()).collect::<Vec<_>>()
         };
-        until("autoscalers have made all pods, these run, and nothing waits", || async {
+        until("all pods exist and are running, and no container is waiting", || async {
             Ok(kubelet.seen().0.len() > 32 && not_running().is_empty() && kubelet.waiting().is_empty())
         })
         .await
-        .with_context(|| format!("do not run: {:?}; wait: {:?}", not_running(), kubelet.waiting()))?;
+        .with_context(|| {
+            format!("pods not running: {:?}; containers waiting: {:?}", not_running(), kubelet.waiting())
+        })?;
         let (pods, _) = kubelet.seen();
         let mut sidecars: BTreeMap<&str, usize> = BTreeMap::new();
         for pod in &pods {
@@ -57,7 +59,7 @@ impl PlatformFixture {
         Ok(())
     }
 
-    /// No program has ended by itself. In `monitoring` they may, as they do where what they read is not written yet.
+    /// No program has ended by itself. Those in `monitoring` may, because they start before their configuration is written.
     pub(crate) async fn no_program_has_ended(&mut self) -> anyhow::Result<()> {
         let ended = self.platform.kubelet.ended();
         let others: Vec<_> = ended.iter().filter(|((namespace, ..), _)| namespace != "monitoring").collect();
@@ -65,17 +67,17 @@ impl PlatformFixture {
         Ok(())
     }
 
-    /// Applied again, nothing is another than before: admission changes nothing that Git owns.
+    /// Applying everything again changes nothing: admission does not modify fields that Git owns.
     pub(crate) async fn nothing_drifts(&mut self) -> anyhow::Result<()> {
         let (api, environment) = (&self.platform.api, &self.platform.environment);
-        // The first step of an autoscaler is its own, and nobody's drift.
+        // The autoscalers' first change of the replicas is not drift, so wait for it.
         for scaler in environment.objects().filter(|object| object["kind"] == "HorizontalPodAutoscaler") {
             let target = text(scaler, "/spec/scaleTargetRef/name");
             let at = format!(
                 "/apis/apps/v1/namespaces/{}/deployments/{target}",
                 text(scaler, "/metadata/namespace")
             );
-            until(&format!("{target} has its least"), || async {
+            until(&format!("{target} has its minimum number of replicas"), || async {
                 let replicas = api.get(&at).await?.well()?["spec"]["replicas"].as_i64();
                 Ok(replicas >= scaler["spec"]["minReplicas"].as_i64())
             })
@@ -87,12 +89,12 @@ impl PlatformFixture {
         let after = versions(api, environment.objects()).await?;
         ensure!(before.len() > 150, "only {} objects", before.len());
         for (path, was) in &before {
-            ensure!(after.get(path) == Some(was), "{path}: was {was}, is {:?}", after.get(path));
+            ensure!(after.get(path) == Some(was), "{path}: was {was}, is now {:?}", after.get(path));
         }
         Ok(())
     }
 
-    /// Another image, more replicas, and back to what Git says.
+    /// Changes an image, scales up, and returns to the state in Git.
     pub(crate) async fn an_upgrade_a_scale_a_rollback(&mut self) -> anyhow::Result<()> {
         let (api, environment) = (&self.platform.api, &self.platform.environment);
         let deployment = environment.object("Deployment", "shop", "worker")?;
@@ -100,7 +102,7 @@ impl PlatformFixture {
         let mut upgraded = deployment.clone();
         let image = &mut upgraded["spec"]["template"]["spec"]["containers"][0]["image"];
         *image = json!(image.as_str().context("an image")?.replace(":1.8.2", ":1.9.0"));
-        ensure!(upgraded != *deployment, "the image is another");
+        ensure!(upgraded != *deployment, "the image has not changed");
         applied(api, &upgraded).await?;
         until_ready(api, &at).await?;
         self.versions_are("worker-", "1.9.0").await?;
@@ -112,20 +114,26 @@ impl PlatformFixture {
         let replicas = sidekick["spec"]["replicas"].clone();
         api.merge(&format!("{at}/scale"), &json!({"spec": {"replicas": 4}})).await?.well()?;
         until_ready(api, &at).await?;
-        ensure!(api.get(&at).await?.well()?["status"]["readyReplicas"] == 4, "it is scaled");
+        ensure!(
+            api.get(&at).await?.well()?["status"]["readyReplicas"] == 4,
+            "falcosidekick has not been scaled"
+        );
         applied(api, sidekick).await?;
         let wanted = replicas.as_i64().unwrap_or(1);
         if replicas.is_null() {
             api.merge(&format!("{at}/scale"), &json!({"spec": {"replicas": wanted}})).await?.well()?;
         }
         until_ready(api, &at).await?;
-        ensure!(api.get(&at).await?.well()?["status"]["readyReplicas"] == wanted, "it is as it was");
+        ensure!(
+            api.get(&at).await?.well()?["status"]["readyReplicas"] == wanted,
+            "falcosidekick has not been scaled back"
+        );
         Ok(())
     }
 
-    /// Waits until all pods of the shop whose names begin so have the label that admission makes of the image's tag.
+    /// Waits until all shop pods with this prefix have the version label that admission derives from the image's tag.
     async fn versions_are(&self, prefix: &str, version: &str) -> anyhow::Result<()> {
-        until(&format!("{prefix} is of {version}"), || async {
+        until(&format!("{prefix} has version {version}"), || async {
             let pods = self.platform.kubelet.pods("shop", prefix);
             let label = |pod: &Value| pod["metadata"]["labels"]["app.kubernetes.io/version"] == version;
             Ok(!pods.is_empty() && pods.iter().all(label))

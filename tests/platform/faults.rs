@@ -1,4 +1,4 @@
-//! What goes wrong in a cluster: does it fail closed, and recover by itself?
+//! Faults in a cluster: admission fails closed, and everything recovers by itself.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use crate::fixture::PlatformFixture;
 const OUTAGE: Duration = Duration::from_secs(30);
 
 impl PlatformFixture {
-    /// What is made while nobody answers is refused; pods that went meanwhile, and replicas that were asked for, are made by their
-    /// controllers afterwards, without anybody's help.
+    /// While the webhook is down, pods are rejected. Afterwards the controllers create the missing pods and replicas
+    /// without intervention.
     pub(crate) async fn the_webhook_is_gone(&mut self) -> anyhow::Result<()> {
         const REFUSED: &str = "failed calling webhook";
         let (api, kubelet) = (&self.platform.api, &self.platform.kubelet);
@@ -31,17 +31,17 @@ impl PlatformFixture {
         self.delete_a_pod("shop", "web-").await?;
         api.merge(&format!("{sidekick}/scale"), &json!({"spec": {"replicas": 4}})).await?.well()?;
         while since.elapsed() < OUTAGE {
-            let output =
-                self.is_admitted().await?.err().context("a pod is admitted although nobody judges it")?;
-            ensure!(output.contains(REFUSED), "{output}");
+            let message =
+                self.is_admitted().await?.err().context("a pod is admitted while the webhook is down")?;
+            ensure!(message.contains(REFUSED), "{message}");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let ready = |at: &'static str| async move {
             anyhow::Ok(api.get(at).await?.well()?["status"]["readyReplicas"].as_i64().unwrap_or(0))
         };
-        ensure!(ready(sidekick).await? < 4, "no pod is made although nobody judges it");
+        ensure!(ready(sidekick).await? < 4, "a pod was created while the webhook was down");
         kubelet.start("pratique", "webhook-");
-        until("replicas are made", || async { Ok(ready(sidekick).await? == 4) }).await?;
+        until("the replicas are ready", || async { Ok(ready(sidekick).await? == 4) }).await?;
         until_ready(api, web).await?;
         let written = self.platform.environment.object("Deployment", "falco", "falcosidekick")?;
         let replicas = written["spec"]["replicas"].as_i64().unwrap_or(1);
@@ -49,15 +49,15 @@ impl PlatformFixture {
         until_ready(api, sidekick).await
     }
 
-    /// Deletes a pod whose name begins so.
+    /// Deletes a pod whose name has this prefix.
     pub(crate) async fn delete_a_pod(&self, namespace: &str, prefix: &str) -> anyhow::Result<()> {
         let pods = self.platform.kubelet.pods(namespace, prefix);
-        let name = text(pods.first().context("there is a pod")?, "/metadata/name");
+        let name = text(pods.first().context("no pod found")?, "/metadata/name");
         self.platform.api.delete(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await?.well()?;
         Ok(())
     }
 
-    /// Whether a pod that is as it should be is admitted; what was said if not.
+    /// Tries to create a valid pod; returns the API server's message if it is not admitted.
     async fn is_admitted(&self) -> anyhow::Result<Result<(), String>> {
         let worker = self.platform.environment.object("Deployment", "shop", "worker")?;
         let template = &worker["spec"]["template"];
@@ -69,13 +69,13 @@ impl PlatformFixture {
     }
 
     async fn until_refused(&self, reason: &str) -> anyhow::Result<()> {
-        until(&format!("a pod is refused: {reason}"), || async {
-            Ok(self.is_admitted().await?.is_err_and(|output| output.contains(reason)))
+        until(&format!("a pod is rejected: {reason}"), || async {
+            Ok(self.is_admitted().await?.is_err_and(|message| message.contains(reason)))
         })
         .await
     }
 
-    /// Nobody renewed it: the API server trusts nobody. Renewed, it is shown without a restart.
+    /// An expired certificate makes the API server reject the webhook. A renewed one is used without a restart.
     pub(crate) async fn a_certificate_expires(&mut self) -> anyhow::Result<()> {
         let (api, kubelet) = (&self.platform.api, &self.platform.kubelet);
         let before = kubelet.pids();
@@ -83,9 +83,12 @@ impl PlatformFixture {
         certificates::shorten(api, secret, "webhook.pratique.svc", holds).await?;
         tokio::time::sleep(Duration::from_secs(8)).await;
         kubelet.cut_connections();
-        until("pods are admitted while it holds", || async { Ok(self.is_admitted().await?.is_ok()) }).await?;
+        until("pods are admitted while the certificate is valid", || async {
+            Ok(self.is_admitted().await?.is_ok())
+        })
+        .await?;
         tokio::time::sleep(Duration::from_secs(13)).await;
-        // Connections that were made while it held go on: new ones are not believed.
+        // Existing connections stay open, but new ones fail because the certificate has expired.
         kubelet.cut_connections();
         self.until_refused("certificate has expired").await?;
         certificates::renew(api, "pratique", "webhook-tls").await?;
@@ -113,7 +116,7 @@ impl PlatformFixture {
         Ok(())
     }
 
-    /// Without metrics the autoscalers hold what they have.
+    /// Without metrics, the autoscalers keep the current number of replicas.
     pub(crate) async fn the_adapter_is_gone(&mut self) -> anyhow::Result<()> {
         let kubelet = &self.platform.kubelet;
         let desired = |scaler: &Value| scaler["status"]["desiredReplicas"].as_i64();
@@ -123,7 +126,10 @@ impl PlatformFixture {
         self.until_scaler("api", "lacks its metrics", missing).await?;
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(6) {
-            ensure!(desired(&self.scaler("api").await?) == before, "it holds");
+            ensure!(
+                desired(&self.scaler("api").await?) == before,
+                "the desired replicas changed without metrics"
+            );
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         kubelet.start("monitoring", "prometheus-adapter");
@@ -134,7 +140,7 @@ impl PlatformFixture {
         Ok(())
     }
 
-    /// What is changed after its return is seen.
+    /// The restarted operator picks up later changes.
     pub(crate) async fn the_operator_is_restarted(&mut self) -> anyhow::Result<()> {
         let (api, environment) = (&self.platform.api, &self.platform.environment);
         let monitor = environment.object("ServiceMonitor", "falco", "falcosidekick")?;
@@ -144,13 +150,13 @@ impl PlatformFixture {
         };
         self.platform.kubelet.restart("monitoring", "kube-prometheus-stack-operator");
         api.delete(&path(monitor)?).await?.well()?;
-        until("what a monitor led to is gone", || async { Ok(jobs().await? == 0) }).await?;
+        until("the targets of the deleted monitor are gone", || async { Ok(jobs().await? == 0) }).await?;
         applied(api, monitor).await?;
-        until("what a monitor leads to is there", || async { Ok(jobs().await? > 0) }).await?;
+        until("the targets of the monitor exist", || async { Ok(jobs().await? > 0) }).await?;
         self.until_discovered(false).await
     }
 
-    /// All versions but the last are taken away: who watches goes on, or begins anew.
+    /// Removes all revisions but the last. Watches continue or start again.
     pub(crate) async fn etcd_is_compacted(&mut self) -> anyhow::Result<()> {
         let api = &self.platform.api;
         let etcd = async |path: &str, body: Value| -> anyhow::Result<Value> {
@@ -161,7 +167,7 @@ impl PlatformFixture {
         let range = etcd("/v3/kv/range", json!({"key": "AA=="})).await?;
         let revision = range["header"]["revision"].as_str().context("a revision")?.to_owned();
         etcd("/v3/kv/compaction", json!({"revision": revision, "physical": true})).await?;
-        // The webhook still hears of what is made: a namespace with its policies, and then a pod in it.
+        // The webhook must still receive changes: a namespace with its policies, and then a pod in it.
         let mut objects =
             vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "after"}})];
         for policy in self.platform.environment.objects().filter(|object| {
@@ -173,7 +179,11 @@ impl PlatformFixture {
             policy["metadata"]["namespace"] = json!("after");
             objects.push(policy);
         }
-        ensure!(objects.len() == 3, "a default deny, and the way to the DNS: {}", objects.len());
+        ensure!(
+            objects.len() == 3,
+            "expected a namespace, a default deny and a DNS policy, found {} objects",
+            objects.len()
+        );
         let worker = self.platform.environment.object("Deployment", "shop", "worker")?;
         let mut spec = worker["spec"]["template"]["spec"].clone();
         spec["serviceAccountName"] = json!("default");
@@ -193,7 +203,7 @@ impl PlatformFixture {
     }
 }
 
-/// What an autoscaler has read of a metric last.
+/// The current value of a metric in the autoscaler's status.
 pub(crate) fn metric_of<'s>(scaler: &'s Value, name: &str) -> Option<&'s Value> {
     scaler["status"]["currentMetrics"].as_array()?.iter().find(|metric| {
         ["pods", "object"].iter().any(|kind| metric[*kind]["metric"]["name"] == name)

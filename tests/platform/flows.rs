@@ -1,11 +1,11 @@
-//! Is every connection that is seen one that the map of the manifests allows?
+//! Every observed connection is one that the manifests' connectivity map allows.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use anyhow::{Context as _, ensure};
 use conformance::platform::connections::Seen;
-use conformance::platform::kubelet::Name;
+use conformance::platform::kubelet::ContainerName;
 use conformance::platform::objects::{ports, text, workload};
 use conformance::platform::prometheus::PrometheusClient;
 use conformance::root;
@@ -13,15 +13,15 @@ use serde_json::Value;
 
 use crate::fixture::PlatformFixture;
 
-/// Who called whom on which port, by the names of the map: `shop/api[Deployment]`, `{api-server}`.
+/// Source, destination and port of a connection. Endpoints have the map's names: `shop/api[Deployment]`, `{api-server}`.
 pub(crate) type ObservedFlow = (String, String, u16);
 
-/// From where on a port is one that a caller was given: nobody listens there (`ip_local_port_range`).
+/// The first ephemeral port (`ip_local_port_range`). No server listens on a port from here on.
 const EPHEMERAL: u16 = 32768;
-/// How the map calls the API server.
+/// The map's name of the API server.
 const API_SERVER: &str = "{api-server}";
 
-/// What the map calls a pod. Those of the charts go under the names that `connectivity.yaml` gives them, by their labels.
+/// The map's name of a pod. Pods of Helm charts have the names that `connectivity.yaml` gives them, by their labels.
 fn called(pod: &Value) -> String {
     let label = text(pod, "/metadata/labels/app.kubernetes.io~1name");
     let namespace = text(pod, "/metadata/namespace");
@@ -38,11 +38,11 @@ fn called(pod: &Value) -> String {
     format!("{namespace}/{name}[{kind}]")
 }
 
-/// The flows of what processes hold: to pods, also by way of a Service, and to the API server.
+/// The flows of the processes' connections: to pods, directly or through a Service, and to the API server.
 pub(crate) fn of(
     seen: &Seen,
     control: &[(&'static str, u32)],
-    containers: &[(Name, u32)],
+    containers: &[(ContainerName, u32)],
     pods: &[Value],
     services: &[Value],
 ) -> BTreeSet<ObservedFlow> {
@@ -60,7 +60,7 @@ pub(crate) fn of(
             None => continue,
         };
         let ip = remote.ip().to_string();
-        // One that was taken has a port at the other end that nobody listens on.
+        // For an accepted connection, the remote port is not declared by any container.
         let declares = |pod: &&Value| ports(pod).any(|(_, own)| own == remote.port());
         if let Some(pod) = pods.iter().find(|pod| text(pod, "/status/podIP") == ip && declares(pod)) {
             flows.insert((from, called(pod), remote.port()));
@@ -85,15 +85,15 @@ pub(crate) fn of(
     flows
 }
 
-/// The flows that are meant, which a test holds to be those that the map computes: who, to whom, on which TCP ports.
-fn intended() -> anyhow::Result<BTreeSet<ObservedFlow>> {
+/// The expected flows of `connectivity.yaml`: source, destination and each TCP port. Another test compares them with the map.
+fn expected() -> anyhow::Result<BTreeSet<ObservedFlow>> {
     let text = std::fs::read_to_string(root().join("manifests/connectivity.yaml"))?;
     let file = conformance::yaml(&text)?.remove(0);
     let mut flows = BTreeSet::new();
     for line in file["flows"].as_array().into_iter().flatten() {
-        let line = line.as_str().context("a flow is a line")?;
-        let (from, rest) = line.split_once(" => ").context("a flow has an arrow")?;
-        let (to, ports) = rest.split_once(" : ").context("a flow has ports")?;
+        let line = line.as_str().context("a flow must be a string")?;
+        let (from, rest) = line.split_once(" => ").context("a flow must contain ` => `")?;
+        let (to, ports) = rest.split_once(" : ").context("a flow must contain ` : ` and ports")?;
         let tcp = ports.split("UDP").next().unwrap_or_default().trim_start_matches("TCP ");
         for port in tcp.split(',').filter_map(|port| port.trim().parse().ok()) {
             flows.insert((from.to_owned(), to.to_owned(), port));
@@ -103,20 +103,20 @@ fn intended() -> anyhow::Result<BTreeSet<ObservedFlow>> {
 }
 
 impl PlatformFixture {
-    /// Every connection that was seen since it is up, and every target that Prometheus scrapes.
+    /// Checks all connections that were observed since the start, and all targets that Prometheus scrapes.
     pub(crate) async fn every_connection_is_allowed(&mut self) -> anyhow::Result<()> {
         let mut seen = self.flows.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (pods, _) = self.platform.kubelet.seen();
         for target in PrometheusClient(&self.platform.kubelet).targets().await? {
-            let (ip, port) = target.address.split_once(':').context("an address has a port")?;
+            let (ip, port) = target.address.split_once(':').context("an address must have a port")?;
             let pod =
-                pods.iter().find(|pod| text(pod, "/status/podIP") == ip).context("a target is a pod")?;
+                pods.iter().find(|pod| text(pod, "/status/podIP") == ip).context("a target must be a pod")?;
             seen.insert(("monitoring/prometheus[StatefulSet]".to_owned(), called(pod), port.parse()?));
         }
-        let intended = intended()?;
+        let expected = expected()?;
         let beside: Vec<&ObservedFlow> =
-            seen.iter().filter(|flow| !intended.contains(flow) && !is_of_the_test(flow)).collect();
-        ensure!(beside.is_empty(), "seen, and not allowed by the map: {beside:?}");
+            seen.iter().filter(|flow| !expected.contains(flow) && !is_of_the_test(flow)).collect();
+        ensure!(beside.is_empty(), "observed, but not allowed by the map: {beside:?}");
         for wanted in [
             ("monitoring/prometheus-adapter[Deployment]", "monitoring/prometheus[StatefulSet]", 9090),
             (API_SERVER, "monitoring/prometheus-adapter[Deployment]", 6443),
@@ -126,14 +126,14 @@ impl PlatformFixture {
             ("monitoring/prometheus[StatefulSet]", API_SERVER, 6443),
         ] {
             let flow = (wanted.0.to_owned(), wanted.1.to_owned(), wanted.2);
-            ensure!(seen.contains(&flow), "never seen: {flow:?} among {seen:?}");
+            ensure!(seen.contains(&flow), "not observed: {flow:?}; observed: {seen:?}");
         }
         Ok(())
     }
 }
 
-/// What is seen for the test's own sake: the API server asks the stand-in for metrics-server, which is not of this set, and the
-/// test's own cache is scraped.
+/// Flows of the test itself: the API server queries the simulated metrics-server, which is not in the manifests, and
+/// Prometheus scrapes the test's own Redis.
 fn is_of_the_test((_, to, _): &ObservedFlow) -> bool {
     to.starts_with("kube-system/metrics-server") || to.starts_with("shop/redis")
 }

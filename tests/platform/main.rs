@@ -1,7 +1,7 @@
-//! The platform, running: is everything that the manifests promise there when the real components are?
+//! Runs the platform of the manifests with the real components.
 //!
-//! Production is played once, in the order of `SCENES`; then staging; each in a network namespace that has only loopback, and that
-//! ends with the process that made it. What is played for what cannot be had here stands in `conformance::platform`.
+//! The scenes of production run once, in the order of `SCENES`, and then those of staging. Each environment has its own
+//! network namespace with only loopback, which ends with the process. `conformance::platform` lists the simulated components.
 
 mod alerts;
 mod autoscaling;
@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use fixture::SCENES;
 
-/// What is played of staging: that it is admitted, runs and stays, as production does.
+/// The scenes that also run in staging.
 const STAGING: [&str; 3] = ["comes_up", "nothing_drifts", "every_secret_unseals"];
 
 fn main() -> ExitCode {
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::from_args();
-    let trials = match platform::is_possible() {
+    let trials = match platform::check_available() {
         Err(reason) => vec![ignored("platform", &reason)],
         Ok(()) => trials(&arguments),
     };
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A trial for each scene of each environment: what became of it.
+/// A trial for each scene of each environment.
 fn trials(arguments: &Arguments) -> Vec<Trial> {
     let mut trials = Vec::new();
     let all: Vec<&'static str> = SCENES.iter().map(|scene| scene.0).collect();
@@ -60,18 +60,18 @@ fn trials(arguments: &Arguments) -> Vec<Trial> {
             trials.push(Trial::test(named(scene), move || match &seen(environment, &wanted)?[scene] {
                 Value::String(reason) if !reason.is_empty() => Err(reason.clone().into()),
                 Value::String(_) => Ok(()),
-                _ => Err("it was not played".into()),
+                _ => Err("the scene did not run".into()),
             }));
         }
     }
-    trials.push(Trial::test("nothing_is_left_when_it_is_killed", cleanup::nothing_is_left));
+    trials.push(Trial::test("a_killed_platform_leaves_nothing", cleanup::no_process_survives));
     trials
 }
 
-/// Those that run in a namespace, one after the other: there are two processors.
+/// The results by environment. The lock also makes the environments run one after the other, because there are two processors.
 static PLAYED: Mutex<BTreeMap<&str, Result<Value, String>>> = Mutex::new(BTreeMap::new());
 
-/// What was seen inside, by scene: played once for all trials of an environment.
+/// The results of an environment by scene. All its trials share one run.
 fn seen(environment: &'static str, wanted: &[&str]) -> Result<Value, Failed> {
     let mut played = PLAYED.lock().unwrap_or_else(PoisonError::into_inner);
     let play = || namespace::show(&[&[environment], wanted].concat()).map_err(|error| format!("{error:#}"));

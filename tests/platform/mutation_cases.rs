@@ -1,33 +1,33 @@
-//! The mistakes: what is written instead of what, in which file, and what the platform shows of it.
+//! Mistakes in the manifests: the text that is replaced, in which file, and the effect that the platform shows.
 
-/// A mistake.
+/// A mistake in the manifests.
 pub(crate) struct ManifestMutation {
-    /// What somebody did.
+    /// A description of the mistake.
     pub(crate) what: &'static str,
-    /// The file, below `manifests`.
+    /// The path of the file below `manifests`.
     pub(crate) file: &'static str,
-    /// What stands there; the first of it is replaced.
+    /// The original text. Its first occurrence is replaced with `to`.
     pub(crate) from: &'static str,
     pub(crate) to: &'static str,
-    /// The policy of `check` that is to find it.
+    /// The policy that must report it in `check`.
     pub(crate) policy: &'static str,
-    /// What the platform is to show.
+    /// The effect that the platform must show.
     pub(crate) shown: MutationEvidence,
 }
 
-/// What the platform shows of a mistake.
+/// The visible effect of a mistake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MutationEvidence {
-    /// Not all targets of a job are there and up: `serviceMonitor/shop/api/`.
+    /// A target of a job is missing or down: `serviceMonitor/shop/api/`.
     Target(&'static str),
-    /// An autoscaler asks for a metric and has no value of it.
+    /// An autoscaler requests a metric and has no value for it.
     Metric(&'static str, &'static str),
-    /// An autoscaler does not find what it scales.
+    /// An autoscaler does not find its scale target.
     Scale(&'static str),
-    /// A pod of a namespace, whose name begins so, has a container that waits, for that.
+    /// A container of a pod waits, with this reason: namespace, prefix of the pod's name, reason.
     Waits(&'static str, &'static str, &'static str),
-    /// NetworkPolicies, as they are stored, do not let one reach the other on a port. No network plugin runs here: that is what
-    /// `connectivity` says of them.
+    /// The stored NetworkPolicies do not allow this connection: source, destination, port. No network plugin runs
+    /// here, so `connectivity` evaluates them.
     Unreachable(&'static str, &'static str, &'static str),
 }
 
@@ -73,26 +73,26 @@ const RULES: &str = "platform/monitoring/rules/autoscaling.yaml";
 const SCALER: [&str; 3] =
     ["apps/autoscaling/api.yaml", "apps/autoscaling/web.yaml", "apps/autoscaling/worker.yaml"];
 
-/// In rounds: each of a round is shown by something of its own, that no other of the round touches; and of the custom metrics one
-/// is left whole.
+/// The mistakes by round. Within a round, every mistake has an effect that no other one influences, and one custom
+/// metric stays intact.
 pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
     &[
         path(
-            "a metric that is called otherwise in the adapter",
+            "a metric with another name in the adapter",
             ADAPTER,
             "as: process_cpu_usage",
             "as: process_cpu",
             Metric("worker", "process_cpu_usage"),
         ),
         path(
-            "a label that names nothing in the adapter",
+            "a wrong resource for the pod label in the adapter",
             ADAPTER,
             "pod: {resource: pod}",
             "pod: {resource: node}",
             Metric("web", "http_requests_per_second"),
         ),
         path(
-            "a Service that the adapter cannot tell",
+            "a wrong resource for the service label in the adapter",
             ADAPTER,
             "service: {resource: service}",
             "service: {resource: node}",
@@ -101,7 +101,7 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
     ],
     &[
         path(
-            "a series that nobody records in the adapter",
+            "a series in the adapter that no rule records",
             ADAPTER,
             "namespace_pod:http_requests:rate2m{",
             "namespace_pod:http_requests:rate5m{",
@@ -115,7 +115,7 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
             Metric("worker", "process_cpu_usage"),
         ),
         path(
-            "a record of another Service",
+            "a recorded series for another Service",
             RULES,
             "service: api",
             "service: apis",
@@ -124,14 +124,14 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
     ],
     &[
         path(
-            "a query that tells no pods apart",
+            "a query without grouping by pod",
             ADAPTER,
             "as: process_cpu_usage\n  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)",
             "as: process_cpu_usage\n  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>})",
             Metric("worker", "process_cpu_usage"),
         ),
         path(
-            "a query of a series that nobody records",
+            "a query for a series that no rule records",
             ADAPTER,
             "as: http_request_duration_p95_seconds\n  metricsQuery: max(<<.Series>>{",
             "as: http_request_duration_p95_seconds\n  metricsQuery: max(namespace_service:http_request_duration:p95_2m{",
@@ -196,7 +196,7 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
             Target(FALCO),
         ),
         path(
-            "a monitor that looks elsewhere",
+            "a monitor that selects another namespace",
             "admission/webhook/service-monitor.yaml",
             "spec:\n",
             "spec:\n  namespaceSelector: {matchNames: [monitoring]}\n",
@@ -210,21 +210,21 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
             Target(ENVOY),
         ),
         path(
-            "an autoscaler of what is not there",
+            "an autoscaler for a missing Deployment",
             SCALER[2],
             "kind: Deployment\n    name: worker",
             "kind: Deployment\n    name: workers",
             Scale("worker"),
         ),
         path(
-            "a container that is not there",
+            "a container that does not exist",
             SCALER[1],
             "container: web\n      name: cpu",
             "container: nginx\n      name: cpu",
             Metric("web", "cpu"),
         ),
         path(
-            "a metric that nobody makes",
+            "a metric that the adapter does not provide",
             SCALER[1],
             "name: http_requests_per_second",
             "name: http_requests",
@@ -240,7 +240,7 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
             Target(API),
         ),
         path(
-            "a Service that selects nobody",
+            "a Service that selects no pods",
             "apps/shop/web/service.yaml",
             "selector:\n    app.kubernetes.io/name: web",
             "selector:\n    app.kubernetes.io/name: webb",
@@ -268,7 +268,7 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
             Target(MONGODB),
         ),
         path(
-            "a Service's port renamed, of Loki",
+            "a renamed port of Loki's Service",
             "platform/logging/loki/service.yaml",
             "- name: http",
             "- name: loki",
@@ -319,25 +319,25 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
             Waits("shop", "worker-", "has no key mysql-pass"),
         ),
         reference(
-            "a ConfigMap that is not there",
+            "a ConfigMap that does not exist",
             "apps/shop/web/deployment.yaml",
             "configMap:\n          name: web",
             "configMap:\n          name: nginx",
-            Waits("shop", "web-", "ConfigMap nginx is not there"),
+            Waits("shop", "web-", "ConfigMap nginx does not exist"),
         ),
         reference(
-            "a Secret that is not there",
+            "a Secret that does not exist",
             "platform/security/falco/sidekick.yaml",
             "name: falcosidekick, key",
             "name: sidekick, key",
-            Waits("falco", "falcosidekick-", "Secret sidekick is not there"),
+            Waits("falco", "falcosidekick-", "Secret sidekick does not exist"),
         ),
         reference(
-            "a Secret of another name",
+            "a Secret with another name",
             "apps/shop/api/deployment.yaml",
             "name: databases\n              key: mongodb-uri",
             "name: database\n              key: mongodb-uri",
-            Waits("shop", "api-", "Secret database is not there"),
+            Waits("shop", "api-", "Secret database does not exist"),
         ),
         reference(
             "the exporter's key renamed",
@@ -351,10 +351,10 @@ pub(crate) const ROUNDS: &[&[ManifestMutation]] = &[
             "clusters/production/secrets/mongodb-mongodb.yaml",
             "keyfile:",
             "keyfil:",
-            Waits("mongodb", "mongodb-", "there is no key keyfile"),
+            Waits("mongodb", "mongodb-", "no key keyfile found"),
         ),
         path(
-            "a request that is missing",
+            "a missing resource request",
             "apps/shop/api/deployment.yaml",
             "            cpu: 100m\n",
             "",

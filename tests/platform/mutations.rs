@@ -1,5 +1,5 @@
-//! Mistakes in the manifests, each by itself: does `check` find it without a cluster, in a line that somebody wrote, and does the
-//! platform show that it is one?
+//! Mistakes in the manifests: `check` finds each of them without a cluster and reports it at a source line, and the
+//! platform shows its effect.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,50 +21,54 @@ use crate::fixture::PlatformFixture;
 use crate::mutation_cases::{ManifestMutation, MutationEvidence, ROUNDS};
 use crate::scraping::Targets;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
-/// What mistakes make of the objects: new or changed ones, those that are gone, and what was there before.
+/// The changes to the objects: new or modified objects, removed objects, and the original ones by path.
 struct ObjectChanges<'b> {
     set: Vec<Value>,
     gone: Vec<Value>,
     before: &'b BTreeMap<String, Value>,
 }
 
-/// Makes mistakes in a copy of the manifests, and gives the folder of production in it.
-fn mistaken(breakages: &[ManifestMutation], copy: &Path) -> anyhow::Result<PathBuf> {
+/// Applies mistakes to a copy of the manifests, and returns the copy's folder of production.
+fn apply_mistakes(breakages: &[ManifestMutation], copy: &Path) -> anyhow::Result<PathBuf> {
     drop(std::fs::remove_dir_all(copy));
     run(std::process::Command::new("cp").arg("-r").arg(root().join("manifests")).arg(copy))?;
     for ManifestMutation { file, from, to, .. } in breakages {
         let at = copy.join(file);
         let written = std::fs::read_to_string(&at)?;
-        ensure!(written.contains(from), "{file}: `{from}` does not stand there");
+        ensure!(written.contains(from), "{file}: `{from}` not found");
         std::fs::write(&at, written.replacen(from, to, 1))?;
     }
     Ok(copy.join("clusters/production"))
 }
 
-/// Makes each mistake by itself, and holds what `check` says of it to what it should say; what is wrong with that.
+/// Applies each mistake separately and verifies the result of `check`. Returns the errors.
 pub(crate) fn checked(folder: &Path) -> Vec<String> {
     let check = |breakage: &ManifestMutation| -> anyhow::Result<()> {
         let copy = folder.join("one");
-        let production = mistaken(std::slice::from_ref(breakage), &copy)?;
+        let production = apply_mistakes(std::slice::from_ref(breakage), &copy)?;
         let mut check = pratique();
         check
             .args(["check", "--output", "json", "--config"])
             .arg(copy.join("policies.yaml"))
             .arg(&production);
         let output = check.output()?;
-        ensure!(output.status.code() == Some(1), "check ends with {:?}", output.status.code());
+        ensure!(output.status.code() == Some(1), "check exits with {:?}", output.status.code());
         let report: Value = serde_json::from_slice(&output.stdout)?;
         let rows = report["verdicts"].as_array().into_iter().flatten();
         let denied: Vec<&Value> = rows.filter(|row| row["outcome"] == "deny").collect();
         ensure!(denied.iter().any(|row| row["policy"] == breakage.policy), "denied: {denied:?}");
         for row in denied {
-            // Where somebody wrote it: a line that has a key of the field, or one around it that admission adds something to.
+            // The line contains a key of the field, or of a parent field if admission adds the field.
             let (source, field) = (&row["source"], text(row, "/denials/0/field"));
-            let file = std::fs::read_to_string(Path::new(text(source, "/file"))).context("it has a file")?;
+            let file = std::fs::read_to_string(Path::new(text(source, "/file")))
+                .context("the finding has a file")?;
             let number = source["line"].as_u64().and_then(|line| usize::try_from(line).ok()).unwrap_or(0);
-            let line = number.checked_sub(1).and_then(|at| file.lines().nth(at)).context("it has a line")?;
+            let line = number
+                .checked_sub(1)
+                .and_then(|at| file.lines().nth(at))
+                .context("the finding has a line")?;
             let mut keys = field.split(|c: char| !c.is_ascii_alphanumeric()).filter(|key| key.len() > 2);
             ensure!(keys.any(|key| line.contains(key)), "{field} is not at {source}: `{line}`");
         }
@@ -75,24 +79,28 @@ pub(crate) fn checked(folder: &Path) -> Vec<String> {
 }
 
 impl PlatformFixture {
-    pub(crate) async fn what_is_broken_is_found(&mut self) -> anyhow::Result<()> {
-        ensure!(ROUNDS.iter().map(|round| round.len()).sum::<usize>() > 40, "some are missing");
+    pub(crate) async fn check_finds_every_mistake(&mut self) -> anyhow::Result<()> {
+        ensure!(
+            ROUNDS.iter().map(|round| round.len()).sum::<usize>() > 40,
+            "there should be more than 40 mistakes"
+        );
         let checked = self.checked.take().unwrap_or_else(|| self.check_breakages());
         let whole = by_path(built(&root().join("manifests/clusters/production"))?)?;
         let promised = self.promised().await?;
         let mut problems = Vec::new();
-        self.until_well().await.context("before any mistake")?;
+        self.until_well().await.context("before the first mistake")?;
         for (number, round) in ROUNDS.iter().enumerate() {
             for breakage in *round {
                 if self.is_shown(breakage, &promised).await? {
-                    problems.push(format!("{}: it is shown before it is made", breakage.what));
+                    problems
+                        .push(format!("{}: the effect is visible before the mistake is made", breakage.what));
                 }
             }
             let change = ObjectChanges::of(round, &self.platform.folder.join("all"), &whole)?;
             let played = self.play_round(round, &change, &promised).await;
             problems.extend(played.unwrap_or_else(|error| vec![format!("round {}: {error:#}", number + 1)]));
             self.undo(&change).await?;
-            // Targets and pods need not be scraped in between.
+            // The next round does not need scraped targets and ready pods.
             let looks_at_metrics = |round: &&[ManifestMutation]| {
                 round.iter().all(|b| matches!(b.shown, MutationEvidence::Metric(..)))
             };
@@ -108,7 +116,8 @@ impl PlatformFixture {
         Ok(())
     }
 
-    /// Makes the mistakes of a round, and waits until each is shown; and then all of them once more, for what was only passing.
+    /// Applies the mistakes of a round and waits until the platform shows each one. Then checks all again, for effects that do
+    /// not last.
     async fn play_round(
         &self,
         round: &[ManifestMutation],
@@ -120,8 +129,10 @@ impl PlatformFixture {
         for (looks, again) in [(1, ""), (2, " for long")] {
             for breakage in round {
                 if let Err(error) = self.until_shown(breakage, promised, looks).await {
-                    problems
-                        .push(format!("{}: the platform does not show it{again}: {error:#}", breakage.what));
+                    problems.push(format!(
+                        "{}: the platform does not show the effect{again}: {error:#}",
+                        breakage.what
+                    ));
                 }
             }
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -129,7 +140,7 @@ impl PlatformFixture {
         Ok(problems)
     }
 
-    /// Has each mistake checked, without the cluster, while other things happen.
+    /// Runs `check` for each mistake in the background, without the cluster.
     pub(crate) fn check_breakages(&self) -> JoinHandle<Vec<String>> {
         let folder = self.platform.folder.clone();
         tokio::task::spawn_blocking(move || checked(&folder))
@@ -142,9 +153,9 @@ impl PlatformFixture {
         for object in &change.gone {
             self.platform.api.delete(&path(object)?).await?.well()?;
         }
-        // Who runs has read what it has read: a Secret that is another is read by who is new.
+        // A running pod keeps its configuration, so a changed Secret needs a new pod.
         if change.set.iter().any(|object| object["kind"] == "SealedSecret") {
-            until("it is unsealed", || async {
+            until("the changed Secret is unsealed", || async {
                 let secret =
                     self.platform.api.get("/api/v1/namespaces/mongodb/secrets/mongodb").await?.well()?;
                 Ok(secret["data"]["keyfile"].is_null())
@@ -166,7 +177,7 @@ impl PlatformFixture {
         Ok(())
     }
 
-    /// Waits until all is as it was before the mistakes.
+    /// Waits until the platform has recovered from the mistakes.
     async fn until_well(&self) -> anyhow::Result<()> {
         for object in self.platform.environment.objects() {
             if matches!(object["kind"].as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet")) {
@@ -184,11 +195,11 @@ impl PlatformFixture {
             })
             .await?;
         }
-        until("nothing waits", || async { Ok(self.platform.kubelet.waiting().is_empty()) }).await?;
+        until("no container is waiting", || async { Ok(self.platform.kubelet.waiting().is_empty()) }).await?;
         Ok(())
     }
 
-    /// Waits until a mistake is shown, in so many looks in a row.
+    /// Waits until the effect of a mistake is visible in this number of consecutive checks.
     async fn until_shown(
         &self,
         breakage: &ManifestMutation,
@@ -229,7 +240,7 @@ impl PlatformFixture {
         })
     }
 
-    /// Whether NetworkPolicies let it through, as they are stored now.
+    /// Whether the NetworkPolicies that are stored now allow a connection.
     async fn can_reach(&self, from: &str, to: &str, port: &str) -> anyhow::Result<bool> {
         let mut items = Vec::new();
         for (at, version, kind) in [
@@ -258,33 +269,33 @@ impl PlatformFixture {
     }
 }
 
-/// Whether an autoscaler asks for a metric.
+/// Whether an autoscaler requests a metric.
 fn requires(scaler: &Value, metric: &str) -> bool {
-    let requested = scaler["spec"]["metrics"].as_array().into_iter().flatten();
-    requested
+    let metrics = scaler["spec"]["metrics"].as_array().into_iter().flatten();
+    metrics
         .flat_map(|item| ["pods", "object", "containerResource"].map(|kind| &item[kind]))
         .any(|item| item["metric"]["name"] == metric || item["name"] == metric)
 }
 
 impl<'b> ObjectChanges<'b> {
-    /// What mistakes make of the objects of production.
+    /// Compares the production objects with mistakes to the original ones.
     fn of(
         breakages: &[ManifestMutation],
         copy: &Path,
         whole: &'b BTreeMap<String, Value>,
     ) -> anyhow::Result<Self> {
-        let new = by_path(built(&mistaken(breakages, copy)?)?)?;
+        let new = by_path(built(&apply_mistakes(breakages, copy)?)?)?;
         let set = new.iter().filter(|(path, object)| whole.get(*path) != Some(object));
         let set: Vec<Value> = set.map(|(_, object)| object.clone()).collect();
         let gone =
             whole.iter().filter(|(path, object)| !new.contains_key(*path) && object["kind"] != "ConfigMap");
         let gone: Vec<Value> = gone.map(|(_, object)| object.clone()).collect();
-        ensure!(!set.is_empty(), "nothing is another");
+        ensure!(!set.is_empty(), "the mistakes do not change any object");
         Ok(ObjectChanges { set, gone, before: whole })
     }
 }
 
-/// The objects by their paths in the API, without what Argo CD alone reads.
+/// The objects by their API paths, without those that only Argo CD uses.
 fn by_path(objects: Vec<Value>) -> anyhow::Result<BTreeMap<String, Value>> {
     let is_argo = |object: &Value| {
         text(object, "/apiVersion").starts_with("argoproj.io") || object["metadata"]["name"] == "environment"

@@ -1,4 +1,4 @@
-//! Is every target that the manifests promise discovered, once each, and does what is scraped say what it should?
+//! Prometheus discovers each expected target once, and the scraped metrics have the expected values.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,13 +19,13 @@ use webhook_server::sources::Source;
 
 use crate::fixture::PlatformFixture;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A job, the workload's kind, namespace and name, and the port: how many targets there are of it.
+/// The number of targets by job, by the workload's kind, namespace and name, and by port.
 pub(crate) type Targets = BTreeMap<(String, String, String, String, u16), usize>;
 
 impl PlatformFixture {
-    /// The targets that the manifests promise: by the policy that judges monitors, and the replicas that workloads have.
+    /// The targets that the manifests define, computed by the `metric-path` policy and the number of replicas of each workload.
     pub(crate) async fn promised(&self) -> anyhow::Result<Targets> {
         let file = conformance::root().join("manifests/policies.yaml");
         let config = Config::load(&Selection { config: Some(file), ..Selection::default() }, true)?;
@@ -48,13 +48,13 @@ impl PlatformFixture {
         Ok(promised)
     }
 
-    /// How many pods a workload has by what the manifests say: its replicas, or the least of its autoscaler; one a node.
+    /// The number of pods of a workload in the manifests: its replicas, the minimum of its autoscaler, or one per node.
     fn replicas(&self, kind: &str, namespace: &str, name: &str) -> anyhow::Result<usize> {
         let environment = &self.platform.environment;
         let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
         Ok(match kind {
             "DaemonSet" => NODES,
-            // Envoy's, of the charts.
+            // The pods of Envoy, which its chart creates.
             "Pods of" => 1,
             _ => match environment.object("HorizontalPodAutoscaler", namespace, name) {
                 Ok(scaler) => number(&scaler["spec"]["minReplicas"]).unwrap_or(1),
@@ -65,7 +65,7 @@ impl PlatformFixture {
         })
     }
 
-    /// The targets that Prometheus has, by the workload of the pod at the address; and those that are not up.
+    /// The targets in Prometheus, by the workload of the pod at the target's address, and the targets that are not up.
     pub(crate) async fn discovered(&self) -> anyhow::Result<(Targets, Vec<String>)> {
         let (pods, _) = self.platform.kubelet.seen();
         let mut discovered = Targets::new();
@@ -82,12 +82,12 @@ impl PlatformFixture {
         Ok((discovered, not_up))
     }
 
-    /// Waits until what is discovered is what is promised, and up.
+    /// Waits until the discovered targets are the expected ones and all are up.
     pub(crate) async fn until_as_promised(&self) -> anyhow::Result<()> {
         self.until_discovered(true).await
     }
 
-    /// Waits until what is discovered is what is promised, whether it was scraped yet or is up.
+    /// Waits until the discovered targets are the expected ones, and also up if `is_up` is set.
     pub(crate) async fn until_discovered(&self, is_up: bool) -> anyhow::Result<()> {
         let promised = self.promised().await?;
         let since = Instant::now();
@@ -102,9 +102,7 @@ impl PlatformFixture {
                         promised.iter().filter(|one| discovered.get(one.0) != Some(one.1)).collect();
                     let beside: Vec<_> =
                         discovered.iter().filter(|one| promised.get(one.0) != Some(one.1)).collect();
-                    format!(
-                        "promised and not so: {missing:?}\nfound and not promised: {beside:?}\nnot up: {not_up:?}"
-                    )
+                    format!("expected, but missing: {missing:?}\nunexpected: {beside:?}\nnot up: {not_up:?}")
                 }
                 Err(error) => format!("{error:#}"),
             };
@@ -117,7 +115,7 @@ impl PlatformFixture {
         self.until_as_promised().await
     }
 
-    /// MariaDB, NGINX and Redis by their real exporters, with the arguments of the stored pods.
+    /// MariaDB, NGINX and Redis with their real exporters, and the arguments of the stored pods.
     pub(crate) async fn real_exporters_see_real_servers(&mut self) -> anyhow::Result<()> {
         let api = &self.platform.api;
         let objects = redis();
@@ -128,26 +126,30 @@ impl PlatformFixture {
             .await?
             .well()?;
         let added = &pods["items"][0]["spec"]["initContainers"][0];
-        ensure!(added["name"] == "redis-exporter", "the exporter is added: {}", pods["items"][0]["spec"]);
-        let requested = PrometheusClient(&self.platform.kubelet);
+        ensure!(
+            added["name"] == "redis-exporter",
+            "the exporter was not added: {}",
+            pods["items"][0]["spec"]
+        );
+        let client = PrometheusClient(&self.platform.kubelet);
         for up in ["mysql_up", "nginx_up", "redis_up"] {
-            requested.until(up, PATIENCE, |value| value == 1.0).await?;
+            client.until(up, PATIENCE, |value| value == 1.0).await?;
         }
-        ensure!(requested.query("count(mysql_up)").await?[0].1 == 3.0, "one for each member");
+        ensure!(client.query("count(mysql_up)").await?[0].1 == 3.0, "there should be one series per member");
         for object in objects.iter().rev() {
             api.delete(&conformance::control_plane::kinds::path(object)?).await?.well()?;
         }
         Ok(())
     }
 
-    /// What `explain-metric` draws is what is there: each series that a link names has a value.
+    /// Each recorded series has a value, and `explain-metric` succeeds.
     pub(crate) async fn every_recorded_series_has_a_value(&mut self) -> anyhow::Result<()> {
-        let requested = PrometheusClient(&self.platform.kubelet);
+        let client = PrometheusClient(&self.platform.kubelet);
         let rule = self.platform.environment.object("PrometheusRule", "monitoring", "autoscaling")?;
         let rules = rule["spec"]["groups"][0]["rules"].as_array().cloned().unwrap_or_default();
         ensure!(rules.len() == 4, "{} rules", rules.len());
         for record in rules {
-            requested.until(text(&record, "/record"), PATIENCE, f64::is_finite).await?;
+            client.until(text(&record, "/record"), PATIENCE, f64::is_finite).await?;
         }
         let file = conformance::root().join("manifests/clusters/production");
         let output = pratique().args(["explain-metric", "process_cpu_usage"]).arg(file).output()?;
@@ -156,7 +158,7 @@ impl PlatformFixture {
     }
 }
 
-/// The kind, namespace and name of the workload that a pod is of.
+/// The kind, namespace and name of the workload that owns a pod.
 fn workload(pod: &Value) -> (String, String, String) {
     let namespace = text(pod, "/metadata/namespace").to_owned();
     if pod["metadata"]["labels"]["app.kubernetes.io/name"] == "envoy" {
@@ -166,7 +168,7 @@ fn workload(pod: &Value) -> (String, String, String) {
     (kind.to_owned(), namespace, name.to_owned())
 }
 
-/// A cache in the shop's namespace, as a team would add it: admission gives it its exporter.
+/// A Redis cache in the shop's namespace, as a team would add it. Admission adds its exporter.
 fn redis() -> Vec<Value> {
     let labels = json!({"app.kubernetes.io/name": "redis"});
     let restricted = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});

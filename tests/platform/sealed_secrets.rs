@@ -1,4 +1,4 @@
-//! Do the sealed secrets unseal, and who would not start without one?
+//! The sealed secrets can be unsealed, and a pod that needs a missing one does not start.
 
 use anyhow::{Context as _, ensure};
 use conformance::control_plane::kinds::path;
@@ -16,7 +16,7 @@ fn is_synced(sealed: &Value) -> Option<bool> {
 }
 
 impl PlatformFixture {
-    /// Every one of the environment, by the real controller, to the keys that it has.
+    /// The real controller unseals every SealedSecret of the environment with all its keys.
     pub(crate) async fn every_secret_unseals(&mut self) -> anyhow::Result<()> {
         let (api, environment) = (&self.platform.api, &self.platform.environment);
         let mut unsealed = 0;
@@ -29,7 +29,7 @@ impl PlatformFixture {
             let (namespace, name) = (text(sealed, "/metadata/namespace"), text(sealed, "/metadata/name"));
             let secret = api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await?.well()?;
             for (key, _) in sealed["spec"]["encryptedData"].as_object().into_iter().flatten() {
-                ensure!(!text(&secret["data"], &format!("/{key}")).is_empty(), "{at}: {key} is not there");
+                ensure!(!text(&secret["data"], &format!("/{key}")).is_empty(), "{at}: no key {key} found");
             }
             unsealed += 1;
         }
@@ -37,8 +37,8 @@ impl PlatformFixture {
         Ok(())
     }
 
-    /// The shop's, copied into another namespace beside a workload that reads it.
-    pub(crate) async fn one_for_another_stays_sealed(&mut self) -> anyhow::Result<()> {
+    /// Copies the shop's SealedSecret to another namespace, together with a workload that needs it.
+    pub(crate) async fn a_secret_moved_to_another_namespace_stays_sealed(&mut self) -> anyhow::Result<()> {
         let (api, environment) = (&self.platform.api, &self.platform.environment);
         const ELSEWHERE: &str = "logging";
         let mut moved = environment.object("SealedSecret", "shop", "databases")?.clone();
@@ -57,17 +57,17 @@ impl PlatformFixture {
             Ok(is_synced(&api.get(&at).await?.body) == Some(false))
         })
         .await?;
-        let output = api.get(&at).await?.well()?["status"]["conditions"].to_string();
-        ensure!(output.contains("no key could decrypt secret"), "{output}");
+        let conditions = api.get(&at).await?.well()?["status"]["conditions"].to_string();
+        ensure!(conditions.contains("no key could decrypt secret"), "{conditions}");
         let waiting = || {
             let waiting = self.platform.kubelet.waiting();
             waiting
                 .into_iter()
                 .find(|((namespace, pod, _), _)| namespace == ELSEWHERE && pod.starts_with("worker-"))
         };
-        until("its reader waits", || async { Ok(waiting().is_some()) }).await?;
-        let (name, why) = waiting().context("it waits")?;
-        ensure!(why.contains("Secret databases is not there"), "{name:?}: {why}");
+        until("the pod that needs it waits", || async { Ok(waiting().is_some()) }).await?;
+        let (name, why) = waiting().context("no container is waiting")?;
+        ensure!(why.contains("Secret databases does not exist"), "{name:?}: {why}");
         for object in [&reader, &moved] {
             api.delete(&path(object)?).await?.well()?;
         }

@@ -1,7 +1,7 @@
-// Drives the playground in Chromium, and prints what was seen: by name, null or what is wrong.
+// Tests the playground in Chromium. Prints the results as JSON: for each test, null or an error message.
 //
 // node drive.mjs URL CHROMIUM FOLDER SITE
-//   FOLDER has expected.json, the verdict of each case; pictures for people are written beside SITE.
+//   FOLDER contains expected.json with the verdict of each case. Screenshots for review are written next to SITE.
 import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -24,7 +24,7 @@ const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile:
 const requests = new Set();
 const complaints = [];
 
-/** A page of its own, with the verdict on what it begins with. */
+/** Opens a page in a new context and waits for the first verdict. */
 async function open(options = desktop, address = url) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
@@ -46,7 +46,7 @@ async function choose(page, name) {
   await answered(page);
 }
 
-/** In the page: what is shown, in the shape in which a case states it. */
+/** Runs in the page: reads the shown verdict, in the format of a case. */
 function read() {
   const finding = (item) => {
     const text = (selector) => item.querySelector(selector)?.textContent;
@@ -67,7 +67,7 @@ function read() {
 
 const shown = (page) => page.evaluate(read);
 
-/** Chooses each of these cases from the menu, and gives what is shown of it, its outcome, and why it is there. All in the page: a call of the browser for each would take ten times as long. */
+/** Chooses each of these cases and returns its shown verdict, outcome and description. Runs in the page, which is ten times as fast as one browser call for each case. */
 function chooseAll(page, names) {
   return page.evaluate(
     async ({ names, read }) => {
@@ -79,7 +79,7 @@ function chooseAll(page, names) {
         menu.value = name;
         menu.dispatchEvent(new Event("input", { bubbles: true }));
         menu.dispatchEvent(new Event("change", { bubbles: true }));
-        for (let i = 0; i < 2000 && verdict.dataset.asked !== verdict.dataset.answered; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+        for (let i = 0; i < 2000 && verdict.dataset.sent !== verdict.dataset.answered; i++) await new Promise((resolve) => setTimeout(resolve, 1));
         seen[name] = { is: menu.value, verdict: shown(), outcome: verdict.dataset.outcome, why: document.querySelector("#why").textContent };
       }
       return seen;
@@ -104,7 +104,7 @@ const page = await open();
 const chosen = await chooseAll(page, Object.keys(expected));
 for (const [name, verdict] of Object.entries(expected)) {
   await look(name, () => {
-    assert.equal(chosen[name].is, name, "it is on the menu");
+    assert.equal(chosen[name].is, name, "the menu has the case");
     assert.deepEqual(chosen[name].verdict, verdict);
     assert.equal(chosen[name].outcome, name.split("/")[1].split("-")[0]);
     assert.notEqual(chosen[name].why, "");
@@ -121,7 +121,7 @@ await look("a_fix_clears_the_denial", async () => {
   assert.equal(await page.locator(".finding[data-outcome=deny]").count(), 0);
 });
 
-await look("a_squiggle_is_under_the_very_value", async () => {
+await look("findings_underline_the_value", async () => {
   await choose(page, "example");
   await page.locator(".finding[data-outcome=deny] .go").click();
   assert.deepEqual(await page.locator(".cm-lintRange-error").allTextContents(), ["true"]);
@@ -152,7 +152,7 @@ await look("a_link_restores_the_state", async () => {
   await other.context().close();
 });
 
-await look("a_link_of_somebody_else_does_no_harm", async () => {
+await look("a_hostile_link_is_harmless", async () => {
   const deflate = (length) => deflateRawSync(Buffer.alloc(length, "a")).toString("base64url");
   const links = ["#s=%%%", "#s=AAAA", `#s=${deflate(10)}`, `#s=${deflate(200 * 1024 * 1024)}`];
   for (const link of links) {
@@ -162,7 +162,7 @@ await look("a_link_of_somebody_else_does_no_harm", async () => {
   }
 });
 
-await look("settings_are_taken_and_refused_where_they_stand", async () => {
+await look("setting_errors_appear_at_the_setting", async () => {
   await choose(page, "example");
   await page.locator("#policies > summary").click();
   const policy = (name) => page.locator(".policy", { has: page.locator(`> summary:text-is("${name}")`) });
@@ -176,7 +176,7 @@ await look("settings_are_taken_and_refused_where_they_stand", async () => {
   assert.match(await standards.locator(".problem").textContent(), /version/);
   assert.equal(await outcome(page), "error");
   await standards.getByLabel("version").fill("");
-  // A list of settings grows and shrinks.
+  // Items of a list of settings can be added and removed.
   const exporters = policy("exporter-sidecar");
   await exporters.locator("> summary").click();
   await exporters.getByRole("button", { name: "Add to exporters" }).click();
@@ -186,51 +186,51 @@ await look("settings_are_taken_and_refused_where_they_stand", async () => {
   await exporters.getByRole("button", { name: "Remove" }).click();
   await answered(page);
   assert.equal(await exporters.locator(".problem").isVisible(), false);
-  await standards.getByLabel("Ask this policy").uncheck();
+  await standards.getByLabel("Run this policy").uncheck();
   await answered(page);
   assert.equal(await page.locator(".row[data-policy=pod-security-standards]").count(), 0);
 });
 
-await look("what_is_typed_is_not_lost", async () => {
+await look("typed_text_is_not_lost", async () => {
   const own = "# my own\n";
   const other = await open();
   await paste(other, own);
   await answered(other);
-  // The link for those who go by keyboard is no state.
+  // The fragment of the link to the verdict is not a state.
   await other.locator(".skip").focus();
   await other.keyboard.press("Enter");
   await other.waitForTimeout(100);
   assert.equal(await text(other), own);
-  // A broken link that is followed takes nothing away.
+  // A broken link does not change the text.
   await other.evaluate(() => (location.hash = "#s=zz"));
   await other.waitForFunction(() => /cannot be read: it is damaged/.test(document.querySelector("#shared").textContent));
   assert.equal(await text(other), own);
-  // The address bar says what is there, or nothing.
+  // The address bar has a link to the current state, or none.
   await other.locator("#share").click();
   await other.waitForFunction(() => location.hash.startsWith("#s=") && location.hash !== "#s=zz");
   const link = other.url();
   await choose(other, "example");
   assert.equal(new URL(other.url()).hash, "");
-  // A chat program may encode a link once more.
+  // A chat program may percent-encode the fragment.
   await other.goto(link.replace("#s=", "#s%3D"));
   await other.reload();
   await answered(other);
   assert.equal(await text(other), own);
-  // Nobody undoes a text that is not of the settings that are asked.
+  // Undo does not bring back a text without its settings.
   const chosen = Object.keys(expected).find((name) => name.startsWith("exporter-sidecar/allow-"));
   await choose(other, chosen);
   const before = await text(other);
   await other.locator(".cm-content").focus();
   await other.keyboard.press("Control+z");
   assert.equal(await text(other), before);
-  // And a case that was changed can be chosen again.
+  // A modified case can be chosen again.
   await other.keyboard.type("x");
   await choose(other, chosen);
   assert.equal(await text(other), before);
   await other.context().close();
 });
 
-await look("a_link_asks_for_what_there_is_not_and_is_told", async () => {
+await look("unknown_policies_in_a_link_are_reported", async () => {
   const link = (policies) => {
     const state = { text: "apiVersion: v1\nkind: Pod\nmetadata: { name: x }\nspec: { hostNetwork: true, containers: [{ name: web }] }\n", namespace: "default", policies };
     return `${url}/#s=${deflateRawSync(JSON.stringify(state)).toString("base64url")}`;
@@ -251,7 +251,7 @@ await look("a_link_asks_for_what_there_is_not_and_is_told", async () => {
   await other.context().close();
 });
 
-await look("everything_is_there_by_keyboard", async () => {
+await look("everything_is_reachable_by_keyboard", async () => {
   const other = await open();
   const focused = () => other.evaluate(() => document.activeElement?.id || document.activeElement?.className || "");
   const reached = [];
@@ -260,8 +260,8 @@ await look("everything_is_there_by_keyboard", async () => {
     reached.push(await focused());
   }
   assert.ok(reached.includes("case") && reached.includes("share"), reached.join(" "));
-  assert.ok(reached.some((name) => String(name).includes("cm-content")), `Tab goes into the editor: ${reached.join(" ")}`);
-  assert.ok(reached.some((name) => String(name).includes("go place")), `and out of it, to a finding: ${reached.join(" ")}`);
+  assert.ok(reached.some((name) => String(name).includes("cm-content")), `Tab must reach the editor: ${reached.join(" ")}`);
+  assert.ok(reached.some((name) => String(name).includes("go place")), `Tab must leave the editor and reach a finding: ${reached.join(" ")}`);
   await other.keyboard.press("Enter");
   assert.match(await focused(), /cm-content/);
   await other.keyboard.type("false");
@@ -270,12 +270,12 @@ await look("everything_is_there_by_keyboard", async () => {
   await other.context().close();
 });
 
-await look("a_screen_reader_is_told_once_it_is_quiet", async () => {
+await look("screen_readers_are_notified_after_typing_stops", async () => {
   await choose(page, "example");
   await page.waitForFunction(() => /^Denied: 7 objects, 6 evaluated, 1 denial/.test(document.querySelector("#announcement").textContent));
 });
 
-await look("axe_finds_no_fault", async () => {
+await look("axe_finds_no_violations", async () => {
   for (const [name, size] of Object.entries({ desktop, phone })) {
     for (const colorScheme of ["light", "dark"]) {
       const other = await open({ ...size, colorScheme });
@@ -304,9 +304,9 @@ await look("the_map_is_drawn", async () => {
 });
 
 for (const [name, make] of Object.entries(hostile)) {
-  const previous = seen["hostile_text_holds_nothing_up_and_is_never_html"];
+  const previous = seen["hostile_text_blocks_nothing_and_is_escaped"];
   if (previous) break;
-  await look("hostile_text_holds_nothing_up_and_is_never_html", async () => {
+  await look("hostile_text_blocks_nothing_and_is_escaped", async () => {
     const other = await open();
     await other.evaluate(() => {
       globalThis.longest = 0;
@@ -317,27 +317,27 @@ for (const [name, make] of Object.entries(hostile)) {
         last = now;
       }, 10);
     });
-    // The editor has images of its own, without a source.
+    // The editor itself uses images without a source.
     const elements = "script, img:not(.cm-widgetBuffer), iframe, object, embed, a[href^=javascript], [onerror], [onload]";
     const before = await other.locator(elements).count();
     const pasted = make();
     const begun = performance.now();
     await paste(other, pasted);
     await answered(other);
-    // What is typed then is evaluated where it holds nothing up, too.
+    // Typing after that must not block the page either.
     await other.keyboard.press("Control+Home");
     for (const key of ["#", "Backspace"]) await other.keyboard.press(key);
     await answered(other);
     await other.waitForTimeout(200);
-    assert.equal(await other.locator(elements).count(), before, `${name}: an element was made of it`);
+    assert.equal(await other.locator(elements).count(), before, `${name}: the text created an element`);
     const inDrawing = await other.locator("#drawing").evaluate((host) => host.shadowRoot.querySelectorAll("script, img, foreignObject, [onload], [onclick]").length);
-    assert.equal(inDrawing, 0, `${name}: an element was made of it in the map`);
+    assert.equal(inDrawing, 0, `${name}: the text created an element in the map`);
     const { hacked, longest } = await other.evaluate(() => ({ hacked: globalThis.hacked, longest: globalThis.longest }));
-    assert.equal(hacked, undefined, `${name}: it ran`);
+    assert.equal(hacked, undefined, `${name}: a script of the text ran`);
     const verdict = await other.locator("#verdict").innerText();
-    process.stderr.write(`${name}: held up for ${Math.round(longest)} ms, evaluated in ${Math.round(performance.now() - begun)} ms: ${verdict.replace("\n", ": ")}\n`);
-    assert.ok(longest < 1000, `${name}: the page stood still for ${Math.round(longest)} ms`);
-    // And it is still of use.
+    process.stderr.write(`${name}: blocked for ${Math.round(longest)} ms, evaluated in ${Math.round(performance.now() - begun)} ms: ${verdict.replace("\n", ": ")}\n`);
+    assert.ok(longest < 1000, `${name}: the page was blocked for ${Math.round(longest)} ms`);
+    // The page still works.
     await choose(other, "example");
     assert.equal(await outcome(other), "deny", name);
     await other.context().close();
@@ -346,7 +346,7 @@ for (const [name, make] of Object.entries(hostile)) {
 
 const STATIC = "http://static.example/docs/try/";
 
-/** Answers for a server that has the page's folder below a path, and sends nothing but files. */
+/** Acts as a static file server with the page below a path. */
 async function serveStatically(context, missed) {
   const types = { html: "text/html", css: "text/css", js: "text/javascript", json: "application/json", wasm: "application/wasm" };
   await context.route("**/*", async (route) => {
@@ -372,7 +372,7 @@ await look("a_static_host_serves_it_below_a_path", async () => {
   await context.close();
 });
 
-await look("what_cannot_be_loaded_is_said", async () => {
+await look("load_errors_are_shown", async () => {
   const context = await browser.newContext(desktop);
   await context.route("**/playground.wasm", (route) => route.abort());
   const other = await context.newPage();
@@ -387,11 +387,11 @@ await look("what_cannot_be_loaded_is_said", async () => {
 });
 
 await look("no_request_leaves_the_page", async () => {
-  // Where the policies are asked, nothing can be fetched either, whether or not somebody is there to answer.
+  // The worker that runs the policies must not be able to fetch anything either.
   const refused = () =>
     new Promise((resolve) => {
       addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
-      setTimeout(() => resolve("it was let out"), 5000);
+      setTimeout(() => resolve("the request was not blocked"), 5000);
       fetch("http://127.0.0.1:9/").catch(() => undefined);
     });
   for (const [name, options] of Object.entries({ served: url, static: undefined })) {
@@ -408,8 +408,8 @@ await look("no_request_leaves_the_page", async () => {
   const known = ["", "main.js", "style.css", "catalog.json", "playground.wasm"].map((name) => new URL(name, `${url}/`).href);
   const elsewhere = [...requests].map((address) => address.split("#")[0]).filter((address) => !known.includes(address) && address !== "data:," && !address.startsWith(`blob:${url}/`));
   assert.deepEqual(elsewhere, []);
-  assert.ok(requests.size >= known.length, "the requests are seen at all");
-  assert.deepEqual(complaints, [], "and nothing is complained of");
+  assert.ok(requests.size >= known.length, "requests were recorded");
+  assert.deepEqual(complaints, [], "no errors in the console");
 });
 
 await browser.close();

@@ -1,10 +1,10 @@
-// Texts that are to hold nothing up, and never to become more than text.
+// Hostile texts: they must not block the page, and must never be parsed as HTML.
 
 const pod = (name, rest = "") => `apiVersion: v1\nkind: Pod\nmetadata: { name: ${JSON.stringify(name)} }\nspec: { containers: [{ name: web, image: web }]${rest} }\n`;
 const script = `<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script><svg onload="globalThis.hacked=1">`;
 const MEGABYTE = 1024 * 1024;
 
-/** Repeats what is made of a number until it has so many bytes. */
+/** Concatenates the texts that `make` returns for 0, 1, 2, … up to the given length. */
 function repeated(bytes, make) {
   const parts = [];
   for (let i = 0, length = 0; length < bytes; i++) {
@@ -26,7 +26,7 @@ export const hostile = {
     `apiVersion: v1\nkind: Pod\nmetadata: { name: many }\nspec:\n  containers:\n${repeated(6 * MEGABYTE, (i) => `  - { name: c${i}, image: web, securityContext: { privileged: true } }\n`)}`,
   "1,999 pods and a NetworkPolicy for each": () =>
     repeated(MEGABYTE / 4, (i) => `---\n${pod(`p${i}`)}---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: n${i} }\nspec: { podSelector: {}, policyTypes: [Ingress], ingress: [{ from: [{ ipBlock: { cidr: 10.${i % 256}.${(i >> 8) % 256}.0/24 } }] }] }\n`),
-  "an error before what explodes": () =>
+  "an error before aliases that explode": () =>
     `x: *\n---\napiVersion: v1\nkind: List\np: &p ${"{ apiVersion: v1, kind: Pod, metadata: { name: a, labels: { app: a } }, spec: { containers: [{ name: web, image: web }] } }"}\n` +
     `n: &n { apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: { name: n }, spec: { podSelector: {} } }\nitems:\n${"- *p\n- *n\n".repeat(1200)}`,
   "2,000 Deployments that are changed": () =>

@@ -1,6 +1,6 @@
-//! Does the page say in a browser what the policies say elsewhere, to everybody, whatever is put into it, and tell nobody?
+//! Tests the playground in a browser: verdicts, accessibility, hostile input, and that nothing leaves the page.
 //!
-//! Chromium runs in a network namespace that has only loopback, driven by `drive.mjs`, which prints what it saw.
+//! Chromium runs in a network namespace that has only loopback. `drive.mjs` drives it and prints the results.
 
 mod parity;
 
@@ -14,22 +14,22 @@ use libtest_mimic::Trial;
 use policy_core::{Arena, Case};
 use serde_json::{Map, Value, json};
 
-/// What `drive.mjs` looks at beside the cases.
+/// The tests in `drive.mjs` besides the cases.
 const QUESTIONS: &[&str] = &[
     "a_fix_clears_the_denial",
-    "a_squiggle_is_under_the_very_value",
+    "findings_underline_the_value",
     "a_link_restores_the_state",
-    "a_link_of_somebody_else_does_no_harm",
-    "what_is_typed_is_not_lost",
-    "a_link_asks_for_what_there_is_not_and_is_told",
-    "settings_are_taken_and_refused_where_they_stand",
-    "everything_is_there_by_keyboard",
-    "a_screen_reader_is_told_once_it_is_quiet",
-    "axe_finds_no_fault",
-    "hostile_text_holds_nothing_up_and_is_never_html",
+    "a_hostile_link_is_harmless",
+    "typed_text_is_not_lost",
+    "unknown_policies_in_a_link_are_reported",
+    "setting_errors_appear_at_the_setting",
+    "everything_is_reachable_by_keyboard",
+    "screen_readers_are_notified_after_typing_stops",
+    "axe_finds_no_violations",
+    "hostile_text_blocks_nothing_and_is_escaped",
     "the_map_is_drawn",
     "a_static_host_serves_it_below_a_path",
-    "what_cannot_be_loaded_is_said",
+    "load_errors_are_shown",
     "no_request_leaves_the_page",
 ];
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             Err(reason) => vec![ignored("playground", &reason)],
             Ok(()) => trials(),
         };
-        const SAME: &str = "the_page_says_what_check_says";
+        const SAME: &str = "the_page_agrees_with_check";
         trials.push(match tools::find("kubectl", "install kubectl") {
             Ok(_) => trial(SAME, parity::as_check_says),
             Err(reason) => ignored(SAME, &reason),
@@ -66,8 +66,8 @@ fn trials() -> Vec<Trial> {
         .map(|name| {
             Trial::test(name.clone(), move || match seen()?.get(&name) {
                 Some(Value::Null) => Ok(()),
-                Some(problem) => Err(problem.as_str().unwrap_or("it went wrong").into()),
-                None => Err("it was not looked at".into()),
+                Some(problem) => Err(problem.as_str().unwrap_or("it failed").into()),
+                None => Err("drive.mjs did not run this test".into()),
             })
         })
         .collect();
@@ -75,7 +75,7 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What was seen inside, by name: `null`, or what is wrong.
+/// The results of `drive.mjs` by test: `null`, or an error message.
 fn seen() -> Result<&'static Map<String, Value>, String> {
     static SEEN: OnceLock<Result<Value, String>> = OnceLock::new();
     let look = || {
@@ -86,23 +86,23 @@ fn seen() -> Result<&'static Map<String, Value>, String> {
     };
     let seen = SEEN.get_or_init(|| look().map_err(|error: anyhow::Error| format!("{error:#}")));
     let seen = seen.as_ref().map_err(Clone::clone)?;
-    seen.as_object().ok_or_else(|| "nothing was seen".to_owned())
+    seen.as_object().ok_or_else(|| "drive.mjs printed no results".to_owned())
 }
 
-/// The verdict that each case states.
+/// The expected verdict of each case.
 fn expected() -> anyhow::Result<Value> {
     let mut all = Map::new();
     for file in cases::all() {
         let arena = Arena::new();
         let case = Case::decode(&file.text, &arena)?;
-        let recorded = conformance::yaml(case.recorded.context("it states a verdict")?)?;
+        let recorded = conformance::yaml(case.recorded.context("the case has no verdict")?)?;
         let verdict = recorded.first().map(|recorded| recorded["verdict"].clone());
         all.insert(format!("{}/{}", file.entry.metadata.name, file.name), verdict.unwrap_or_default());
     }
     Ok(Value::Object(all))
 }
 
-/// The Wasm at most 330 KB and all of it at most 700 KB, as a server sends it compressed by brotli.
+/// Compressed with brotli, the Wasm module must have at most 330 KB, and the whole page at most 700 KB.
 fn small() -> anyhow::Result<()> {
     const SIZES: &str = "const zlib = require('zlib'), fs = require('fs'), path = require('path'); \
         const size = (name) => zlib.brotliCompressSync(fs.readFileSync(path.join(process.argv[1], name))).length; \
@@ -111,7 +111,7 @@ fn small() -> anyhow::Result<()> {
     let sizes: Value = serde_json::from_slice(&output.stdout).context("the sizes")?;
     let size = |name: &str| sizes[name].as_u64().unwrap_or(u64::MAX);
     let all: u64 = sizes.as_object().context("they are by name")?.values().filter_map(Value::as_u64).sum();
-    ensure!(size("playground.wasm") <= 330_000, "the Wasm has {}", size("playground.wasm"));
-    ensure!(all <= 700_000, "all of it has {all}: {}", json!(sizes));
+    ensure!(size("playground.wasm") <= 330_000, "the Wasm module has {} bytes", size("playground.wasm"));
+    ensure!(all <= 700_000, "the page has {all} bytes: {}", json!(sizes));
     Ok(())
 }

@@ -1,4 +1,4 @@
-// How long it takes from a key press until the verdict on a set of 300 lines is shown, beside a text of which there is nothing to say.
+// Measures the time from a key press until the page shows the verdict, for a manifest set and for comments of 300 lines each.
 //
 // node measure.mjs URL CHROMIUM
 import { readFile } from "node:fs/promises";
@@ -14,12 +14,12 @@ const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
 await page.goto(url);
 await answered(page);
 
-// 300 lines: the example, and its objects again under other names, in the same namespace.
+// 300 lines: the example, and copies of its objects with other names in the same namespace.
 const example = await readFile(new URL("../../policies/_playground/web/src/example.yaml", import.meta.url), "utf8");
 const renamed = (letter) => example.replaceAll(/name: (web|cache|default-deny|dns)\b/g, `name: $1-${letter}`);
 const text = [example, renamed("b"), renamed("c")].join("---\n").split("\n").slice(0, 299).join("\n") + "\n";
 
-/** Types into a text where `mark` stands, and gives the times from a key press until its verdict is shown, sorted. */
+/** Types at the end of the first line that contains `mark`. Returns the sorted times from a key press until the verdict is shown. */
 async function measure(text, mark) {
   await paste(page, text);
   await answered(page);
@@ -33,8 +33,8 @@ async function measure(text, mark) {
     addEventListener("keydown", (event) => (pressed = event.timeStamp), { capture: true });
     globalThis.observer?.disconnect();
     globalThis.observer = new MutationObserver(() => {
-      const { asked, answered } = document.querySelector("#verdict").dataset;
-      if (pressed === undefined || asked !== answered) return;
+      const { sent, answered } = document.querySelector("#verdict").dataset;
+      if (pressed === undefined || sent !== answered) return;
       globalThis.times.push(performance.now() - pressed);
       pressed = undefined;
     });
@@ -42,14 +42,14 @@ async function measure(text, mark) {
   });
   for (let i = 0; i < KEYS; i++) {
     await page.keyboard.press(i % 2 === 0 ? "x" : "Backspace");
-    // Longer than any answer takes: to ask for it would take time from what is measured.
+    // Wait longer than any evaluation takes. Polling for the verdict would distort the measurement.
     await new Promise((resolve) => setTimeout(resolve, 80));
   }
   return (await page.evaluate(() => globalThis.times)).sort((a, b) => a - b);
 }
 
 const nothing = await measure("# nothing to evaluate\n".repeat(300), "nothing");
-// Behind the image of the container that is denied.
+// After the image of the denied container.
 const set = await measure(text, "shop/web:");
 const at = (times, share) => times[Math.min(Math.floor(times.length * share), times.length - 1)];
 console.log(

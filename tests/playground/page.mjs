@@ -1,14 +1,14 @@
-// What every script does with the page.
+// Helpers for scripts that drive the page.
 
-/** Waits until what is shown is of the text and the settings as they are. */
+/** Waits until the page shows the verdict on the current text and settings. */
 export async function answered(page) {
   await page.waitForFunction(() => {
-    const { asked, answered } = document.querySelector("#verdict").dataset;
-    return asked !== undefined && asked === answered;
+    const { sent, answered } = document.querySelector("#verdict").dataset;
+    return sent !== undefined && sent === answered;
   });
 }
 
-/** Puts a text in the place of all that is there, as somebody pastes it. */
+/** Replaces the whole text by pasting another one. */
 export async function paste(page, pasted) {
   await page.locator(".cm-content").focus();
   await page.keyboard.press("Control+a");

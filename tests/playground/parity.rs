@@ -1,4 +1,4 @@
-//! The page says of a text what `check` and `render` say of it: the same rows, findings, places, errors and notes.
+//! The page and the commands `check` and `render` must agree on rows, findings, locations, errors, notes and changes.
 
 use std::process::{Command, Stdio};
 
@@ -8,20 +8,20 @@ use conformance::{process, root, tools};
 use policy_catalog::POLICIES;
 use serde_json::{Map, Value, json};
 
-/// Texts that are evaluated in both, by what is odd about them.
+/// Texts to evaluate in both, each with a description.
 const TEXTS: &[(&str, &str)] = &[
     ("nothing", ""),
-    ("no YAML", "a: [\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"),
+    ("invalid YAML", "a: [\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"),
     (
         "CRLF and letters beyond ASCII",
         "apiVersion: v1\r\nkind: Pod\r\nmetadata: {name: ä😀}\r\nspec: {x: 😀, hostPID: true, containers: [{name: c}]}\r\n",
     ),
     (
-        "a List, and an object in it that is none",
+        "a List with an invalid object",
         "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {hostPID: true, containers: [{name: c}]}}\n- {kind: Pod}\n- apiVersion: apps/v1\n  kind: Deployment\n  metadata: {name: b, namespace: n}\n  spec: {template: {spec: {hostNetwork: true, containers: [{name: c}]}}}\n",
     ),
     (
-        "a template that is none",
+        "an invalid pod template",
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b}\nspec:\n  template: 7\n",
     ),
     (
@@ -29,7 +29,7 @@ const TEXTS: &[(&str, &str)] = &[
         "apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {uid: x}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: x, annotations: {pratique.dev/inject-exporter: redis}}\nspec: {containers: [{name: c, image: redis}]}\n",
     ),
     (
-        "what makes pods and no policy takes",
+        "a workload kind that no policy matches",
         "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: r}\nspec: {template: {spec: {containers: [{name: c, securityContext: {privileged: true}}]}}}\n",
     ),
     (
@@ -42,7 +42,7 @@ const TEXTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Every text, by all policies together, and by each alone.
+/// Compares every text, with all policies together and with each alone.
 pub(crate) fn as_check_says() -> anyhow::Result<()> {
     let folder = Folder::new("same");
     let example = std::fs::read_to_string(root().join("policies/_playground/web/src/example.yaml"))?;
@@ -57,11 +57,11 @@ pub(crate) fn as_check_says() -> anyhow::Result<()> {
     for choice in choices.collect::<Vec<_>>() {
         for (name, text) in &texts {
             let file = folder.file("text.yaml", text);
-            let what = format!("{name}, by {}", choice.join(", "));
-            let requested: Map<String, Value> =
+            let what = format!("{name}, with {}", choice.join(", "));
+            let settings: Map<String, Value> =
                 choice.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
-            let requested = json!({"namespace": "default", "policies": requested}).to_string();
-            let page: Value = serde_json::from_str(&policy_playground::evaluate(text, &requested))?;
+            let options = json!({"namespace": "default", "policies": settings}).to_string();
+            let page: Value = serde_json::from_str(&policy_playground::evaluate(text, &options))?;
             let policies = choice.iter().flat_map(|name| ["--policy", name]);
             let output = process::pratique()
                 .args(["check", "--output", "json"])
@@ -74,10 +74,10 @@ pub(crate) fn as_check_says() -> anyhow::Result<()> {
             let wanted: Vec<Value> = rows.iter().map(of_check).collect();
             ensure!(
                 of_page(&page) == wanted,
-                "{what}: the page says {:#?}\ncheck says {wanted:#?}",
+                "{what}: the page shows {:#?}\ncheck prints {wanted:#?}",
                 of_page(&page)
             );
-            // `FILE:LINE:COLUMN: why`, and on the page the places apart.
+            // `check` prints `FILE:LINE:COLUMN: reason`; the page has the location in separate fields.
             let prefix = format!("{}:", file.display());
             let output = String::from_utf8_lossy(&output.stderr).into_owned();
             let lines = output.lines().filter_map(|line| line.split_once(&prefix).map(|(_, rest)| rest));
@@ -90,23 +90,23 @@ pub(crate) fn as_check_says() -> anyhow::Result<()> {
             for error in &shown {
                 ensure!(
                     wanted.iter().any(|line| line.contains(error.as_str())),
-                    "{what}: {error}, check says {wanted:?}"
+                    "{what}: {error}, check prints {wanted:?}"
                 );
             }
             let rendered = process::pratique().arg("render").args(policies).arg(&file).output()?;
             let notes = page["notes"].as_array().into_iter().flatten().map(text_of);
-            // What cannot be written is for `render` to say.
+            // `render` reports changes that it cannot write.
             let (unwritten, notes): (Vec<&str>, Vec<&str>) =
                 notes.partition(|note| note.starts_with("line "));
             for note in &unwritten {
                 let reason = note.split_once(": ").map_or(*note, |(_, reason)| reason);
                 let output = String::from_utf8_lossy(&rendered.stderr);
-                ensure!(output.contains(reason), "{what}: {note}, render says {output}");
+                ensure!(output.contains(reason), "{what}: {note}, render prints {output}");
             }
             for note in &notes {
-                ensure!(output.contains(note), "{what}: {note}, check says {output}");
+                ensure!(output.contains(note), "{what}: {note}, check prints {output}");
             }
-            ensure!(wanted.len() == shown.len() + notes.len(), "{what}: {shown:?}, check says {wanted:?}");
+            ensure!(wanted.len() == shown.len() + notes.len(), "{what}: {shown:?}, check prints {wanted:?}");
             if rendered.status.success() {
                 changes(text, &page, &String::from_utf8_lossy(&rendered.stdout)).with_context(|| what)?;
             }
@@ -115,7 +115,7 @@ pub(crate) fn as_check_says() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a row of `check` and one of the page have in common.
+/// The fields of a row that `check` and the page have in common.
 fn of_check(row: &Value) -> Value {
     let name = &row["object"];
     let slash = if name["namespace"] == "" { "" } else { "/" };
@@ -154,20 +154,20 @@ fn text_of(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Puts what the page would change into the text, and compares it with what `render` prints.
+/// Applies the changes on the page to the text and compares the result with the output of `render`.
 fn changes(text: &str, page: &Value, rendered: &str) -> anyhow::Result<()> {
     let mut made = text.to_owned();
     for changed in page["changed"].as_array().into_iter().flatten() {
         let (before, after) = (text_of(&changed["before"]), text_of(&changed["after"]));
-        ensure!(made.contains(before), "what is changed is in the text");
+        ensure!(made.contains(before), "the text has the changed document");
         made = made.replacen(before, after, 1);
     }
     ensure!(page["summary"]["changesLeftOut"] == 0, "all changes are shown");
-    ensure!(made == rendered, "the page would change it to {made}\nrender to {rendered}");
+    ensure!(made == rendered, "the page changes it to {made}\nrender changes it to {rendered}");
     Ok(())
 }
 
-/// An environment, as it is deployed.
+/// The rendered manifests of an environment.
 fn built(environment: &str) -> anyhow::Result<String> {
     let kubectl = tools::find("kubectl", "install kubectl").map_err(anyhow::Error::msg)?;
     let folder = root().join("manifests/clusters").join(environment);

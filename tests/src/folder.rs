@@ -1,30 +1,31 @@
-//! Folders that tests write to.
+//! Temporary folders for tests.
 
 use std::path::PathBuf;
 
-/// A folder of the test's own, gone when it ends.
+/// A temporary folder that is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    /// One of that name, and of this process alone.
+    /// Creates a folder with this name that is unique to this process.
     ///
     /// # Panics
-    /// It cannot be made.
+    /// The folder cannot be created.
     pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("pratique-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder can be made");
+        std::fs::create_dir_all(&path).expect("the folder can be created");
         Folder(path)
     }
 
-    /// Writes a file in it, and gives its path.
+    /// Writes a file in the folder and returns its path.
     ///
     /// # Panics
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
-        std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder can be made");
-        std::fs::write(&path, text).expect("a file can be written");
+        std::fs::create_dir_all(path.parent().expect("the file is in a folder"))
+            .expect("the folder can be created");
+        std::fs::write(&path, text).expect("the file can be written");
         path
     }
 }

@@ -1,4 +1,4 @@
-//! The hosts that a policy runs in, each asked the same AdmissionRequest, each giving the same answer.
+//! The hosts that a policy runs in. Each one gets the same AdmissionRequest and must return the same response.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,34 +15,37 @@ use webhook_server::server::webhook::Webhook;
 
 use crate::cases::CaseFile;
 
-/// What every host can say of a request.
+/// The response of a host to a request, reduced to the fields that every host has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostResponse {
-    /// Whether it is admitted.
+    /// Whether the request is admitted.
     pub accepted: bool,
-    /// Why not.
+    /// The denial message.
     pub message: Option<String>,
-    /// What is warned of.
+    /// The admission warnings.
     pub warnings: Vec<String>,
-    /// The object as it is then, if it is changed.
+    /// The patched object; `None` if the policy did not change it.
     pub patched: Option<Value>,
-    /// What the audit log is told.
+    /// The audit annotations.
     pub audit: BTreeMap<String, String>,
 }
 
-/// The cluster of a case, for hosts that keep it longer than the case's own arena lives.
+/// The cluster data of a case, for hosts that keep it longer than the case's own arena lives.
 #[derive(Clone, Debug)]
 pub struct CaseCluster(pub Vec<Value>);
 
 impl CaseCluster {
-    /// What the case says there is; `None` where it says nothing.
+    /// Returns the case's cluster data; `None` if the case has none.
     pub fn of(case: &Case<'_>) -> Option<Self> {
-        let objects =
-            case.cluster.as_ref()?.iter().map(|object| serde_json::to_value(object).expect("it is JSON"));
+        let objects = case
+            .cluster
+            .as_ref()?
+            .iter()
+            .map(|object| serde_json::to_value(object).expect("the object is JSON"));
         Some(CaseCluster(objects.collect()))
     }
 
-    /// The objects, each with the namespace that it has where it says none.
+    /// Returns the objects. Namespaced objects without a namespace get `default`.
     fn complete(self) -> Vec<Value> {
         let mut objects = self.0;
         for object in objects.iter_mut().filter(|object| object["kind"] != "Namespace") {
@@ -67,9 +70,11 @@ impl Cluster for CaseCluster {
         namespace: Option<&str>,
         arena: &'a Arena,
     ) -> Result<Vec<Field<'a>>, Undecided> {
-        let copied =
-            self.0.iter().map(|object| policy_core::Value::copy(object.clone(), arena).expect("it is JSON"));
-        // As the case has it natively; the values are in the arena, what lists them need not be.
+        let copied = self
+            .0
+            .iter()
+            .map(|object| policy_core::Value::copy(object.clone(), arena).expect("the object is JSON"));
+        // This is how the native host lists them too. The values are in the arena, but the list need not be.
         let objects = Objects::new(copied.collect(), "default");
         Ok(objects
             .values(group, kind, namespace)
@@ -80,7 +85,7 @@ impl Cluster for CaseCluster {
 }
 
 impl HostResponse {
-    /// The answer that a case's verdicts must give in every host.
+    /// The response that every host must give for the verdicts of a case.
     pub fn of(verdicts: &Verdicts<'_>) -> Self {
         let accepted = verdicts.allowed();
         HostResponse {
@@ -98,7 +103,7 @@ impl HostResponse {
     }
 }
 
-/// Asks the policy natively.
+/// Runs the policy natively.
 ///
 /// # Errors
 /// The case cannot be run.
@@ -108,10 +113,10 @@ pub fn native(file: &CaseFile) -> anyhow::Result<HostResponse> {
     Ok(HostResponse::of(&case.run(file.entry, &arena)?))
 }
 
-/// Asks the webhook over TLS: `/mutate` for the patch, `/validate` for the rest.
+/// Sends the case to the webhook over TLS: to `/mutate` for the patch, and to `/validate` for everything else.
 ///
 /// # Errors
-/// The webhook does not answer.
+/// The webhook does not respond.
 pub fn http(file: &CaseFile) -> anyhow::Result<HostResponse> {
     let arena = Arena::new();
     let case = Case::decode(&file.text, &arena)?;
@@ -129,10 +134,12 @@ pub fn http(file: &CaseFile) -> anyhow::Result<HostResponse> {
         let trusted = tls::trusting(&identity.chain)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let webhook = match CaseCluster::of(&case) {
-            // As an API server would have told it: no more of each object than the policy says that it reads.
+            // As when the data comes from an API server: only the fields that the policy declares in `reads`.
             Some(cluster) => {
-                let known =
-                    WatchedCluster::holding(file.entry.metadata.reads.iter().copied(), cluster.complete())?;
+                let known = WatchedCluster::with_objects(
+                    file.entry.metadata.reads.iter().copied(),
+                    cluster.complete(),
+                )?;
                 Webhook::watching(vec![policy], Arc::new(known))
             }
             None => Webhook::new(vec![policy]),
@@ -141,7 +148,7 @@ pub fn http(file: &CaseFile) -> anyhow::Result<HostResponse> {
         let mut client = Client::connect(server.address, trusted).await?;
         let name = file.entry.metadata.name;
         let original = request["object"].clone();
-        // By its name only a policy is asked for changes that makes some.
+        // `/mutate/NAME` is only available for mutating policies.
         let by_name =
             if file.entry.metadata.mutates { format!("/mutate/{name}") } else { "/mutate".to_owned() };
         let mutate = ask(&mut client, &by_name, &posted(&original)).await?;
@@ -155,22 +162,22 @@ pub fn http(file: &CaseFile) -> anyhow::Result<HostResponse> {
     })?;
     ensure!(validate.get("patch").is_none(), "a validating webhook must not patch");
     if patched.is_some() {
-        // What the API server goes on with where it ignores that the mutating webhook failed.
-        let output = &unchanged["auditAnnotations"][file.entry.metadata.name];
+        // The API server sends this request if the mutating webhook failed and its failure policy is `Ignore`.
+        let annotation = &unchanged["auditAnnotations"][file.entry.metadata.name];
         ensure!(
-            unchanged["allowed"] == true && output == "not-changed",
-            "the audit log is told: {unchanged}"
+            unchanged["allowed"] == true && annotation == "not-changed",
+            "unexpected audit annotations: {unchanged}"
         );
         ensure!(
             unchanged.get("warnings").is_none(),
-            "nothing was changed, so nothing is said of it: {unchanged}"
+            "an unchanged object must not cause warnings: {unchanged}"
         );
     }
-    // The mutating half speaks for the policies that change objects alone.
+    // For mutating policies, `/mutate` returns the message, the warnings and the audit annotations.
     let speaks = if file.entry.metadata.mutates { &mutate } else { &validate };
     ensure!(
         file.entry.metadata.mutates || mutate["allowed"] == true,
-        "others are not asked in the mutating half"
+        "`/mutate` must not run policies that only validate"
     );
     ensure!(speaks["allowed"] == validate["allowed"], "mutate and validate disagree");
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -202,16 +209,16 @@ fn apply(object: &Value, patch: &str) -> anyhow::Result<Value> {
     Ok(patched)
 }
 
-/// What `validate` of a guest is called with, as policy-server and `kwctl` call it.
+/// The input of a guest's `validate` call, as policy-server and `kwctl` send it.
 pub fn payload(settings: &str, request: &str) -> String {
     let settings = if settings.is_empty() { "{}" } else { settings };
     format!("{{\"request\":{request},\"settings\":{settings}}}")
 }
 
-/// What `validate` of a guest answered.
+/// Decodes the response of a guest's `validate` call.
 ///
 /// # Errors
-/// It is no answer.
+/// The bytes are not a valid response.
 pub fn guest_answer(answer: &[u8]) -> anyhow::Result<HostResponse> {
     let answer: Value = serde_json::from_slice(answer)?;
     let text = |value: &Value| value.as_str().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What the tests share: the hosts that a case runs in, and what a test needs that may not be here.
+//! Shared code of the tests: the hosts that run a case, and checks for programs that may be missing on this machine.
 
 pub mod browser;
 pub mod cases;
@@ -24,15 +24,15 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
 }
 
-/// Where cargo builds.
+/// The target folder of cargo.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
 }
 
-/// The documents of a YAML text that are not empty, as JSON.
+/// Decodes the non-empty documents of a YAML text to JSON.
 ///
 /// # Errors
-/// It is no YAML, or nothing that is JSON too.
+/// The text is not valid YAML, or a value has no JSON form.
 pub fn yaml(text: &str) -> anyhow::Result<Vec<serde_json::Value>> {
     let mut values = Vec::new();
     for document in policy_core::yaml::documents(text) {
@@ -45,18 +45,18 @@ pub fn yaml(text: &str) -> anyhow::Result<Vec<serde_json::Value>> {
     Ok(values)
 }
 
-/// A trial for what cannot be run here: reported as ignored, with the reason and what to do in its name.
+/// A trial that cannot run on this machine. It is reported as ignored; its name contains the reason and what to do.
 pub fn ignored(name: &str, reason: &str) -> libtest_mimic::Trial {
     libtest_mimic::Trial::test(format!("{name} [{reason}]"), || Ok(())).with_ignored_flag(true)
 }
 
-/// A trial for each function, under the name of the function: `trials![exit_codes, config::a_typo_is_named]`.
+/// Creates a trial for each function, with the name of the function: `trials![exit_codes, config::a_typo_is_named]`.
 #[macro_export]
 macro_rules! trials {
     ($($function:path),* $(,)?) => { vec![$($crate::trial(stringify!($function), $function)),*] };
 }
 
-/// A trial under the last name of a path.
+/// A trial with the last segment of a path as its name.
 pub fn trial(path: &str, run: fn() -> Result<(), libtest_mimic::Failed>) -> libtest_mimic::Trial {
     libtest_mimic::Trial::test(path.rsplit(':').next().unwrap_or(path).trim(), run)
 }

@@ -1,12 +1,12 @@
-//! What is measured of work and of processes: time and memory.
+//! Measures the time and memory of functions and processes.
 
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// How often [`median`] runs what it measures.
+/// The number of measured runs of [`median`].
 pub const RUNS: usize = 7;
 
-/// The median time of [`RUNS`] runs, after one that is not counted.
+/// The median time of [`RUNS`] runs, after one warm-up run.
 pub fn median(mut run: impl FnMut()) -> Duration {
     run();
     let mut times: Vec<Duration> = (0..RUNS)
@@ -25,8 +25,8 @@ pub fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// The memory of a process in bytes, by a line of `/proc/PID/status`: `VmRSS`, what it has now, or `VmHWM`, the most it has had;
-/// `None` once it has ended.
+/// The memory of a process in bytes, from a line of `/proc/PID/status`: `VmRSS` is the current value, `VmHWM` the
+/// peak. `None` if the process has ended.
 pub fn memory(pid: u32, line: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'))?;
@@ -34,12 +34,12 @@ pub fn memory(pid: u32, line: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// The CPU time that a process has had so far, its own and the system's for it, by `/proc/PID/stat`.
+/// The user and system CPU time of a process so far, from `/proc/PID/stat`.
 ///
 /// # Panics
-/// It has ended.
+/// The process has ended.
 pub fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is running");
     let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
@@ -51,10 +51,10 @@ pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1024.0 / 1024.0
 }
 
-/// Waits for the end of a process: how it ended, and the most memory it had, in bytes.
+/// Waits until a process ends. Returns its exit status and its peak memory in bytes.
 ///
 /// # Errors
-/// It cannot be waited for.
+/// Waiting for the process fails.
 pub fn wait_and_peak(child: &mut Child) -> std::io::Result<(ExitStatus, u64)> {
     let mut peak = 0;
     loop {

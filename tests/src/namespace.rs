@@ -1,4 +1,4 @@
-//! A network of one's own: what dials addresses of its own accord runs where there is only loopback.
+//! Network namespaces that have only loopback, for tests whose programs connect to other addresses on their own.
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::tools;
 
-/// What a program is called with in its own network.
+/// The first argument of this program when it runs in its own network namespace.
 const INSIDE: &str = "--inside";
 
-/// The arguments of `unshare` by which this user gets a network of its own, and processes that end with the first.
+/// The arguments of `unshare` that give this user a network namespace, and end all processes in it with the first one.
 ///
 /// # Errors
-/// None can be made here; the reason.
+/// No namespace can be created; the error has the reason.
 pub fn arguments() -> Result<&'static [&'static str], String> {
     const WITH_USER: &[&str] = &["-Urn", "--pid", "--fork", "--kill-child", "--mount-proc"];
     const AS_ROOT: &[&str] = &["-n", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -22,31 +22,31 @@ pub fn arguments() -> Result<&'static [&'static str], String> {
         unshare.is_ok_and(|output| output.status.success())
     };
     let found = [AS_ROOT, WITH_USER].iter().find(works).copied();
-    found.ok_or_else(|| "no network namespace can be made here: allow unshare".to_owned())
+    found.ok_or_else(|| "cannot create a network namespace: allow unshare for this user".to_owned())
 }
 
-/// Runs this very program in a network of its own, with these arguments, and gives the JSON that it prints there ([`inside`]).
+/// Runs this program in its own network namespace with these arguments, and returns the JSON that it prints ([`inside`]).
 ///
 /// # Errors
-/// It fails; what it said.
+/// The program fails; the error contains its standard error.
 pub fn run(further: &[&str]) -> anyhow::Result<Value> {
     seen(command(further)?)
 }
 
-/// The same, with what is said in it shown as it is said.
+/// Like [`run`], but shows the program's standard error while it runs.
 ///
 /// # Errors
-/// It fails.
+/// The program fails.
 pub fn show(further: &[&str]) -> anyhow::Result<Value> {
     let mut command = command(further)?;
     command.stderr(Stdio::inherit());
     seen(command)
 }
 
-/// What runs this very program in a network of its own, and ends it with this thread, however that ends.
+/// The command that runs this program in its own network namespace. It is killed when the calling thread ends.
 ///
 /// # Errors
-/// No such network can be made here.
+/// No namespace can be created.
 pub fn command(further: &[&str]) -> anyhow::Result<Command> {
     let arguments = arguments().map_err(anyhow::Error::msg)?;
     let mut command = Command::new("setpriv");
@@ -58,10 +58,10 @@ pub fn command(further: &[&str]) -> anyhow::Result<Command> {
 fn seen(mut command: Command) -> anyhow::Result<Value> {
     let output = command.stdin(Stdio::null()).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).context("what was seen inside")
+    serde_json::from_slice(&output.stdout).context("the output of the program in the namespace must be JSON")
 }
 
-/// Where this program was called by [`run`]: brings loopback up, plays, and prints what was seen. To be asked first in `main`.
+/// If [`run`] started this program: brings loopback up, calls `play`, and prints its result. Call it first in `main`.
 pub fn inside(play: impl FnOnce(&[String]) -> anyhow::Result<Value>) -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (first, further) = arguments.split_first()?;

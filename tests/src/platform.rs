@@ -1,18 +1,18 @@
-//! The platform of `manifests`, running on loopback: a control plane, nodes that are played, and the real components, started with
-//! what the manifests say.
+//! The platform of `manifests`, running on loopback: a control plane, simulated nodes, and the real components,
+//! configured from the manifests.
 //!
 //! ```text
-//! namespace (loopback alone) ── control: etcd, API server, controllers, scheduler; kwok plays the nodes
-//!    └─ apply: the Applications, wave by wave ──▶ stored pods ──▶ kubelet: a program for each container that has one,
-//!         │                                                       on the pod's address; stand-ins for the others
-//!         ├─ certificates: what cert-manager would issue          proxy: connections to Services, to the pods behind them
-//!         └─ charts: what the charts would make                   prometheus: what the config reloader would do
+//! namespace (only loopback) ── control: etcd, API server, controllers, scheduler; kwok simulates the nodes
+//!    └─ apply: the Applications, wave by wave ──▶ stored pods ──▶ kubelet: runs the program of each container that has one,
+//!         │                                                       on the pod's address; simulates the others
+//!         ├─ certificates: replaces cert-manager          proxy: forwards connections to Services to their pods
+//!         └─ charts: replaces the Helm charts             prometheus: replaces the config reloader
 //! ```
 //!
-//! What is played, and by what it differs from a cluster: nodes (kwok), kube-proxy and DNS (`proxy`, `/etc/hosts`), cert-manager,
-//! metrics-server, MongoDB and its exporter, Loki, Alloy, Falco, Envoy and the shop's own images. All pods share one network
-//! namespace, so that a container's `:PORT` becomes its pod's address and its `127.0.0.1` an address of 127/8 that is the pod's
-//! own ([`program`]).
+//! Simulated, and therefore different from a cluster: nodes (kwok), kube-proxy and DNS (`proxy`, `/etc/hosts`),
+//! cert-manager, metrics-server, MongoDB and its exporter, Loki, Alloy, Falco, Envoy and the shop's own images. All
+//! pods share one network namespace. Therefore `:PORT` of a container is rewritten to the pod's address, and
+//! `127.0.0.1` to an address of 127/8 that belongs to this pod ([`program`]).
 
 pub mod apply;
 pub mod certificates;
@@ -49,7 +49,7 @@ use control::ControlPlaneProcesses;
 use kubelet::Kubelet;
 use progress::Progress;
 
-/// What is started, and how to get it.
+/// The required programs, and how to get them.
 pub const NEEDED: &[(&str, &str)] = &[
     ("unshare", "install util-linux"),
     ("setpriv", "install util-linux"),
@@ -72,11 +72,11 @@ pub const NEEDED: &[(&str, &str)] = &[
     ("nginx-prometheus-exporter", tools::HOW),
 ];
 
-/// Why it cannot run here.
+/// Checks that the platform can run on this machine.
 ///
 /// # Errors
-/// Something is missing; what, and how to get it.
-pub fn is_possible() -> Result<(), String> {
+/// Something is missing; the error says how to get it.
+pub fn check_available() -> Result<(), String> {
     for (name, how) in NEEDED {
         tools::find(name, how)?;
     }
@@ -88,32 +88,32 @@ pub fn is_possible() -> Result<(), String> {
     crate::namespace::arguments().map(|_| ())
 }
 
-/// The platform, running. It ends with the namespace that it runs in.
+/// The running platform. It ends with the namespace that it runs in.
 pub struct Platform {
-    /// The API, as an administrator.
+    /// A client for the API, with administrator rights.
     pub api: Api,
-    /// What is deployed.
+    /// The environment that is deployed.
     pub environment: Environment,
-    /// etcd, the API server and what else makes the control plane.
+    /// etcd, the API server and the other processes of the control plane.
     pub control: ControlPlaneProcesses,
-    /// What runs the containers.
+    /// Runs the containers.
     pub kubelet: Arc<Kubelet>,
-    /// Where everything writes to; memory, and gone with the namespace.
+    /// The folder of all files. It is in memory and is gone when the namespace ends.
     pub folder: PathBuf,
-    /// What is said meanwhile.
+    /// Reports each step on standard error.
     pub progress: Progress,
 }
 
 impl Platform {
-    /// Starts the control plane and what plays the cluster's other parts; nothing is deployed yet.
+    /// Starts the control plane and the simulated parts of the cluster. It deploys nothing yet.
     ///
     /// # Errors
-    /// A part does not start; what it said.
+    /// A part does not start; the error contains its log.
     pub async fn start(environment: &str, progress: Progress) -> anyhow::Result<Self> {
         network::prepare()?;
         let folder = Path::new("/run/pratique").to_path_buf();
         std::fs::create_dir_all(&folder)?;
-        progress.step("a network with loopback alone");
+        progress.step("a network with only loopback");
         let environment = Environment::read(environment)?;
         let control = ControlPlaneProcesses::start(&folder).await?;
         let api = control.api.clone();
@@ -129,10 +129,10 @@ impl Platform {
     /// Deploys all Applications, wave by wave.
     ///
     /// # Errors
-    /// Something is not admitted, or does not become ready.
+    /// An object is not admitted, or a workload does not become ready.
     pub async fn deploy(&self) -> anyhow::Result<()> {
         charts::kinds(&self.api).await?;
-        self.progress.step("the kinds");
+        self.progress.step("the CustomResourceDefinitions");
         for (wave, applications) in self.environment.waves() {
             for application in &applications {
                 let applied = apply::until_applied(&self.api, &application.objects).await;
@@ -143,7 +143,7 @@ impl Platform {
             apply::until_running(&self.api, &applications).await?;
             if wave == charts::ADMISSION {
                 self.kubelet.until_started("pratique", "webhook").await?;
-                self.progress.step("the webhook is asked");
+                self.progress.step("the webhook is running");
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The webhook in a process of its own, with a certificate that the test made.
+//! Runs the webhook in its own process, with a certificate that the test creates.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -16,27 +16,27 @@ use webhook_server::server::tls;
 
 use crate::process::pratique;
 
-/// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit for a start.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A webhook in a process of its own. It ends with this, and its folder goes.
+/// A webhook in its own process. Dropping it kills the process and removes its folder.
 #[derive(Debug)]
 pub struct Serving {
     child: Child,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
-    /// What trusts its certificate.
+    /// A TLS client configuration that trusts its certificate.
     pub trusted: Arc<rustls::ClientConfig>,
-    /// How long that took.
+    /// The time from the start until it was ready.
     pub ready_after: Duration,
-    /// Its certificate (`tls.crt`, `tls.key`), and what it says (`log`).
+    /// The folder with its certificate (`tls.crt`, `tls.key`) and its output (`log`).
     pub folder: PathBuf,
 }
 
 /// A certificate for localhost and its key, as PEM, written to `tls.crt` and `tls.key` of a folder.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// The folder is not writable.
 pub fn certificate(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     std::fs::create_dir_all(folder)?;
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
@@ -46,17 +46,17 @@ pub fn certificate(folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((cert, key))
 }
 
-/// A certificate as a `caBundle` has it, or a kubeconfig: PEM, in Base64.
+/// A certificate in the format of a `caBundle` or a kubeconfig: PEM, in Base64.
 pub fn ca_bundle(certificate: &CertificateDer<'_>) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD
         .encode(webhook_server::certificate::to_pem(std::slice::from_ref(certificate)))
 }
 
-/// What a metric says that is served there; not a number where there is none of that name.
+/// The value of a metric that is served at an address; NaN if it does not exist.
 ///
 /// # Errors
-/// Nobody serves metrics there.
+/// No server listens there, or the value is not a number.
 pub fn metric_at(address: SocketAddr, name: &str) -> anyhow::Result<f64> {
     let mut stream = std::net::TcpStream::connect(address)?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
@@ -67,10 +67,10 @@ pub fn metric_at(address: SocketAddr, name: &str) -> anyhow::Result<f64> {
 }
 
 impl Serving {
-    /// Starts one on a free port, with a new certificate.
+    /// Starts a webhook on a free port, with a new certificate.
     ///
     /// # Errors
-    /// It does not serve; what it said.
+    /// It does not start; the error contains its output.
     pub fn start(name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +79,7 @@ impl Serving {
         Serving::start_in(folder, "127.0.0.1:0", arguments)
     }
 
-    /// Starts one with the certificate that is in a folder.
+    /// Starts a webhook with the certificate in a folder.
     ///
     /// # Errors
     /// As [`Serving::start`].
@@ -93,7 +93,7 @@ impl Serving {
         Serving::run(command, folder, trusted)
     }
 
-    /// Runs a command that serves, and is to be trusted for that; what it says goes to a file of the folder.
+    /// Runs a command that serves the webhook, and writes its output to a file in the folder.
     ///
     /// # Errors
     /// As [`Serving::start`].
@@ -106,36 +106,36 @@ impl Serving {
         let since = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let address = loop {
-            let output = std::fs::read_to_string(folder.join("log"))?;
-            if let Some(address) = output.lines().find_map(serves) {
+            let log = std::fs::read_to_string(folder.join("log"))?;
+            if let Some(address) = log.lines().find_map(serves) {
                 break address;
             }
             if child.try_wait()?.is_some() || since.elapsed() > PATIENCE {
                 drop(child.kill());
-                bail!("it does not serve: {output}");
+                bail!("the server did not start: {log}");
             }
             std::thread::sleep(Duration::from_millis(1));
         };
         Ok(Serving { child, address, trusted, ready_after: since.elapsed(), folder })
     }
 
-    /// Its number.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has said so far.
+    /// The output so far.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The log file cannot be read.
     pub fn output(&self) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(self.folder.join("log"))?)
     }
 
-    /// Where it serves metrics (`--metrics-listen`).
+    /// The address of the metrics (`--metrics-listen`).
     ///
     /// # Errors
-    /// It does not.
+    /// It does not serve metrics.
     pub fn metrics(&self) -> anyhow::Result<SocketAddr> {
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
@@ -146,39 +146,39 @@ impl Serving {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        bail!("it serves no metrics")
+        bail!("the server does not serve metrics")
     }
 
-    /// What a metric without labels says, or with those in its name; not a number where there is none of that name.
+    /// The value of a metric, with its labels in `name` if it has any; NaN if it does not exist.
     ///
     /// # Errors
-    /// It serves no metrics.
+    /// It does not serve metrics.
     pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
         metric_at(self.metrics()?, name)
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     ///
     /// # Errors
-    /// It has ended already.
+    /// The process has already ended.
     pub fn terminate(&self) -> anyhow::Result<()> {
         let status = Command::new("kill").arg(self.pid().to_string()).status()?;
         ensure!(status.success(), "kill failed");
         Ok(())
     }
 
-    /// A connection.
+    /// Connects to the webhook.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// The connection fails.
     pub async fn client(&self) -> anyhow::Result<Client> {
         Client::connect(self.address, self.trusted.clone()).await
     }
 
-    /// Waits for the end, and gives what it said.
+    /// Waits until the process ends, and returns its output.
     ///
     /// # Errors
-    /// It did not end well.
+    /// The exit status is not 0.
     pub fn end(mut self) -> anyhow::Result<String> {
         let status = self.child.wait()?;
         let output = self.output()?;
@@ -186,10 +186,10 @@ impl Serving {
         Ok(output)
     }
 
-    /// Kills it, and gives what it was started with.
+    /// Kills the process, and returns its folder and address.
     ///
     /// # Errors
-    /// It cannot be killed.
+    /// The process cannot be killed.
     pub fn kill(mut self) -> anyhow::Result<(PathBuf, SocketAddr)> {
         self.child.kill()?;
         self.child.wait()?;
@@ -207,23 +207,23 @@ impl Drop for Serving {
     }
 }
 
-/// The address in the line that says where it serves.
+/// The address in the log line that reports it.
 fn serves(line: &str) -> Option<SocketAddr> {
     let (_, address) = line.split_once(" on https://")?;
     address.trim_end_matches('}').trim_matches('"').parse().ok()
 }
 
-/// Waits until something becomes so.
+/// Waits until a condition holds.
 ///
 /// # Errors
-/// It never does.
+/// It does not hold in time; the error contains `what`.
 pub async fn until<F: Future<Output = anyhow::Result<bool>>>(
     what: &str,
     is_so: impl Fn() -> F,
 ) -> anyhow::Result<()> {
     let since = Instant::now();
     while !is_so().await? {
-        ensure!(since.elapsed() < 2 * PATIENCE, "never: {what}");
+        ensure!(since.elapsed() < 2 * PATIENCE, "timed out waiting for: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())

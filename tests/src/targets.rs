@@ -4,10 +4,10 @@ use std::process::Command;
 
 use crate::root;
 
-/// Makes sure that this target can be built for: adds it, saying so, if it is missing.
+/// Makes sure that a target is installed: adds it and prints a message if it is missing.
 ///
 /// # Errors
-/// It is missing and cannot be added; the reason and the command to run.
+/// The target cannot be added; the error has the reason and the command to run.
 pub fn add(target: &str) -> Result<(), String> {
     let how = format!("run `rustup target add {target}`");
     let rustup = |arguments: &[&str]| Command::new("rustup").current_dir(root()).args(arguments).output();

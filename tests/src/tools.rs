@@ -1,14 +1,14 @@
-//! Programs that tests run: those that are built from Go modules, and those of the system.
+//! Finds programs that tests run: those built from Go modules, and those of the system.
 
 use std::path::PathBuf;
 
-/// How the built ones come to be there.
-pub const HOW: &str = "`just tools` builds it with Go, or name its folder in PRATIQUE_TOOLS";
+/// How to get the programs that are built from Go modules.
+pub const HOW: &str = "`just tools` builds it with Go, or set PRATIQUE_TOOLS to its folder";
 
-/// Where a program is: in PRATIQUE_TOOLS, where `just tools` builds it, on the PATH, or where the system keeps its servers.
+/// Searches for a program in PRATIQUE_TOOLS, the output folder of `just tools`, the PATH, and the system folders of servers.
 ///
 /// # Errors
-/// It is nowhere; the reason, with `how` to get it.
+/// The program was not found; the error says `how` to get it.
 pub fn find(name: &str, how: &str) -> Result<PathBuf, String> {
     let mut places: Vec<PathBuf> = std::env::var_os("PRATIQUE_TOOLS").into_iter().map(Into::into).collect();
     places.push(crate::root().join("target/tools"));

@@ -1,4 +1,4 @@
-//! An API server as far as lists and watches go (kubernetes.io/docs/reference/using-api/api-concepts), on loopback.
+//! A fake API server on loopback that supports lists and watches (kubernetes.io/docs/reference/using-api/api-concepts).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,31 +18,31 @@ use tokio::sync::watch;
 use webhook_server::server::Server;
 use webhook_server::server::tls::Identity;
 
-/// The API server; it ends with the test.
+/// The API server; it stops with the test.
 #[derive(Clone)]
 pub(crate) struct FakeApiServer {
     state: Arc<Mutex<ApiServerState>>,
     changed: watch::Sender<u64>,
     address: std::net::SocketAddr,
-    /// The certificate that it shows, if it is on TLS.
+    /// The server certificate, if it uses TLS.
     certificate: Option<CertificateDer<'static>>,
 }
 
-/// What watches do.
+/// The behavior of watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Watches {
-    /// What they should.
+    /// Watches work.
     #[default]
     Work,
-    /// They do, and say each half second that nothing is new.
+    /// Watches work, and send a bookmark every half second.
     Bookmarks,
-    /// They end as soon as they have begun.
+    /// Watches end immediately.
     EndAtOnce,
-    /// They say that something failed, and end.
+    /// Watches send an error event and end.
     Fail,
-    /// They say something that is no event.
+    /// Watches send data that is not an event.
     Garbage,
-    /// They say a Status that is in no event.
+    /// Watches send a Status that is not wrapped in an event.
     Status,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Watches {
 struct ApiServerState {
     watches: Watches,
     version: u64,
-    /// Before which version it knows of no change any more.
+    /// Changes before this version are no longer known.
     forgotten: u64,
     refuses: bool,
     objects: BTreeMap<(String, String, String), Value>,
@@ -58,7 +58,7 @@ struct ApiServerState {
     pages: BTreeMap<String, usize>,
 }
 
-/// Who may ask.
+/// The token of the only user.
 const TOKEN: &str = "letmein";
 
 type QueryParameters = BTreeMap<String, String>;
@@ -72,7 +72,7 @@ impl FakeApiServer {
         api
     }
 
-    /// The same on TLS, as API servers are, with a certificate that only the kubeconfig vouches for.
+    /// Like [`start`](Self::start), with TLS and a certificate that only the kubeconfig trusts.
     pub(crate) async fn start_on_tls() -> Self {
         let identity = Identity::for_loopback([127, 0, 0, 1].into()).expect("a certificate can be made");
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
@@ -80,7 +80,7 @@ impl FakeApiServer {
         let api = FakeApiServer::at(address, identity.chain.first().cloned());
         let config = identity.server().expect("it is a certificate");
         let server = Server::start(listener, config, api.router()).expect("it can be served");
-        // It is served until the test's process ends.
+        // Keep serving until the process of the test ends.
         std::mem::forget(server);
         api
     }
@@ -96,7 +96,7 @@ impl FakeApiServer {
             .with_state(self.clone())
     }
 
-    /// A kubeconfig for it.
+    /// Writes a kubeconfig for this API server.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         let file = std::env::temp_dir().join(format!("pratique-kubeconfig-{}", self.address.port()));
         let cluster = match &self.certificate {
@@ -137,7 +137,7 @@ impl FakeApiServer {
     pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
         self.change(|state| {
             let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-            let mut object = state.objects.remove(&key).expect("it is there");
+            let mut object = state.objects.remove(&key).expect("the object exists");
             object["metadata"]["resourceVersion"] = json!(state.version.to_string());
             state.events.push((
                 state.version,
@@ -147,7 +147,7 @@ impl FakeApiServer {
         });
     }
 
-    /// Changes something that no watch is told, because the API server has forgotten it by then.
+    /// Makes a change that no watch reports, because the API server has already discarded its event.
     pub(crate) fn forget(&self, change: impl FnOnce(&FakeApiServer)) {
         self.refuse(true);
         change(self);
@@ -159,17 +159,17 @@ impl FakeApiServer {
         self.refuse(false);
     }
 
-    /// Answers nothing but errors from now on, and ends every watch; or answers again.
+    /// Starts or stops answering every request with an error. Starting also ends all watches.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.change(|state| state.refuses = refuses);
     }
 
-    /// What watches do from now on.
+    /// Sets the behavior of watches.
     pub(crate) fn watches(&self, do_: Watches) {
         self.change(|state| state.watches = do_);
     }
 
-    /// How many pages of a list it has given.
+    /// The number of list pages that were returned.
     pub(crate) fn pages(&self, resource: &str) -> usize {
         self.state.lock().expect("no test panics here").pages.get(resource).copied().unwrap_or_default()
     }
@@ -183,19 +183,19 @@ fn status(code: u16, message: &str) -> Value {
 async fn answer(
     State(api): State<FakeApiServer>,
     Path(resource): Path<String>,
-    Query(requested): Query<QueryParameters>,
+    Query(parameters): Query<QueryParameters>,
     headers: HeaderMap,
 ) -> Response {
     if headers.get("authorization").is_none_or(|token| token != &format!("Bearer {TOKEN}")) {
         return (StatusCode::UNAUTHORIZED, status(401, "Unauthorized").to_string()).into_response();
     }
     if api.state.lock().expect("no test panics here").refuses {
-        let refusal = status(503, "the server is not there").to_string();
+        let refusal = status(503, "the server is unavailable").to_string();
         return (StatusCode::SERVICE_UNAVAILABLE, refusal).into_response();
     }
     let watches = api.state.lock().expect("no test panics here").watches;
     let json = [("content-type", "application/json")];
-    match (requested.get("watch").map(String::as_str), watches) {
+    match (parameters.get("watch").map(String::as_str), watches) {
         (Some("true" | "1"), Watches::EndAtOnce) => (json, String::new()).into_response(),
         (Some("true" | "1"), Watches::Fail) => {
             (json, json!({"type": "ERROR", "object": status(500, "it failed")}).to_string() + "\n")
@@ -207,13 +207,13 @@ async fn answer(
         (Some("true" | "1"), Watches::Status) => {
             (json, status(410, "too old").to_string() + "\n").into_response()
         }
-        (Some("true" | "1"), _) => follow(api, resource, &requested),
-        _ => list(&api, &resource, &requested),
+        (Some("true" | "1"), _) => follow(api, resource, &parameters),
+        _ => list(&api, &resource, &parameters),
     }
 }
 
-fn list(api: &FakeApiServer, resource: &str, requested: &QueryParameters) -> Response {
-    let number = |key: &str| requested.get(key).and_then(|text| text.parse::<usize>().ok());
+fn list(api: &FakeApiServer, resource: &str, parameters: &QueryParameters) -> Response {
+    let number = |key: &str| parameters.get(key).and_then(|text| text.parse::<usize>().ok());
     let (limit, from) = (number("limit").unwrap_or(usize::MAX), number("continue").unwrap_or(0));
     let mut state = api.state.lock().expect("no test panics here");
     *state.pages.entry(resource.to_owned()).or_default() += 1;
@@ -227,8 +227,8 @@ fn list(api: &FakeApiServer, resource: &str, requested: &QueryParameters) -> Res
     ([("content-type", "application/json")], list.to_string()).into_response()
 }
 
-fn follow(api: FakeApiServer, resource: String, requested: &QueryParameters) -> Response {
-    let number = |key: &str| requested.get(key).and_then(|text| text.parse::<u64>().ok());
+fn follow(api: FakeApiServer, resource: String, parameters: &QueryParameters) -> Response {
+    let number = |key: &str| parameters.get(key).and_then(|text| text.parse::<u64>().ok());
     let (from, seconds) = (number("resourceVersion").unwrap_or(0), number("timeoutSeconds").unwrap_or(290));
     let until = tokio::time::Instant::now() + Duration::from_secs(seconds);
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(64);

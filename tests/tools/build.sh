@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the tools that tests need, with Go, into a folder; what is there and up to date is left alone.
+# Builds the tools that the tests need with Go into a folder. Tools that are up to date are not built again.
 #
 #   build.sh FOLDER
 #
-# Each tool is a module of its own, so that none changes the versions that another is built with; go.sum is committed.
+# Each tool is a separate module, so that tools do not affect each other's dependency versions; go.sum is committed.
 set -euo pipefail
 
 if [ $# -ne 1 ]; then
@@ -15,7 +15,7 @@ folder="$(cd "$1" && pwd)"
 cd "$(dirname "$0")"
 command -v go >/dev/null || { echo "$0: go is not on the PATH; install Go 1.26 or later" >&2; exit 69; }
 
-# build MODULE PACKAGE [FLAGS…]: the tool is named as its package is.
+# build MODULE PACKAGE [FLAGS…]: the tool gets the name of its package.
 build() {
   local module="$1" package="$2" tool stamp
   shift 2
@@ -27,12 +27,12 @@ build() {
   echo "$stamp" >"$folder/.$tool"
 }
 
-# The way to seal, and what unseals in a cluster.
+# Seals secrets, and unseals them in a cluster.
 for tool in kubeseal controller; do
   build kubeseal github.com/bitnami/sealed-secrets/cmd/$tool
 done
-# Of the ways to discover targets only Kubernetes': all of them are a gigabyte of modules, and some cannot be had. The
-# web pages of Prometheus are left out with builtinassets.
+# Only the Kubernetes service discovery, because all of them are a gigabyte of modules, and some cannot be downloaded.
+# Prometheus' web pages are not built because the tag builtinassets is not set.
 for tool in promtool prometheus; do
   build prometheus github.com/prometheus/prometheus/cmd/$tool -tags remove_all_sd,enable_kubernetes_sd,netgo
 done
@@ -40,11 +40,11 @@ for exporter in nginx/nginx-prometheus-exporter oliver006/redis_exporter prometh
   prometheus/mysqld_exporter; do
   build exporters github.com/$exporter
 done
-# What makes Prometheus' configuration of monitors, serves its metrics to autoscalers, and plays the nodes' part.
+# Generates Prometheus' configuration from monitors, serves its metrics to autoscalers, and simulates nodes.
 build prometheus-operator github.com/prometheus-operator/prometheus-operator/cmd/operator
 build prometheus-adapter sigs.k8s.io/prometheus-adapter/cmd/adapter
 build kwok sigs.k8s.io/kwok/cmd/kwok
-# What nodes, pods and volumes go through, as its module has it: the program brings none along.
+# The lifecycle stages of nodes, pods and volumes from kwok's module, because the program does not include any.
 stages="$(cd kwok && go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage"
 for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-with-lease \
   pod/fast/pod-ready pod/fast/pod-complete pod/fast/pod-delete \
@@ -52,7 +52,7 @@ for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-
   echo ---
   cat "$stages/$stage.yaml"
 done >"$folder/kwok-stages.yaml"
-# Checks the prose: the last version of which all modules can be had.
+# Checks the prose. This is the latest version whose modules can all be downloaded.
 build vale github.com/vale-cli/vale/v3/cmd/vale
-# What the API server applies patches with.
+# The JSON Patch library of the API server.
 build json-patch .

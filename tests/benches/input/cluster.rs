@@ -3,14 +3,14 @@
 
 use std::fmt::Write as _;
 
-/// The namespaces.
+/// The number of namespaces.
 pub const NAMESPACES: usize = 100;
-/// The workloads of each.
+/// The number of workloads per namespace.
 pub const WORKLOADS: usize = 20;
-/// The pods of each.
+/// The number of pods per workload.
 pub const REPLICAS: usize = 5;
 
-/// The text, with Deployments, or with each of the pods that they make.
+/// The manifests, with Deployments or with the pods of each Deployment.
 pub fn world(as_pods: bool) -> String {
     let mut text = String::new();
     for n in 0..NAMESPACES {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// An AdmissionReview of 8 KB that creates a pod which is admitted at restricted.
+/// An AdmissionReview of 8 KB that creates a pod that passes the restricted level.
 pub fn review() -> String {
     let review = json!({
         "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
@@ -23,7 +23,7 @@ pub fn review() -> String {
 }
 
 fn pod() -> Value {
-    // One that runs to its end is not probed.
+    // An init container that runs to completion has no probes.
     let mut setup = container("setup");
     for key in ["livenessProbe", "readinessProbe"] {
         setup.as_object_mut().and_then(|setup| setup.remove(key));

@@ -1,4 +1,4 @@
-//! The API server is killed, stays away until what is known of the cluster is too old, and comes back.
+//! The API server is killed, stays away until the webhook's cluster data is stale, and comes back.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::trials::{create, namespace, network_policy, pod};
 const FAULT: &str = "gone";
 const AGE: &str = "pratique_cluster_age_seconds{kind=\"NetworkPolicy\"}";
 
-/// Why a pod is refused; nothing, if it is admitted.
+/// Returns the denial message of a pod; `None` if it is admitted.
 async fn evaluated(webhook: &Serving) -> anyhow::Result<Option<String>> {
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "1", "operation": "CREATE", "namespace": FAULT, "kind": {"group": "", "version": "v1", "kind": "Pod"},
@@ -49,30 +49,31 @@ pub(super) async fn and_back(given: TrialFixture) -> anyhow::Result<()> {
             "--drain=0",
         ],
     )?;
-    until("the cluster is known", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
+    until("the webhook has cluster data", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
     plane.stop_server();
-    // For a while what is known is good enough.
-    ensure!(evaluated(&webhook).await?.is_none(), "it is judged by what is known");
-    until("what is known is too old", || async { Ok(evaluated(&webhook).await?.is_some()) }).await?;
+    // For a while, the existing cluster data is still used.
+    ensure!(evaluated(&webhook).await?.is_none(), "the pod is not admitted with recent cluster data");
+    until("the cluster data is stale", || async { Ok(evaluated(&webhook).await?.is_some()) }).await?;
     let message = evaluated(&webhook).await?.unwrap_or_default();
     ensure!(message.contains("could not decide"), "{message}");
     ensure!(webhook.metric(AGE)? >= 6.0, "the age is {}", webhook.metric(AGE)?);
     plane.start_server().await?;
-    until("it is known again", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
+    until("the cluster data is recent again", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
     ensure!(webhook.metric(AGE)? < 6.0, "the age is {}", webhook.metric(AGE)?);
-    // And what happens from now on.
+    // The webhook must also receive later changes.
     plane
         .api
         .delete(&format!("/apis/networking.k8s.io/v1/namespaces/{FAULT}/networkpolicies/deny"))
         .await?
         .well()?;
-    until("the deletion is known", || async { Ok(evaluated(&webhook).await?.is_some()) }).await?;
+    until("the webhook has seen the deletion", || async { Ok(evaluated(&webhook).await?.is_some()) }).await?;
     let message = evaluated(&webhook).await?.unwrap_or_default();
     ensure!(!message.contains("could not decide"), "{message}");
     deny(&plane.api).await?;
-    until("the new one is known", || async { Ok(evaluated(&webhook).await?.is_none()) }).await?;
+    until("the webhook has seen the new policy", || async { Ok(evaluated(&webhook).await?.is_none()) })
+        .await?;
     tokio::time::sleep(Duration::from_secs(7)).await;
-    // Nothing happens, and that is known as well.
-    ensure!(evaluated(&webhook).await?.is_none(), "what is known stays new in a quiet cluster");
+    // The data must not become stale when nothing changes.
+    ensure!(evaluated(&webhook).await?.is_none(), "the cluster data became stale in a quiet cluster");
     Ok(())
 }

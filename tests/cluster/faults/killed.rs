@@ -1,4 +1,4 @@
-//! The webhook is killed under load, and started again.
+//! The webhook is killed under load and started again.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use super::{Load, PodRequest, all_are, good, runs, serve};
 use crate::TrialFixture;
 use crate::trials::create;
 
-/// How long each phase lasts.
+/// The duration of each phase.
 const PHASE: Duration = Duration::from_secs(2);
 
-/// What is validated is refused while nobody can: nothing bad gets in before, meanwhile or after.
+/// While the validating webhook is down, requests are rejected. No bad pod is admitted before, during or after the outage.
 pub(super) async fn validation(given: TrialFixture) -> anyhow::Result<()> {
     let api = &given.stage.api;
     let webhook = serve(api, "killed", "Validating").await?;
@@ -30,29 +30,23 @@ pub(super) async fn validation(given: TrialFixture) -> anyhow::Result<()> {
     let back = Instant::now();
     tokio::time::sleep(PHASE).await;
     let requests = load.stop().await?;
-    all_are((&requests, |requests| requests.is_bad), 30, "nothing bad gets in", |requests| {
-        requests.status != 201
+    all_are((&requests, |request| request.is_bad), 30, "no bad pod is admitted", |request| {
+        request.status != 201
     })?;
-    all_are((&requests, |requests| requests.to < before), 10, "before", PodRequest::is_well)?;
-    all_are(
-        (&requests, |requests| requests.from > dead && requests.to < restarted),
-        10,
-        "dead",
-        |requests| {
-            requests.status == 500
-                && requests.message.contains("failed calling webhook \"validate.pratique.dev\"")
-        },
-    )?;
-    all_are((&requests, |requests| requests.from > back), 10, "back", PodRequest::is_well)
+    all_are((&requests, |request| request.to < before), 10, "before", PodRequest::is_well)?;
+    all_are((&requests, |request| request.from > dead && request.to < restarted), 10, "dead", |request| {
+        request.status == 500 && request.message.contains("failed calling webhook \"validate.pratique.dev\"")
+    })?;
+    all_are((&requests, |request| request.from > back), 10, "back", PodRequest::is_well)
 }
 
-/// What is only changed goes on unchanged while nobody can, and is judged all the same.
+/// While only the mutating webhook is down, pods are not changed, but they are still validated.
 pub(super) async fn mutation(given: TrialFixture) -> anyhow::Result<()> {
     let api = &given.stage.api;
     let mutating = serve(api, "ignored", "Mutating").await?;
     let _validating = serve(api, "ignored", "Validating").await?;
     runs(api, "ignored").await?;
-    until("it is changed", || async {
+    until("the webhook changes pods", || async {
         let made = create(api, "ignored", "pods?dryRun=All", &good()).await?.well()?;
         Ok(made["metadata"]["labels"]["pratique.dev/scrape"] == "true")
     })
@@ -67,10 +61,10 @@ pub(super) async fn mutation(given: TrialFixture) -> anyhow::Result<()> {
     tokio::time::sleep(PHASE).await;
     let requests = load.stop().await?;
     std::fs::remove_dir_all(folder)?;
-    all_are((&requests, |_| true), 60, "judged at all times", PodRequest::is_well)?;
-    let changed = |requests: &PodRequest| requests.is_labelled;
-    all_are((&requests, |requests| !requests.is_bad && requests.to < before), 10, "before", changed)?;
-    all_are((&requests, |requests| !requests.is_bad && requests.from > dead), 10, "dead", |requests| {
-        !changed(requests)
+    all_are((&requests, |_| true), 60, "validated at all times", PodRequest::is_well)?;
+    let changed = |request: &PodRequest| request.is_labelled;
+    all_are((&requests, |request| !request.is_bad && request.to < before), 10, "before", changed)?;
+    all_are((&requests, |request| !request.is_bad && request.from > dead), 10, "dead", |request| {
+        !changed(request)
     })
 }

@@ -1,4 +1,4 @@
-//! The webhook makes its own certificates, and renews them while it is asked.
+//! The webhook creates its own certificates and renews them under load.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use conformance::control_plane::Api;
-use conformance::registration::ASKED;
+use conformance::registration::WEBHOOK_LABEL;
 use conformance::serving::until;
 use policy_catalog::POLICIES;
 use policy_core::{ConfiguredPolicy, PolicyDefinition};
@@ -24,7 +24,7 @@ use super::{Load, POLICIES as WHICH, PodRequest, all_are, folder, register, runs
 use crate::TrialFixture;
 use crate::trials::namespace;
 
-/// Months as seconds: a certificate is due after six, a CA after sixteen.
+/// Months shortened to seconds: a certificate is renewed after six, a CA after sixteen.
 const LIVES: Lifetimes = Lifetimes {
     ca: Duration::from_secs(24),
     leaf: Duration::from_secs(9),
@@ -33,15 +33,15 @@ const LIVES: Lifetimes = Lifetimes {
     round: Duration::from_millis(200),
 };
 
-/// A replica that looks after the certificate of the fault's Service.
+/// A replica that manages the certificate of the fault's Service.
 async fn replica(api: &Api, fault: &str, listener: TcpListener) -> anyhow::Result<Server> {
     let configured = |entry: &PolicyDefinition| -> anyhow::Result<ConfiguredPolicy> {
         Ok(ConfiguredPolicy { metadata: entry.metadata, policy: (entry.configure)("")? })
     };
-    let requests = POLICIES.iter().filter(|entry| WHICH.contains(entry.metadata.name));
-    let webhook = Webhook::new(requests.map(configured).collect::<anyhow::Result<Vec<_>>>()?);
+    let selected = POLICIES.iter().filter(|entry| WHICH.contains(entry.metadata.name));
+    let webhook = Webhook::new(selected.map(configured).collect::<anyhow::Result<Vec<_>>>()?);
     let managed = ManagedCertificate::new(api.client()?, fault, "webhook", fault, LIVES);
-    let managed = managed.also_for(&["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    let managed = managed.with_names(&["localhost".to_owned(), "127.0.0.1".to_owned()]);
     let identity = managed.start().await?;
     let chain = identity.chain.clone();
     let server = Server::start(listener, identity.clone().server()?, webhook.router())?;
@@ -49,16 +49,18 @@ async fn replica(api: &Api, fault: &str, listener: TcpListener) -> anyhow::Resul
     Ok(server)
 }
 
-/// The certificates that the API server is to trust, the one that signs first.
+/// The CA bundle of the registration. The first certificate is the CA that signs.
 async fn bundle(api: &Api, fault: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{fault}");
     let configuration = api.get(&path).await?.well()?;
-    let base64 = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str().context("it has one")?;
+    let base64 = configuration["webhooks"][0]["clientConfig"]["caBundle"]
+        .as_str()
+        .context("the webhook has a caBundle")?;
     let pem = base64::engine::general_purpose::STANDARD.decode(base64)?;
     Ok(CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?)
 }
 
-/// The certificate that is shown to whoever trusts these, under the name by which a Service is called.
+/// The server certificate for a client that trusts these CAs and uses the Service's DNS name.
 async fn shown(
     address: SocketAddr,
     fault: &str,
@@ -68,12 +70,13 @@ async fn shown(
     let name = ServerName::try_from(format!("webhook.{fault}.svc"))?;
     let stream = TlsConnector::from(trusting(trusted)?).connect(name, stream).await?;
     let (_, connection) = stream.get_ref();
-    let leaf = connection.peer_certificates().and_then(<[_]>::first).context("it shows one")?;
+    let leaf =
+        connection.peer_certificates().and_then(<[_]>::first).context("the server has a certificate")?;
     Ok(leaf.to_vec())
 }
 
-/// Shakes hands with both over and over, until a CA has signed what is shown that was not trusted before, and so many
-/// certificates were seen. Says how often.
+/// Connects to both servers repeatedly, until they use certificates of a CA that is not in `before`, and at least
+/// `least` different certificates were used. Returns the number of handshakes.
 async fn renewed_since(
     api: &Api,
     fault: &str,
@@ -89,7 +92,7 @@ async fn renewed_since(
             leaves.insert(shown(server.address, fault, &trusted).await.context("a handshake")?);
             handshakes += 1;
         }
-        let signs = trusted.first().context("there is a CA")?;
+        let signs = trusted.first().context("the bundle has a CA")?;
         let mut shows_it = !before.contains(signs);
         for server in servers {
             shows_it &= shown(server.address, fault, std::slice::from_ref(signs)).await.is_ok();
@@ -102,17 +105,17 @@ async fn renewed_since(
     }
 }
 
-/// Three certificates and a CA later, not one request through the API server and not one handshake has failed.
+/// During the renewal of three certificates and a CA, no request through the API server and no handshake fails.
 pub(super) async fn renewed(given: TrialFixture) -> anyhow::Result<()> {
     let (api, fault) = (&given.stage.api, "renewed");
-    namespace(api, fault, serde_json::json!({ASKED: fault})).await?;
+    namespace(api, fault, serde_json::json!({WEBHOOK_LABEL: fault})).await?;
     let [first, second] = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)));
     let (first, second) = (first?, second?);
     let url = format!("https://{}", first.local_addr()?);
     let (folder, config) = folder(fault)?;
     register(api, (fault, "Validating"), &config, &url, &["--self-managed"]).await?;
     std::fs::remove_dir_all(folder)?;
-    // Both at once, as replicas start.
+    // Start both at the same time, as replicas do.
     let (one, two) = tokio::try_join!(replica(api, fault, first), replica(api, fault, second))?;
     runs(api, fault).await?;
     let load = Load::start(api, fault, 2);
@@ -120,13 +123,13 @@ pub(super) async fn renewed(given: TrialFixture) -> anyhow::Result<()> {
     let mut leaves = BTreeSet::new();
     let handshakes = renewed_since(api, fault, &first, [&one, &two], &mut leaves, 4).await?;
     ensure!(handshakes > 100, "only {handshakes} handshakes");
-    // The old CA goes when nothing that it signed can be shown any more.
+    // The old CA is removed when no certificate that it signed is in use.
     until("the old CA is gone", || async {
         let trusted = bundle(api, fault).await?;
         Ok(first.iter().all(|old| !trusted.contains(old)))
     })
     .await?;
-    // Somebody deletes the Secret: everything is made anew, and what was shown is believed until what is new is known.
+    // Without the Secret, everything is created again. The old certificates stay trusted until the API server has the new CA.
     let before = bundle(api, fault).await?;
     api.delete(&format!("/api/v1/namespaces/{fault}/secrets/webhook-tls")).await?.well()?;
     renewed_since(api, fault, &before, [&one, &two], &mut BTreeSet::new(), 2).await?;

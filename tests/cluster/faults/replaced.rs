@@ -1,4 +1,4 @@
-//! Replicas are replaced one by one, as a Deployment does it, behind what a Service does.
+//! Replaces replicas one by one, as a Deployment does, behind a simulated Service.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,10 +14,10 @@ use webhook_server::server::client::Client;
 use super::{Load, PodRequest, all_are, folder, register, runs};
 use crate::TrialFixture;
 
-/// The addresses that new connections go to, in turn, as kube-proxy sends them.
+/// The addresses that new connections go to in turn, as with kube-proxy.
 type Endpoints = Arc<RwLock<Vec<SocketAddr>>>;
 
-/// A Service: a new connection goes to an endpoint, and stays there whatever becomes of the list.
+/// Simulates a Service: a new connection goes to one endpoint and stays there even if the list changes.
 async fn service(endpoints: Endpoints) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
@@ -38,7 +38,7 @@ async fn service(endpoints: Endpoints) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// A replica, once it is ready.
+/// Starts a replica and waits until it is ready.
 async fn replica(folder: &Path, number: usize) -> anyhow::Result<Serving> {
     let own = folder.join(number.to_string());
     std::fs::create_dir_all(&own)?;
@@ -47,7 +47,8 @@ async fn replica(folder: &Path, number: usize) -> anyhow::Result<Serving> {
     }
     let config = folder.join("policies.yaml").display().to_string();
     let replica = Serving::start_in(own, "127.0.0.1:0", &["--config", &config, "--drain", "2"])?;
-    until("it is ready", || async { Ok(replica.client().await?.get("/readyz").await?.0 == 200) }).await?;
+    until("the replica is ready", || async { Ok(replica.client().await?.get("/readyz").await?.0 == 200) })
+        .await?;
     Ok(replica)
 }
 
@@ -65,23 +66,23 @@ pub(super) async fn replicas(given: TrialFixture) -> anyhow::Result<()> {
         *endpoints.write().unwrap_or_else(PoisonError::into_inner) = addresses(running);
     };
     let service = service(endpoints.clone()).await?;
-    let trusted = running.first().context("there are three")?.trusted.clone();
+    let trusted = running.first().context("no replica found")?.trusted.clone();
     let trust = ["--ca-bundle", &certificate.display().to_string()];
     register(api, (fault, "Validating"), &config, &format!("https://{service}"), &trust).await?;
     runs(api, fault).await?;
     let load = Load::start(api, fault, 3);
-    // The API server keeps its connections. Others do not: a new one for every question.
+    // The API server keeps its connections open. This client opens a new one for every request.
     let done = Arc::new(AtomicBool::new(false));
     let is_done = done.clone();
     let connected = tokio::spawn(async move {
-        let mut requests = 0;
+        let mut answered = 0;
         while !is_done.load(Ordering::SeqCst) {
             let mut client = Client::connect(service, trusted.clone()).await?;
             let (status, _) = client.get("/healthz").await?;
             ensure!(status == 200, "{status}");
-            requests += 1;
+            answered += 1;
         }
-        anyhow::Ok(requests)
+        anyhow::Ok(answered)
     });
     for number in 3..6 {
         running.push(replica(&folder, number).await?);
@@ -89,7 +90,7 @@ pub(super) async fn replicas(given: TrialFixture) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let old = running.remove(0);
         old.terminate()?;
-        // Its end and the withdrawal of its endpoint begin together, and the second takes a while to come round.
+        // The replica's shutdown and the removal of its endpoint start together, but the removal takes a moment.
         tokio::time::sleep(Duration::from_secs(1)).await;
         set(&running);
         tokio::task::spawn_blocking(move || old.end()).await??;

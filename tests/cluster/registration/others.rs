@@ -1,4 +1,4 @@
-//! Another webhook beside ours.
+//! Another mutating webhook in addition to Pratique.
 
 use anyhow::{Context as _, ensure};
 use conformance::serving::{ca_bundle, until};
@@ -8,7 +8,7 @@ use super::{known, registered};
 use crate::TrialFixture;
 use crate::trials::{create, pod, restricted};
 
-/// Another webhook comes after ours and asks for an exporter: ours is asked again, and adds it once.
+/// Another webhook runs after Pratique and requests an exporter. Pratique runs again and adds the exporter once.
 pub(super) async fn reinvocation(given: TrialFixture) -> anyhow::Result<()> {
     let api = registered(&given).await?;
     known(api, "reinvoked", json!({})).await?;
@@ -24,7 +24,7 @@ pub(super) async fn reinvocation(given: TrialFixture) -> anyhow::Result<()> {
     let mut spec = restricted();
     spec["containers"][0]["image"] = json!("mysql:8.4");
     let database = pod("db", spec);
-    until("the other is asked", || async {
+    until("the other webhook is called", || async {
         let made = create(api, "reinvoked", "pods?dryRun=All", &database).await?.well()?;
         Ok(made["metadata"]["annotations"]["pratique.dev/inject-exporter"] == "auto")
     })
@@ -40,7 +40,7 @@ pub(super) async fn reinvocation(given: TrialFixture) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A webhook that annotates what it is asked about: how it is called.
+/// Starts a webhook that annotates objects. Returns its client configuration.
 async fn other_webhook() -> anyhow::Result<Value> {
     use axum::body::Bytes;
     use axum::{Router, routing::post};
@@ -63,12 +63,12 @@ async fn other_webhook() -> anyhow::Result<Value> {
         ([("content-type", "application/json")], answer.to_string())
     };
     let identity = Identity::for_loopback([127, 0, 0, 1].into())?;
-    let certificate = identity.chain.first().context("it has one")?.clone();
+    let certificate = identity.chain.first().context("the identity has a certificate")?.clone();
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let router = Router::new().route("/mutate", post(answer));
     let server = Server::start(listener, identity.server()?, router)?;
     let url = format!("https://{}/mutate", server.address);
-    // It is served until the process ends.
+    // It runs until the process ends.
     std::mem::forget(server);
     Ok(json!({"url": url, "caBundle": ca_bundle(&certificate)}))
 }

@@ -1,4 +1,4 @@
-//! The rights that are rendered for the webhook: enough for what it does, and no more.
+//! The rendered RBAC rules give the webhook enough rights, and no more.
 
 use std::path::PathBuf;
 
@@ -6,34 +6,33 @@ use anyhow::{Context as _, ensure};
 use conformance::control_plane::Api;
 use conformance::control_plane::kinds::path;
 use conformance::process::pratique;
-use conformance::registration::{ASKED, rendered};
+use conformance::registration::{WEBHOOK_LABEL, rendered};
 use conformance::serving::{Serving, until};
 use serde_json::{Value, json};
 
 use crate::TrialFixture;
 use crate::trials::{create, namespace, pod, restricted};
 
-/// Makes the service account that is rendered, with what it may; a kubeconfig with which it, and nobody else, is believed.
+/// Creates the rendered ServiceAccount with its roles. Returns a kubeconfig with its token.
 pub(super) async fn account(api: &Api, namespace: &str, rendered: &[Value]) -> anyhow::Result<PathBuf> {
-    let is_requested =
+    let is_account =
         |object: &&Value| !object["kind"].as_str().unwrap_or_default().ends_with("Configuration");
-    for object in rendered.iter().filter(is_requested) {
+    for object in rendered.iter().filter(is_account) {
         let path = path(object)?;
         api.apply(&path, object, false).await?.well().context(path)?;
     }
-    let requests = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+    let token_request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
         "spec": {"expirationSeconds": 3600}});
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/webhook/token");
-    let given = api.post(&path, &requests).await?.well()?;
+    let given = api.post(&path, &token_request).await?.well()?;
     let token = given["status"]["token"].as_str().context("a token")?;
     api.kubeconfig_of(token, &format!("{namespace}.kubeconfig"))
 }
 
-/// With no more than the rights that are rendered for it, the command makes its certificate, has the API server trust it, and is
-/// asked.
+/// With only the rendered rights, the webhook creates its certificate, updates the `caBundle`, and is called.
 pub(super) async fn self_managed(given: TrialFixture) -> anyhow::Result<()> {
     let (api, own) = (&given.stage.api, "own");
-    namespace(api, own, json!({ASKED: own})).await?;
+    namespace(api, own, json!({WEBHOOK_LABEL: own})).await?;
     let listen = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
     let folder = std::env::temp_dir().join(format!("pratique-{}-{own}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -47,8 +46,8 @@ pub(super) async fn self_managed(given: TrialFixture) -> anyhow::Result<()> {
     )?;
     let kubeconfig = account(api, own, &rendered).await?;
     for object in rendered.iter_mut().filter(|object| object["kind"] == "ValidatingWebhookConfiguration") {
-        // Under the name that its rights are for, but asked about no other namespace.
-        object["webhooks"][0]["namespaceSelector"] = json!({"matchLabels": {ASKED: own}});
+        // Under the name that the rights cover, but only for this namespace.
+        object["webhooks"][0]["namespaceSelector"] = json!({"matchLabels": {WEBHOOK_LABEL: own}});
         api.apply(&path(object)?, object, false).await?.well()?;
     }
     let mut serve = pratique();
@@ -56,7 +55,7 @@ pub(super) async fn self_managed(given: TrialFixture) -> anyhow::Result<()> {
     serve.args(["--tls-service", "own/webhook", "--tls-name", "127.0.0.1", "--kubeconfig"]).arg(kubeconfig);
     let _webhook = Serving::run(serve, folder, webhook_server::server::tls::trusting(&[])?)?;
     let privileged = pod("x", json!({"hostNetwork": true}));
-    until("it is asked, and believed", || async {
+    until("the API server calls and trusts the webhook", || async {
         Ok(create(api, own, "pods?dryRun=All", &privileged).await?.status == 403)
     })
     .await?;

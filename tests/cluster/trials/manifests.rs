@@ -1,4 +1,4 @@
-//! Every object of the environments, held against the schemas of the API server itself.
+//! Validates every object of the environments against the schemas of the API server.
 
 use anyhow::ensure;
 use conformance::control_plane::Api;
@@ -7,8 +7,8 @@ use conformance::root;
 use serde_json::json;
 use webhook_server::sources::Input;
 
-/// Applies every object, with strict field validation and nothing kept; the CustomResourceDefinitions and Namespaces that they need
-/// are kept.
+/// Applies every object with strict field validation as a dry run. Only the required CustomResourceDefinitions and
+/// namespaces are stored.
 pub(super) async fn applied(api: Api) -> anyhow::Result<()> {
     define(&api, Vec::new()).await?;
     let mut problems = Vec::new();
@@ -37,6 +37,6 @@ pub(super) async fn applied(api: Api) -> anyhow::Result<()> {
         }
     }
     ensure!(problems.is_empty(), "{}", problems.join("\n"));
-    ensure!(applied > 300, "only {applied} objects are applied");
+    ensure!(applied > 300, "only {applied} objects were applied");
     Ok(())
 }

@@ -1,4 +1,4 @@
-// The store of Kubernetes.
+// etcd, the store of Kubernetes.
 package main
 
 import (

@@ -1,4 +1,5 @@
-//! `just new-policy NAME`: a folder that compiles, is in the catalog, and fails the catalog test until it is filled in.
+//! `just new-policy NAME`: creates a policy folder that compiles, and adds it to the catalog. The catalog test fails until you
+//! fill it in.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,13 +8,13 @@ use conformance::root;
 
 fn main() -> ExitCode {
     let Some(name) = std::env::args().nth(1) else {
-        eprintln!("which name? just new-policy disallow-something");
+        eprintln!("usage: just new-policy NAME, for example disallow-something");
         return ExitCode::from(2);
     };
     match create(&name) {
         Ok(()) => {
             println!(
-                "policies/{name} is there. Next: write src/lib.rs and the cases, then `just bless`, then `just check`."
+                "created policies/{name}. Next: write src/lib.rs and the cases, then `just bless`, then `just check`."
             );
             ExitCode::SUCCESS
         }
@@ -28,11 +29,11 @@ fn create(name: &str) -> Result<(), String> {
     let plain =
         |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !name.starts_with('-');
     if name.is_empty() || !plain(name) || name.ends_with('-') {
-        return Err(format!("`{name}`: lower case letters and dashes only"));
+        return Err(format!("`{name}` is not a valid name: use only lower case letters and dashes"));
     }
     let folder = root().join("policies").join(name);
     if folder.exists() {
-        return Err(format!("{} is there already", folder.display()));
+        return Err(format!("{} already exists", folder.display()));
     }
     let (module, title) = (name.replace('-', "_"), title(name));
     let fill = |template: &str| {
@@ -54,7 +55,7 @@ fn create(name: &str) -> Result<(), String> {
     insert_entry(&root().join("policies/_catalog/src/lib.rs"), &entry)
 }
 
-/// `disallow-host-ports` is `Disallow Host Ports`.
+/// The title of a policy: `disallow-host-ports` becomes `Disallow Host Ports`.
 fn title(name: &str) -> String {
     let word = |word: &str| {
         word.split_at_checked(1).map(|(first, rest)| first.to_uppercase() + rest).unwrap_or_default()
@@ -63,15 +64,16 @@ fn title(name: &str) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
-    let output = |error: std::io::Error| format!("{}: {error}", path.display());
-    std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(output)?;
-    std::fs::write(path, text).map_err(output)
+    let with_path = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(with_path)?;
+    std::fs::write(path, text).map_err(with_path)
 }
 
-/// Puts a line in its alphabetical place among those that follow `head`.
+/// Inserts a line in alphabetical order among those that follow `head`.
 fn insert(path: &Path, head: &str, line: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let (before, rest) = text.split_once(head).ok_or_else(|| format!("{}: no `{head}`", path.display()))?;
+    let (before, rest) =
+        text.split_once(head).ok_or_else(|| format!("{}: no `{head}` found", path.display()))?;
     let end = rest
         .split_inclusive('\n')
         .take_while(|next| !next.trim().is_empty() && *next < line)
@@ -81,14 +83,15 @@ fn insert(path: &Path, head: &str, line: &str) -> Result<(), String> {
     write(path, &format!("{before}{head}{smaller}{line}{larger}"))
 }
 
-/// Puts an entry in its alphabetical place in the catalog's list, one to a line.
+/// Inserts an entry in alphabetical order in the catalog's list, one per line.
 fn insert_entry(path: &Path, entry: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let parts = text.split_once("&[PolicyDefinition] = &[").and_then(|(before, rest)| {
         let (list, after) = rest.split_once("];")?;
         Some((before, list, after))
     });
-    let (before, list, after) = parts.ok_or_else(|| format!("{}: no list of policies", path.display()))?;
+    let (before, list, after) =
+        parts.ok_or_else(|| format!("{}: no list of policies found", path.display()))?;
     let mut entries: Vec<String> = list
         .split("PolicyDefinition::of")
         .filter(|part| part.contains('<'))

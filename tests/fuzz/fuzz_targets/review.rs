@@ -1,4 +1,4 @@
-//! Any bytes sent to the webhook give an error or a valid answer: the decoder, `admit` and the encoder.
+//! For any bytes that the webhook receives, the decoder, `admit` and the encoder return an error or a valid response.
 #![no_main]
 
 use std::sync::LazyLock;

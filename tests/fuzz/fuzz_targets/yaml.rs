@@ -1,4 +1,4 @@
-//! Any text given to `check` gives an error or documents, and every document has positions.
+//! For any text, the YAML decoder of `check` returns an error or documents, and every document has positions.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

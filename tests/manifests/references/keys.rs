@@ -1,10 +1,10 @@
-//! Secrets and ConfigMaps: does every key that somebody reads exist, and is every sealed one read?
+//! Secrets and ConfigMaps: every referenced key exists, and every sealed key is referenced.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::set::{EnvironmentSet, items, keys, name, namespace_of, secrets, text};
 
-/// Where a Secret or ConfigMap is read: who, which kind, namespace, name, and the key if one is named.
+/// A reference to a Secret or ConfigMap: the referencing object, the kind, namespace, name, and the key if there is one.
 pub(super) type Reading<'s> = (String, &'static str, &'s str, &'s str, Option<&'s str>);
 
 pub(super) fn readings(set: &EnvironmentSet) -> Vec<Reading<'_>> {
@@ -38,7 +38,7 @@ pub(super) fn readings(set: &EnvironmentSet) -> Vec<Reading<'_>> {
                 if !reference.is_object() {
                     continue;
                 }
-                // A volume calls it secretName, a projected source name.
+                // The field is `secretName` in a volume, and `name` in a projected source.
                 let names = ["/secretName", "/name"].map(|pointer| text(reference, pointer));
                 let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
                 readings.push((who.clone(), kind, namespace, name, None));
@@ -56,7 +56,7 @@ pub(super) fn readings(set: &EnvironmentSet) -> Vec<Reading<'_>> {
         }
     }
     for issuer in set.of("ClusterIssuer") {
-        // Where cert-manager looks for what a ClusterIssuer names.
+        // cert-manager looks up the Secrets of a ClusterIssuer in this namespace.
         let place = "cert-manager";
         if let Some(secret) = issuer["spec"]["ca"]["secretName"].as_str() {
             readings.push((name(issuer), "Secret", place, secret, Some("tls.crt")));
@@ -97,12 +97,12 @@ pub(super) fn keys_exist(set: &EnvironmentSet) -> Vec<String> {
     }
     let mut problems = Vec::new();
     for (who, kind, namespace, name, key) in readings(set) {
-        // In every namespace, made by the controller manager.
+        // The controller manager creates it in every namespace.
         if (kind, name) == ("ConfigMap", "kube-root-ca.crt") {
             continue;
         }
         match (there.get(&(kind, namespace, name)), key) {
-            (None, _) => problems.push(format!("{who}: there is no {kind} {namespace}/{name}")),
+            (None, _) => problems.push(format!("{who}: no {kind} {namespace}/{name} found")),
             (Some(keys), Some(key)) if !keys.contains(&key) => {
                 problems.push(format!("{who}: the {kind} {namespace}/{name} has no key {key}"));
             }

@@ -1,4 +1,4 @@
-//! Services, and who scrapes and scales what is behind them.
+//! Services, and the monitors and autoscalers that depend on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::traffic::admits;
 use crate::set::{EnvironmentSet, EvaluatedTemplate, items, matches, name, namespace_of, text};
 
-/// A label that a pod is given while it runs (data/mysql/scripts/label.sh): no template has it.
+/// A label that pods get at runtime (data/mysql/scripts/label.sh), so pod templates do not have it.
 const GIVEN_WHILE_RUNNING: &str = "mysql-role";
 
 /// The pods that a Service selects.
@@ -25,7 +25,7 @@ pub(super) fn services(set: &EnvironmentSet) -> Vec<String> {
     for service in set.of("Service") {
         let pods = behind(set, service);
         if pods.is_empty() {
-            problems.push(format!("{}: it selects no pod", name(service)));
+            problems.push(format!("{}: selects no pod", name(service)));
         }
         for port in items(&service["spec"]["ports"]) {
             let target = if port["targetPort"].is_null() { &port["port"] } else { &port["targetPort"] };
@@ -37,20 +37,20 @@ pub(super) fn services(set: &EnvironmentSet) -> Vec<String> {
     for stateful in set.of("StatefulSet") {
         let (namespace, wanted) = (namespace_of(stateful), text(stateful, "/spec/serviceName"));
         if set.get("Service", namespace, wanted).is_none() {
-            problems.push(format!("{}: there is no Service {namespace}/{wanted}", name(stateful)));
+            problems.push(format!("{}: no Service {namespace}/{wanted} found", name(stateful)));
         }
     }
     problems
 }
 
-/// Pods that a controller makes of an object here: namespace, labels, and their ports.
+/// Pods that a controller creates for an object of the set: namespace, labels, and the name of the port.
 fn made_by_controllers() -> [(&'static str, Value, &'static str); 1] {
     let labels =
         serde_json::json!({"app.kubernetes.io/name": "envoy", "app.kubernetes.io/component": "proxy"});
     [("gateway", labels, "metrics")]
 }
 
-/// What an endpoint of a monitor has Prometheus scrape.
+/// An endpoint of a monitor, with the pods that Prometheus scrapes because of it.
 struct MonitorEndpoint<'s> {
     monitor: &'s Value,
     /// The name of the port.
@@ -91,10 +91,10 @@ fn endpoints(set: &EnvironmentSet) -> Vec<MonitorEndpoint<'_>> {
     endpoints
 }
 
-/// Where a peer of a NetworkPolicy says which namespace it means.
+/// The label that selects the namespace in a peer of a NetworkPolicy.
 const NAMESPACE_OF_PEER: &str = "/namespaceSelector/matchLabels/kubernetes.io~1metadata.name";
 
-/// Both ends of every scrape: Prometheus may call, and is let in.
+/// NetworkPolicies must allow every scrape on both ends: Prometheus' egress and the pod's ingress.
 pub(super) fn scrapes(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let prometheus = set.get("NetworkPolicy", "monitoring", "prometheus").unwrap_or(&Value::Null);
@@ -106,10 +106,10 @@ pub(super) fn scrapes(set: &EnvironmentSet) -> Vec<String> {
                 && items(&rule["ports"]).any(|allowed| allowed["port"] == port)
         });
         if !calls {
-            problems.push(format!("{}: Prometheus may not call its port {port}", pod.name()));
+            problems.push(format!("{}: Prometheus is not allowed to connect to its port {port}", pod.name()));
         }
         if !admits(set, &pod, "monitoring", &port.into()) {
-            problems.push(format!("{}: it does not let Prometheus in on {port}", pod.name()));
+            problems.push(format!("{}: does not allow Prometheus on port {port}", pod.name()));
         }
     }
     problems
@@ -119,7 +119,7 @@ pub(super) fn monitors(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
         for object in set.of(kind).filter(|o| o["metadata"]["labels"]["release"] != "kube-prometheus-stack") {
-            problems.push(format!("{}: without the label release Prometheus does not see it", name(object)));
+            problems.push(format!("{}: must have the label release of kube-prometheus-stack", name(object)));
         }
     }
     let mut scraped: BTreeMap<(String, u64), usize> = BTreeMap::new();
@@ -130,13 +130,13 @@ pub(super) fn monitors(set: &EnvironmentSet) -> Vec<String> {
                 && *theirs == port
         });
         if pods.is_empty() && !made {
-            problems.push(format!("{}: it selects nothing with a port named {port}", name(monitor)));
+            problems.push(format!("{}: selects nothing with a port named {port}", name(monitor)));
         }
         for (pod, number) in pods {
             *scraped.entry((pod.name(), number)).or_default() += 1;
         }
     }
-    // A pod behind two Services that a monitor selects is scraped for each.
+    // A pod is scraped twice if a monitor selects two of its Services.
     for ((pod, port), times) in scraped.into_iter().filter(|(_, times)| *times > 1) {
         problems.push(format!("{pod}: its port {port} is scraped {times} times"));
     }
@@ -160,7 +160,7 @@ pub(super) fn autoscalers(set: &EnvironmentSet) -> Vec<String> {
             problems.push(format!("{who}: must have a behavior and several metrics"));
         }
         let Some(workload) = set.get(kind, namespace, target) else {
-            problems.push(format!("{who}: there is no {kind} {namespace}/{target}"));
+            problems.push(format!("{who}: no {kind} {namespace}/{target} found"));
             continue;
         };
         if !workload["spec"]["replicas"].is_null() {
@@ -183,7 +183,7 @@ pub(super) fn autoscalers(set: &EnvironmentSet) -> Vec<String> {
             if object.is_object() {
                 let (kind, wanted) = (text(object, "/kind"), text(object, "/name"));
                 if set.get(kind, namespace, wanted).is_none() {
-                    problems.push(format!("{who}: there is no {kind} {namespace}/{wanted}"));
+                    problems.push(format!("{who}: no {kind} {namespace}/{wanted} found"));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Who is let in: routes, grants, NetworkPolicies, namespaces that deny by default, what the API server calls.
+//! Allowed traffic: routes, grants, NetworkPolicies, default denies of namespaces, and the Services that the API server calls.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::set::{EnvironmentSet, EvaluatedTemplate, items, matches, name, namespace_of, text};
 
-/// Namespaces that a cluster has of its own, or that Argo CD itself lives in.
+/// Namespaces that exist in every cluster, and that of Argo CD.
 const GIVEN_NAMESPACES: [&str; 2] = ["argocd", "kube-system"];
 
-/// Whether a grant in the target's namespace lets objects of that kind and namespace refer to it.
+/// Whether a ReferenceGrant in the target's namespace allows objects of this kind and namespace to refer to the target.
 fn granted(set: &EnvironmentSet, from: (&str, &str), to: (&str, &str, &str)) -> bool {
     set.of("ReferenceGrant").filter(|grant| namespace_of(grant) == to.1).any(|grant| {
         items(&grant["spec"]["from"]).any(|f| f["kind"] == from.0 && f["namespace"] == from.1)
@@ -22,7 +22,7 @@ pub(super) fn routes(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     for gateway in set.of("Gateway") {
         if set.get("GatewayClass", "", text(gateway, "/spec/gatewayClassName")).is_none() {
-            problems.push(format!("{}: there is no such GatewayClass", name(gateway)));
+            problems.push(format!("{}: its GatewayClass does not exist", name(gateway)));
         }
         for reference in items(&gateway["spec"]["listeners"])
             .flat_map(|listener| items(&listener["tls"]["certificateRefs"]))
@@ -30,8 +30,10 @@ pub(super) fn routes(set: &EnvironmentSet) -> Vec<String> {
             let here = namespace_of(gateway);
             let (there, secret) = (reference["namespace"].as_str().unwrap_or(here), text(reference, "/name"));
             if there != here && !granted(set, ("Gateway", here), ("Secret", there, secret)) {
-                problems
-                    .push(format!("{}: no ReferenceGrant in {there} lets it read {secret}", name(gateway)));
+                problems.push(format!(
+                    "{}: no ReferenceGrant in {there} allows it to read {secret}",
+                    name(gateway)
+                ));
             }
         }
     }
@@ -40,7 +42,7 @@ pub(super) fn routes(set: &EnvironmentSet) -> Vec<String> {
         for parent in items(&route["spec"]["parentRefs"]) {
             let there = parent["namespace"].as_str().unwrap_or(here);
             let Some(gateway) = set.get("Gateway", there, text(parent, "/name")) else {
-                problems.push(format!("{who}: there is no Gateway {there}/{}", text(parent, "/name")));
+                problems.push(format!("{who}: no Gateway {there}/{} found", text(parent, "/name")));
                 continue;
             };
             let section = text(parent, "/sectionName");
@@ -56,7 +58,7 @@ pub(super) fn routes(set: &EnvironmentSet) -> Vec<String> {
                 _ => here == there,
             };
             if !admits {
-                problems.push(format!("{who}: the listener {section} does not let routes of {here} in"));
+                problems.push(format!("{who}: the listener {section} does not allow routes from {here}"));
             }
             for host in items(&route["spec"]["hostnames"]) {
                 if !listener["hostname"].is_null() && *host != listener["hostname"] {
@@ -67,7 +69,7 @@ pub(super) fn routes(set: &EnvironmentSet) -> Vec<String> {
         for backend in items(&route["spec"]["rules"]).flat_map(|rule| items(&rule["backendRefs"])) {
             let (there, wanted) = (backend["namespace"].as_str().unwrap_or(here), text(backend, "/name"));
             if there != here && !granted(set, ("HTTPRoute", here), ("Service", there, wanted)) {
-                problems.push(format!("{who}: no ReferenceGrant in {there} lets it lead to {wanted}"));
+                problems.push(format!("{who}: no ReferenceGrant in {there} allows it to refer to {wanted}"));
             }
             port_of(set, &who, there, wanted, &backend["port"], &mut problems);
         }
@@ -75,7 +77,7 @@ pub(super) fn routes(set: &EnvironmentSet) -> Vec<String> {
     problems
 }
 
-/// Complains if there is no such Service, or if it has no such port.
+/// Adds a problem if the Service does not exist or does not have this port.
 fn port_of(
     set: &EnvironmentSet,
     who: &str,
@@ -85,7 +87,7 @@ fn port_of(
     problems: &mut Vec<String>,
 ) {
     match set.get("Service", namespace, wanted) {
-        None => problems.push(format!("{who}: there is no Service {namespace}/{wanted}")),
+        None => problems.push(format!("{who}: no Service {namespace}/{wanted} found")),
         Some(service) if !items(&service["spec"]["ports"]).any(|p| p["port"] == *port) => {
             problems.push(format!("{who}: the Service {namespace}/{wanted} has no port {port}"));
         }
@@ -93,7 +95,7 @@ fn port_of(
     }
 }
 
-/// The namespaces whose pods a chart makes, which this set does not see.
+/// The namespaces whose pods a Helm chart creates. This set does not contain them.
 fn charts(set: &EnvironmentSet) -> BTreeSet<&str> {
     set.of("Application").map(|application| text(application, "/spec/destination/namespace")).collect()
 }
@@ -102,7 +104,7 @@ pub(super) fn network_policies(set: &EnvironmentSet) -> Vec<String> {
     let mut problems = Vec::new();
     let charts = charts(set);
     let namespaces: BTreeSet<&str> = set.of("Namespace").map(|ns| text(ns, "/metadata/name")).collect();
-    // Whose pods are not here: a chart's, a controller's, the cluster's own.
+    // The set does not contain the pods of charts, of controllers, and of the cluster itself.
     let unseen = |namespace: &str| {
         charts.contains(namespace) || namespace == "gateway" || GIVEN_NAMESPACES.contains(&namespace)
     };
@@ -111,7 +113,7 @@ pub(super) fn network_policies(set: &EnvironmentSet) -> Vec<String> {
         let selected: Vec<_> = set.selected(here, &spec["podSelector"]).collect();
         let everybody = spec["podSelector"] == serde_json::json!({});
         if selected.is_empty() && !everybody && !unseen(here) && here != "kubewarden" {
-            problems.push(format!("{who}: it selects no pod"));
+            problems.push(format!("{who}: selects no pod"));
         }
         for port in items(&spec["ingress"]).flat_map(|rule| items(&rule["ports"])).map(|port| &port["port"]) {
             if !selected.is_empty() && !unseen(here) && !selected.iter().any(|pod| pod.has_port(port)) {
@@ -131,7 +133,7 @@ pub(super) fn network_policies(set: &EnvironmentSet) -> Vec<String> {
                         && !GIVEN_NAMESPACES.contains(&there)
                         && !optional.contains(&there)
                     {
-                        problems.push(format!("{who}: there is no namespace {there}"));
+                        problems.push(format!("{who}: no namespace {there} found"));
                         continue;
                     }
                     let selector = &peer["podSelector"];
@@ -140,13 +142,13 @@ pub(super) fn network_policies(set: &EnvironmentSet) -> Vec<String> {
                     }
                     let pods: Vec<_> = set.selected(there, selector).collect();
                     if pods.is_empty() {
-                        problems.push(format!("{who}: no pod of {there} is what {direction} names"));
+                        problems.push(format!("{who}: no pod in {there} matches a peer in {direction}"));
                     }
                     if direction == "egress" {
                         for port in items(&rule["ports"]).map(|port| &port["port"]) {
                             for pod in pods.iter().filter(|pod| !admits(set, pod, here, port)) {
                                 problems.push(format!(
-                                    "{who}: {} lets nobody in on {port} from {here}",
+                                    "{who}: {} does not allow connections on {port} from {here}",
                                     pod.name()
                                 ));
                             }
@@ -159,8 +161,8 @@ pub(super) fn network_policies(set: &EnvironmentSet) -> Vec<String> {
     problems
 }
 
-/// Whether some policy of a pod lets pods of a namespace in on a port. By namespace and port only: who exactly may talk
-/// to whom is not decided here.
+/// Whether a NetworkPolicy of the pod allows connections from a namespace to a port. It does not distinguish the pods
+/// of that namespace.
 pub(super) fn admits(set: &EnvironmentSet, pod: &EvaluatedTemplate<'_>, from: &str, port: &Value) -> bool {
     let same = |other: &Value| {
         other == port || pod.ports().iter().any(|(name, number)| other == name && port == number)
@@ -182,7 +184,7 @@ pub(super) fn namespaces(set: &EnvironmentSet) -> Vec<String> {
     let used: BTreeSet<&str> = set.objects.iter().map(namespace_of).collect();
     for namespace in used.into_iter().filter(|ns| !ns.is_empty() && !GIVEN_NAMESPACES.contains(ns)) {
         if set.get("Namespace", "", namespace).is_none() {
-            problems.push(format!("there is no Namespace {namespace}, and something lives in it"));
+            problems.push(format!("no Namespace {namespace} found, but the set has objects in it"));
         }
     }
     for namespace in set.of("Namespace") {
@@ -197,8 +199,7 @@ pub(super) fn namespaces(set: &EnvironmentSet) -> Vec<String> {
                 && spec["egress"].is_null()
         });
         if !denies {
-            problems
-                .push(format!("{}: nothing denies what is not allowed, in both directions", name(namespace)));
+            problems.push(format!("{}: must have a default deny for both directions", name(namespace)));
         }
         let dns = policies().flat_map(|policy| items(&policy["spec"]["egress"])).any(|rule| {
             let both = ["UDP", "TCP"].iter().all(|protocol| {
@@ -207,10 +208,10 @@ pub(super) fn namespaces(set: &EnvironmentSet) -> Vec<String> {
             both && items(&rule["to"]).any(|peer| peer["podSelector"]["matchLabels"]["k8s-app"] == "kube-dns")
         });
         if !dns {
-            problems.push(format!("{}: its pods cannot look names up", name(namespace)));
+            problems.push(format!("{}: must allow its pods to use DNS", name(namespace)));
         }
         if namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].is_null() {
-            problems.push(format!("{}: it has no Pod Security level", name(namespace)));
+            problems.push(format!("{}: must have a Pod Security level", name(namespace)));
         }
     }
     problems
@@ -239,20 +240,23 @@ pub(super) fn called(set: &EnvironmentSet) -> Vec<String> {
         if let Some((namespace, wanted)) = from.split_once('/')
             && set.get("Certificate", namespace, wanted).is_none()
         {
-            problems.push(format!("{}: there is no Certificate {from}", name(object)));
+            problems.push(format!("{}: no Certificate {from} found", name(object)));
         }
     }
     for certificate in set.of("Certificate") {
         let issuer = text(certificate, "/spec/issuerRef/name");
         if set.get("ClusterIssuer", "", issuer).is_none() {
-            problems.push(format!("{}: there is no ClusterIssuer {issuer}", name(certificate)));
+            problems.push(format!("{}: no ClusterIssuer {issuer} found", name(certificate)));
         }
     }
     problems
 }
 
-/// The bases name addresses that are nobody's (RFC 5737); an environment puts its own in their place.
+/// The bases use documentation addresses (RFC 5737) as placeholders, which every environment must replace.
 pub(super) fn addresses(set: &EnvironmentSet) -> Vec<String> {
     let left = set.objects.iter().filter(|object| object.to_string().contains("192.0.2."));
-    left.map(|object| format!("{}: an address in 192.0.2.0/24 is left", name(object))).collect()
+    left.map(|object| {
+        format!("{}: a placeholder address in 192.0.2.0/24 has not been replaced", name(object))
+    })
+    .collect()
 }

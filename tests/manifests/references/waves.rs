@@ -1,4 +1,4 @@
-//! Waves: is what an object needs there before it, or with it, when Argo CD deploys one wave after the other?
+//! Sync waves of Argo CD: the dependencies of an object are in an earlier wave, or in the same one.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::keys::readings;
 use crate::set::{self, EnvironmentSet, name, namespace_of, text};
 
-/// Which folder of an environment, and so which Application, deploys each object.
+/// The folder of the environment that contains each object. Folder and Application have the same name.
 fn deployers(environment: &'static str) -> &'static BTreeMap<String, String> {
     static BUILT: OnceLock<BTreeMap<&'static str, BTreeMap<String, String>>> = OnceLock::new();
     let built = BUILT.get_or_init(|| ["production", "staging"].map(|name| (name, deployed(name))).into());
@@ -21,7 +21,7 @@ fn deployed(environment: &str) -> BTreeMap<String, String> {
     let folder = root().join("manifests/clusters").join(environment);
     for part in std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let part = part.expect("the folder can be listed").file_name().to_string_lossy().into_owned();
-        // A component, and the folder that is deployed by hand.
+        // `network` is a component, and `argocd` is deployed manually.
         if part == "network" || part == "argocd" || part.contains('.') {
             continue;
         }
@@ -32,7 +32,7 @@ fn deployed(environment: &str) -> BTreeMap<String, String> {
     deployers
 }
 
-/// What must be there when an object is made, or for its Application to become healthy.
+/// The dependencies of each object that must exist before it can be created, or before its Application becomes healthy.
 fn needs(set: &EnvironmentSet) -> Vec<(String, String)> {
     let mut needs = Vec::new();
     for object in &set.objects {
@@ -63,7 +63,7 @@ fn needs(set: &EnvironmentSet) -> Vec<(String, String)> {
     needs
 }
 
-/// The Applications of charts, and what must not be deployed before them: their kinds, or what they run.
+/// The Applications of Helm charts, and the Applications that must be in a later wave because they use the chart.
 const CHARTS: [(&str, &[&str]); 6] = [
     (
         "prometheus-operator-crds",
@@ -93,17 +93,17 @@ pub(super) fn waves(set: &EnvironmentSet) -> Vec<String> {
     }
     for (chart, users) in CHARTS {
         for user in users.iter().filter(|user| waves.get(**user) <= waves.get(chart)) {
-            problems.push(format!("{user} is deployed no later than the chart {chart}, which it needs"));
+            problems.push(format!("{user} must be in a later wave than the chart {chart}, which it needs"));
         }
     }
-    // From here on everything is judged.
+    // Everything after the webhook must be validated by it.
     for later in ["monitoring", "logging", "security", "data", "apps", "gateway"] {
         if waves.get(later) <= waves.get("admission") {
-            problems.push(format!("{later} is deployed no later than admission, which judges it"));
+            problems.push(format!("{later} must be in a later wave than admission, which validates it"));
         }
     }
     if waves.get("autoscaling") <= waves.get("apps") {
-        problems.push("autoscaling is deployed no later than apps, which it scales".to_owned());
+        problems.push("autoscaling must be in a later wave than apps, which it scales".to_owned());
     }
     problems
 }

@@ -1,4 +1,4 @@
-//! What workloads are made of, whose they are, and how they are deployed.
+//! Workloads: their pod templates, ServiceAccounts, roles, and Applications.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub(super) fn pods(set: &EnvironmentSet) -> Vec<String> {
             }
             for mount in items(&container["volumeMounts"]).map(|mount| text(mount, "/name")) {
                 if !volumes.contains(mount) {
-                    problems.push(format!("{who}: {}: there is no volume {mount}", container["name"]));
+                    problems.push(format!("{who}: {}: no volume {mount} found", container["name"]));
                 }
             }
             for probe in ["startupProbe", "livenessProbe", "readinessProbe"].map(|probe| &container[probe]) {
@@ -58,7 +58,7 @@ pub(super) fn pods(set: &EnvironmentSet) -> Vec<String> {
     problems
 }
 
-/// A version of three numbers: less is moved to what comes next.
+/// A tag is exact if it has three version numbers, because shorter ones move to later releases.
 fn has_exact_tag(image: &str) -> bool {
     let tag = image.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
     tag.is_some_and(|tag| {
@@ -72,7 +72,7 @@ pub(super) fn budgets(set: &EnvironmentSet) -> Vec<String> {
     for budget in set.of("PodDisruptionBudget") {
         let pods: Vec<_> = set.selected(namespace_of(budget), &budget["spec"]["selector"]).collect();
         if pods.is_empty() {
-            problems.push(format!("{}: it selects no pod", name(budget)));
+            problems.push(format!("{}: selects no pod", name(budget)));
         }
         for pod in pods {
             let scaler = set.of("HorizontalPodAutoscaler").find(|scaler| {
@@ -82,10 +82,7 @@ pub(super) fn budgets(set: &EnvironmentSet) -> Vec<String> {
             let replicas = scaler.map_or(&pod.workload["spec"]["replicas"], |s| &s["spec"]["minReplicas"]);
             let replicas = replicas.as_u64().unwrap_or(1);
             let (least, most) = (&budget["spec"]["minAvailable"], &budget["spec"]["maxUnavailable"]);
-            assert!(
-                !least.is_string() && !most.is_string(),
-                "no budget has had a percentage yet: teach it to this test"
-            );
+            assert!(!least.is_string() && !most.is_string(), "this test does not support percentages yet");
             let leaves =
                 most.as_u64().unwrap_or_else(|| replicas.saturating_sub(least.as_u64().unwrap_or(0)));
             if leaves == 0 {
@@ -102,21 +99,21 @@ pub(super) fn accounts(set: &EnvironmentSet) -> Vec<String> {
     for template in set.templates() {
         let (namespace, wanted) = (template.namespace(), text(template.spec(), "/serviceAccountName"));
         if !wanted.is_empty() && !account(namespace, wanted) {
-            problems.push(format!("{}: there is no ServiceAccount {namespace}/{wanted}", template.name()));
+            problems.push(format!("{}: no ServiceAccount {namespace}/{wanted} found", template.name()));
         }
     }
     for binding in set.of("RoleBinding").chain(set.of("ClusterRoleBinding")) {
         let (kind, role) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
         let namespace = if kind == "Role" { namespace_of(binding) } else { "" };
-        // The cluster brings these along.
+        // Every cluster has these roles.
         let given = role.starts_with("system:") || namespace == "kube-system";
         if !given && set.get(kind, namespace, role).is_none() {
-            problems.push(format!("{}: there is no {kind} {namespace}/{role}", name(binding)));
+            problems.push(format!("{}: no {kind} {namespace}/{role} found", name(binding)));
         }
         for subject in items(&binding["subjects"]) {
             let (namespace, wanted) = (text(subject, "/namespace"), text(subject, "/name"));
             if namespace != "kube-system" && !account(namespace, wanted) {
-                problems.push(format!("{}: there is no ServiceAccount {namespace}/{wanted}", name(binding)));
+                problems.push(format!("{}: no ServiceAccount {namespace}/{wanted} found", name(binding)));
             }
         }
     }
@@ -135,7 +132,7 @@ pub(super) fn applications(set: &EnvironmentSet) -> Vec<String> {
         let (repo, revision) = (text(source, "/repoURL"), text(source, "/targetRevision"));
         if source["chart"].is_string() {
             if repo == repository {
-                problems.push(format!("{who}: a chart is not in this repository"));
+                problems.push(format!("{who}: a chart must not be in this repository"));
             }
             let exact = revision.trim_start_matches('v').split('.').all(|part| part.parse::<u32>().is_ok());
             if !exact || revision.split('.').count() != 3 {
@@ -146,23 +143,23 @@ pub(super) fn applications(set: &EnvironmentSet) -> Vec<String> {
             deployed.extend(path.rsplit('/').next());
             if repo != repository {
                 problems.push(format!(
-                    "{who}: {repo} is not the repository of the root Application, {repository}"
+                    "{who}: {repo} must be the repository of the root Application, {repository}"
                 ));
             }
             if !root().join(path).join("kustomization.yaml").is_file() {
-                problems.push(format!("{who}: there is no folder {path} with a kustomization"));
+                problems.push(format!("{who}: no folder {path} with a kustomization found"));
             }
         }
         let project = set.of("AppProject").find(|p| p["metadata"]["name"] == application["spec"]["project"]);
         let known = project.is_some_and(|project| items(&project["spec"]["sourceRepos"]).any(|r| r == repo));
         if application["metadata"]["name"] != set.environment() && !known {
-            problems.push(format!("{who}: its project does not know {repo}"));
+            problems.push(format!("{who}: its project does not allow the repository {repo}"));
         }
     }
-    // What the environment lists is what the Applications deploy.
+    // Applications must deploy every folder that the environment lists.
     let listed = root().join("manifests/clusters").join(set.environment()).join("kustomization.yaml");
     let listed = std::fs::read_to_string(&listed).unwrap_or_else(|e| panic!("{}: {e}", listed.display()));
-    let listed = conformance::yaml(&listed).expect("it is YAML").remove(0);
+    let listed = conformance::yaml(&listed).expect("the kustomization is YAML").remove(0);
     for folder in items(&listed["resources"]).filter_map(Value::as_str) {
         if !deployed.contains(folder) {
             problems.push(format!("{}: no Application deploys the folder {folder}", set.name));

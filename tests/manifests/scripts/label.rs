@@ -1,4 +1,4 @@
-//! data/mysql: the label that says a member's role.
+//! data/mysql: the label for the role of a member.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 use super::{ScriptPod, ScriptRun, Test};
 
 pub(super) const TESTS: [(&str, Test); 5] = [
-    ("label_says_what_is_seen", label_roles),
+    ("label_follows_the_replication_state", label_roles),
     ("label_follows_a_promotion", label_promotion),
-    ("label_goes_when_nobody_knows", label_unknown),
-    ("label_is_tried_again_when_the_api_server_fails", label_retry),
-    ("label_goes_at_the_end", label_end),
+    ("label_is_removed_when_the_state_is_unknown", label_unknown),
+    ("label_is_retried_when_the_api_server_fails", label_retry),
+    ("label_is_removed_on_shutdown", label_end),
 ];
 
 const PRIMARY: &str = "0,0";
 const REPLICA: &str = "1,1|Yes|Yes|2";
 
-/// What mysql says of the member, round by round: `MODES|IO|SQL|LAG`, or `down`.
+/// Sets the replication state that mysql reports in each round: `MODES|IO|SQL|LAG`, or `down`.
 fn seen(pod: &ScriptPod, rounds: &[&str]) -> Result<(), Failed> {
     std::fs::write(pod.path("answers/rounds"), rounds.join("\n") + "\n")?;
     pod.answer(
@@ -33,7 +33,7 @@ IFS='|' read -r modes io thread lag <<<"$(sed -n "$(cat "$ANSWERS/round")p" "$AN
 case "$*" in
   *--skip-column-names*@@global*) printf '%s\t%s\n' "${modes%,*}" "${modes#*,}" ;;
   *@@global*) printf '@@global.read_only\t@@global.super_read_only\n%s\t%s\n' "${modes%,*}" "${modes#*,}" ;;
-  # As mysql does: without names, --vertical has none either.
+  # As in mysql: with --skip-column-names, --vertical prints no names either.
   *"SHOW REPLICA STATUS"*)
     case "$*" in *--skip-column-names*) printf '*** 1. row ***\n%s\n%s\n%s\n' "$io" "$thread" "$lag"; exit ;; esac
     [ -z "$io" ] || printf '*** 1. row ***\n  Replica_IO_Running: %s\n  Replica_SQL_Running: %s\n  Seconds_Behind_Source: %s\n' "$io" "$thread" "$lag" ;;
@@ -41,7 +41,7 @@ esac"#,
     )
 }
 
-/// The values that the label was given, in order; `null` removes it.
+/// The values of the label in order; `null` removes it.
 fn labels(ran: &ScriptRun) -> Vec<String> {
     let calls = ran.calls.lines().filter(|line| line.starts_with("curl "));
     calls
@@ -54,14 +54,14 @@ fn labels(ran: &ScriptRun) -> Vec<String> {
                 line.ends_with("https://kubernetes.default.svc/api/v1/namespaces/mysql/pods/mysql-1"),
                 "{line}"
             );
-            let (_, data) = line.split_once("--data ").expect("it sends a patch");
-            let patch: Value =
-                serde_json::from_str(data.split(' ').next().expect("a word")).expect("it is JSON");
+            let (_, data) = line.split_once("--data ").expect("the call has a patch");
+            let patch: Value = serde_json::from_str(data.split(' ').next().expect("the call has data"))
+                .expect("the patch is JSON");
             let label = &patch["metadata"]["labels"]["mysql-role"];
             assert_eq!(
                 patch,
                 json!({"metadata": {"labels": {"mysql-role": label}}}),
-                "one label and nothing else"
+                "the patch must change only the label"
             );
             label.to_string()
         })
@@ -89,7 +89,7 @@ fn label_roles() -> Result<(), Failed> {
         ("1,1|Connecting|Yes|0", "null"),
         ("1,1|Yes|No|0", "null"),
         ("1,1", "null"),
-        // Writable, and yet a replica: somebody is in the middle of something.
+        // A writable member that replicates is in the middle of a manual change.
         ("0,0|Yes|Yes|0", "null"),
         ("1,0|Yes|Yes|0", "null"),
         ("down", "null"),
@@ -97,10 +97,10 @@ fn label_roles() -> Result<(), Failed> {
         let (labels, _) = watch("label-roles", &[round])?;
         assert_eq!(labels, [wanted], "{round}");
     }
-    // Nothing is written while nothing changes.
+    // The label is not written again while the state stays the same.
     let (labels, _) = watch("label-same", &[REPLICA; 5])?;
     assert_eq!(labels, ["\"replica\""]);
-    // But now and then, in case somebody took it away.
+    // But it is refreshed from time to time, in case a user has removed it.
     let (labels, _) = watch("label-refresh", &[REPLICA; 15])?;
     assert_eq!(labels, ["\"replica\"", "\"replica\""]);
     Ok(())
@@ -127,7 +127,7 @@ fn label_retry() -> Result<(), Failed> {
         r#"tries=$(($(cat "$ANSWERS/tries" 2>/dev/null || echo 0) + 1)); echo "$tries" >"$ANSWERS/tries"; [ "$tries" -ge 3 ] || exit 22"#,
     )?;
     let ran = pod.run("mysql/scripts/label.sh")?;
-    assert_eq!(labels(ran.ends(0)), ["\"replica\""; 3], "twice refused, then written, then left alone");
+    assert_eq!(labels(ran.ends(0)), ["\"replica\""; 3], "two failures, one success, and no further call");
     assert!(ran.output().contains("could not write the label"), "{}", ran.output());
     Ok(())
 }
@@ -137,7 +137,7 @@ fn label_end() -> Result<(), Failed> {
     pod.set("INTERVAL", "60");
     seen(&pod, &[REPLICA])?;
     let mut child = pod.command("mysql/scripts/label.sh").stderr(Stdio::piped()).spawn()?;
-    // Until it waits for its next round.
+    // Wait until it has written the label and waits for the next round.
     let labelled = || std::fs::read_to_string(pod.path("calls")).unwrap_or_default().contains("curl ");
     for _ in 0..1000 {
         if labelled() {
@@ -145,9 +145,12 @@ fn label_end() -> Result<(), Failed> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(labelled(), "it labels the pod");
+    assert!(labelled(), "the script labels the pod");
     let killed = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
-    assert!(killed.success() && child.wait()?.success(), "it ends well, and not after its 60 seconds");
+    assert!(
+        killed.success() && child.wait()?.success(),
+        "the script must end successfully before its 60 seconds have passed"
+    );
     let ran = ScriptRun {
         output: Command::new("true").output()?,
         calls: std::fs::read_to_string(pod.path("calls"))?,

@@ -1,4 +1,4 @@
-//! data/mongodb: the key, the sidecar, and what it makes of the replica set in every state.
+//! data/mongodb: the key file, the sidecar, and the sidecar's actions in every state of the replica set.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -10,7 +10,7 @@ use super::{ScriptPod, Test};
 use crate::tool;
 
 pub(super) const TESTS: [(&str, Test); 2] =
-    [("keyfile_is_for_its_user_alone", keyfile), ("sidecar_goes_on_whatever_happens", sidecar)];
+    [("keyfile_is_readable_only_for_its_user", keyfile), ("sidecar_continues_after_errors", sidecar)];
 
 fn keyfile() -> Result<(), Failed> {
     let mut pod = ScriptPod::new("keyfile", "mongodb-0")?;
@@ -21,7 +21,7 @@ fn keyfile() -> Result<(), Failed> {
         std::fs::write(&source, format!("{start}-key"))?;
         pod.run("mongodb/scripts/keyfile.sh")?.ends(0);
         assert_eq!(std::fs::read_to_string(&target)?, format!("{start}-key"));
-        assert_eq!(target.metadata()?.permissions().mode() & 0o777, 0o400, "as mongod wants it");
+        assert_eq!(target.metadata()?.permissions().mode() & 0o777, 0o400, "mongod requires this mode");
     }
     for wrong in ["short".to_owned(), "x".repeat(1025)] {
         std::fs::write(&source, wrong)?;
@@ -43,26 +43,26 @@ fn sidecar() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A member of the replica set in some state, and what replica-set.js must do.
+/// A member of the replica set in some state, and the expected actions of replica-set.js.
 struct Scenario {
     name: &'static str,
     hostname: &'static str,
     members: usize,
     state: Value,
-    /// The commands that change something, in order.
+    /// The expected commands that change something, in order.
     changes: Value,
-    /// What is said, in part.
+    /// A part of the expected output.
     says: &'static str,
 }
 
-/// What is said where a person must do something.
-const FAILS: &str = "root cannot log in: is its password another than when it was created?";
+/// The error when a user must act.
+const FAILS: &str = "root cannot log in: has its password in the Secret changed since the user was created?";
 
 fn host(number: usize) -> String {
     format!("mongodb-{number}.mongodb.mongodb.svc.cluster.local:27017")
 }
 
-/// The answers of a primary whose set has these members, each with a state.
+/// The answers of a primary with these members and their states.
 fn primary(states: &[(usize, u8)]) -> Value {
     let name = |state: &u8| {
         ["STARTUP", "PRIMARY", "SECONDARY", "RECOVERING", "", "STARTUP2", "", "", "DOWN"][usize::from(*state)]
@@ -86,7 +86,7 @@ fn reconfigured(members: &[(usize, usize)]) -> Value {
     json!([{"replSetReconfig": {"_id": "shop", "version": 8, "term": 3, "members": members}}])
 }
 
-/// A trial for each state: replica-set.js, run by Node.js, against members that are stood in for.
+/// A trial for each state: Node.js runs replica-set.js against simulated members.
 pub(super) fn replica_set() -> Vec<Trial> {
     let new =
         json!({"replSetGetStatus": {"ok": 0, "code": 94, "errmsg": "no replset config has been received"}});
@@ -110,7 +110,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
     };
     let scenarios = [
         Scenario {
-            name: "the_first_member_initiates_when_all_others_are_in_no_set",
+            name: "the_first_member_initiates_when_the_others_have_no_set",
             hostname: "mongodb-0",
             members: 3,
             state: state(&new, others(&[(1, &unset), (2, &unset)]), &nobody),
@@ -118,7 +118,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "initiated shop",
         },
         Scenario {
-            name: "one_member_alone_is_a_set",
+            name: "a_single_member_initiates_a_set",
             hostname: "mongodb-0",
             members: 1,
             state: state(&new, others(&[]), &nobody),
@@ -126,7 +126,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "initiated shop",
         },
         Scenario {
-            name: "no_other_member_initiates",
+            name: "only_the_first_member_initiates",
             hostname: "mongodb-1",
             members: 3,
             state: state(&new, others(&[(0, &unset), (2, &unset)]), &nobody),
@@ -134,7 +134,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "the first member will do it",
         },
         Scenario {
-            name: "nobody_initiates_while_a_member_does_not_answer",
+            name: "no_member_initiates_while_another_does_not_respond",
             hostname: "mongodb-0",
             members: 3,
             state: state(&new, others(&[(1, &unset)]), &nobody),
@@ -164,7 +164,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "created the user root",
         },
         Scenario {
-            name: "one_member_is_added_a_step",
+            name: "members_are_added_one_by_one",
             hostname: "mongodb-0",
             members: 3,
             state: state(&primary(&[(0, 1)]), others(&[(1, &unset), (2, &unset)]), &root),
@@ -172,7 +172,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "added mongodb-1",
         },
         Scenario {
-            name: "none_is_added_while_one_catches_up",
+            name: "no_member_is_added_while_another_catches_up",
             hostname: "mongodb-0",
             members: 3,
             state: state(&primary(&[(0, 1), (1, 5)]), others(&[(1, &in_set), (2, &unset)]), &root),
@@ -180,7 +180,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "mongodb-1.mongodb.mongodb.svc.cluster.local:27017 is STARTUP2",
         },
         Scenario {
-            name: "one_that_does_not_answer_is_passed_over",
+            name: "a_member_that_does_not_respond_is_skipped",
             hostname: "mongodb-0",
             members: 3,
             state: state(&primary(&[(0, 1)]), others(&[(2, &unset)]), &root),
@@ -188,7 +188,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "mongodb-1.mongodb.mongodb.svc.cluster.local:27017 does not answer",
         },
         Scenario {
-            name: "whoever_is_primary_reconfigures",
+            name: "the_primary_reconfigures",
             hostname: "mongodb-1",
             members: 3,
             state: state(&primary(&[(0, 2), (1, 1)]), others(&[(0, &in_set), (2, &unset)]), &root),
@@ -208,7 +208,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "",
         },
         Scenario {
-            name: "a_set_that_is_whole_is_left_alone",
+            name: "a_complete_set_is_not_changed",
             hostname: "mongodb-0",
             members: 3,
             state: state(&primary(&[(0, 1), (1, 2), (2, 2)]), others(&[]), &root),
@@ -216,7 +216,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "",
         },
         Scenario {
-            name: "the_highest_member_beyond_the_number_is_removed_gone_or_not",
+            name: "the_highest_surplus_member_is_removed_even_if_it_is_down",
             hostname: "mongodb-0",
             members: 3,
             state: state(&primary(&[(0, 1), (1, 2), (2, 2), (3, 2), (4, 8)]), others(&[]), &root),
@@ -224,7 +224,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "removed mongodb-4",
         },
         Scenario {
-            name: "none_is_removed_while_one_that_stays_is_down",
+            name: "no_member_is_removed_while_another_is_down",
             hostname: "mongodb-0",
             members: 3,
             state: state(&primary(&[(0, 1), (1, 8), (2, 2), (3, 2)]), others(&[]), &root),
@@ -232,7 +232,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "is DOWN",
         },
         Scenario {
-            name: "a_primary_beyond_the_number_steps_down_first",
+            name: "a_surplus_primary_steps_down_first",
             hostname: "mongodb-3",
             members: 3,
             state: state(&primary(&[(0, 2), (1, 2), (2, 2), (3, 1)]), others(&[]), &root),
@@ -240,7 +240,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "stepped down",
         },
         Scenario {
-            name: "one_member_that_lost_its_disk_starts_no_second_set_either",
+            name: "a_single_member_that_lost_its_disk_starts_no_second_set",
             hostname: "mongodb-0",
             members: 1,
             state: state(&new, others(&[(1, &in_set)]), &nobody),
@@ -248,7 +248,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "is in the set shop already",
         },
         Scenario {
-            name: "a_member_with_a_set_of_its_own_is_not_added",
+            name: "a_member_of_another_set_is_not_added",
             hostname: "mongodb-0",
             members: 3,
             state: state(
@@ -260,7 +260,7 @@ pub(super) fn replica_set() -> Vec<Trial> {
             says: "is in a set of its own",
         },
         Scenario {
-            name: "a_root_password_that_changed_is_said",
+            name: "a_changed_root_password_is_reported",
             hostname: "mongodb-0",
             members: 3,
             state: {
@@ -294,7 +294,7 @@ fn play(scenario: &Scenario) -> Result<(), Failed> {
     let output = command.output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let played: Value = serde_json::from_slice(&output.stdout)?;
-    let done = played["done"].as_array().ok_or("what was done")?;
+    let done = played["done"].as_array().ok_or("the output must have `done`")?;
     let reads = ["replSetGetStatus", "replSetGetConfig", "usersInfo"];
     let changes: Vec<&Value> = done
         .iter()
@@ -304,10 +304,10 @@ fn play(scenario: &Scenario) -> Result<(), Failed> {
     assert_eq!(json!(changes), scenario.changes, "{played:#}");
     match scenario.says {
         FAILS => assert_eq!(played["failed"], FAILS),
-        _ => assert_eq!(played.get("failed"), None, "it runs to its end"),
+        _ => assert_eq!(played.get("failed"), None, "the script must not fail"),
     }
     let says = played.to_string();
     assert!(says.contains(scenario.says), "{}: not in {says}", scenario.says);
-    assert!(!says.contains("\"force\""), "never by force");
+    assert!(!says.contains("\"force\""), "the script must never use `force`");
     Ok(())
 }

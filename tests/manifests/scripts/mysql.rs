@@ -1,4 +1,4 @@
-//! data/mysql: configuring, cloning, replicating, backing up.
+//! data/mysql: configuration, cloning, replication and backups.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -8,12 +8,12 @@ use super::{ScriptPod, Test};
 
 pub(super) const TESTS: [(&str, Test); 8] = [
     ("configure_writes_the_role_of_the_ordinal", configure),
-    ("clone_leaves_the_first_member_and_data_alone", clone_nothing),
+    ("clone_skips_the_first_member_and_existing_data", clone_nothing),
     ("clone_streams_prepares_and_moves_into_place", clone),
-    ("clone_never_takes_half_a_backup", clone_half),
+    ("clone_rejects_an_incomplete_backup", clone_half),
     ("create_users_grants_no_more_than_needed", create_users),
     ("replicate_sets_up_a_fresh_clone_once", replicate),
-    ("replicate_leaves_a_running_replica_and_the_primary_alone", replicate_restart),
+    ("replicate_does_not_change_a_running_replica_or_the_primary", replicate_restart),
     ("backup_streams_and_cleans_up", backup),
 ];
 
@@ -27,7 +27,7 @@ fn configure() -> Result<(), Failed> {
         let read = |name: &str| std::fs::read_to_string(pod.path("conf").join(format!("{name}.cnf")));
         assert!(read("10-common")?.contains("gtid_mode = ON"));
         assert!(read(role)?.contains("read_only"));
-        assert!(read(other).is_err(), "the other role is not configured");
+        assert!(read(other).is_err(), "the configuration of the other role must be removed");
         assert_eq!(
             read("30-server-id")?,
             format!("[mysqld]\nserver_id = {id}\nreport_host = {hostname}.mysql\n")
@@ -48,9 +48,9 @@ fn clone_nothing() -> Result<(), Failed> {
     assert!(ran.ends(0).output().contains("starts empty"), "{}", ran.output());
     assert_eq!(
         ran.calls, "socat -u OPEN:/dev/null TCP:mysql-1.mysql:3306,connect-timeout=5\n",
-        "asked, no more"
+        "only the check for other members"
     );
-    // Somebody is there: this is no first start.
+    // Another member responds, so this is not the first start.
     first.answer("socat", "exit 0")?;
     let ran = first.run("mysql/scripts/clone.sh")?;
     assert!(ran.ends(1).output().contains("this member has lost its data"), "{}", ran.output());
@@ -63,7 +63,7 @@ fn clone_nothing() -> Result<(), Failed> {
     Ok(())
 }
 
-/// What xbstream makes of a whole stream.
+/// The effect of xbstream for a complete stream.
 const WHOLE: &str = r#"
 into="${2#--directory=}"
 mkdir -p "$into/mysql" "$into/shop"
@@ -76,14 +76,14 @@ fn clone() -> Result<(), Failed> {
     let pod = ScriptPod::new("clone", "mysql-2")?;
     std::fs::create_dir(pod.path("data/leftover"))?;
     pod.answer("xbstream", WHOLE)?;
-    // Nothing is in place before it is prepared.
+    // The data must not be in place before it is prepared.
     pod.answer(
         "xtrabackup",
         r#"[ ! -e "$DATA/mysql" ] && [ -e "$DATA/.incoming/mysql/user.ibd" ] || exit 9"#,
     )?;
     let ran = pod.run("mysql/scripts/clone.sh")?;
     ran.ends(0);
-    // The two ends of the pipe start together.
+    // Both ends of the pipe start at the same time, so their order is not fixed.
     assert!(ran.calls.contains("socat -u TCP:mysql-1.mysql:3307,connect-timeout=10 STDOUT"), "{}", ran.calls);
     ran.in_order(&["xbstream --extract --directory=", "xtrabackup --prepare --target-dir="]);
     let mut there: Vec<String> = std::fs::read_dir(pod.path("data"))?
@@ -99,14 +99,14 @@ fn clone() -> Result<(), Failed> {
         "xtrabackup_checkpoints",
         "xtrabackup_info",
     ];
-    assert_eq!(there, wanted, "all that was sent but the sender's identity, and nothing else");
+    assert_eq!(there, wanted, "all received files except the sender's identity");
     let again = pod.run("mysql/scripts/clone.sh")?;
-    assert_eq!(again.ends(0).calls, "", "a restart clones no more");
+    assert_eq!(again.ends(0).calls, "", "a restart must not clone again");
     Ok(())
 }
 
 fn clone_half() -> Result<(), Failed> {
-    // Breaks off twice: once within a file, once after one.
+    // The stream breaks off twice: within a file, and after a complete file.
     let pod = ScriptPod::new("clone-half", "mysql-1")?;
     pod.answer(
         "xbstream",
@@ -124,7 +124,7 @@ esac
     let streams = ran.ends(0).programs().iter().filter(|program| **program == "socat").count();
     assert_eq!(streams, 3, "{}\n{}", ran.calls, ran.output());
     assert!(ran.output().contains("ended before xtrabackup_binlog_info"), "{}", ran.output());
-    assert_eq!(ran.programs().last(), Some(&"xtrabackup"), "prepared once, at the end");
+    assert_eq!(ran.programs().last(), Some(&"xtrabackup"), "the backup must be prepared once, at the end");
 
     let mut hopeless = ScriptPod::new("clone-hopeless", "mysql-1")?;
     hopeless.set("ATTEMPTS", "3");
@@ -133,7 +133,7 @@ esac
     assert!(ran.ends(1).output().contains("no complete backup from mysql-0.mysql:3307"), "{}", ran.output());
     assert!(!ran.programs().contains(&"xtrabackup") && !hopeless.path("data/mysql").exists());
 
-    // What cannot be prepared is no data folder either: the next start tries again.
+    // After a failed preparation there must be no data folder, so that the next start tries again.
     let broken = ScriptPod::new("clone-broken", "mysql-1")?;
     broken.answer("xbstream", WHOLE)?;
     broken.answer("xtrabackup", "exit 1")?;
@@ -167,7 +167,7 @@ fn create_users() -> Result<(), Failed> {
     );
     pod.set("SHOP_PASSWORD", "");
     let ran = pod.run("mysql/scripts/create-users.sh")?;
-    assert!(!ran.output.status.success() && ran.calls.is_empty(), "an empty password is none");
+    assert!(!ran.output.status.success() && ran.calls.is_empty(), "an empty password must be rejected");
     Ok(())
 }
 
@@ -175,7 +175,7 @@ fn replicate() -> Result<(), Failed> {
     let pod = ScriptPod::new("replicate", "mysql-2")?;
     let gtids = "aaaaaaaa-0000-0000-0000-000000000000:1-7,\nbbbbbbbb-0000-0000-0000-000000000000:1-3";
     std::fs::write(pod.path("data/xtrabackup_binlog_info"), format!("mysql-bin.000002\t197\t{gtids}\n"))?;
-    // mysqld answers at the third try.
+    // mysqld responds at the third attempt.
     pod.answer(
         "mysql",
         r#"
@@ -203,19 +203,22 @@ esac"#,
         "socat TCP-LISTEN:3307,reuseaddr,fork,max-children=1 EXEC:",
     ]);
     for gone in ["MASTER", "SLAVE"] {
-        assert!(!ran.calls.contains(gone), "{gone} is not in MySQL 8.4: {}", ran.calls);
+        assert!(!ran.calls.contains(gone), "{gone} does not exist in MySQL 8.4: {}", ran.calls);
     }
     let credentials = pod.path("run/client.cnf");
     assert!(std::fs::read_to_string(&credentials)?.contains("user=\"backup\"\npassword=\"backup-secret\""));
     assert_eq!(credentials.metadata()?.permissions().mode() & 0o777, 0o600);
-    assert!(!pod.path("data/xtrabackup_binlog_info").exists(), "a clone's end is used once");
+    assert!(
+        !pod.path("data/xtrabackup_binlog_info").exists(),
+        "the binlog position of a clone must be used only once"
+    );
     Ok(())
 }
 
 fn replicate_restart() -> Result<(), Failed> {
     let primary = ScriptPod::new("replicate-primary", "mysql-0")?;
     let ran = primary.run("mysql/scripts/replicate.sh")?;
-    assert_eq!(ran.ends(0).programs(), ["mysql", "socat"], "asked whether it is there, and no more");
+    assert_eq!(ran.ends(0).programs(), ["mysql", "socat"], "only the check that mysqld is running");
 
     let restarted = ScriptPod::new("replicate-restarted", "mysql-1")?;
     restarted.answer("mysql", r#"case "$*" in *"SHOW REPLICA STATUS"*) echo running ;; esac"#)?;
@@ -223,19 +226,19 @@ fn replicate_restart() -> Result<(), Failed> {
     assert_eq!(ran.ends(0).programs(), ["mysql", "mysql", "socat"]);
     assert!(!ran.calls.contains("CHANGE REPLICATION SOURCE"), "{}", ran.calls);
 
-    // Ended between setting up and starting: what is left is done, and no more.
-    let half = ScriptPod::new("replicate-half", "mysql-1")?;
-    std::fs::write(half.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\ta:1\n")?;
-    half.answer("mysql", r#"case "$*" in *"SHOW REPLICA STATUS"*) echo stopped ;; esac"#)?;
-    let ran = half.run("mysql/scripts/replicate.sh")?;
+    // The last run ended between setup and start. The script must do only the remaining steps.
+    let phase = ScriptPod::new("replicate-half", "mysql-1")?;
+    std::fs::write(phase.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\ta:1\n")?;
+    phase.answer("mysql", r#"case "$*" in *"SHOW REPLICA STATUS"*) echo stopped ;; esac"#)?;
+    let ran = phase.run("mysql/scripts/replicate.sh")?;
     ran.ends(0).in_order(&[
         "> START REPLICA;",
         "> SET GLOBAL super_read_only = ON;",
         "socat TCP-LISTEN:3307",
     ]);
-    assert!(!ran.calls.contains("RESET BINARY") && !half.path("data/xtrabackup_binlog_info").exists());
+    assert!(!ran.calls.contains("RESET BINARY") && !phase.path("data/xtrabackup_binlog_info").exists());
 
-    // Data that is no clone: nobody knows where to go on from, and no backup of it is served.
+    // The data is not from a clone, so the position is unknown. The script must not serve backups of it.
     let foreign = ScriptPod::new("replicate-foreign", "mysql-1")?;
     let ran = foreign.run("mysql/scripts/replicate.sh")?;
     assert!(ran.ends(1).output().contains("delete this pod's PersistentVolumeClaim"), "{}", ran.output());
@@ -246,7 +249,7 @@ fn replicate_restart() -> Result<(), Failed> {
     let ran = without.run("mysql/scripts/replicate.sh")?;
     assert!(ran.ends(1).output().contains("no GTID set"), "{}", ran.output());
 
-    // The server refuses: the pod says so and starts again, the clone's end is kept.
+    // The server rejects the commands. The script must fail and keep the clone's position for the next start.
     let refused = ScriptPod::new("replicate-refused", "mysql-1")?;
     std::fs::write(refused.path("data/xtrabackup_binlog_info"), "mysql-bin.000002\t197\ta:1\n")?;
     refused.answer("mysql", r#"case "$*" in *--execute=*) ;; *) exit 1 ;; esac"#)?;
@@ -262,8 +265,8 @@ fn backup() -> Result<(), Failed> {
     let ran = pod.run("mysql/scripts/backup.sh")?;
     let client = format!("xtrabackup --defaults-extra-file={}", pod.path("run/client.cnf").display());
     ran.ends(0).in_order(&[&client, "--backup --slave-info --stream=xbstream --datadir="]);
-    assert_eq!(ran.output.stdout, b"the-stream\n", "nothing but the stream is sent");
-    assert_eq!(std::fs::read_dir(pod.path("run"))?.count(), 0, "nothing is left behind");
+    assert_eq!(ran.output.stdout, b"the-stream\n", "the output must contain only the stream");
+    assert_eq!(std::fs::read_dir(pod.path("run"))?.count(), 0, "all temporary files must be removed");
     pod.answer("xtrabackup", "exit 1")?;
     pod.run("mysql/scripts/backup.sh")?.ends(1);
     assert_eq!(std::fs::read_dir(pod.path("run"))?.count(), 0);

@@ -1,10 +1,10 @@
-// Stands in for mongosh: runs a script as mongosh does, against members that are what the test says.
+// Replaces mongosh in tests: runs a script as mongosh does, against members with predefined answers.
 //
 //   node mongosh.mjs SCRIPT SCENARIO
 //
-// SCENARIO is a file of JSON: `own`, the answers of this member by the name of the command, each `{ok: 1, …}` or
-// `{ok: 0, code, errmsg}`; `others`, the answers to `hello` by host; `passwords`, those that log in. What the script does
-// is printed as one JSON array: every command with its argument, every login, every line.
+// SCENARIO is a JSON file. `own` has the answers of this member by command name, each `{ok: 1, …}` or `{ok: 0, code,
+// errmsg}`. `others` has the answers to `hello` by host. `passwords` has the valid logins. The output is a JSON
+// object: `done` lists every command, login and printed line of the script, and `failed` has its error.
 import { readFileSync } from 'node:fs';
 import vm from 'node:vm';
 
@@ -22,7 +22,7 @@ class ServerError extends Error {
 const answer = (answers, command) => {
   const name = Object.keys(command)[0];
   const given = answers[name] ?? { ok: 1 };
-  // mongosh throws what the server refuses.
+  // mongosh throws the server's errors.
   if (!given.ok) throw new ServerError(given);
   return given;
 };

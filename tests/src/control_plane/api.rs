@@ -1,4 +1,4 @@
-//! How the API server is called, and a kubeconfig for it.
+//! A client for the API server, and a kubeconfig for it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-/// The API, as an administrator.
+/// A client for the API, with administrator rights.
 #[derive(Clone)]
 pub struct Api {
     client: Option<Client>,
-    /// A kubeconfig for it.
+    /// A kubeconfig for this API server.
     pub kubeconfig: PathBuf,
 }
 
-/// What the API server answers.
+/// A response of the API server.
 #[derive(Debug)]
 pub struct ApiResponse {
     pub status: u16,
@@ -27,13 +27,13 @@ pub struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// The body of what went well.
+    /// Returns the body if the request succeeded.
     pub fn well(self) -> anyhow::Result<Value> {
         ensure!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
         Ok(self.body)
     }
 
-    /// Why it was refused by a webhook.
+    /// Returns the message of a webhook's denial.
     pub fn refused(self) -> anyhow::Result<String> {
         let message = self.body["message"].as_str().unwrap_or_default().to_owned();
         let is_ours = message.contains("admission webhook") && message.contains("denied the request: ");
@@ -47,11 +47,11 @@ impl Api {
         Api { client: None, kubeconfig: PathBuf::new() }
     }
 
-    /// The API at an address, which shows a certificate of this authority, for whom a token stands. A kubeconfig is written to the
-    /// folder.
+    /// A client for the API server at an address. `certificate` is the CA certificate and `token` the bearer token; a
+    /// kubeconfig is written to the folder.
     ///
     /// # Errors
-    /// It is no certificate, or the folder cannot be written.
+    /// The certificate is not valid, or the folder cannot be written.
     pub fn at(address: &str, certificate: &[u8], token: &str, folder: &Path) -> anyhow::Result<Self> {
         let base64 = base64::engine::general_purpose::STANDARD.encode(certificate);
         let cluster = json!({"server": format!("https://{address}"), "certificate-authority-data": base64});
@@ -64,10 +64,10 @@ impl Api {
         Ok(Api { client: Some(Client::try_from(config)?), kubeconfig })
     }
 
-    /// A kubeconfig beside the administrator's, with another token.
+    /// Writes a kubeconfig with another token next to the administrator's.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn kubeconfig_of(&self, token: &str, name: &str) -> anyhow::Result<PathBuf> {
         let admin: Value = serde_json::from_slice(&std::fs::read(&self.kubeconfig)?)?;
         let path = self.kubeconfig.with_file_name(name);
@@ -78,9 +78,9 @@ impl Api {
     /// A client for typed objects.
     ///
     /// # Errors
-    /// It is not started.
+    /// The API server has not been started.
     pub fn client(&self) -> anyhow::Result<Client> {
-        self.client.clone().context("it is started")
+        self.client.clone().context("the API server has not been started")
     }
 
     async fn call(
@@ -113,7 +113,7 @@ impl Api {
         self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
     }
 
-    /// A merge patch, of an object or of a subresource.
+    /// Sends a merge patch for an object or a subresource.
     pub async fn merge(&self, path: &str, patch: &Value) -> anyhow::Result<ApiResponse> {
         let kind = "application/merge-patch+json";
         self.call(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
@@ -139,7 +139,7 @@ fn write_kubeconfig(path: &Path, cluster: &Value, token: &str) -> anyhow::Result
     Ok(std::fs::write(path, config.to_string())?)
 }
 
-/// The certificates in a PEM file, as DER.
+/// Parses the certificates of a PEM file to DER.
 fn x509(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;

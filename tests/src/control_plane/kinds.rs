@@ -1,4 +1,4 @@
-//! The kinds that an API server is to know beside its own, and where in the API an object stands.
+//! CustomResourceDefinitions for the API server, and the API path of an object.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::serving::until;
 /// The path of an object in the API.
 ///
 /// # Errors
-/// It is no object.
+/// The value is not a Kubernetes object.
 pub fn path(object: &Value) -> anyhow::Result<String> {
     let arena = Arena::new();
     let text = object.to_string();
@@ -33,23 +33,23 @@ pub fn path(object: &Value) -> anyhow::Result<String> {
 /// The folder with the CustomResourceDefinitions that the manifests need.
 ///
 /// # Errors
-/// There is none; the reason, and what to do.
+/// The folder does not exist; the error says what to do.
 pub fn crds() -> Result<PathBuf, String> {
     let folder = std::env::var_os("CRDS").map_or_else(|| crate::root().join("../shared/crds"), PathBuf::from);
     match folder.is_dir() {
         true => Ok(folder),
         false => Err(format!(
-            "no CustomResourceDefinitions in {}: name the folder of your own in CRDS",
+            "no CustomResourceDefinitions in {}: set CRDS to a folder that has them",
             folder.display()
         )),
     }
 }
 
-/// Makes the kinds of `../shared/crds` (or of the folder CRDS), and further ones that are not among them, and waits until the API
-/// server serves them.
+/// Creates the CustomResourceDefinitions of `../shared/crds` (or of the folder in CRDS), and those of `further` that
+/// are not among them, and waits until the API server serves them.
 ///
 /// # Errors
-/// One is not taken.
+/// The API server rejects a definition.
 pub async fn define(api: &Api, further: Vec<Value>) -> anyhow::Result<()> {
     let folder = crds().map_err(anyhow::Error::msg)?;
     let mut kinds: Vec<Value> = Vec::new();

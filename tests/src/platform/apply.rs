@@ -1,4 +1,4 @@
-//! An environment, applied as its Applications say: wave by wave, server-side, strictly, again until everything is taken.
+//! Applies an environment as Argo CD does: wave by wave, server-side, with strict validation, and with retries.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::root;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What an environment deploys.
+/// An environment and its Applications.
 #[derive(Clone)]
 pub struct Environment {
     /// `production`.
@@ -21,27 +21,27 @@ pub struct Environment {
     applications: Vec<Application>,
 }
 
-/// One of its Applications.
+/// An Application of the environment.
 #[derive(Clone)]
 pub struct Application {
-    /// What it is called.
+    /// The name of the Application.
     pub name: String,
     wave: i64,
-    /// What it deploys, with the hashes that kustomize gives.
+    /// The rendered objects, with the name suffixes that kustomize generates.
     pub objects: Vec<Value>,
 }
 
 impl Environment {
-    /// Builds what each Application deploys.
+    /// Renders the objects of each Application.
     ///
     /// # Errors
-    /// It cannot be built.
+    /// kustomize cannot render an Application.
     pub fn read(name: &str) -> anyhow::Result<Self> {
         let folder = root().join("manifests/clusters").join(name);
         let applications = built(&folder.join("argocd"))?;
         let mut read = Vec::new();
         for application in applications.iter().filter(|object| object["kind"] == "Application") {
-            // Charts are played (`charts`); the root Application is what is read here.
+            // `charts` replaces the Helm charts. The root Application is skipped because this function reads its content.
             let Some(path) = application["spec"]["source"]["path"].as_str() else { continue };
             let Some(part) = path.rsplit('/').next().filter(|part| *part != "argocd") else { continue };
             let wave = application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"].as_str();
@@ -51,7 +51,7 @@ impl Environment {
                 objects: built(&folder.join(part))?,
             });
         }
-        ensure!(read.len() > 8, "only {} Applications deploy something", read.len());
+        ensure!(read.len() > 8, "only {} Applications have objects", read.len());
         Ok(Environment { name: name.to_owned(), applications: read })
     }
 
@@ -61,7 +61,7 @@ impl Environment {
         for application in &self.applications {
             waves.entry(application.wave).or_default().push(application);
         }
-        // What only charts are in.
+        // Waves that contain only charts.
         for wave in 0..8 {
             waves.entry(wave).or_default();
         }
@@ -73,10 +73,10 @@ impl Environment {
         self.applications.iter().flat_map(|application| &application.objects)
     }
 
-    /// The object of that kind and name.
+    /// Finds an object by kind, namespace and name.
     ///
     /// # Errors
-    /// There is none.
+    /// No such object exists.
     pub fn object(&self, kind: &str, namespace: &str, name: &str) -> anyhow::Result<&Value> {
         let is_it = |object: &&Value| {
             let metadata = &object["metadata"];
@@ -84,31 +84,31 @@ impl Environment {
                 && metadata["namespace"].as_str().unwrap_or_default() == namespace
                 && metadata["name"] == name
         };
-        self.objects().find(is_it).with_context(|| format!("there is no {kind} {namespace}/{name}"))
+        self.objects().find(is_it).with_context(|| format!("no {kind} {namespace}/{name} found"))
     }
 }
 
-/// What kustomize makes of a folder.
+/// The rendered output of a kustomization.
 ///
 /// # Errors
-/// It cannot be built.
+/// kustomize cannot render the folder.
 pub fn built(folder: &std::path::Path) -> anyhow::Result<Vec<Value>> {
     crate::yaml(&Input::Kustomization(folder.to_owned()).read()?.text)
 }
 
-/// Applies an object; what the API server answers.
+/// Applies an object and returns the API server's response.
 ///
 /// # Errors
-/// It does not, or does not take it.
+/// The API server does not respond, or rejects the object.
 pub async fn applied(api: &Api, object: &Value) -> anyhow::Result<Value> {
     let path = path(object)?;
     api.apply(&path, object, false).await?.well().with_context(|| path)
 }
 
-/// Applies objects, again and again until each is taken, as Argo CD does: some need others, or a webhook that is coming up.
+/// Applies objects, and retries as Argo CD does: some depend on others, or on a webhook that is still starting.
 ///
 /// # Errors
-/// One is not taken; why.
+/// An object is still rejected after 90 seconds; the error has the reason.
 pub async fn until_applied(api: &Api, objects: &[Value]) -> anyhow::Result<()> {
     let since = Instant::now();
     let is_namespace = |object: &&Value| object["kind"] == "Namespace";
@@ -133,7 +133,7 @@ pub async fn until_applied(api: &Api, objects: &[Value]) -> anyhow::Result<()> {
     }
 }
 
-/// The kinds that make pods, and how many are wanted.
+/// The number of pods that a workload requests; `None` for other kinds.
 fn wanted(object: &Value) -> Option<i64> {
     let status = &object["status"];
     Some(match object["kind"].as_str()? {
@@ -143,10 +143,10 @@ fn wanted(object: &Value) -> Option<i64> {
     })
 }
 
-/// Waits until the workloads of these Applications have all their pods, of the newest template, ready.
+/// Waits until all pods of the Applications' workloads are up to date and ready.
 ///
 /// # Errors
-/// They do not; which, and what the API server says of them.
+/// A workload does not become ready; the error contains its path and status.
 pub async fn until_running(api: &Api, applications: &[&Application]) -> anyhow::Result<()> {
     let is_workload =
         |o: &&Value| matches!(o["kind"].as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet"));
@@ -156,10 +156,10 @@ pub async fn until_running(api: &Api, applications: &[&Application]) -> anyhow::
     Ok(())
 }
 
-/// Waits until a workload has all its pods, of the newest template, ready.
+/// Waits until all pods of a workload are up to date and ready.
 ///
 /// # Errors
-/// It does not; what the API server says of it.
+/// The workload does not become ready; the error contains its status.
 pub async fn until_ready(api: &Api, path: &str) -> anyhow::Result<()> {
     let since = Instant::now();
     loop {
@@ -181,10 +181,10 @@ pub async fn until_ready(api: &Api, path: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The versions of objects as they are stored: what has not changed has the same.
+/// The stored objects without their status, by path. Two calls return the same value for an object that has not changed.
 ///
 /// # Errors
-/// One is not there.
+/// An object does not exist.
 pub async fn versions(
     api: &Api,
     objects: impl Iterator<Item = &Value>,
@@ -193,13 +193,13 @@ pub async fn versions(
     for object in objects {
         let path = path(object)?;
         let stored = api.get(&path).await?.well().with_context(|| path.clone())?;
-        // Status moves without anybody's applying: what was asked for is what counts.
+        // The status changes on its own, so only the desired state is compared.
         let metadata = &stored["metadata"];
-        let mut requested = stored.clone();
-        requested["status"] = Value::Null;
-        requested["metadata"] = json!({"labels": metadata["labels"], "annotations": metadata["annotations"],
+        let mut desired = stored.clone();
+        desired["status"] = Value::Null;
+        desired["metadata"] = json!({"labels": metadata["labels"], "annotations": metadata["annotations"],
             "generation": metadata["generation"]});
-        versions.insert(path, requested);
+        versions.insert(path, desired);
     }
     Ok(versions)
 }

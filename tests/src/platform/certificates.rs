@@ -1,4 +1,4 @@
-//! What cert-manager would do: a Secret for each Certificate, and its authority where the API server is to trust it.
+//! Replaces cert-manager: issues a Secret for each Certificate, and injects the CA bundle for the API server.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,16 +12,16 @@ use super::control::authority;
 use crate::control_plane::Api;
 
 const CERTIFICATES: &str = "/apis/cert-manager.io/v1/certificates";
-/// By which an object says whose authority it wants.
+/// The annotation that requests the injection of a CA bundle.
 const INJECT: &str = "cert-manager.io/inject-ca-from";
-/// What may have it.
+/// The kinds of objects that can have this annotation.
 const INJECTED: [&str; 3] = [
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
     "/apis/apiregistration.k8s.io/v1/apiservices",
 ];
 
-/// The authority that issues all of them.
+/// The CA that issues all certificates.
 fn internal() -> anyhow::Result<&'static CertifiedIssuer<'static, KeyPair>> {
     static INTERNAL: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();
     match INTERNAL.get() {
@@ -33,10 +33,10 @@ fn internal() -> anyhow::Result<&'static CertifiedIssuer<'static, KeyPair>> {
     }
 }
 
-/// Issues, for ever.
+/// Issues certificates in an endless loop.
 pub async fn issue(api: Api) {
     loop {
-        // What is not there yet is there the next time.
+        // Errors are ignored because the next round tries again.
         if let Ok(authority) = internal() {
             drop(round(&api, authority).await);
         }
@@ -85,7 +85,7 @@ async fn round(api: &Api, authority: &CertifiedIssuer<'static, KeyPair>) -> anyh
     Ok(())
 }
 
-/// The Secret of a Certificate, that holds for so long, or for ever.
+/// The Secret of a Certificate. It is valid for `holds`, or without a limit if `holds` is `None`.
 fn secret(
     certificate: &Value,
     name: &str,
@@ -106,10 +106,10 @@ fn secret(
         "stringData": {"tls.crt": signed.pem(), "tls.key": key.serialize_pem(), "ca.crt": authority.pem()}}))
 }
 
-/// Replaces the Secret of a Certificate by one that holds for so long, as if nobody had renewed it since.
+/// Replaces the Secret of a Certificate with one that is valid for `holds`, as if it had not been renewed.
 ///
 /// # Errors
-/// There is no such Secret.
+/// The Secret does not exist.
 pub async fn shorten(
     api: &Api,
     (namespace, name): (&str, &str),
@@ -123,10 +123,10 @@ pub async fn shorten(
     Ok(())
 }
 
-/// Takes the Secret away, so that it is issued anew.
+/// Deletes the Secret, so that it is issued again.
 ///
 /// # Errors
-/// There is no such Secret.
+/// The Secret does not exist.
 pub async fn renew(api: &Api, namespace: &str, name: &str) -> anyhow::Result<()> {
     api.delete(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await?.well()?;
     Ok(())

@@ -1,32 +1,32 @@
-//! What was seen, as a picture: the targets that Prometheus scrapes, and how an autoscaler scaled.
+//! Draws a picture of the results: the targets that Prometheus scrapes, and how an autoscaler scaled.
 
 use policy_diagram::escaped;
 
 use super::prometheus::ActiveTarget;
 
-/// How an autoscaler was at a time.
+/// The state of an autoscaler at a point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct AutoscalerSample {
     /// Seconds since the load began.
     pub at: f64,
-    /// The pods that it wanted.
+    /// The desired number of pods.
     pub desired: f64,
-    /// The metric that it scaled by, for each pod; not a number where there is none.
+    /// The value of the scaling metric per pod; NaN if there is none.
     pub value: f64,
 }
 
-/// What the autoscaler was asked to do.
+/// An autoscaler and its samples.
 #[derive(Clone, Debug)]
 pub struct AutoscalerHistory {
     /// `shop/web`.
     pub name: String,
     /// `http_requests_per_second`.
     pub metric: String,
-    /// What it wants of the metric for each pod.
+    /// The target value of the metric per pod.
     pub target: f64,
-    /// Its bounds.
+    /// The minimum and maximum number of pods.
     pub bounds: (f64, f64),
-    /// From before the load until it was seen to have scaled.
+    /// Samples from before the load until the autoscaler has scaled.
     pub moments: Vec<AutoscalerSample>,
 }
 
@@ -66,29 +66,29 @@ pub fn svg(targets: &[ActiveTarget], scaled: &AutoscalerHistory) -> String {
     let AutoscalerHistory { name, metric, target, bounds, moments } = scaled;
     text(&mut svg, (LEFT, 30.0), "h", &format!("HorizontalPodAutoscaler {name}"));
     let pods: Vec<(f64, f64)> = moments.iter().map(|moment| (moment.at, moment.desired)).collect();
-    graph(&mut svg, 60.0, "pods that it wants", &pods, (bounds.1, "b", format!("at most {}", bounds.1)), "d");
+    graph(&mut svg, 60.0, "desired pods", &pods, (bounds.1, "b", format!("at most {}", bounds.1)), "d");
     let values: Vec<(f64, f64)> = moments
         .iter()
         .filter(|moment| moment.value.is_finite())
         .map(|moment| (moment.at, moment.value))
         .collect();
-    let wanted = (*target, "t", format!("wants {target}"));
-    graph(&mut svg, 130.0 + GRAPH.1, &format!("{metric}, of each pod"), &values, wanted, "v");
+    let wanted = (*target, "t", format!("target {target}"));
+    graph(&mut svg, 130.0 + GRAPH.1, &format!("{metric} per pod"), &values, wanted, "v");
     svg.push_str("</svg>\n");
     svg
 }
 
-fn text(svg: &mut String, (x, y): (f64, f64), class: &str, output: &str) {
-    svg.push_str(&format!("<text x=\"{x}\" y=\"{y}\" class=\"{class}\">{}</text>", escaped(output)));
+fn text(svg: &mut String, (x, y): (f64, f64), class: &str, label: &str) {
+    svg.push_str(&format!("<text x=\"{x}\" y=\"{y}\" class=\"{class}\">{}</text>", escaped(label)));
 }
 
-/// A line over time, in steps of its own, and one that it is to be held to.
+/// Draws a line over time with its own scale, and a horizontal line for the bound or target.
 fn graph(
     svg: &mut String,
     top: f64,
     title: &str,
     points: &[(f64, f64)],
-    (level, class, output): (f64, &str, String),
+    (level, class, label): (f64, &str, String),
     line: &str,
 ) {
     text(svg, (LEFT, top), "", title);
@@ -99,7 +99,7 @@ fn graph(
     let (right, y) = (LEFT + GRAPH.0, place(0.0, level).1);
     svg.push_str(&format!("<path class=\"a\" d=\"M{LEFT} {top}V{bottom}H{right}\"/>"));
     svg.push_str(&format!("<path class=\"{class}\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
-    text(svg, (right + 6.0, y + 4.0), "s", &output);
+    text(svg, (right + 6.0, y + 4.0), "s", &label);
     let path: Vec<String> = points
         .iter()
         .map(|(at, value)| {
@@ -108,7 +108,7 @@ fn graph(
         })
         .collect();
     svg.push_str(&format!("<path class=\"{line}\" d=\"M{}\"/>", path.join("L")));
-    // What it was at first and at last.
+    // The first and the last value.
     for (at, value) in points.first().into_iter().chain(points.last()) {
         let (x, y) = place(*at, *value);
         text(svg, (x + 4.0 - if *at > 0.0 { 30.0 } else { 0.0 }, y - 6.0), "s", &format!("{value:.0}"));

@@ -1,5 +1,5 @@
-//! What the charts would make, as far as something here depends on it: the kinds, sealed-secrets, Prometheus' operator, Envoy's
-//! proxies, metrics-server. Everything else of them is left out.
+//! Replaces the Helm charts, as far as the tests depend on them: CustomResourceDefinitions, sealed-secrets, the
+//! Prometheus Operator, Envoy's proxies and metrics-server. It leaves out everything else.
 
 use std::process::Command;
 
@@ -11,22 +11,22 @@ use crate::control_plane::kinds::{self, path};
 use crate::process::run;
 use crate::{root, tools};
 
-/// The wave that the webhook comes with.
+/// The wave that deploys the webhook.
 pub const ADMISSION: i64 = 4;
 
-/// Makes the kinds: those that the manifests need, and the operator's own.
+/// Creates the CustomResourceDefinitions of the manifests and of the Prometheus Operator.
 ///
 /// # Errors
-/// One is not taken.
+/// The API server rejects a definition.
 pub async fn kinds(api: &Api) -> anyhow::Result<()> {
     let operator = tools::find("operator", tools::HOW).map_err(anyhow::Error::msg)?;
     kinds::define(api, crate::yaml(&run(Command::new(operator).arg("crds"))?)?).await
 }
 
-/// Deploys what the charts of a wave make, and waits for it.
+/// Deploys the objects of a wave's charts and waits until they are ready.
 ///
 /// # Errors
-/// It is not admitted, or does not become ready.
+/// An object is not admitted, or a workload does not become ready.
 pub async fn of_wave(api: &Api, wave: i64) -> anyhow::Result<()> {
     let objects = match wave {
         0 => metrics_server(),
@@ -39,13 +39,13 @@ pub async fn of_wave(api: &Api, wave: i64) -> anyhow::Result<()> {
         until_ready(api, &path(object)?).await?;
     }
     if wave == 5 {
-        // After its operator, which makes its pods.
+        // After the operator, because it creates the pods of Prometheus.
         applied(api, &prometheus_resource()).await?;
     }
     Ok(())
 }
 
-/// A Deployment that every level of the Pod Security Standards takes.
+/// A Deployment that passes every level of the Pod Security Standards.
 fn deployment(namespace: &str, name: &str, labels: Value, container: Value) -> Value {
     let mut container = container;
     container["securityContext"] = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
@@ -66,7 +66,7 @@ fn account(namespace: &str, name: &str, role: &str) -> [Value; 2] {
     ]
 }
 
-/// A pod that stands for metrics-server, and what leads to it.
+/// A pod that simulates metrics-server, with its Service and APIService.
 fn metrics_server() -> Vec<Value> {
     let labels = json!({"k8s-app": "metrics-server"});
     let mut pods = deployment(
@@ -87,7 +87,7 @@ fn metrics_server() -> Vec<Value> {
     ]
 }
 
-/// The controller, with the key that is worth nothing.
+/// The sealed-secrets controller, with the test key that protects nothing.
 fn sealed_secrets() -> anyhow::Result<Vec<Value>> {
     const NAME: &str = "sealed-secrets-controller";
     let key = std::fs::read_to_string(root().join("tests/sealed-secrets/worthless.key"))?;
@@ -111,7 +111,7 @@ fn sealed_secrets() -> anyhow::Result<Vec<Value>> {
     Ok(objects)
 }
 
-/// The operator.
+/// The Prometheus Operator.
 fn prometheus() -> Vec<Value> {
     const OPERATOR: &str = "kube-prometheus-stack-operator";
     let labels = json!({"app.kubernetes.io/name": "kube-prometheus-stack-prometheus-operator"});
@@ -131,7 +131,7 @@ fn prometheus() -> Vec<Value> {
     objects
 }
 
-/// Prometheus, selecting as the chart's values say (clusters/argocd/applications/kube-prometheus-stack.yaml).
+/// The Prometheus resource, with the selectors of the chart's values (clusters/argocd/applications/kube-prometheus-stack.yaml).
 fn prometheus_resource() -> Value {
     let selects = json!({"matchLabels": {"release": "kube-prometheus-stack"}});
     json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus",
@@ -147,7 +147,7 @@ fn prometheus_resource() -> Value {
     }})
 }
 
-/// The proxies that Envoy Gateway makes of the Gateway, with the labels and the port that monitors and policies select.
+/// The proxies that Envoy Gateway creates for the Gateway, with the labels and the port that monitors and policies select.
 fn envoy() -> Vec<Value> {
     let labels = json!({"app.kubernetes.io/name": "envoy", "app.kubernetes.io/component": "proxy",
         "app.kubernetes.io/managed-by": "envoy-gateway"});

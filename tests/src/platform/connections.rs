@@ -1,19 +1,19 @@
-//! Who is seen to be connected to whom: the sockets of the namespace, and the processes that hold them.
+//! Observes connections: the sockets of the namespace and the processes that own them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::MetadataExt as _;
 
-/// A connection: the number of the process that opened it or took it, and the other end's address.
+/// Connections: the ID of the process that opened or accepted each one, and the address of the remote end.
 pub type Seen = BTreeSet<(u32, SocketAddrV4)>;
 
-/// The established connections of these processes, by the address at the other end.
+/// The established connections of these processes, by remote address.
 pub fn now(pids: &[u32]) -> Seen {
     let remotes = remotes();
     let mut seen = Seen::new();
     for pid in pids {
         for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            // The number behind a socket is that of the file it leads to.
+            // The inode of the file descriptor is the inode of the socket.
             if let Ok(file) = std::fs::metadata(entry.path())
                 && let Some(remote) = remotes.get(&file.ino())
             {
@@ -24,7 +24,7 @@ pub fn now(pids: &[u32]) -> Seen {
     seen
 }
 
-/// The other end of each established TCP connection, by the number of its socket.
+/// The remote address of each established TCP connection, by the inode of its socket.
 fn remotes() -> BTreeMap<u64, SocketAddrV4> {
     let mut remotes = BTreeMap::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -41,7 +41,7 @@ fn remotes() -> BTreeMap<u64, SocketAddrV4> {
     remotes
 }
 
-/// `0700F40A:1F90`, or the same at the end of an IPv6 address.
+/// Parses `0700F40A:1F90`, or the same at the end of an IPv6 address.
 fn address(text: &str) -> Option<SocketAddrV4> {
     let (ip, port) = text.split_once(':')?;
     let ip = u32::from_str_radix(ip.get(ip.len().checked_sub(8)?..)?, 16).ok()?;

@@ -1,4 +1,5 @@
-//! The control plane as a cluster has it: certificates, aggregation, ServiceAccounts, controllers, a scheduler; nodes by kwok.
+//! A full control plane: certificates, API aggregation, ServiceAccounts, controllers, a scheduler, and nodes that kwok
+//! simulates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ADMIN: &str = "admin";
 const MANAGER: &str = "manager";
 const SCHEDULER: &str = "scheduler";
-/// How many nodes there are: a spread over hostnames wants three.
+/// The number of nodes. Spreading pods over hostnames needs at least three.
 pub const NODES: usize = 4;
 
 /// The processes of the control plane.
@@ -28,10 +29,10 @@ pub struct ControlPlaneProcesses {
 }
 
 impl ControlPlaneProcesses {
-    /// Starts all but the nodes, and waits until pods can be made.
+    /// Starts everything except the nodes, and waits until pods can be created.
     ///
     /// # Errors
-    /// A part does not start; what it said.
+    /// A part does not start; the error contains its log.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
         let assets = control_plane::assets().map_err(anyhow::Error::msg)?;
         let files = ControlPlaneFiles::write(folder)?;
@@ -76,7 +77,7 @@ impl ControlPlaneProcesses {
             format!("--service-account-private-key-file={}", at("accounts.key")),
             format!("--root-ca-file={}", at("ca.crt")),
             "--use-service-account-credentials=true".to_owned(),
-            // Looked at more often than every 15 s; how fast it scales is for the autoscalers to say.
+            // Shorter than the default of 15 s. The autoscalers' `behavior` still determines how fast they scale.
             "--horizontal-pod-autoscaler-sync-period=3s".to_owned(),
         ]);
         let log = folder.join("controllers.log");
@@ -86,17 +87,17 @@ impl ControlPlaneProcesses {
         let scheduler =
             ChildProcess::start(&assets.join("kube-scheduler"), &common(SCHEDULER, 10259)?, &log)?;
         processes.push(("kube-scheduler", scheduler));
-        until("there is the default service account", || async {
+        until("the default service account exists", || async {
             Ok(api.get("/api/v1/namespaces/default/serviceaccounts/default").await?.status == 200)
         })
         .await?;
         Ok(ControlPlaneProcesses { api, folder: folder.to_owned(), processes: Mutex::new(processes) })
     }
 
-    /// Starts kwok, and makes the nodes.
+    /// Starts kwok and creates the nodes.
     ///
     /// # Errors
-    /// They do not become ready.
+    /// The nodes do not become ready.
     pub async fn start_nodes(&self, api: &Api, folder: &Path) -> anyhow::Result<()> {
         let find = |name| tools::find(name, tools::HOW).map_err(anyhow::Error::msg);
         let arguments = vec![
@@ -137,16 +138,16 @@ impl ControlPlaneProcesses {
         .await
     }
 
-    /// The numbers of its processes, by name.
+    /// The process IDs, by name.
     pub fn pids(&self) -> Vec<(&'static str, u32)> {
         let processes = self.processes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         processes.iter().map(|(name, running)| (*name, running.pid())).collect()
     }
 
-    /// What has ended and should not have.
+    /// Checks that no process of the control plane has ended.
     ///
     /// # Errors
-    /// Something; what it said.
+    /// A process has ended; the error contains its log.
     pub fn is_well(&self) -> anyhow::Result<()> {
         let mut processes = self.processes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (name, running) in processes.iter_mut() {
@@ -166,8 +167,8 @@ impl ControlPlaneProcesses {
 
 /// The last lines of a log.
 pub fn tail(log: &Path) -> String {
-    let output = std::fs::read_to_string(log).unwrap_or_default();
-    let mut lines: Vec<&str> = output.lines().rev().take(15).collect();
+    let content = std::fs::read_to_string(log).unwrap_or_default();
+    let mut lines: Vec<&str> = content.lines().rev().take(15).collect();
     lines.reverse();
     lines.join("\n")
 }
@@ -199,7 +200,7 @@ fn server_arguments(folder: &Path) -> Vec<String> {
     ]
 }
 
-/// What the processes read.
+/// The files that the processes read.
 struct ControlPlaneFiles {
     authority: String,
 }
@@ -241,10 +242,10 @@ impl ControlPlaneFiles {
     }
 }
 
-/// An authority of that name.
+/// Creates a CA with this name.
 ///
 /// # Errors
-/// It cannot be made.
+/// The CA cannot be created.
 pub fn authority(name: &str) -> anyhow::Result<CertifiedIssuer<'static, KeyPair>> {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name.push(DnType::CommonName, name);

@@ -1,4 +1,4 @@
-//! MariaDB in the place of MySQL: one server for each pod, on its addresses, with the exporter's user as the manifests make it.
+//! MariaDB in place of MySQL: one server per pod on the pod's addresses, with the exporter's user from the manifests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use crate::process::run;
 use crate::serving::until;
 use crate::{root, tools};
 
-/// The servers, by pod.
+/// The database servers, by pod.
 pub struct Databases {
     folder: PathBuf,
-    /// By pod, each with the address that it has.
+    /// By pod, each with the address that it listens on.
     running: BTreeMap<String, (String, ChildProcess)>,
-    /// Those that a test keeps from running.
+    /// The pods whose servers a test has stopped.
     stopped: BTreeSet<String>,
 }
 
@@ -31,10 +31,10 @@ fn find(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 impl Databases {
-    /// Starts one for each pod of MySQL.
+    /// Starts a server for each MySQL pod.
     ///
     /// # Errors
-    /// One does not start.
+    /// A server does not start.
     pub async fn start(api: &Api, kubelet: &Kubelet, folder: &Path) -> anyhow::Result<Self> {
         let folder = folder.join("databases");
         std::fs::create_dir_all(&folder)?;
@@ -70,7 +70,7 @@ impl Databases {
     /// Starts the server of a pod.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The server cannot be started.
     pub fn start_one(&mut self, pod: &Value) -> anyhow::Result<()> {
         let (name, ip) = (text(pod, "/metadata/name"), text(pod, "/status/podIP"));
         let data = self.folder.join(name);
@@ -102,12 +102,12 @@ impl Databases {
         self.folder.join(format!("{pod}.sock")).display().to_string()
     }
 
-    /// Makes the exporter's user, with the grants of the manifests' script. Whoever dials any address of 127/8 comes from
-    /// 127.0.0.1.
+    /// Creates the exporter's user with the grants of the manifests' script. Connections to any address of 127/8 come
+    /// from 127.0.0.1.
     fn users(&self, pod: &Value, password: &str) -> anyhow::Result<()> {
         let script = std::fs::read_to_string(root().join("manifests/data/mysql/scripts/create-users.sh"))?;
         let after =
-            script.split("-- mysqld_exporter").nth(1).context("the script makes the exporter's user")?;
+            script.split("-- mysqld_exporter").nth(1).context("the script creates the exporter's user")?;
         let statements: Vec<&str> = after.lines().skip(1).take_while(|line| !line.is_empty()).collect();
         let statements =
             statements.join("\n").replace(r#"$(quoted "$EXPORTER_PASSWORD")"#, &format!("'{password}'"));
@@ -127,10 +127,10 @@ impl Databases {
         }
     }
 
-    /// Executes statements in a pod's server, as its administrator, in the schema of the shop if there is one.
+    /// Executes statements in a pod's server as its administrator.
     ///
     /// # Errors
-    /// It does not answer, or not well.
+    /// The server does not respond, or a statement fails.
     pub fn execute(&self, pod: &str, statements: &str) -> anyhow::Result<String> {
         let socket = format!("--socket={}", self.socket(pod));
         run(Command::new(find("mariadb")?).args([
@@ -142,10 +142,10 @@ impl Databases {
         ]))
     }
 
-    /// What executes a statement in the schema of the shop, to be started.
+    /// The command that executes a statement in the shop's schema. The caller starts it.
     ///
     /// # Errors
-    /// There is no client.
+    /// The MariaDB client is missing.
     pub fn query(&self, pod: &str, statement: &str) -> anyhow::Result<Command> {
         let mut command = Command::new(find("mariadb")?);
         let socket = format!("--socket={}", self.socket(pod));
@@ -154,10 +154,10 @@ impl Databases {
         Ok(command)
     }
 
-    /// Starts the servers of pods anew that have another address than before.
+    /// Restarts the servers of pods that have a new address.
     ///
     /// # Errors
-    /// One cannot be started.
+    /// A server cannot be started.
     pub fn follow(&mut self, pods: &[Value]) -> anyhow::Result<()> {
         for pod in pods {
             let (name, ip) = (text(pod, "/metadata/name"), text(pod, "/status/podIP"));
@@ -170,7 +170,7 @@ impl Databases {
         Ok(())
     }
 
-    /// Ends a pod's server.
+    /// Stops a pod's server.
     pub fn stop(&mut self, pod: &str) {
         self.stopped.insert(pod.to_owned());
         drop(self.running.remove(pod));

@@ -1,14 +1,14 @@
-//! A question by HTTP, over a connection of its own.
+//! Sends an HTTP request over a new connection.
 
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// Asks who listens on an address (`10.244.0.7:9090`), with a body of JSON if there is one; the status and the body of the answer.
+/// Sends a request with an optional JSON body to an address (`10.244.0.7:9090`). Returns the status and the body.
 ///
 /// # Errors
-/// Nobody answers.
+/// The server does not respond.
 pub async fn ask(
     address: &str,
     method: &str,

@@ -1,5 +1,5 @@
-//! What a kubelet would do: runs a program for each container of the pods that are stored, with their arguments, variables and
-//! volumes, on the pod's address; and says why one waits.
+//! Simulates the kubelet: runs a program for each container of the stored pods, on the pod's address, with the
+//! container's arguments, variables and volumes, and reports why a container waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::CommandExt as _;
@@ -20,14 +20,14 @@ use super::root;
 use super::volumes::{expanded, variables, written};
 use crate::control_plane::{Api, ChildProcess};
 
-/// How often it looks.
+/// The time between two rounds.
 const PERIOD: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A container: its pod's namespace and name, and its own.
-pub type Name = (String, String, String);
-/// A container of one pod: another pod of the same name is another.
-type Key = (Name, String);
+/// A container: the pod's namespace and name, and the container's name.
+pub type ContainerName = (String, String, String);
+/// A container and the UID of its pod, because a new pod can have the name of an old one.
+type Key = (ContainerName, String);
 
 /// The kubelet of all nodes.
 pub struct Kubelet {
@@ -42,21 +42,21 @@ struct KubeletState {
     pods: Vec<Value>,
     services: Vec<Value>,
     containers: BTreeMap<Key, ContainerProcess>,
-    /// How often the program of a container has ended by itself.
-    ended: BTreeMap<Name, usize>,
+    /// The number of times that a container's program has ended by itself.
+    ended: BTreeMap<ContainerName, usize>,
     /// Why a container waits.
-    waiting: BTreeMap<Name, String>,
-    /// What is kept from running, for a test.
+    waiting: BTreeMap<ContainerName, String>,
+    /// The containers that a test has stopped, by namespace and by prefix of the pod's name or name of the container.
     stopped: BTreeSet<(String, String)>,
 }
 
-/// What runs for a container.
+/// The process or the listeners of a container.
 enum ContainerProcess {
     Program(ProcessGroup),
-    Played(#[expect(dead_code, reason = "it listens until it is dropped")] ContainerListeners),
+    Played(#[expect(dead_code, reason = "dropping it stops the listeners")] ContainerListeners),
 }
 
-/// A process and those that it has started: they end with it.
+/// A process and its children. They are killed when this value is dropped.
 struct ProcessGroup(ChildProcess);
 
 impl Drop for ProcessGroup {
@@ -67,10 +67,10 @@ impl Drop for ProcessGroup {
 }
 
 impl Kubelet {
-    /// One that writes below a folder.
+    /// Creates a kubelet that writes its files below a folder.
     ///
     /// # Errors
-    /// It cannot write there.
+    /// The folder is not writable.
     pub fn new(api: Api, folder: &Path) -> anyhow::Result<Self> {
         let folder = folder.join("pods");
         std::fs::create_dir_all(&folder)?;
@@ -82,7 +82,7 @@ impl Kubelet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks and acts, for ever.
+    /// Synchronizes containers with the stored pods in an endless loop.
     pub async fn run(self: Arc<Self>) {
         let mut reloader = Reloader::default();
         loop {
@@ -132,7 +132,7 @@ impl Kubelet {
         Ok(())
     }
 
-    /// Ends what runs for pods that are gone, or that a test has stopped.
+    /// Stops the containers of pods that are gone, and those that a test has stopped.
     fn forget(&self, running: &[&Value]) {
         let keys: BTreeSet<Key> =
             running.iter().flat_map(|pod| containers(pod).map(|container| key(pod, container))).collect();
@@ -155,12 +155,12 @@ impl Kubelet {
         self.folder.join(format!("{}_{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name")))
     }
 
-    /// Starts what a container needs, unless it runs already: what it read then stays, whatever is gone of it since.
+    /// Starts a container unless it is running. A running container keeps the configuration that it has read.
     async fn keep(
         &self,
         pod: &Value,
         container: &Value,
-        name: &Name,
+        name: &ContainerName,
         volumes: &anyhow::Result<BTreeMap<String, PathBuf>>,
     ) -> anyhow::Result<()> {
         let is_settled = {
@@ -184,7 +184,8 @@ impl Kubelet {
                     vec![(self.folder.join("hosts").display().to_string(), "/etc/hosts".to_owned())];
                 mounts.push((program.file.display().to_string(), "/program".to_owned()));
                 for mount in container["volumeMounts"].as_array().into_iter().flatten() {
-                    let volume = volumes.get(text(mount, "/name")).context("a volume that is mounted")?;
+                    let volume =
+                        volumes.get(text(mount, "/name")).context("the mounted volume is not defined")?;
                     let source = volume.join(text(mount, "/subPath"));
                     mounts.push((source.display().to_string(), text(mount, "/mountPath").to_owned()));
                 }
@@ -194,7 +195,7 @@ impl Kubelet {
                 let mut arguments = vec!["/program".to_owned()];
                 arguments.extend(program.first);
                 for argument in container["args"].as_array().into_iter().flatten() {
-                    let argument = argument.as_str().context("an argument is a string")?;
+                    let argument = argument.as_str().context("an argument must be a string")?;
                     arguments.push(rewritten(&expanded(argument, &variables), ip));
                 }
                 arguments.extend(program.last);
@@ -214,7 +215,7 @@ impl Kubelet {
         Ok(())
     }
 
-    /// The pods of a namespace that are stored and not being deleted, whose name begins so.
+    /// The stored pods of a namespace whose names have this prefix, without those that are being deleted.
     pub fn pods(&self, namespace: &str, prefix: &str) -> Vec<Value> {
         let state = self.state();
         let is_one = |pod: &&Value| {
@@ -225,24 +226,24 @@ impl Kubelet {
         state.pods.iter().filter(is_one).cloned().collect()
     }
 
-    /// All pods and Services as they were seen last.
+    /// All pods and Services of the last round.
     pub fn seen(&self) -> (Vec<Value>, Vec<Value>) {
         let state = self.state();
         (state.pods.clone(), state.services.clone())
     }
 
-    /// Why containers wait, by pod and container.
-    pub fn waiting(&self) -> BTreeMap<Name, String> {
+    /// The reasons why containers wait.
+    pub fn waiting(&self) -> BTreeMap<ContainerName, String> {
         self.state().waiting.clone()
     }
 
-    /// The containers whose program has ended by itself, and how often.
-    pub fn ended(&self) -> BTreeMap<Name, usize> {
+    /// The containers whose program has ended by itself, each with the number of times.
+    pub fn ended(&self) -> BTreeMap<ContainerName, usize> {
         self.state().ended.clone()
     }
 
-    /// The number of a container's process.
-    pub fn pids(&self) -> Vec<(Name, u32)> {
+    /// The process IDs of the containers.
+    pub fn pids(&self) -> Vec<(ContainerName, u32)> {
         let state = self.state();
         let pid = |(key, container): (&Key, &ContainerProcess)| match container {
             ContainerProcess::Program(group) => Some((key.0.clone(), group.0.pid())),
@@ -251,36 +252,36 @@ impl Kubelet {
         state.containers.iter().filter_map(pid).collect()
     }
 
-    /// Keeps what runs in the pods of a namespace whose names begin so, or in their containers of that name, from running.
+    /// Stops the pods of a namespace whose names have this prefix, or the containers with this name, until [`Kubelet::start`].
     pub fn stop(&self, namespace: &str, prefix: &str) {
         self.state().stopped.insert((namespace.to_owned(), prefix.to_owned()));
     }
 
-    /// Lets it run again.
+    /// Allows stopped containers to run again.
     pub fn start(&self, namespace: &str, prefix: &str) {
         self.state().stopped.remove(&(namespace.to_owned(), prefix.to_owned()));
     }
 
-    /// Ends every connection to a Service.
+    /// Closes every connection to a Service.
     pub fn cut_connections(&self) {
         self.proxy.cut();
     }
 
-    /// Ends it; it starts again by itself.
+    /// Stops the containers of these pods. They start again in the next round.
     pub fn restart(&self, namespace: &str, prefix: &str) {
         self.state().containers.retain(|((ns, pod, _), _), _| ns != namespace || !pod.starts_with(prefix));
     }
 
-    /// What a container of a pod has said.
+    /// The log of a container.
     pub fn log(&self, namespace: &str, pod: &str, container: &str) -> String {
         let file = self.folder.join(format!("{namespace}_{pod}/{container}.log"));
         super::control::tail(&file)
     }
 
-    /// Waits until the containers of that name run in all pods that begin so, and listen.
+    /// Waits until all containers with this name in the namespace are running and listening.
     ///
     /// # Errors
-    /// They do not; why they wait, or what they said.
+    /// They are not running in time; the error has the reasons, and a log.
     pub async fn until_started(&self, namespace: &str, container: &str) -> anyhow::Result<()> {
         let since = Instant::now();
         loop {
@@ -304,14 +305,14 @@ impl Kubelet {
                 let waiting = self.waiting();
                 let output =
                     closed.first().map(|(pod, _)| self.log(namespace, pod, container)).unwrap_or_default();
-                bail!("{namespace}/{container} does not run: {closed:?} {waiting:?} {output}");
+                bail!("{namespace}/{container} is not running: {closed:?} {waiting:?} {output}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 }
 
-fn is_stopped(stopped: &BTreeSet<(String, String)>, (namespace, pod, container): &Name) -> bool {
+fn is_stopped(stopped: &BTreeSet<(String, String)>, (namespace, pod, container): &ContainerName) -> bool {
     stopped
         .iter()
         .any(|(ns, prefix)| ns == namespace && (pod.starts_with(prefix.as_str()) || container == prefix))
@@ -321,7 +322,7 @@ fn key(pod: &Value, container: &Value) -> Key {
     (name(pod, container), text(pod, "/metadata/uid").to_owned())
 }
 
-fn name(pod: &Value, container: &Value) -> Name {
+fn name(pod: &Value, container: &Value) -> ContainerName {
     let owned = |object: &Value, pointer: &str| text(object, pointer).to_owned();
     (owned(pod, "/metadata/namespace"), owned(pod, "/metadata/name"), owned(container, "/name"))
 }

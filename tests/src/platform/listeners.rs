@@ -1,4 +1,4 @@
-//! What is played for a container without a program: it listens on the container's ports and has metrics; MySQL is MariaDB.
+//! Simulates a container without a program: listens on its ports and serves metrics. MySQL is not simulated here; MariaDB runs.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::objects::text;
 use super::shop::{self, Shop};
 
-/// What listens for a container. It ends with this.
+/// The listeners of a container. They stop when this value is dropped.
 #[derive(Debug)]
 pub struct ContainerListeners(Vec<JoinHandle<()>>);
 
@@ -26,7 +26,7 @@ impl Drop for ContainerListeners {
 /// The processes of applications, by their pods' namespace and name.
 type Shops = Mutex<BTreeMap<(String, String), Arc<Shop>>>;
 
-/// The applications that are played.
+/// The simulated applications.
 pub fn shops() -> &'static Shops {
     static SHOPS: OnceLock<Shops> = OnceLock::new();
     SHOPS.get_or_init(Mutex::default)
@@ -41,7 +41,7 @@ pub async fn play(pod: &Value, container: &Value) -> anyhow::Result<ContainerLis
     let image = text(container, "/image");
     let called = image.rsplit('/').next().and_then(|name| name.split(':').next()).unwrap_or_default();
     let mut listening = ContainerListeners(Vec::new());
-    // What asks a database on the pod's loopback is a real exporter: a real server answers it (`databases`).
+    // A real exporter queries MySQL on the pod's loopback, so a real server runs there (`databases`).
     if called == "mysql" {
         return Ok(listening);
     }
@@ -71,16 +71,16 @@ pub async fn play(pod: &Value, container: &Value) -> anyhow::Result<ContainerLis
     Ok(listening)
 }
 
-/// Whether the replica set of MongoDB has a primary, for a test.
+/// Whether the MongoDB replica set has a primary. Tests set it.
 pub static HAS_PRIMARY: AtomicBool = AtomicBool::new(true);
 
-/// What the exporter of a member of MongoDB says: the first is the primary, if there is one.
+/// The exporter's metrics for a MongoDB member. The first member is the primary if there is one.
 fn member(first: bool) -> String {
     let state = if first && HAS_PRIMARY.load(Ordering::Relaxed) { 1 } else { 2 };
     format!("mongodb_up 1\nmongodb_rs_myState {state}\n")
 }
 
-/// Answers every path with the same metrics.
+/// Serves the same metrics on every path.
 fn plain(metrics: String) -> Router {
     Router::new().fallback(get(async move || metrics.clone()))
 }

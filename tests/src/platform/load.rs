@@ -1,17 +1,17 @@
-//! Load: real requests, as many as asked for, over connections that are kept.
+//! Generates load: a given number of real requests over persistent connections.
 
 use anyhow::ensure;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// How many connections there are to each address.
+/// The number of connections to each address.
 const CONNECTIONS: usize = 8;
 
-/// Sends so many GET requests to each address (`10.244.0.7:8080`), and waits for the answers.
+/// Sends `each` GET requests to each address (`10.244.0.7:8080`), and waits for the responses.
 ///
 /// # Errors
-/// One is not answered with 200.
+/// A response has a status other than 200.
 pub async fn requests(addresses: &[String], each: usize, path: &str) -> anyhow::Result<()> {
     let mut tasks = Vec::new();
     for address in addresses {
@@ -28,7 +28,7 @@ pub async fn requests(addresses: &[String], each: usize, path: &str) -> anyhow::
 }
 
 async fn connection(address: &str, mut number: usize, path: &str) -> anyhow::Result<()> {
-    // A server ends a connection after so many requests.
+    // Connect again in a loop because a server closes a connection after a number of requests.
     while number > 0 {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;

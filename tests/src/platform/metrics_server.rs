@@ -1,4 +1,4 @@
-//! What metrics-server would answer: what containers use, as a test says.
+//! Replaces metrics-server: reports the resource usage that a test sets.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -16,15 +16,15 @@ use webhook_server::server::tls::Identity;
 use super::kubelet::Kubelet;
 use super::objects::{containers, text};
 
-/// A container of a workload: the namespace, how its pods' names begin, and its own.
+/// A container of a workload: the namespace, the prefix of the pods' names, and the container's name.
 type Measured = (String, String, String);
 
-/// Thousandths of a core and mebibytes that containers use; a little where nothing is said.
+/// The usage of containers in millicores and mebibytes. The default is 5m and 8Mi.
 #[derive(Clone, Default)]
 pub struct ResourceUsage(Arc<Mutex<BTreeMap<Measured, (u64, u64)>>>);
 
 impl ResourceUsage {
-    /// Says what containers use from now on.
+    /// Sets the usage of a container from now on.
     pub fn set(&self, namespace: &str, workload: &str, container: &str, used: (u64, u64)) {
         let key = (namespace.to_owned(), format!("{workload}-"), container.to_owned());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, used);
@@ -39,7 +39,7 @@ impl ResourceUsage {
     }
 }
 
-/// Serves it on an address, with a certificate of its own.
+/// Serves the metrics API on an address with a self-signed certificate.
 ///
 /// # Errors
 /// The address is in use.
@@ -89,7 +89,7 @@ fn measured(pod: &Value, namespace: &str, used: &ResourceUsage) -> Value {
         "timestamp": now(), "window": "1s", "containers": containers})
 }
 
-/// Whether a pod's labels are `a=b,c=d`, as a selector by labels alone is written.
+/// Whether a pod has the labels of a selector of the form `a=b,c=d`.
 fn is_selected(pod: &Value, selector: &str) -> bool {
     selector.split(',').filter(|part| !part.is_empty()).all(|part| {
         part.split_once('=')
@@ -97,7 +97,7 @@ fn is_selected(pod: &Value, selector: &str) -> bool {
     })
 }
 
-/// Now, as Kubernetes writes it.
+/// The current time in the format of Kubernetes.
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,13 +1,13 @@
-//! What objects say, as the API gives them.
+//! Reads fields of objects from the API.
 
 use serde_json::Value;
 
-/// A text in an object, or nothing.
+/// Returns the string at a JSON pointer, or an empty string.
 pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The containers that go on running: native sidecars, and the regular ones.
+/// The containers that keep running: native sidecars and regular containers.
 pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     let list = |key: &str| pod["spec"][key].as_array().into_iter().flatten();
     list("initContainers")
@@ -15,7 +15,7 @@ pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
         .chain(list("containers"))
 }
 
-/// The ports that the containers of a pod declare: what each is called, and its number.
+/// The ports that the containers of a pod declare: name and number.
 pub fn ports(pod: &Value) -> impl Iterator<Item = (&str, u16)> {
     let lists = ["initContainers", "containers"].into_iter();
     let containers = lists.flat_map(|key| pod["spec"][key].as_array().into_iter().flatten());
@@ -25,7 +25,7 @@ pub fn ports(pod: &Value) -> impl Iterator<Item = (&str, u16)> {
     })
 }
 
-/// The kind and the name of the workload that a pod is of.
+/// The kind and name of the workload that owns a pod.
 pub fn workload(pod: &Value) -> (&str, &str) {
     let owner = &pod["metadata"]["ownerReferences"][0];
     match (text(owner, "/kind"), text(owner, "/name")) {

@@ -1,4 +1,4 @@
-//! The program that runs for an image, and what must be another in its arguments and files since all pods share one network
+//! The program that runs for an image. Its arguments and files are adapted because all pods share one network
 //! namespace.
 
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use anyhow::Context as _;
 
 use crate::tools;
 
-/// The program that stands for an image.
+/// The program that runs for an image.
 pub(super) struct Program {
     pub(super) file: PathBuf,
     /// Arguments before the container's own.
     pub(super) first: Vec<String>,
-    /// Arguments after them: what would be the pod's address by itself.
+    /// Arguments after the container's own, such as the pod's address to listen on.
     pub(super) last: Vec<String>,
-    /// A file that is configuration and names addresses.
+    /// The configuration file in which addresses must be replaced.
     pub(super) rewrites: Option<&'static str>,
 }
 
 impl Program {
-    /// The program of an image; `None` where it is played.
+    /// The program of an image; `None` if the image is simulated.
     pub(super) fn of(image: &str, ip: &str) -> anyhow::Result<Option<Self>> {
         let called =
             image.rsplit('/').next().and_then(|name| name.split([':', '@']).next()).unwrap_or_default();
@@ -56,13 +56,13 @@ impl Program {
     }
 }
 
-/// A pod's own loopback: an address of 127/8 that no other pod has.
+/// The loopback address of a pod: an address of 127/8 that no other pod has.
 pub(super) fn loopback(ip: &str) -> String {
     ip.replacen("10.", "127.", 1)
 }
 
-/// An argument as it would be meant in a network namespace of the pod's own: `:PORT` and `0.0.0.0:PORT` are its address, and
-/// `127.0.0.1` is its loopback.
+/// Replaces addresses in an argument as if the pod had its own network namespace: `:PORT` and `0.0.0.0:PORT` become
+/// the pod's address, and `127.0.0.1` becomes the pod's loopback address.
 pub(super) fn rewritten(argument: &str, ip: &str) -> String {
     let own = loopback(ip);
     let argument = argument.replace("127.0.0.1:", &format!("{own}:")).replace("0.0.0.0:", &format!("{ip}:"));
@@ -77,14 +77,17 @@ fn is_port(text: &str) -> bool {
     text.strip_prefix(':').is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Mounts a rewritten copy of a file that is configuration and names addresses: NGINX's.
+/// Mounts a copy of NGINX's configuration file with replaced addresses.
 pub(super) fn rewrite(
     mounts: &mut [(String, String)],
     place: &str,
     folder: &Path,
     ip: &str,
 ) -> anyhow::Result<()> {
-    let mounted = mounts.iter_mut().find(|(_, mounted)| mounted == place).context("it is mounted")?;
+    let mounted = mounts
+        .iter_mut()
+        .find(|(_, mounted)| mounted == place)
+        .context("the configuration file is not mounted")?;
     let text = std::fs::read_to_string(&mounted.0)?;
     let text = text.replace("listen 127.0.0.1:", &format!("listen {}:", loopback(ip)));
     let lines = text.lines().map(|line| match line.trim_start().strip_prefix("listen ") {

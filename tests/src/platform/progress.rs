@@ -1,4 +1,4 @@
-//! What is said while it comes up: a line for each step on standard error, with the second.
+//! Reports the progress of the start on standard error: one line per step, with the elapsed seconds.
 
 use std::time::Instant;
 
@@ -7,18 +7,18 @@ use std::time::Instant;
 pub struct Progress(Instant);
 
 impl Progress {
-    /// From now on.
-    #[expect(clippy::new_without_default, reason = "it begins to count")]
+    /// Starts the clock.
+    #[expect(clippy::new_without_default, reason = "it starts the clock")]
     pub fn new() -> Self {
         Progress(Instant::now())
     }
 
-    /// A step that is done.
+    /// Reports a completed step.
     pub fn step(&self, what: &str) {
         eprintln!("  {:6.1} s  ✓ {what}", self.0.elapsed().as_secs_f64());
     }
 
-    /// What became of something that was tried.
+    /// Reports the result of a scene.
     pub fn done(&self, what: &str, result: &anyhow::Result<()>) {
         match result {
             Ok(()) => self.step(what),

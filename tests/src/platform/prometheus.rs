@@ -1,4 +1,4 @@
-//! What the config reloader beside Prometheus would do, and how Prometheus is asked.
+//! Replaces Prometheus' config reloader, and queries Prometheus.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,13 +12,13 @@ use super::kubelet::Kubelet;
 use super::objects::text;
 use crate::process::run;
 
-/// What the pods of Prometheus were given last.
+/// The configuration that each Prometheus pod loaded last.
 #[derive(Default)]
 pub(super) struct Reloader(BTreeMap<String, String>);
 
 impl Reloader {
-    /// Writes the configuration that the operator has made where Prometheus reads it, and has it read what has changed: that, or
-    /// a rule.
+    /// Writes the operator's configuration to the file that Prometheus reads, and reloads Prometheus if the
+    /// configuration or a rule has changed.
     pub(super) async fn look(&mut self, pods: &[Value], folder: &Path) {
         let is_prometheus =
             |pod: &&Value| pod["metadata"]["labels"]["app.kubernetes.io/name"] == "prometheus";
@@ -35,7 +35,7 @@ impl Reloader {
     }
 }
 
-/// Writes the configuration, and gives it with the rules.
+/// Writes the configuration, and returns it with the rules.
 fn written(volumes: &Path, pod: &str) -> anyhow::Result<String> {
     let packed = volumes.join("config/prometheus.yaml.gz");
     let config = run(std::process::Command::new("gzip").arg("-dc").arg(packed))?;
@@ -58,22 +58,22 @@ fn written(volumes: &Path, pod: &str) -> anyhow::Result<String> {
     Ok(all)
 }
 
-/// Asks a pod of Prometheus; the status and the body.
+/// Sends a request to a Prometheus pod. Returns the status and the body.
 async fn ask(pod: &Value, method: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
     http::ask(&format!("{}:9090", text(pod, "/status/podIP")), method, path, None).await
 }
 
-/// Prometheus, to be asked.
+/// A client for Prometheus.
 pub struct PrometheusClient<'k>(pub &'k Kubelet);
 
-/// A target as Prometheus has it.
+/// A target that Prometheus scrapes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ActiveTarget {
     /// `serviceMonitor/shop/api/0`.
     pub pool: String,
     /// `10.244.0.7:9090`.
     pub address: String,
-    /// `up`, `down`, or `unknown` until it was scraped.
+    /// `up` or `down`; `unknown` before the first scrape.
     pub health: String,
 }
 
@@ -84,16 +84,16 @@ impl PrometheusClient<'_> {
             .pods("monitoring", "prometheus-")
             .into_iter()
             .find(|pod| pod["metadata"]["labels"]["app.kubernetes.io/name"] == "prometheus");
-        let (status, body) = ask(&pod.context("there is no pod of Prometheus")?, "GET", path).await?;
+        let (status, body) = ask(&pod.context("no Prometheus pod found")?, "GET", path).await?;
         ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(&body));
         let answer: Value = serde_json::from_slice(&body)?;
         Ok(answer["data"].clone())
     }
 
-    /// What an expression gives now: the values, each with its labels.
+    /// Evaluates an expression. Returns the values, each with its labels.
     ///
     /// # Errors
-    /// Prometheus does not answer.
+    /// Prometheus does not respond.
     pub async fn query(&self, expression: &str) -> anyhow::Result<Vec<(Value, f64)>> {
         let data = self.get(&format!("/api/v1/query?query={}", encoded(expression))).await?;
         let one = |item: &Value| {
@@ -103,10 +103,10 @@ impl PrometheusClient<'_> {
         Ok(data["result"].as_array().into_iter().flatten().map(one).collect())
     }
 
-    /// The targets that it scrapes.
+    /// The active targets.
     ///
     /// # Errors
-    /// Prometheus does not answer.
+    /// Prometheus does not respond.
     pub async fn targets(&self) -> anyhow::Result<Vec<ActiveTarget>> {
         let data = self.get("/api/v1/targets?state=active").await?;
         let one = |item: &Value| {
@@ -124,10 +124,10 @@ impl PrometheusClient<'_> {
         Ok(targets)
     }
 
-    /// The alerts that are pending or fire, by name, each with its state.
+    /// The pending and firing alerts by name, each with its state.
     ///
     /// # Errors
-    /// Prometheus does not answer.
+    /// Prometheus does not respond.
     pub async fn alerts(&self) -> anyhow::Result<Vec<(String, String)>> {
         let data = self.get("/api/v1/alerts").await?;
         let one =
@@ -135,10 +135,10 @@ impl PrometheusClient<'_> {
         Ok(data["alerts"].as_array().into_iter().flatten().map(one).collect())
     }
 
-    /// Waits until an expression has a value that is so.
+    /// Waits until all values of an expression meet a condition.
     ///
     /// # Errors
-    /// It never has; what it had last.
+    /// They do not in time; the error has the last values.
     pub async fn until(
         &self,
         expression: &str,
@@ -159,7 +159,7 @@ impl PrometheusClient<'_> {
     }
 }
 
-/// A text as it stands in a query.
+/// Percent-encodes a query parameter.
 fn encoded(text: &str) -> String {
     let encode = |byte: u8| {
         if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }

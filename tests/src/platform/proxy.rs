@@ -1,4 +1,4 @@
-//! What kube-proxy and the DNS would do: a listener on each port of each Service that leads to the pods behind it, and names.
+//! Simulates kube-proxy and the DNS: listens on each port of each Service and forwards to its pods, and writes a hosts file.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::network::API_SERVER;
 use super::objects::{ports, text};
 
-/// Where each address of a Service leads to.
+/// The backends of each Service address.
 pub type Routes = BTreeMap<SocketAddr, Vec<SocketAddr>>;
 
 /// The listeners.
@@ -19,17 +19,17 @@ pub type Routes = BTreeMap<SocketAddr, Vec<SocketAddr>>;
 pub struct Proxy {
     routes: Arc<Mutex<Routes>>,
     listening: Mutex<BTreeMap<SocketAddr, tokio::task::JoinHandle<()>>>,
-    /// Told when every connection is to end.
+    /// Notified when all connections must be closed.
     cut: Arc<Notify>,
 }
 
 impl Proxy {
-    /// Ends every connection: whoever had one makes another.
+    /// Closes every connection, so that clients must connect again.
     pub fn cut(&self) {
         self.cut.notify_waiters();
     }
 
-    /// Takes new routes: listeners come and go with them.
+    /// Replaces the routes, and adds and removes listeners accordingly.
     pub async fn route(&self, routes: Routes) {
         let addresses: Vec<SocketAddr> = routes.keys().copied().collect();
         *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
@@ -73,7 +73,7 @@ async fn accept(listener: TcpListener, address: SocketAddr, routes: Arc<Mutex<Ro
     }
 }
 
-/// The routes of Services to pods that are ready, and the names that the DNS would know.
+/// The routes of Services to their ready pods, and the hosts file with the names that the DNS would resolve.
 pub fn of(services: &[Value], pods: &[Value]) -> (Routes, String) {
     let mut routes = Routes::new();
     let mut names = String::from("127.0.0.1 localhost\n");
@@ -110,7 +110,7 @@ pub fn of(services: &[Value], pods: &[Value]) -> (Routes, String) {
     (routes, names)
 }
 
-/// Whether a pod is ready and selected.
+/// Whether a pod is ready and matches the Service's selector.
 fn is_behind(service: &Value, pod: &Value) -> bool {
     let selector = service["spec"]["selector"].as_object();
     let conditions = pod["status"]["conditions"].as_array();

@@ -1,9 +1,9 @@
-//! A container's root: the machine's programs, a `/etc` of its own, and the volumes that are mounted into it.
+//! A container's root file system: the machine's programs, its own `/etc`, and the mounted volumes.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Mounts what the arguments say below a new root, and runs the rest there. Gone with the process, whose mount namespace it is.
+/// Mounts the given paths below a new root and runs the program there. The mounts end with the process' mount namespace.
 const SCRIPT: &str = r#"set -e
 root=$1; shift
 mount -t tmpfs -o size=512m container "$root"
@@ -23,7 +23,7 @@ while [ "$1" != -- ]; do
 done; shift
 exec chroot "$root" "$@""#;
 
-/// A command to be run in a root of its own, with these mounts: what, and where.
+/// The command that runs a program in its own root, with these mounts (source and target).
 pub fn command(root: &Path, mounts: &[(String, String)], program: &[String]) -> Command {
     let mut command = Command::new("/usr/bin/setpriv");
     command.args(["--pdeathsig", "KILL", "/usr/bin/unshare", "--mount", "/bin/sh", "-c", SCRIPT, "sh"]);

@@ -1,7 +1,7 @@
-//! The application: a small server that answers as slowly as it is told, and counts what the seed's metrics are made of.
+//! The simulated application: a small server with a configurable delay that serves the metrics of the manifests.
 //!
-//! Requests and their durations are real. CPU is claimed, not burnt: `process_cpu_seconds_total` grows by what a test says, for two
-//! processors could not carry what the autoscalers' thresholds ask for.
+//! Requests and their durations are real. CPU usage is not: `process_cpu_seconds_total` grows by values that a test
+//! sets, because two processors could not reach the autoscalers' thresholds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +14,12 @@ use axum::routing::get;
 /// The upper bounds of the histogram's buckets, in seconds.
 const BOUNDS: [f64; 8] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// The cores that it claims to use by itself.
+/// The number of cores that the application reports without load.
 const IDLE: f64 = 0.02;
 
 /// One process of an application.
 pub struct Shop {
-    /// How long an answer takes, in milliseconds.
+    /// The delay of a response in milliseconds.
     pub slow: AtomicU64,
     counted: Mutex<RequestCounts>,
 }
@@ -59,7 +59,7 @@ impl Shop {
         "ok\n"
     }
 
-    /// Says that it has used so much of a processor besides, in core seconds.
+    /// Adds CPU usage to the reported value, in core seconds.
     pub fn claim(&self, core_seconds: f64) {
         self.counted().cpu += core_seconds;
     }
@@ -92,7 +92,7 @@ impl Shop {
     }
 }
 
-/// Its paths: `/metrics`, health, and everything else takes its time.
+/// The routes: `/metrics`, health endpoints, and the delayed response for everything else.
 pub fn router(shop: Arc<Shop>) -> Router {
     let metrics = get(async |State(shop): State<Arc<Shop>>| shop.metrics());
     let health = get(async || "ok\n");

@@ -1,4 +1,4 @@
-//! What is played beside what the manifests deploy: metrics of resources, databases, and what the applications ask them.
+//! Simulates services that the manifests do not deploy here: metrics-server, the databases, and the applications' queries.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,29 +11,29 @@ use super::databases::Databases;
 use super::metrics_server::{self, ResourceUsage};
 use super::objects::text;
 
-/// What is played. It ends with the namespace.
+/// The simulated services. They end with the namespace.
 pub struct SimulatedServices {
-    /// What containers use, by metrics-server.
+    /// The usage of containers that metrics-server reports.
     pub used: ResourceUsage,
-    /// MariaDB, for each pod of MySQL.
+    /// MariaDB, for each MySQL pod.
     databases: Arc<Mutex<Databases>>,
     _metrics_server: Server,
 }
 
 impl SimulatedServices {
-    /// The databases, to be asked or stopped.
+    /// The databases, to query or stop them.
     pub fn databases(&self) -> MutexGuard<'_, Databases> {
         self.databases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts it, once everything is deployed.
+    /// Starts the services. Call it after everything is deployed.
     ///
     /// # Errors
     /// A part does not start.
     pub async fn start(platform: &Platform) -> anyhow::Result<Self> {
         let (kubelet, folder) = (&platform.kubelet, &platform.folder);
         let pods = kubelet.pods("kube-system", "metrics-server");
-        let ip = text(pods.first().context("the pod of metrics-server")?, "/status/podIP").to_owned();
+        let ip = text(pods.first().context("no metrics-server pod found")?, "/status/podIP").to_owned();
         let used = ResourceUsage::default();
         let metrics_server =
             metrics_server::serve(&format!("{ip}:4443"), kubelet.clone(), used.clone(), folder)?;
@@ -41,7 +41,7 @@ impl SimulatedServices {
         let mut ordinary = databases.query("mysql-0", "SELECT 1")?;
         std::thread::spawn(move || {
             loop {
-                // It fails while its server is away.
+                // It fails while its server is stopped.
                 drop(ordinary.status());
                 std::thread::sleep(Duration::from_secs(3));
             }
@@ -57,7 +57,7 @@ impl SimulatedServices {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
-        platform.progress.step("databases, metrics of resources");
+        platform.progress.step("databases, resource metrics");
         Ok(SimulatedServices { used, databases, _metrics_server: metrics_server })
     }
 }

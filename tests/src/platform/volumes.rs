@@ -1,4 +1,4 @@
-//! The volumes of a pod as folders, and the variables of its containers, out of what the API server has.
+//! The volumes of a pod as folders, and the environment variables of its containers, from the API server's objects.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::control_plane::Api;
 
-/// What Secrets or ConfigMaps hold, by key.
+/// The data of Secrets or ConfigMaps, by key.
 type Data = BTreeMap<String, Vec<u8>>;
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// What a Secret or ConfigMap holds; `None` where it may be missing and is.
+/// The data of a Secret or ConfigMap; `None` if it is optional and does not exist.
 async fn data(api: &Api, namespace: &str, kind: &str, source: &Value) -> anyhow::Result<Option<Data>> {
     let name = ["secretName", "name"].iter().find_map(|key| source[*key].as_str()).context("a name")?;
     let answer = api.get(&format!("/api/v1/namespaces/{namespace}/{kind}/{name}")).await?;
@@ -24,7 +24,7 @@ async fn data(api: &Api, namespace: &str, kind: &str, source: &Value) -> anyhow:
         if source["optional"] == true {
             return Ok(None);
         }
-        bail!("{} {name} is not there", if kind == "secrets" { "Secret" } else { "ConfigMap" });
+        bail!("{} {name} does not exist", if kind == "secrets" { "Secret" } else { "ConfigMap" });
     }
     let object = answer.well()?;
     let mut data = Data::new();
@@ -41,7 +41,7 @@ async fn data(api: &Api, namespace: &str, kind: &str, source: &Value) -> anyhow:
     Ok(Some(data))
 }
 
-/// The files that a volume's source makes of them: all keys, or those that it names.
+/// The files of a volume source: all keys, or those that `items` lists.
 fn files(data: Data, source: &Value) -> anyhow::Result<Data> {
     if source["items"].is_null() {
         return Ok(data);
@@ -49,16 +49,16 @@ fn files(data: Data, source: &Value) -> anyhow::Result<Data> {
     let mut files = Data::new();
     for item in items(&source["items"]) {
         let key = item["key"].as_str().context("a key")?;
-        let bytes = data.get(key).with_context(|| format!("there is no key {key}"))?;
+        let bytes = data.get(key).with_context(|| format!("no key {key} found"))?;
         files.insert(item["path"].as_str().context("a path")?.to_owned(), bytes.clone());
     }
     Ok(files)
 }
 
-/// The files of a volume; `None` for one that holds what containers write.
+/// The files of a volume; `None` for a volume that containers write to.
 ///
 /// # Errors
-/// What it is made of is not there.
+/// A Secret, a ConfigMap or a key does not exist.
 pub async fn content(api: &Api, pod: &Value, volume: &Value) -> anyhow::Result<Option<Data>> {
     let namespace = pod["metadata"]["namespace"].as_str().context("a namespace")?;
     for (field, kind) in [("secret", "secrets"), ("configMap", "configmaps")] {
@@ -91,19 +91,19 @@ pub async fn content(api: &Api, pod: &Value, volume: &Value) -> anyhow::Result<O
     Ok(Some(all))
 }
 
-/// A token of a pod's ServiceAccount.
+/// A token of the pod's ServiceAccount.
 async fn token(api: &Api, pod: &Value, audience: Option<&str>) -> anyhow::Result<String> {
     let namespace = pod["metadata"]["namespace"].as_str().context("a namespace")?;
     let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or("default");
     let audiences: Vec<&str> = audience.into_iter().collect();
-    let requested = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+    let token_request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
         "spec": {"expirationSeconds": 7200, "audiences": audiences}});
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-    let given = api.post(&path, &requested).await?.well()?;
+    let given = api.post(&path, &token_request).await?.well()?;
     Ok(given["status"]["token"].as_str().context("a token")?.to_owned())
 }
 
-/// A field of a pod that it may tell its containers.
+/// A field of a pod for the downward API.
 fn field(pod: &Value, path: &str) -> String {
     let pointer = match path {
         "metadata.name" => "/metadata/name",
@@ -117,14 +117,14 @@ fn field(pod: &Value, path: &str) -> String {
     pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Writes the volumes of a pod that have changed, and gives their folders by name. Tokens are written once.
+/// Writes the changed volumes of a pod, and returns their folders by name. Tokens are written once.
 ///
 /// # Errors
-/// What they are made of is not there.
+/// A Secret, a ConfigMap or a key does not exist.
 pub async fn written(api: &Api, pod: &Value, folder: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut folders = BTreeMap::new();
     for volume in items(&pod["spec"]["volumes"]) {
-        let name = volume["name"].as_str().context("a volume has a name")?;
+        let name = volume["name"].as_str().context("a volume must have a name")?;
         let own = folder.join(name);
         let is_new = !own.is_dir();
         std::fs::create_dir_all(&own)?;
@@ -147,7 +147,7 @@ pub async fn written(api: &Api, pod: &Value, folder: &Path) -> anyhow::Result<BT
     Ok(folders)
 }
 
-/// Writes what differs, in place (a file that is mounted by itself stays that file), and takes away what is gone.
+/// Writes changed files in place, because a file may be mounted by itself, and removes files that are gone.
 fn write(folder: &Path, files: &Data) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -167,10 +167,10 @@ fn write(folder: &Path, files: &Data) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The variables of a container.
+/// The environment variables of a container.
 ///
 /// # Errors
-/// What they are made of is not there.
+/// A Secret, a ConfigMap or a key does not exist.
 pub async fn variables(
     api: &Api,
     pod: &Value,
@@ -188,7 +188,7 @@ pub async fn variables(
         }
     }
     for variable in items(&container["env"]) {
-        let name = variable["name"].as_str().context("a variable has a name")?;
+        let name = variable["name"].as_str().context("a variable must have a name")?;
         let from = &variable["valueFrom"];
         let mut value = variable["value"].as_str().map(|value| expanded(value, &variables));
         for (reference, kind) in [("secretKeyRef", "secrets"), ("configMapKeyRef", "configmaps")] {
@@ -213,7 +213,7 @@ pub async fn variables(
     Ok(variables)
 }
 
-/// A text with `$(NAME)` replaced, as Kubernetes does in commands, arguments and variables.
+/// Replaces `$(NAME)` in a text, as Kubernetes does in commands, arguments and variables.
 pub fn expanded(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut expanded = text.to_owned();
     for (name, value) in variables {

@@ -1,6 +1,6 @@
-// Applies JSON Patches as the API server does, with its library and its options
-// (k8s.io/apiserver, pkg/admission/plugin/webhook/mutating/dispatcher.go): each line of standard input is an object with
-// `object` and `patch`, each line of standard output the patched object.
+// Applies JSON Patches as the API server does, with its library and options (k8s.io/apiserver,
+// pkg/admission/plugin/webhook/mutating/dispatcher.go). Each line of standard input is an object with `object` and
+// `patch`, and each line of standard output is the patched object.
 package main
 
 import (

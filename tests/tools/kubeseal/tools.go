@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package tools keeps the sums of what is built from here: `go build github.com/bitnami/sealed-secrets/cmd/…`.
+// Package tools keeps the sealed-secrets commands in go.mod: `go build github.com/bitnami/sealed-secrets/cmd/…`.
 package tools
 
 import (
