@@ -1,11 +1,11 @@
-// Run by mongosh against the pod's own member (sidecar.sh): brings the replica set one step nearer to what it should be.
+// Runs in mongosh against the pod's own member (sidecar.sh), and brings the replica set one step closer to its desired state.
 //
-// - Only the first member initiates, only if it is in no set yet, and only when every other member answers that it is in
-//   none either: a first member that lost its disk never starts a second set beside the living one.
-// - Only the primary reconfigures, for no other member can: one member a step, never by force, members by DNS names. That
-//   is the first member until an election makes it another.
-// - A member is added when it answers, removed when its ordinal is beyond the number of members, and neither while another
-//   one is still catching up or the set has no majority to spare.
+// - Only the first member initiates the set, only if it is in no set yet, and only if every other member responds that it
+//   is in none either. A first member that lost its disk therefore never starts a second set next to the existing one.
+// - Only the primary reconfigures, because no other member can: one member per step, never by force, members by DNS names.
+//   The primary is the first member until an election selects another one.
+// - A member is added when it responds, and removed when its ordinal is not below the number of members. Neither happens
+//   while a member that stays is unhealthy, for example because it is still catching up.
 //
 // Reads HOSTNAME (mongodb-0), SERVICE (mongodb.mongodb.svc.cluster.local), MEMBERS (3), REPLICA_SET, MONGODB_PORT,
 // and the passwords of the users that it creates.
@@ -37,7 +37,7 @@ const ordinalOf = (host) => {
 const admin = db.getSiblingDB('admin');
 const say = (text) => print(`replica-set.js: ${text}`);
 
-// A command, its error as an answer.
+// Runs a command and returns an error as its response.
 const run = (database, command) => {
   try {
     return database.runCommand(command);
@@ -46,7 +46,7 @@ const run = (database, command) => {
   }
 };
 
-// What another member says of itself, without a password; undefined if it does not answer.
+// The `hello` response of another member, which needs no password; undefined if the member does not respond.
 const hello = (host) => {
   try {
     const other = new Mongo(`mongodb://${host}/?directConnection=true&serverSelectionTimeoutMS=3000`);
@@ -57,8 +57,8 @@ const hello = (host) => {
   }
 };
 
-// Logs in as root. Until there is a first user, MongoDB lets whoever comes from this machine set it up (the localhost
-// exception); then there is nobody to log in as.
+// Logs in as root. Until the first user exists, the login fails, and MongoDB allows local clients to create that user (the
+// localhost exception).
 const login = () => {
   try {
     return Boolean(admin.auth('root', need('ROOT_PASSWORD')));
@@ -70,13 +70,13 @@ const login = () => {
 
 const initiate = () => {
   if (ordinal !== 0) return say('not initialised yet; the first member will do it');
-  // One more than there should be: of a set that was scaled down somebody may be left.
+  // Also checks one member beyond the desired number, which may be left from a set that was scaled down.
   for (let number = 1; number <= members; number += 1) {
     const answer = hello(hostOf(number));
     if (!answer && number >= members) continue;
-    if (!answer) return say(`not initialised yet; waiting for ${hostOf(number)} to answer`);
+    if (!answer) return say(`not initialised yet; waiting for ${hostOf(number)} to respond`);
     if (answer.setName) {
-      return say(`${hostOf(number)} is in the set ${answer.setName} already: this member waits to be taken in again`);
+      return say(`${hostOf(number)} is in the set ${answer.setName} already: this member waits until that set adds it again`);
     }
   }
   const answer = run(admin, {
@@ -86,7 +86,7 @@ const initiate = () => {
   return say(`initiated ${need('REPLICA_SET')} with ${hostOf(0)}`);
 };
 
-// The users, each with no more than its task needs. The first one closes the localhost exception.
+// Creates the users, each with only the roles that it needs. The first user ends the localhost exception.
 const createUsers = (loggedIn) => {
   if (!loggedIn) {
     const answer = run(admin, { createUser: 'root', pwd: need('ROOT_PASSWORD'), roles: [{ role: 'root', db: 'admin' }] });
@@ -95,7 +95,7 @@ const createUsers = (loggedIn) => {
     say('created the user root');
   }
   const wanted = [
-    // percona/mongodb_exporter, which admission puts into the pod.
+    // percona/mongodb_exporter, which admission adds to the pod.
     ['exporter', 'EXPORTER_PASSWORD', [{ role: 'clusterMonitor', db: 'admin' }, { role: 'read', db: 'local' }]],
     // The applications.
     ['shop', 'SHOP_PASSWORD', [{ role: 'readWrite', db: 'shop' }]],
@@ -108,7 +108,7 @@ const createUsers = (loggedIn) => {
   }
 };
 
-// The one change that is due, as a new list of members and a sentence; undefined if there is none.
+// The next change, as a new list of members and a message; undefined if no change is needed.
 const nextChange = (current) => {
   const there = current.map((member) => member.host);
   for (let number = 0; number < members; number += 1) {
@@ -116,7 +116,7 @@ const nextChange = (current) => {
     if (!there.includes(host)) {
       const answer = hello(host);
       if (answer && (answer.isWritablePrimary || (answer.setName && answer.setName !== need('REPLICA_SET')))) {
-        say(`${host} is in a set of its own: it is not added. Keep its data or delete its PersistentVolumeClaim`);
+        say(`${host} is in a set of its own: not added. Save its data if you need it, then delete its PersistentVolumeClaim`);
       } else if (answer) {
         const id = Math.max(...current.map((member) => member._id)) + 1;
         return [[...current, { _id: id, host }], `added ${host}`];
@@ -125,7 +125,7 @@ const nextChange = (current) => {
     }
   }
   const beyond = current.filter((member) => ordinalOf(member.host) >= members);
-  // The highest first, as a StatefulSet scales down; never this primary itself, which steps down first (reconfigure).
+  // The highest ordinal first, as a StatefulSet scales down. Never this primary itself: it steps down first (reconfigure).
   const leaving = beyond.sort((a, b) => ordinalOf(b.host) - ordinalOf(a.host)).find((m) => m.host !== hostOf(ordinal));
   if (!leaving) return undefined;
   return [current.filter((member) => member !== leaving), `removed ${leaving.host}`];
@@ -138,18 +138,18 @@ const reconfigure = (status) => {
   const change = nextChange(config.members);
   if (!change) {
     if (ordinal >= members) {
-      // Refused where no other member could take over.
+      // MongoDB rejects this if no other member can take over.
       const answer = run(admin, { replSetStepDown: 60 });
       say(answer.ok ? 'stepped down, to be removed' : `cannot step down: ${answer.errmsg}`);
     }
     return;
   }
   const [changed, what] = change;
-  // A member that leaves may well be gone already; all who stay must be well.
+  // The member that leaves may be down already, but all members that stay must be healthy.
   const stays = (member) => changed.some((other) => other.host === member.name);
   const ill = status.members.filter((member) => stays(member) && !good(member));
   if (ill.length > 0) {
-    say(`waiting with a change of members: ${ill.map((member) => `${member.name} is ${member.stateStr}`).join(', ')}`);
+    say(`waiting to change the members: ${ill.map((member) => `${member.name} is ${member.stateStr}`).join(', ')}`);
     return;
   }
   const answer = run(admin, { replSetReconfig: { ...config, version: config.version + 1, members: changed } });
@@ -162,9 +162,9 @@ const step = () => {
   const status = run(admin, { replSetGetStatus: 1 });
   if (!status.ok) {
     if (status.code === NOT_YET_INITIALIZED) return initiate();
-    // There are users, and root's password is not what the Secret says.
+    // Users exist, and root's password differs from the one in the Secret.
     if (status.code === UNAUTHORIZED && !loggedIn) {
-      throw new Error('root cannot log in: is its password another than when it was created?');
+      throw new Error('root cannot log in: has its password in the Secret changed since the user was created?');
     }
     throw new Error(`replSetGetStatus: ${status.errmsg}`);
   }

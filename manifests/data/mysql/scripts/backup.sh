@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Started by replicate.sh for each connection: a backup of this member, streamed to standard output.
+# Runs for each connection (replicate.sh): streams a backup of this member to standard output.
 # shellcheck source-path=SCRIPTDIR source=member.sh
 . "$(dirname "$0")/member.sh"
 

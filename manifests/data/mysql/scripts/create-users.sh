@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run by the image's entry point when the first member starts on an empty folder: the users, each with no more than
-# its task needs. The replicas get them with their clone.
+# The image's entry point runs this when the first member starts with an empty folder. It creates the users, each with
+# only the privileges that it needs. The replicas get the users with their clone.
 # shellcheck source-path=SCRIPTDIR source=member.sh
 . "${SCRIPTS:-/scripts}/member.sh"
 
@@ -26,7 +26,7 @@ GRANT SELECT ON performance_schema.replication_group_members TO 'backup'@'127.0.
 CREATE USER IF NOT EXISTS 'monitor'@'127.0.0.1' IDENTIFIED BY $(quoted "$MONITOR_PASSWORD") WITH MAX_USER_CONNECTIONS 3;
 GRANT REPLICATION CLIENT ON *.* TO 'monitor'@'127.0.0.1';
 
--- mysqld_exporter, which admission puts into the pod.
+-- mysqld_exporter, which admission adds to the pod.
 CREATE USER IF NOT EXISTS 'exporter'@'127.0.0.1' IDENTIFIED BY $(quoted "$EXPORTER_PASSWORD") WITH MAX_USER_CONNECTIONS 3;
 GRANT PROCESS, REPLICATION CLIENT, SELECT ON *.* TO 'exporter'@'127.0.0.1';
 

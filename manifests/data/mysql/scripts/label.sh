@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sidecar: keeps the label `mysql-role` of this pod what its server is seen to be: primary, replica, or none at all
-# where that cannot be said, which takes the pod out of the Service `mysql-read`.
+# Sidecar: sets the label `mysql-role` of this pod to the observed role of its server, primary or replica. If the role is
+# unknown, it removes the label, and with it the pod from the Service `mysql-read`.
 # shellcheck source-path=SCRIPTDIR source=member.sh
 . "$(dirname "$0")/member.sh"
 
@@ -8,17 +8,17 @@
 ACCOUNT="${ACCOUNT:-/var/run/secrets/kubernetes.io/serviceaccount}"
 API="${API:-https://kubernetes.default.svc}"
 INTERVAL="${INTERVAL:-5}"
-# A replica that is further behind is not read from.
+# A replica that is further behind gets no reads.
 MAX_LAG="${MAX_LAG:-30}"
-# The label is written again after so many rounds without a change: somebody else may have removed it.
+# The label is written again after this many rounds without a change, because another client may have removed it.
 REFRESH="${REFRESH:-12}"
-# How many rounds to make; 0 for ever.
+# The number of rounds; 0 means forever.
 ROUNDS="${ROUNDS:-0}"
 
 credentials "$RUN/client.cnf" monitor "$MONITOR_PASSWORD"
 
-# The value of a column of SHOW REPLICA STATUS, of which --vertical prints one `Name: value` a line; with its names, which
-# --skip-column-names would leave out there too.
+# The value of a column of SHOW REPLICA STATUS. --vertical prints one `Name: value` per line. Do not add
+# --skip-column-names, which would omit the names there too.
 column() { sed -n "s/^ *$1: //p" <<<"$status"; }
 
 # Prints primary, replica or unknown.
@@ -41,11 +41,12 @@ observe() {
   esac
 }
 
-# Sets the label, or removes it. A merge patch of one key: nothing else of the pod is touched.
+# Sets or removes the label, with a merge patch of one key, so that nothing else in the pod changes.
 write() {
   local value=null
   if [ "$1" != unknown ]; then value="\"$1\""; fi
-  # The token goes in by standard input: arguments can be read by others. It is read anew, for it is renewed.
+  # The token is passed on standard input, because other processes can read arguments. It is read each time, because the
+  # kubelet renews it.
   printf 'header = "Authorization: Bearer %s"\n' "$(cat "$ACCOUNT/token")" |
     curl --config - --silent --show-error --fail --max-time 10 --output /dev/null \
       --cacert "$ACCOUNT/ca.crt" --request PATCH --header 'Content-Type: application/merge-patch+json' \
@@ -54,7 +55,7 @@ write() {
 }
 
 stop() {
-  write unknown || log "could not remove the label; it goes with the pod"
+  write unknown || log "could not remove the label; it disappears with the pod"
   exit 0
 }
 trap stop TERM INT
@@ -75,7 +76,7 @@ for ((round = 1; ROUNDS == 0 || round <= ROUNDS; round++)); do
   else
     unchanged=$((unchanged + 1))
   fi
-  # In the background, so that a signal is not kept waiting.
+  # In the background, so that a signal is handled immediately.
   sleep "$INTERVAL" &
   wait $! || true
 done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A member of the set, for the scripts beside it: who it is, where the others are, how to ask its server.
+# Functions and variables for the other scripts: this member's ordinal, the names of the others, and access to its server.
 # Sourced, never run. Reads HOSTNAME (mysql-2), SERVICE (mysql), DATA and RUN (folders).
 set -euo pipefail
 
@@ -19,10 +19,10 @@ esac
 
 log() { echo "$(basename "$0"): $*" >&2; }
 
-# The name by which another member is found: stable, whatever address its pod has today.
+# The DNS name of another member, which stays the same when the address of its pod changes.
 member() { echo "$set_name-$1.$SERVICE"; }
 
-# An option file with the credentials of a user, so that no password stands on a command line.
+# Writes an option file with the credentials of a user, so that no password is on a command line.
 # credentials FILE USER PASSWORD
 credentials() {
   local password="${3//\\/\\\\}"
@@ -33,11 +33,11 @@ credentials() {
   )
 }
 
-# A text as SQL wants it between quotes.
+# Prints a text as a quoted SQL string.
 quoted() {
   local text="${1//\\/\\\\}"
   printf "'%s'" "${text//\'/\'\'}"
 }
 
-# Runs SQL on this member's server: what --execute= says, or standard input.
+# Runs SQL on this member's server, from --execute= or from standard input.
 sql() { mysql --defaults-extra-file="$RUN/client.cnf" --connect-timeout=5 --batch "$@"; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sidecar: makes a fresh clone a replica of the first member, once, and serves backups to the member after this one.
-# MySQL 8.4: REPLICA and SOURCE where older versions said otherwise.
+# Sidecar: turns a fresh clone into a replica of the first member, once, and serves backups to the member after this one.
+# MySQL 8.4 requires the keywords REPLICA and SOURCE; it removed the older ones.
 # shellcheck source-path=SCRIPTDIR source=member.sh
 . "$(dirname "$0")/member.sh"
 
@@ -11,11 +11,11 @@ primary="$(member 0)"
 
 credentials "$RUN/client.cnf" backup "$BACKUP_PASSWORD"
 
-# Where the clone's data ends: the GTID set is what follows the log's name and position, over one line or several.
+# The GTIDs that the clone contains. The file has the log's name and position, then the GTID set on one or more lines.
 cloned_gtids() { tr -d '\n' <"$DATA/xtrabackup_binlog_info" | cut -f 3; }
 
-# From a fresh clone to a running replica. Whatever was done before this container was ended: while the clone's end is
-# there, what is left of it is done.
+# Turns a fresh clone into a running replica. If this container was stopped in between, the next start does the remaining
+# steps, because xtrabackup_binlog_info is renamed last.
 replicate() {
   local end="$DATA/xtrabackup_binlog_info" status gtids
   status="$(sql --execute='SHOW REPLICA STATUS')"
@@ -24,8 +24,8 @@ replicate() {
       log "replication is set up; mysqld has resumed it"
       return
     fi
-    log "$DATA holds data that is no clone: no xtrabackup_binlog_info says where to replicate from." \
-      "To clone anew, delete this pod's PersistentVolumeClaim and the pod"
+    log "$DATA has data but no xtrabackup_binlog_info, so the position to replicate from is unknown." \
+      "To clone again, delete this pod's PersistentVolumeClaim and the pod"
     exit 1
   fi
   gtids="$(cloned_gtids)"
@@ -34,7 +34,7 @@ replicate() {
     exit 1
   fi
   if [ -z "$status" ]; then
-    # The clone's own log of what it executed is its source's; it starts over from where the backup ended.
+    # The clone has the GTID history of its source. Reset it to the end of the backup.
     sql <<SQL
 SET GLOBAL super_read_only = OFF;
 RESET BINARY LOGS AND GTIDS;
@@ -62,6 +62,6 @@ until sql --execute='SELECT 1' >/dev/null 2>&1; do
 done
 if [ "$ordinal" -ne 0 ]; then replicate; fi
 
-# One backup at a time; whoever connects gets one. Only the NetworkPolicy keeps others out.
+# Serves one backup at a time, to any client that connects. Only the NetworkPolicy restricts the clients.
 log "serving backups on port $BACKUP_PORT"
 exec socat "TCP-LISTEN:$BACKUP_PORT,reuseaddr,fork,max-children=1" "EXEC:$(dirname "$0")/backup.sh"

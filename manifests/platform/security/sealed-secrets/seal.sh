@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes all secrets of an environment anew (secrets.txt), seals them with a certificate, and writes them to
-# manifests/clusters/ENVIRONMENT/secrets. Nothing unsealed is ever written to a disk.
+# Generates all secrets of an environment (secrets.txt), seals them with a certificate, and writes them to
+# manifests/clusters/ENVIRONMENT/secrets. Unsealed secrets are never written to a disk.
 #
 #   seal.sh ENVIRONMENT CERTIFICATE      the certificate: kubeseal --fetch-cert
 #
-# New passwords are not the databases' own until you have changed them there: MySQL's and MongoDB's users are created once.
+# Set the new passwords in the databases as well, because the users of MySQL and MongoDB are created only once.
 set -euo pipefail
 
 if [ $# -ne 2 ] || [ ! -r "$2" ]; then
-  echo "usage: $0 ENVIRONMENT CERTIFICATE (a readable file; kubeseal --fetch-cert prints your controller's)" >&2
+  echo "usage: $0 ENVIRONMENT CERTIFICATE (a readable file; kubeseal --fetch-cert prints your controller's certificate)" >&2
   exit 64
 fi
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -16,16 +16,16 @@ environment="$1"
 certificate="$(realpath "$2")"
 target="$here/../../../clusters/$environment/secrets"
 if [ ! -d "$target" ]; then
-  echo "$0: there is no environment \`$environment\`: $target is no folder" >&2
+  echo "$0: no environment \`$environment\` found: $target is not a folder" >&2
   exit 64
 fi
 for tool in kubeseal openssl; do
-  command -v "$tool" >/dev/null || { echo "$0: $tool is not on the PATH; it is needed to seal" >&2; exit 69; }
+  command -v "$tool" >/dev/null || { echo "$0: $tool is required but not on the PATH" >&2; exit 69; }
 done
 
 declare -A made=()
 
-# Sets `value` to a template with its placeholders filled in.
+# Sets `value` to a template with all placeholders replaced.
 fill() {
   local template="$1" kind name
   value=''
@@ -36,14 +36,14 @@ fill() {
     template="${BASH_REMATCH[4]}"
     if [ -z "${made[$kind:$name]:-}" ]; then
       case "$kind" in
-        # Letters and digits only, so that it needs no escaping in any URI.
+        # Letters and digits only, so that the value needs no escaping in a URI.
         random) made[$kind:$name]="$(openssl rand -base64 96 | tr -dc 'A-Za-z0-9' | cut -c 1-32)" ;;
         key) made[$kind:$name]="$(openssl rand -base64 756 | tr -d '\n')" ;;
         ask)
           if [ -z "${!name:-}" ]; then read -rsp "$name: " "${name?}" </dev/tty && echo >&2; fi
           made[$kind:$name]="${!name:?must not be empty}"
           ;;
-        *) echo "$0: secrets.txt: there is no \${$kind:…}: must be random, key or ask" >&2; exit 65 ;;
+        *) echo "$0: secrets.txt: \${$kind:…} is not valid: must be random, key or ask" >&2; exit 65 ;;
       esac
     fi
     value+="${made[$kind:$name]}"
@@ -62,7 +62,7 @@ while read -r namespace secret key template; do
   data[$id]+="  $key: $(printf '%s' "$value" | base64 -w 0)"$'\n'
 done <"$here/secrets.txt"
 
-# All of them or none: a set that is half new has passwords that disagree.
+# All or none, because in a partly new set the passwords do not match.
 sealed="$(mktemp -d)"
 trap 'rm -rf "$sealed"' EXIT
 {
