@@ -154,7 +154,7 @@ async fn the_reference_of_metrics() {
         let row: &mut (String, String) = rows.entry(name.to_owned()).or_default();
         match what {
             "TYPE" => row.0 = value.to_owned(),
-            "HELP" => row.1 = value.to_owned(),
+            "HELP" => row.1 = value.trim_end_matches('.').to_owned(),
             _ => {}
         }
     }
