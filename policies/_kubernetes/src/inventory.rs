@@ -186,13 +186,7 @@ impl<'a> Inventory<'a> {
     /// # Errors
     /// The Service or a workload is not valid.
     pub fn pods_behind(&self, service: &Service<'a>) -> Result<Vec<&PodGroup<'a>>, Undecided> {
-        let mut behind = Vec::new();
-        for pods in self.pods()? {
-            if pods.namespace == service.namespace && service.selects(&pods.labels)? {
-                behind.push(pods);
-            }
-        }
-        Ok(behind)
+        selected_by(service, self.pods()?)
     }
 
     /// Whether an EndpointSlice or Endpoints object exists for a Service, which a Service without a selector needs.
@@ -252,11 +246,7 @@ impl<'a> Inventory<'a> {
         let narrow = Inventory::new(self.cluster, self.arena, self.kinds, self.default_namespace, Vec::new());
         let mut services = Vec::new();
         for service in self.services()? {
-            let mut leads = false;
-            for pods in pods.iter().filter(|pods| pods.namespace == service.namespace) {
-                leads |= service.selects(&pods.labels)?;
-            }
-            if leads {
+            if !selected_by(service, &pods)?.is_empty() {
                 services.push(*service);
             }
         }
@@ -264,4 +254,17 @@ impl<'a> Inventory<'a> {
         drop(narrow.services.set(services));
         Ok(narrow)
     }
+}
+
+/// Those of the pods that a Service selects. Its selector is read once, and only if its namespace has pods.
+fn selected_by<'p, 'a>(
+    service: &Service<'a>,
+    pods: &'p [PodGroup<'a>],
+) -> Result<Vec<&'p PodGroup<'a>>, Undecided> {
+    let mut candidates = pods.iter().filter(|pods| pods.namespace == service.namespace).peekable();
+    if candidates.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let selector = service.selector()?;
+    Ok(candidates.filter(|pods| selector.matches(&pods.labels)).collect())
 }

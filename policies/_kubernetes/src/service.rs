@@ -47,7 +47,7 @@ impl<'a> Service<'a> {
     /// # Errors
     /// `spec.selector` is not an object.
     pub fn has_selector(self) -> Result<bool, Undecided> {
-        Ok(!self.selector()?.0.is_empty())
+        Ok(self.field.at("spec.selector").members()?.len() > 0)
     }
 
     /// Whether it selects a pod with these labels in its namespace.

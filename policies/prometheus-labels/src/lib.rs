@@ -9,7 +9,7 @@ use policy_core::{
     Verdict, WatchedKind,
 };
 use policy_kubernetes::pod::MIRROR;
-use policy_kubernetes::selector::{Labels, is_label_value};
+use policy_kubernetes::selector::{Labels, Selector, is_label_value};
 use policy_kubernetes::service::Service;
 use policy_kubernetes::{Pod, WorkloadKinds, scopes};
 use schemars::JsonSchema;
@@ -206,12 +206,15 @@ fn selectors_that_change(
         }
         for object in cluster.list(group, kind, Some(request.namespace), request.object.arena())? {
             let name = object.at("metadata.name").text().unwrap_or_default();
-            let matches = |labels: &Labels<'_>| match kind {
-                "Service" => Service::new(object, request.namespace)?.selects(labels),
-                _ => labels.are_selected_by(object.at("spec.podSelector")),
-            };
             let of_object = |undecided: Undecided| undecided.in_object(kind, name);
-            let (before, after) = (matches(&without).map_err(of_object)?, matches(&with).map_err(of_object)?);
+            let [before, after] = if kind == "Service" {
+                let service = Service::new(object, request.namespace);
+                let selector = service.and_then(Service::selector).map_err(of_object)?;
+                [&without, &with].map(|labels| selector.matches(labels))
+            } else {
+                let selector = Selector::read(object.at("spec.podSelector")).map_err(of_object)?;
+                [&without, &with].map(|labels| selector.matches(labels))
+            };
             if before != after {
                 changed.push((kind, excerpt(name).into_owned(), after));
             }
