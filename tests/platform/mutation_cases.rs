@@ -51,7 +51,7 @@ const fn reference(
     to: &'static str,
     shown: MutationEvidence,
 ) -> ManifestMutation {
-    ManifestMutation { what, file, from, to, policy: REFERENCES, shown }
+    ManifestMutation { policy: REFERENCES, ..path(what, file, from, to, shown) }
 }
 
 use MutationEvidence::{Metric, Scale, Target, Unreachable, Waits};

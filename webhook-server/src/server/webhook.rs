@@ -120,14 +120,13 @@ impl Webhook {
 
     /// The routes: `/validate` and `/mutate`, both also with the name of a single policy, `/healthz` and `/readyz`.
     pub fn router(&self) -> Router {
-        type OfWebhook = State<Webhook>;
-        type PolicyName = Path<String>;
-        let validate = |State(w): OfWebhook, request: Request| w.all(AdmissionPhase::Validating, request);
-        let mutate = |State(w): OfWebhook, request: Request| w.all(AdmissionPhase::Mutating, request);
-        let validate_one = |State(w): OfWebhook, name: PolicyName, request: Request| {
+        let validate =
+            |State(w): State<Webhook>, request: Request| w.all(AdmissionPhase::Validating, request);
+        let mutate = |State(w): State<Webhook>, request: Request| w.all(AdmissionPhase::Mutating, request);
+        let validate_one = |State(w): State<Webhook>, name: Path<String>, request: Request| {
             w.one(AdmissionPhase::Validating, name, request)
         };
-        let mutate_one = |State(w): OfWebhook, name: PolicyName, request: Request| {
+        let mutate_one = |State(w): State<Webhook>, name: Path<String>, request: Request| {
             w.one(AdmissionPhase::Mutating, name, request)
         };
         Router::new()
@@ -136,9 +135,9 @@ impl Webhook {
             .route("/validate/{policy}", post(validate_one))
             .route("/mutate/{policy}", post(mutate_one))
             .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(|State(w): OfWebhook| async move { w.readyz() }))
-            .fallback(|State(w): OfWebhook| async move { w.not_found() })
-            .method_not_allowed_fallback(|State(w): OfWebhook| async move { w.method_not_allowed() })
+            .route("/readyz", get(|State(w): State<Webhook>| async move { w.readyz() }))
+            .fallback(|State(w): State<Webhook>| async move { w.not_found() })
+            .method_not_allowed_fallback(|State(w): State<Webhook>| async move { w.method_not_allowed() })
             .with_state(self.clone())
     }
 

@@ -15,7 +15,7 @@ pub(super) fn examples(examples: &[DemoObject], results: &[DemoResult]) -> std::
         return Ok(());
     }
     let mut out = anstream::stdout();
-    writeln!(out, "Three objects that break the policies:\n")?;
+    writeln!(out, "{} objects that break the policies:\n", examples.len())?;
     for (example, result) in examples.iter().zip(results) {
         let color = style(if result.allowed { Outcome::Allow } else { Outcome::Deny });
         let verdict = if result.allowed { "admitted" } else { "denied" };
