@@ -50,7 +50,7 @@ pub(crate) enum Watches {
 struct ApiServerState {
     watches: Watches,
     version: u64,
-    /// Changes before this version are no longer known.
+    /// The server has forgotten changes before this version.
     forgotten: u64,
     refuses: bool,
     objects: BTreeMap<(String, String, String), Value>,

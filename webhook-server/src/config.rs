@@ -110,7 +110,7 @@ impl Config {
     }
 
     /// Like [`Config::load`], for manifests. If no file is given, uses the `policies.yaml` in the directory to evaluate.
-    /// Policies in mode `audit` warn instead, because there is no audit log.
+    /// Policies in mode `audit` warn instead, because a command line has no audit log.
     ///
     /// # Errors
     /// See [`Config::load`].

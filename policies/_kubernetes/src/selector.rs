@@ -52,7 +52,7 @@ impl<'a> Labels<'a> {
         others.iter().all(|(key, value)| self.get(key) == Some(value))
     }
 
-    /// Whether there are no labels.
+    /// Whether the object has no labels.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

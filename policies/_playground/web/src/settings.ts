@@ -17,7 +17,7 @@ interface Form {
 export class Forms {
   private readonly forms: Form[];
   private readonly namespace: HTMLInputElement;
-  /** Settings of unknown policies, for which there is no form. */
+  /** Settings of unknown policies, which have no form. */
   private unknown: Record<string, Settings> = {};
 
   constructor(parent: HTMLElement, policies: Policy[], changed: () => void) {
